@@ -1,0 +1,37 @@
+# The CUDA module: its own library and extension, never a dependency of _core.
+
+if(NOT DYNSAMPLE_CUDA MATCHES "^(AUTO|ON|OFF)$")
+  message(FATAL_ERROR "DYNSAMPLE_CUDA must be AUTO, ON or OFF, got '${DYNSAMPLE_CUDA}'")
+endif()
+
+set(with_cuda OFF)
+if(NOT DYNSAMPLE_CUDA STREQUAL "OFF")
+  if(NOT DEFINED CMAKE_CUDA_ARCHITECTURES)
+    set(CMAKE_CUDA_ARCHITECTURES 75-real 80-real 86-real 89-real 90-real 100-real 120)
+  endif()
+  include(CheckLanguage)
+  check_language(CUDA)
+  if(CMAKE_CUDA_COMPILER)
+    set(with_cuda ON)
+  elseif(DYNSAMPLE_CUDA STREQUAL "ON")
+    message(FATAL_ERROR "DYNSAMPLE_CUDA=ON, but no CUDA compiler was found: put nvcc on PATH or "
+                        "set CUDACXX to it, or build with DYNSAMPLE_CUDA=OFF")
+  endif()
+endif()
+message(STATUS "dynsample: CUDA module ${with_cuda}")
+
+if(with_cuda)
+  enable_language(CUDA)
+  set(CMAKE_CUDA_STANDARD 17)
+  set(CMAKE_CUDA_STANDARD_REQUIRED ON)
+  set(CMAKE_CUDA_RUNTIME_LIBRARY Static)
+  set(CMAKE_CUDA_VISIBILITY_PRESET hidden)
+  file(GLOB cuda_sources CONFIGURE_DEPENDS csrc/cuda/*.cu)
+  add_library(dynsample_cuda STATIC ${cuda_sources})
+  target_include_directories(dynsample_cuda PUBLIC csrc)
+  target_compile_options(dynsample_cuda PRIVATE
+    $<$<COMPILE_LANGUAGE:CUDA>:--fmad=false -Xfatbin=-compress-all>)
+  pybind11_add_module(_cuda csrc/bind/cuda.cpp)
+  target_link_libraries(_cuda PRIVATE dynsample_cuda)
+  install(TARGETS _cuda LIBRARY DESTINATION dynsample)
+endif()

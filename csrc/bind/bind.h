@@ -1,0 +1,36 @@
+// Helpers of the bindings: checked arrays to spans, and one registration function per concept.
+#pragma once
+
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+
+#include <cstddef>
+#include <span>
+#include <stdexcept>
+#include <string>
+
+namespace dynsample::bind {
+
+namespace py = pybind11;
+
+// A C-contiguous array of exactly T; pass it with py::arg().noconvert().
+template <class T>
+using Array = py::array_t<T, py::array::c_style>;
+
+template <class T>
+std::span<const T> in(const Array<T>& array, const char* name) {
+  if (array.ndim() != 1) {
+    throw py::value_error(std::string(name) + " must have one dimension, got " +
+                          std::to_string(array.ndim()));
+  }
+  return {array.data(), static_cast<std::size_t>(array.size())};
+}
+
+template <class T>
+std::span<T> out(Array<T>& array) {
+  return {array.mutable_data(), static_cast<std::size_t>(array.size())};
+}
+
+void bind_random(py::module_& module);
+
+}  // namespace dynsample::bind

@@ -1,0 +1,17 @@
+#include <pybind11/stl.h>
+
+#include "bind/bind.h"
+#include "core/dispatch.h"
+#include "core/parallel.h"
+
+PYBIND11_MODULE(_core, module, pybind11::mod_gil_not_used()) {
+  using namespace dynsample;
+  module.doc() = "Native kernels of dynsample; use dynsample.ops.";
+  kernels();      // a wrong DYNSAMPLE_ISA fails here, with its message, not in the first epoch
+  num_threads();  // and a wrong DYNSAMPLE_THREADS
+  module.def("isa", &isa_name);
+  module.def("available_isas", &available_isas);
+  module.def("num_threads", &num_threads);
+  module.def("set_num_threads", &set_num_threads, pybind11::arg("threads"));
+  bind::bind_random(module);
+}

@@ -1,0 +1,24 @@
+#include "bind/bind.h"
+#include "core/dispatch.h"
+#include "core/random.h"
+
+namespace dynsample::bind {
+namespace {
+
+Array<std::uint32_t> philox_blocks(std::uint64_t seed, std::uint64_t first, std::size_t blocks,
+                                   std::uint32_t epoch, std::uint32_t stream) {
+  Array<std::uint32_t> words(4 * blocks);
+  std::uint32_t* data = words.mutable_data();
+  py::gil_scoped_release unlocked;
+  kernels().random.fill(seed, first, epoch, stream, blocks, data);
+  return words;
+}
+
+}  // namespace
+
+void bind_random(py::module_& module) {
+  module.def("philox", &philox_blocks, py::arg("seed"), py::arg("first"), py::arg("blocks"),
+             py::arg("epoch"), py::arg("stream"));
+}
+
+}  // namespace dynsample::bind

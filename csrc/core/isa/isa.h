@@ -1,0 +1,29 @@
+// Kernel tables: one set of function pointers per instruction set, all with the same results.
+//
+// Every .cpp file of this folder is compiled once per instruction set, with DYNSAMPLE_ISA_NAME
+// defined (cmake/isa.cmake). A kernel file uses raw pointers and its own static functions only: an
+// inline function of the standard library could be emitted there with AVX code and then be picked
+// by the linker for a processor without AVX.
+#pragma once
+
+#include "core/isa/random.h"
+
+namespace dynsample {
+
+struct Kernels {
+  const RandomKernels& random;
+};
+
+// The table of one instruction set; defined where its names are known (core/dispatch.cpp).
+#define DYNSAMPLE_DECLARE_ISA(name)           \
+  namespace name {                            \
+  extern const RandomKernels random_kernels;  \
+  }
+DYNSAMPLE_DECLARE_ISA(plain)
+#ifdef DYNSAMPLE_X86_64
+DYNSAMPLE_DECLARE_ISA(v2)
+DYNSAMPLE_DECLARE_ISA(v3)
+DYNSAMPLE_DECLARE_ISA(v4)
+#endif
+
+}  // namespace dynsample

@@ -1,0 +1,92 @@
+#include "core/parallel.h"
+
+#include <algorithm>
+#include <atomic>
+#include <condition_variable>
+#include <cstdlib>
+#include <exception>
+#include <memory>
+#include <mutex>
+#include <stdexcept>
+#include <string>
+#include <thread>
+
+namespace dynsample {
+namespace {
+
+constexpr std::size_t kMaxThreads = 256;
+
+std::size_t threads_from_environment() {
+  const char* text = std::getenv("DYNSAMPLE_THREADS");
+  if (!text || !*text) return 1;
+  char* end = nullptr;
+  const unsigned long value = std::strtoul(text, &end, 10);
+  if (*end || value < 1 || value > kMaxThreads) {
+    throw std::runtime_error("DYNSAMPLE_THREADS must be a number in [1, " +
+                             std::to_string(kMaxThreads) + "], got '" + text + "'");
+  }
+  return value;
+}
+
+std::atomic<std::size_t>& thread_count() {
+  static std::atomic<std::size_t> count{threads_from_environment()};
+  return count;
+}
+
+// Shared by the caller and its helpers. A helper that starts late finds nothing left to claim and
+// never touches `body`, which lives only as long as the call.
+struct Job {
+  const std::function<void(std::size_t)>* body;
+  std::size_t chunks;
+  std::atomic<std::size_t> next{0};
+  std::mutex mutex;
+  std::condition_variable all_done;
+  std::size_t done = 0;
+  std::exception_ptr error;
+
+  void work() {
+    for (std::size_t chunk; (chunk = next.fetch_add(1)) < chunks;) {
+      std::exception_ptr failure;
+      try {
+        (*body)(chunk);
+      } catch (...) {
+        failure = std::current_exception();
+      }
+      const std::lock_guard<std::mutex> lock(mutex);
+      if (failure && !error) error = failure;
+      if (++done == chunks) all_done.notify_all();
+    }
+  }
+};
+
+}  // namespace
+
+std::size_t num_threads() { return thread_count().load(); }
+
+void set_num_threads(std::size_t threads) {
+  if (threads < 1 || threads > kMaxThreads) {
+    throw std::invalid_argument("threads must be in [1, " + std::to_string(kMaxThreads) +
+                                "], got " + std::to_string(threads));
+  }
+  thread_count().store(threads);
+}
+
+void parallel_for(std::size_t chunks, const std::function<void(std::size_t)>& body) {
+  const std::size_t threads = std::min(num_threads(), chunks);
+  if (threads <= 1) {
+    for (std::size_t chunk = 0; chunk < chunks; ++chunk) body(chunk);
+    return;
+  }
+  const auto job = std::make_shared<Job>();
+  job->body = &body;
+  job->chunks = chunks;
+  for (std::size_t helper = 1; helper < threads; ++helper) {
+    std::thread([job] { job->work(); }).detach();
+  }
+  job->work();
+  std::unique_lock<std::mutex> lock(job->mutex);
+  job->all_done.wait(lock, [&] { return job->done == job->chunks; });
+  if (job->error) std::rethrow_exception(job->error);
+}
+
+}  // namespace dynsample

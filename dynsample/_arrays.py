@@ -1,0 +1,45 @@
+"""Arrays in, arrays of the same kind out: numpy, or torch tensors on the CPU, without a copy."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+
+def is_tensor(value: object) -> bool:
+    """Whether `value` is a torch tensor; never imports torch."""
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(value, torch.Tensor)
+
+
+def as_numpy(value: Any, name: str, dtype: DTypeLike) -> NDArray[Any]:
+    """View `value` as a one-dimensional, contiguous numpy array of exactly `dtype`.
+
+    A strided array is copied; another dtype, number of dimensions or device is an error.
+    """
+    if is_tensor(value):
+        if value.device.type != "cpu":
+            raise ValueError(f"{name} must be on the CPU, got a tensor on {value.device}")
+        if str(value.dtype) == "torch.bfloat16":  # numpy has no such dtype
+            raise TypeError(f"{name} must have dtype {np.dtype(dtype)}, got {value.dtype}")
+        array = value.detach().numpy()
+    elif isinstance(value, np.ndarray):
+        array = value
+    else:
+        kind = type(value).__name__
+        raise TypeError(f"{name} must be a numpy array or a torch tensor, got {kind}")
+    if array.dtype != np.dtype(dtype):
+        raise TypeError(f"{name} must have dtype {np.dtype(dtype)}, got {array.dtype}")
+    if array.ndim != 1:
+        raise ValueError(f"{name} must have one dimension, got shape {array.shape}")
+    return np.ascontiguousarray(array)
+
+
+def like(result: NDArray[Any], template: object) -> Any:
+    """`result` as the kind of `template`: a torch tensor that shares its memory, or itself."""
+    if is_tensor(template):
+        return sys.modules["torch"].from_numpy(result)
+    return result

@@ -1,0 +1,70 @@
+"""What a policy gets and gives: `select(table, epoch, random) -> Selection`."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from dynsample.columns import Column
+    from dynsample.table import ScoreTable
+
+
+@dataclass(frozen=True)
+class EpochRandom:
+    """The randomness of one epoch: a key for the counter-based generator, no state.
+
+    Parameters
+    ----------
+    seed : int in [0, 2**64)
+    epoch : int in [0, 2**32)
+    """
+
+    seed: int
+    epoch: int
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What a policy decides for one epoch, row by row of the table.
+
+    Attributes
+    ----------
+    hidden : bool[N] or None
+        Samples left out of this epoch; None hides nothing.
+    counts : uint32[N] or None
+        How often each sample is drawn; None means once each, but for the hidden.
+    weights : float32[N] or None
+        Factor of each sample's loss; None means 1.
+    lr_scale : float
+        Factor of the learning rate in this epoch.
+    refresh : bool
+        Whether the hidden samples are due for a forward pass at the end of the epoch.
+    stats : mapping of str to float
+        Further figures for `Sampler.stats`.
+    """
+
+    hidden: NDArray[np.bool_] | None = None
+    counts: NDArray[np.uint32] | None = None
+    weights: NDArray[np.float32] | None = None
+    lr_scale: float = 1.0
+    refresh: bool = False
+    stats: Mapping[str, float] = field(default_factory=dict)
+
+
+class Policy(ABC):
+    """A published method. Subclasses are frozen dataclasses; their fields are their identity."""
+
+    @property
+    def columns(self) -> Mapping[str, Column]:
+        """Columns the policy reads, by name; none by default."""
+        return {}
+
+    @abstractmethod
+    def select(self, table: ScoreTable, epoch: int, random: EpochRandom) -> Selection:
+        """Decide the epoch from the table alone; the same answer for the same arguments."""
