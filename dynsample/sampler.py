@@ -87,6 +87,7 @@ class Sampler:
         self._known = {*signal_functions.NAMES, *self._log.signals}
         self._plan: EpochPlan | None = None
         self._passes = (Pass(False, 0), Pass(True, 0))
+        self._folded = False  # observations of this epoch are in the table
         self._explicit = False  # set_epoch was called, and no batch was asked for since
         self._warned: set[str] = set()
         self.generation = 0
@@ -144,7 +145,7 @@ class Sampler:
                     "not come from this sampler); they were left out of the table. "
                     f"set_epoch({epoch}) again goes on without them"
                 )
-        elif self._plan is not None:
+        elif self._plan is not None and not self._folded:
             self._warn_unobserved()
         start = time.perf_counter()
         plan = self._make_plan(self.table, epoch)
@@ -173,6 +174,7 @@ class Sampler:
         quota = plan.issued(self._passes[0].drawn, self._passes[1].drawn)
         rejected = self.table.fold(self._log, epoch=plan.random.epoch, quota=quota)
         self._log.clear()
+        self._folded = True
         return rejected, non_finite
 
     def _make_plan(self, table: ScoreTable, epoch: int) -> EpochPlan:
@@ -190,7 +192,7 @@ class Sampler:
         if kept_stop is None:
             whole = plan.num_positions // self.batch_size * self.batch_size
             kept_stop = whole if self.drop_last else plan.num_positions
-        self._plan = plan
+        self._plan, self._folded = plan, False
         hidden_stop = plan.num_hidden if plan.refresh else 0
         self._passes = (Pass(False, kept_stop), Pass(True, hidden_stop))
         self._log.set_allowed(plan.allowed())
@@ -311,8 +313,8 @@ class Sampler:
     @property
     def progress(self) -> float:
         """Epochs done, as a fraction, for schedules by iteration while epochs shrink."""
-        kept = self._passes[0]
-        return self.epoch + (kept.received / kept.stop if kept.stop else 1.0)
+        epoch, kept = self.epoch, self._passes[0]
+        return epoch + (kept.received / kept.stop if kept.stop else 1.0)
 
     @property
     def max_batches(self) -> int:
