@@ -86,7 +86,7 @@ class Reductions:
         """Mark the seen, finite rows whose value is less than a double, without rounding that."""
         with np.errstate(over="ignore"):
             bound = np.float32(threshold)
-        if bound < threshold:
+        if float(bound) < threshold:
             bound = np.nextafter(bound, np.float32(np.inf))
         below: Mask = (values < bound) & (values > -np.inf) & self.seen
         return below

@@ -22,6 +22,8 @@ enum Stream : std::uint32_t {
   kBernoulli = 4,    // one coin a sample
   kTree = 5,         // prioritised replay
   kPages = 6,        // order of the pages
+  kWalk = 7,         // walk of a random subset without replacement
+  kBatch = 8,        // selection within a batch
 };
 
 struct Philox4 {
