@@ -33,5 +33,8 @@ std::span<T> out(Array<T>& array) {
 
 void bind_digest(py::module_& module);
 void bind_random(py::module_& module);
+void bind_select(py::module_& module);
+void bind_bitmap(py::module_& module);
+void bind_sum(py::module_& module);
 
 }  // namespace dynsample::bind
