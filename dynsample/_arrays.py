@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import sys
 from typing import Any
 
@@ -43,3 +44,10 @@ def like(result: NDArray[Any], template: object) -> Any:
     if is_tensor(template):
         return sys.modules["torch"].from_numpy(result)
     return result
+
+
+def fingerprint(array: NDArray[Any]) -> str:
+    """Identity of an array's dtype, shape and content, for resume checks."""
+    identity = hashlib.blake2b(f"{array.dtype.str}{array.shape}".encode(), digest_size=16)
+    identity.update(np.ascontiguousarray(array).view(np.uint8).data)
+    return identity.hexdigest()

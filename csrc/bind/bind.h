@@ -31,6 +31,7 @@ std::span<T> out(Array<T>& array) {
   return {array.mutable_data(), static_cast<std::size_t>(array.size())};
 }
 
+void bind_digest(py::module_& module);
 void bind_fold(py::module_& module);
 void bind_log(py::module_& module);
 void bind_random(py::module_& module);

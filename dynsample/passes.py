@@ -1,0 +1,102 @@
+"""The two passes of an epoch and their cursors: the kept samples, then the hidden ones."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from dynsample.sampler import Sampler
+
+
+@dataclass
+class Pass:
+    """How far one pass over the plan has come, in positions.
+
+    Attributes
+    ----------
+    stop : int
+        Where the pass ends, fixed when the epoch is planned.
+    drawn : int
+        Positions handed to whatever iterates.
+    received : int
+        Positions the user's loop received: the cursor. Behind `drawn` by what a loader prefetches.
+    start : int
+        Cursor at which the last iterator began.
+    """
+
+    hidden: bool
+    stop: int
+    drawn: int = 0
+    received: int = 0
+    start: int = 0
+
+    def rewind(self) -> None:
+        """Begin an iterator at the cursor: what was prefetched and not received comes again."""
+        self.drawn = self.start = self.received
+
+    def receive(self, rows: int) -> None:
+        """Count rows that reached the user's loop."""
+        self.received = min(self.received + rows, self.stop)
+
+
+class BatchIterator:
+    """Batches of ids from the cursor on; also what a DataLoader iterates."""
+
+    def __init__(self, sampler: Sampler, hidden: bool, batch_size: int, prefetching: bool) -> None:
+        self._sampler = sampler
+        self._plan = sampler.plan
+        self._pass = sampler._pass(hidden)
+        self._pass.rewind()
+        self._batch_size = batch_size
+        self._prefetching = prefetching
+
+    def __iter__(self) -> BatchIterator:
+        return self
+
+    def __next__(self) -> NDArray[np.int64]:
+        cursor = self._pass
+        if self._sampler.plan is not self._plan or self._sampler._pass(cursor.hidden) is not cursor:
+            raise RuntimeError(
+                f"epoch {self._plan.random.epoch} was left while it was being iterated: finish or "
+                "drop the iterator before set_epoch or load"
+            )
+        self._sampler._explicit = False
+        start, stop = cursor.drawn, min(cursor.drawn + self._batch_size, cursor.stop)
+        if start >= stop:
+            raise StopIteration
+        cursor.drawn = stop
+        if not self._prefetching:
+            cursor.receive(stop - start)
+        return self._plan.slice(start, stop, hidden=cursor.hidden)
+
+    def state_dict(self) -> dict[str, Any]:
+        """State of the sampler, at the position of this iterator."""
+        return self._sampler.state_dict()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Put the sampler, and with it this iterator, at a saved position."""
+        self._sampler.load_state_dict(state)
+        self._plan = self._sampler.plan
+        self._pass = self._sampler._pass(self._pass.hidden)
+
+
+class HiddenView:
+    """The hidden samples of the epoch, to iterate after it; empty when no refresh is due."""
+
+    def __init__(self, sampler: Sampler, batch_size: int) -> None:
+        self._sampler = sampler
+        self.batch_size = batch_size
+
+    def __iter__(self) -> BatchIterator:
+        return self.batches(prefetching=False)
+
+    def __len__(self) -> int:
+        return -(-self._sampler._pass(hidden=True).stop // self.batch_size)
+
+    def batches(self, *, prefetching: bool) -> BatchIterator:
+        """Iterate; with `prefetching` the loader counts what its user receives."""
+        return BatchIterator(self._sampler, True, self.batch_size, prefetching)

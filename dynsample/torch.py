@@ -1,0 +1,155 @@
+"""The torch DataLoader that follows a sampler and returns the index with every batch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.utils.data import DataLoader as TorchDataLoader
+from torch.utils.data import default_collate
+
+from dynsample.passes import BatchIterator, HiddenView
+from dynsample.sampler import Sampler
+
+_OURS = ("batch_size", "shuffle", "batch_sampler", "drop_last", "generator")
+
+
+class _IndexedDataset(torch.utils.data.Dataset[Any]):
+    """Fetches a batch together with its ids."""
+
+    def __init__(self, dataset: Any) -> None:
+        self.dataset = dataset
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitems__(self, index: NDArray[np.int64]) -> tuple[Any, NDArray[np.int64]]:
+        ids = index.tolist()
+        if hasattr(self.dataset, "__getitems__"):
+            return self.dataset.__getitems__(ids), index
+        return [self.dataset[i] for i in ids], index
+
+
+class _IndexedCollate:
+    """Collates as asked and puts the index last, or under "index" in a mapping."""
+
+    def __init__(self, collate: Callable[[Any], Any]) -> None:
+        self.collate = collate
+
+    def __call__(self, fetched: tuple[Any, NDArray[np.int64]]) -> Any:
+        items, ids = fetched
+        batch, index = self.collate(items), torch.from_numpy(ids)
+        if isinstance(batch, Mapping):
+            return {**batch, "index": index}
+        if isinstance(batch, Sequence) and not isinstance(batch, str):
+            return (*batch, index)
+        return batch, index
+
+
+class _Feed:
+    """The batch sampler of the stock loader: the pass that is being iterated."""
+
+    def __init__(self, sampler: Sampler) -> None:
+        self.sampler = sampler
+        self.hidden: HiddenView | None = None
+
+    def __iter__(self) -> BatchIterator:
+        return self._pass.batches(prefetching=True)
+
+    def __len__(self) -> int:
+        return len(self._pass)
+
+    @property
+    def _pass(self) -> HiddenView | Sampler:
+        return self.sampler if self.hidden is None else self.hidden  # an empty view is false
+
+
+class DataLoader(TorchDataLoader[Any]):
+    """torch's DataLoader in the order of a `Sampler`: (images, labels, index).
+
+    Takes torch's arguments, but for those that the sampler decides. Counts the batches that the
+    loop received, so that the sampler's state is exact whatever the workers prefetch.
+
+    Parameters
+    ----------
+    dataset : map-style dataset of `sampler.num_samples` items
+        Its items are collated as usual; the index, int64[B], is added last to a tuple, and as
+        "index" to a mapping. `__getitems__` is used where the dataset has it.
+    sampler : Sampler
+    """
+
+    def __init__(self, dataset: Any, *, sampler: Sampler, **options: Any) -> None:
+        if not isinstance(sampler, Sampler):
+            kind = type(sampler).__name__
+            raise TypeError(f"sampler must be a dynsample.Sampler, got {kind}")
+        for name in _OURS:
+            if name in options:
+                raise TypeError(f"{name} is decided by the sampler: give it to Sampler, not here")
+        if options.get("in_order") is False:
+            raise ValueError("in_order must be True: an exact position needs batches in order")
+        if len(dataset) != sampler.num_samples:
+            raise ValueError(
+                f"dataset has {len(dataset)} items, the sampler was made for {sampler.num_samples}"
+            )
+        self._feed = _Feed(sampler)
+        collate = options.pop("collate_fn", None) or default_collate
+        super().__init__(
+            _IndexedDataset(dataset),
+            batch_sampler=self._feed,  # type: ignore[arg-type]
+            collate_fn=_IndexedCollate(collate),
+            **options,
+        )
+
+    def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
+        return self._counted(None)
+
+    def hidden(self, batch_size: int | None = None) -> Iterator[Any]:
+        """Iterate the hidden samples of the epoch, as batches like those of the loader.
+
+        Parameters
+        ----------
+        batch_size : int, optional
+            By default the sampler's; a pass without gradients often affords more.
+        """
+        sampler = self._feed.sampler
+        if batch_size is not None and batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+        return self._counted(HiddenView(sampler, batch_size or sampler.batch_size))
+
+    def _counted(self, hidden: HiddenView | None) -> Iterator[Any]:
+        sampler = self._feed.sampler
+        self._feed.hidden = hidden
+        try:
+            batches = super().__iter__()
+        finally:
+            self._feed.hidden = None
+        cursor = sampler._pass(hidden is not None)
+        size = sampler.batch_size if hidden is None else hidden.batch_size
+        for batch in batches:
+            cursor.receive(size)
+            yield batch
+
+    def __len__(self) -> int:
+        """Batches of the epoch."""
+        return len(self._feed.sampler)
+
+
+@contextmanager
+def scaled_lr(optimizer: torch.optim.Optimizer, scale: float) -> Iterator[None]:
+    """Multiply the learning rate of every parameter group by `scale` inside the block.
+
+    Schedulers never see it, so any scheduler works: `with scaled_lr(optimizer, sampler.lr_scale):
+    optimizer.step()`.
+    """
+    rates = [group["lr"] for group in optimizer.param_groups]
+    for group, rate in zip(optimizer.param_groups, rates, strict=True):
+        group["lr"] = rate * scale
+    try:
+        yield
+    finally:
+        for group, rate in zip(optimizer.param_groups, rates, strict=True):
+            group["lr"] = rate

@@ -1,0 +1,66 @@
+"""Run the tests of the core on a build with the address and undefined-behaviour sanitizers."""
+
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+import pybind11
+
+ROOT = Path(__file__).parents[1]
+TREE = ROOT / "build" / "sanitize"
+
+
+def sanitizer_runtime() -> str:
+    found = [
+        subprocess.run(
+            [os.environ.get("CXX", "g++"), f"-print-file-name={name}"],
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout.strip()
+        for name in ("libasan.so", "libubsan.so")
+    ]
+    return " ".join(found)
+
+
+def main() -> int:
+    scripts = sysconfig.get_path("scripts")
+    path = os.pathsep.join([scripts, os.environ["PATH"]])
+    site = TREE / "site"
+    # fmt: off
+    configure = [
+        "cmake", "-S", str(ROOT), "-B", str(TREE / "cmake"), "-G", "Ninja",
+        "-DDYNSAMPLE_SANITIZE=ON", "-DDYNSAMPLE_CUDA=OFF", "-DCMAKE_BUILD_TYPE=RelWithDebInfo",
+        f"-DPython_EXECUTABLE={sys.executable}", f"-Dpybind11_DIR={pybind11.get_cmake_dir()}",
+    ]
+    # fmt: on
+    for command in (
+        configure,
+        ["cmake", "--build", str(TREE / "cmake")],
+        ["cmake", "--install", str(TREE / "cmake"), "--prefix", str(site)],
+    ):
+        subprocess.run(command, check=True, env={**os.environ, "PATH": path}, stdout=subprocess.PIPE)
+    shutil.copytree(
+        ROOT / "dynsample",
+        site / "dynsample",
+        dirs_exist_ok=True,
+        ignore=shutil.ignore_patterns("*.so", "__pycache__"),
+    )
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(site),
+        "LD_PRELOAD": sanitizer_runtime(),
+        "ASAN_OPTIONS": "detect_leaks=0",  # the interpreter itself does not free everything
+        "UBSAN_OPTIONS": "print_stacktrace=1",
+        "DYNSAMPLE_SANITIZED": str(site),
+        "HYPOTHESIS_PROFILE": "quick",
+    }
+    pytest = [sys.executable, "-P", "-m", "pytest", "-q", "--import-mode=importlib", "tests/core"]
+    return subprocess.run([*pytest, *sys.argv[1:]], cwd=ROOT, env=environment).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main())
