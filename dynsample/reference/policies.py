@@ -103,7 +103,7 @@ def kakurenbo(policy: Kakurenbo, state: State, epoch: int, seed: int) -> Expecte
 
 
 def info_batch(policy: InfoBatch, state: State, epoch: int, seed: int) -> Expected:
-    """A random part of what lies below the mean, the rest of it weighted up."""
+    """Hide a random part of what lies below the mean, weigh up the rest of it."""
     if policy.delta < 1 and epoch >= int(policy.delta * (policy.epochs or 0)):
         return Expected([])
     losses, seen = state["loss/value"], state["seen"]
@@ -163,7 +163,7 @@ def importance_sampling(
 
 
 def selective_backprop(policy: SelectiveBackprop, state: State, epoch: int, seed: int) -> Expected:
-    """A coin for every sample, biased by the share of losses up to its own."""
+    """Toss a coin for every sample, biased by the share of losses up to its own."""
     kept = draw.bernoulli_cdf(
         state["loss/value"], policy.beta, seed=seed, epoch=epoch, where=state["seen"]
     )
