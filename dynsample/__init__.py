@@ -1,6 +1,7 @@
 """Dynamic data pruning and sampling for training loops."""
 
 from dynsample import batch, ops, schedules, signals
+from dynsample.columns import EMA, Last, Mean, Transitions, Window
 from dynsample.policies import (
     Forgetting,
     ImportanceSampling,
@@ -15,18 +16,23 @@ from dynsample.policies.base import EpochRandom, Policy, Selection
 from dynsample.table import ScoreTable
 
 __all__ = [
+    "EMA",
     "EpochRandom",
     "Forgetting",
     "ImportanceSampling",
     "InfoBatch",
     "Kakurenbo",
+    "Last",
+    "Mean",
     "Policy",
     "RandomSubset",
     "ScoreTable",
     "Selection",
     "SelectiveBackprop",
+    "Transitions",
     "Uniform",
     "WeightedRandom",
+    "Window",
     "batch",
     "ops",
     "schedules",
