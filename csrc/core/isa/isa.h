@@ -6,18 +6,21 @@
 // by the linker for a processor without AVX.
 #pragma once
 
+#include "core/isa/permute.h"
 #include "core/isa/random.h"
 
 namespace dynsample {
 
 struct Kernels {
+  const PermuteKernels& permute;
   const RandomKernels& random;
 };
 
 // The table of one instruction set; defined where its names are known (core/dispatch.cpp).
-#define DYNSAMPLE_DECLARE_ISA(name)           \
-  namespace name {                            \
-  extern const RandomKernels random_kernels;  \
+#define DYNSAMPLE_DECLARE_ISA(name)            \
+  namespace name {                             \
+  extern const PermuteKernels permute_kernels; \
+  extern const RandomKernels random_kernels;   \
   }
 DYNSAMPLE_DECLARE_ISA(plain)
 #ifdef DYNSAMPLE_X86_64
