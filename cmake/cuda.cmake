@@ -31,7 +31,7 @@ if(with_cuda)
   target_include_directories(dynsample_cuda PUBLIC csrc)
   target_compile_options(dynsample_cuda PRIVATE
     $<$<COMPILE_LANGUAGE:CUDA>:--fmad=false -Xfatbin=-compress-all>)
-  pybind11_add_module(_cuda csrc/bind/cuda.cpp)
+  pybind11_add_module(_cuda NO_EXTRAS csrc/bind/cuda.cpp)
   target_link_libraries(_cuda PRIVATE dynsample_cuda)
   install(TARGETS _cuda LIBRARY DESTINATION dynsample)
 endif()

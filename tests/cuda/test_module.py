@@ -1,0 +1,118 @@
+"""The two-module build: the CUDA module is optional, and its absence is explained."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pybind11
+import pytest
+
+from dynsample import cuda
+
+ROOT = Path(__file__).parents[2]
+
+
+def cuda_module() -> Any:
+    try:
+        return cuda.load()
+    except cuda.CudaUnavailable as error:
+        pytest.skip(str(error))
+
+
+def test_the_module_imports_without_a_driver_and_counts_its_devices() -> None:
+    module = cuda_module()
+    assert module.runtime_version() >= 11000
+    if module.driver_version() == 0:
+        assert module.device_count() == 0
+        with pytest.raises(cuda.CudaUnavailable, match="no NVIDIA driver"):
+            cuda.require()
+
+
+@pytest.mark.parametrize(
+    ("devices", "driver", "message"),
+    [
+        (0, 0, "no NVIDIA driver was found"),
+        (0, 12020, r"serves CUDA 12\.2, and dynsample was built with CUDA 13\.0"),
+        (0, 13000, "reports no device"),
+    ],
+)
+def test_each_reason_has_its_own_message(
+    devices: int, driver: int, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = SimpleNamespace(
+        device_count=lambda: devices, driver_version=lambda: driver, runtime_version=lambda: 13000
+    )
+    monkeypatch.setattr(cuda, "load", lambda: module)
+    with pytest.raises(cuda.CudaUnavailable, match=message):
+        cuda.require()
+
+
+def copy_of_package(folder: Path) -> Path:
+    return Path(
+        shutil.copytree(
+            ROOT / "dynsample", folder / "dynsample", ignore=shutil.ignore_patterns("_cuda*.so")
+        )
+    )
+
+
+def load_message(folder: Path) -> str:
+    code = (
+        "from dynsample import cuda\n"
+        "try:\n    cuda.load()\n"
+        "except cuda.CudaUnavailable as error:\n    print(error)\n"
+    )
+    return subprocess.run(
+        [sys.executable, "-P", "-c", code],
+        env={**os.environ, "PYTHONPATH": str(folder)},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+
+
+def test_a_missing_module_is_told_from_one_that_does_not_load(tmp_path: Path) -> None:
+    package = copy_of_package(tmp_path)
+    assert "was built without CUDA" in load_message(tmp_path)
+    (package / f"_cuda{sysconfig.get_config_var('EXT_SUFFIX')}").write_bytes(b"not a library")
+    assert "is there but does not load" in load_message(tmp_path)
+
+
+def configure(folder: Path, choice: str) -> subprocess.CompletedProcess[str]:
+    scripts = sysconfig.get_path("scripts")
+    environment = {k: v for k, v in os.environ.items() if k not in {"CUDACXX", "CUDA_PATH"}}
+    environment["PATH"] = os.pathsep.join([scripts, "/usr/bin", "/bin"])
+    if shutil.which("nvcc", path=environment["PATH"]):
+        pytest.skip("nvcc is beside the system's compiler")
+    # fmt: off
+    return subprocess.run(
+        ["cmake", "-S", str(ROOT), "-B", str(folder), "-G", "Ninja",
+         f"-DDYNSAMPLE_CUDA={choice}", f"-DPython_EXECUTABLE={sys.executable}",
+         f"-Dpybind11_DIR={pybind11.get_cmake_dir()}"],
+        env=environment, capture_output=True, text=True, check=False,
+    )
+    # fmt: on
+
+
+def test_insisting_on_cuda_without_a_compiler_says_what_to_do(tmp_path: Path) -> None:
+    run = configure(tmp_path, "ON")
+    assert run.returncode != 0
+    assert "DYNSAMPLE_CUDA=ON, but no CUDA compiler was found" in " ".join(run.stderr.split())
+
+
+def test_an_unknown_choice_is_refused(tmp_path: Path) -> None:
+    run = configure(tmp_path, "MAYBE")
+    assert run.returncode != 0
+    assert "must be AUTO, ON or OFF, got 'MAYBE'" in " ".join(run.stderr.split())
+
+
+def test_without_a_compiler_auto_leaves_the_module_out(tmp_path: Path) -> None:
+    run = configure(tmp_path, "AUTO")
+    assert run.returncode == 0, run.stderr
+    assert "dynsample: CUDA module OFF" in run.stdout
