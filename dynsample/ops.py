@@ -1,7 +1,17 @@
 """Kernels on local arrays: numpy or torch (CPU) in, the same kind out."""
 
-from __future__ import annotations
-
+from dynsample._core import available_isas
+from dynsample._ops_permute import order_slice, permute, unpermute
 from dynsample._ops_select import Bitmap, exact_mean, hide_lowest, mask_ids, min_max
 
-__all__ = ["Bitmap", "exact_mean", "hide_lowest", "mask_ids", "min_max"]
+__all__ = [
+    "Bitmap",
+    "available_isas",
+    "exact_mean",
+    "hide_lowest",
+    "mask_ids",
+    "min_max",
+    "order_slice",
+    "permute",
+    "unpermute",
+]

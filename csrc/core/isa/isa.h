@@ -7,6 +7,7 @@
 #pragma once
 
 #include "core/isa/bitmap.h"
+#include "core/isa/permute.h"
 #include "core/isa/random.h"
 #include "core/isa/select.h"
 #include "core/isa/sum.h"
@@ -14,6 +15,7 @@
 namespace dynsample {
 
 struct Kernels {
+  const PermuteKernels& permute;
   const RandomKernels& random;
   const SelectKernels& select;
   const BitmapKernels& bitmap;
@@ -21,12 +23,13 @@ struct Kernels {
 };
 
 // The table of one instruction set; defined where its names are known (core/dispatch.cpp).
-#define DYNSAMPLE_DECLARE_ISA(name)          \
-  namespace name {                           \
-  extern const RandomKernels random_kernels; \
-  extern const SelectKernels select_kernels; \
-  extern const BitmapKernels bitmap_kernels; \
-  extern const SumKernels sum_kernels;       \
+#define DYNSAMPLE_DECLARE_ISA(name)            \
+  namespace name {                             \
+  extern const PermuteKernels permute_kernels; \
+  extern const RandomKernels random_kernels;   \
+  extern const SelectKernels select_kernels;   \
+  extern const BitmapKernels bitmap_kernels;   \
+  extern const SumKernels sum_kernels;         \
   }
 DYNSAMPLE_DECLARE_ISA(plain)
 #ifdef DYNSAMPLE_X86_64

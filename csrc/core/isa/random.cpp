@@ -1,5 +1,6 @@
-#include "core/isa/isa.h"
 #include "core/random.h"
+
+#include "core/isa/isa.h"
 
 namespace dynsample::DYNSAMPLE_ISA_NAME {
 namespace {
