@@ -55,8 +55,12 @@ class ObservationLog:
         TypeError
             Something that is no array, or not of a real (for the index: int64, int32) dtype.
         """
-        if not self._native.append(index, signals):
+        if not self.append_in_place(index, signals):
             self._convert_and_append(index, signals)
+
+    def append_in_place(self, index: Any, signals: Mapping[str, Any]) -> bool:
+        """Append when the arrays can be read as they are; False, with nothing done, when not."""
+        return self._native.append(index, signals)
 
     def _convert_and_append(self, index: Any, signals: Mapping[str, Any]) -> None:
         if missing := [name for name in self.signals if name not in signals]:
