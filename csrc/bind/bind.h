@@ -35,5 +35,6 @@ void bind_digest(py::module_& module);
 void bind_fold(py::module_& module);
 void bind_log(py::module_& module);
 void bind_random(py::module_& module);
+void bind_tree(py::module_& module);
 
 }  // namespace dynsample::bind

@@ -17,4 +17,5 @@ PYBIND11_MODULE(_core, module, pybind11::mod_gil_not_used()) {
   bind::bind_fold(module);
   bind::bind_log(module);
   bind::bind_random(module);
+  bind::bind_tree(module);
 }

@@ -7,17 +7,20 @@
 #pragma once
 
 #include "core/isa/random.h"
+#include "core/isa/tree.h"
 
 namespace dynsample {
 
 struct Kernels {
   const RandomKernels& random;
+  const TreeKernels& tree;
 };
 
 // The table of one instruction set; defined where its names are known (core/dispatch.cpp).
 #define DYNSAMPLE_DECLARE_ISA(name)           \
   namespace name {                            \
   extern const RandomKernels random_kernels;  \
+  extern const TreeKernels tree_kernels;      \
   }
 DYNSAMPLE_DECLARE_ISA(plain)
 #ifdef DYNSAMPLE_X86_64
