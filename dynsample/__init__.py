@@ -2,6 +2,8 @@
 
 from dynsample import batch, ops, schedules, signals
 from dynsample.columns import EMA, Last, Mean, Transitions, Window
+from dynsample.orders import PageLocal
+from dynsample.plan import EpochPlan, build_plan
 from dynsample.policies import (
     Forgetting,
     ImportanceSampling,
@@ -13,10 +15,13 @@ from dynsample.policies import (
     WeightedRandom,
 )
 from dynsample.policies.base import EpochRandom, Policy, Selection
+from dynsample.priority import PriorityTree
+from dynsample.sampler import ObservationError, Sampler
 from dynsample.table import ScoreTable
 
 __all__ = [
     "EMA",
+    "EpochPlan",
     "EpochRandom",
     "Forgetting",
     "ImportanceSampling",
@@ -24,8 +29,12 @@ __all__ = [
     "Kakurenbo",
     "Last",
     "Mean",
+    "ObservationError",
+    "PageLocal",
     "Policy",
+    "PriorityTree",
     "RandomSubset",
+    "Sampler",
     "ScoreTable",
     "Selection",
     "SelectiveBackprop",
@@ -34,6 +43,7 @@ __all__ = [
     "WeightedRandom",
     "Window",
     "batch",
+    "build_plan",
     "ops",
     "schedules",
     "signals",

@@ -39,5 +39,6 @@ void bind_random(py::module_& module);
 void bind_select(py::module_& module);
 void bind_bitmap(py::module_& module);
 void bind_sum(py::module_& module);
+void bind_tree(py::module_& module);
 
 }  // namespace dynsample::bind

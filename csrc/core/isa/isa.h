@@ -11,6 +11,7 @@
 #include "core/isa/random.h"
 #include "core/isa/select.h"
 #include "core/isa/sum.h"
+#include "core/isa/tree.h"
 
 namespace dynsample {
 
@@ -20,6 +21,7 @@ struct Kernels {
   const SelectKernels& select;
   const BitmapKernels& bitmap;
   const SumKernels& sum;
+  const TreeKernels& tree;
 };
 
 // The table of one instruction set; defined where its names are known (core/dispatch.cpp).
@@ -30,6 +32,7 @@ struct Kernels {
   extern const SelectKernels select_kernels;   \
   extern const BitmapKernels bitmap_kernels;   \
   extern const SumKernels sum_kernels;         \
+  extern const TreeKernels tree_kernels;       \
   }
 DYNSAMPLE_DECLARE_ISA(plain)
 #ifdef DYNSAMPLE_X86_64
