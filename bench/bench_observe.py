@@ -1,38 +1,38 @@
-"""What does one step's observation cost, against scatters of three signals by torch and numpy?"""
+"""What one step's observation costs, beside scatters of its three signals.
+
+The whole Python call `Sampler.observe` over an epoch of batches, and with it the fold of that epoch:
+what a step costs in all. The scatters keep the last value of each signal and check nothing.
+"""
 
 from __future__ import annotations
+
+import sys
 
 import numpy as np
 import torch
 from common import Bench
 
-from dynsample.columns import Last
-from dynsample.log import ObservationLog, fold
+import dynsample as ds
 
 NAMES = ("loss", "correct", "confidence")
 BATCH = 256
-STEPS = 400
 
 
-def main() -> None:
-    bench = Bench("observe", __doc__)
+def main() -> int:
+    bench = Bench("observe", __doc__.splitlines()[0])
     n = bench.parse().n
-    rng = np.random.default_rng(0)
+    generator = np.random.default_rng(0)
     torch.set_num_threads(1)
-    index = [rng.choice(n, BATCH, replace=False) for _ in range(STEPS)]
-    signals = [{name: rng.random(BATCH, np.float32) for name in NAMES} for _ in range(STEPS)]
+    sampler = ds.Sampler(n, ds.Kakurenbo(), batch_size=BATCH, drop_last=True)
+    index = [batch.copy() for batch in sampler]
+    signals = [{name: generator.random(BATCH, np.float32) for name in NAMES} for _ in index]
     arrays = list(zip(index, signals, strict=True))
     tensors = [
-        (torch.from_numpy(i), {name: torch.from_numpy(v) for name, v in s.items()})
-        for i, s in arrays
+        (torch.from_numpy(ids), {name: torch.from_numpy(v) for name, v in values.items()})
+        for ids, values in arrays
     ]
     torch_tables = {name: torch.zeros(n) for name in NAMES}
     numpy_tables = {name: np.zeros(n, np.float32) for name in NAMES}
-    columns = {name: Last() for name in NAMES}
-    parts = {name: column.allocate(n) for name, column in columns.items()}
-    seen = np.zeros(n, np.bool_)
-    log = ObservationLog(n, NAMES)
-    log.reserve(STEPS * BATCH)
 
     def torch_scatters() -> None:
         for ids, values in tensors:
@@ -44,17 +44,20 @@ def main() -> None:
             for name in NAMES:
                 numpy_tables[name][ids] = values[name]
 
-    def append(batches):
+    def observe(batches: list) -> None:
         for ids, values in batches:
-            log.append(ids, values)
+            sampler.observe(ids, **values)
 
-    def append_and_fold(batches):
-        append(batches)
-        fold(log, columns, parts, seen, epoch=0)
+    def observe_and_fold(batches: list) -> None:
+        observe(batches)
+        sampler.table.fold(sampler._log, epoch=0)
 
-    peers = {"3 torch index_put_": torch_scatters, "3 numpy t[i] = v": numpy_scatters}
+    def start() -> None:
+        sampler.set_epoch(0, restart=True)
+
+    peers = {"three torch index_put_": torch_scatters, "three numpy t[i] = v": numpy_scatters}
     for kind, batches in {"torch": tensors, "numpy": arrays}.items():
-        for what, call in {"append": append, "append + fold": append_and_fold}.items():
+        for what, call in {"observe": observe, "observe + fold": observe_and_fold}.items():
             for peer, scatters in peers.items():
                 bench.compare(
                     f"{what}, {kind}, B = {BATCH}",
@@ -62,15 +65,16 @@ def main() -> None:
                     peer,
                     scatters,
                     unit="us",
-                    per=STEPS,
-                    setup=log.clear,
+                    per=len(batches),
+                    setup=start,
                 )
     for name in NAMES:
-        np.testing.assert_array_equal(
-            np.where(seen, parts[name]["value"], 0), torch_tables[name].numpy()
-        )
+        ours = np.where(sampler.table.seen, sampler.table[name], 0)
+        np.testing.assert_array_equal(ours, torch_tables[name].numpy())
+    print("the table holds what the scatters hold")
     bench.finish()
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
