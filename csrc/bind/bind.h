@@ -32,6 +32,7 @@ std::span<T> out(Array<T>& array) {
 }
 
 void bind_digest(py::module_& module);
+void bind_draw(py::module_& module);
 void bind_order(py::module_& module);
 void bind_random(py::module_& module);
 

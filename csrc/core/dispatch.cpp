@@ -12,7 +12,7 @@ struct Isa {
   Kernels kernels;
 };
 
-#define DYNSAMPLE_KERNELS(isa) {isa::permute_kernels, isa::random_kernels}
+#define DYNSAMPLE_KERNELS(isa) {isa::draw_kernels, isa::permute_kernels, isa::random_kernels}
 
 const std::vector<Isa>& isas() {
   static const std::vector<Isa> all = [] {

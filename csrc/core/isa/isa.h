@@ -6,12 +6,14 @@
 // by the linker for a processor without AVX.
 #pragma once
 
+#include "core/isa/draw.h"
 #include "core/isa/permute.h"
 #include "core/isa/random.h"
 
 namespace dynsample {
 
 struct Kernels {
+  const DrawKernels& draw;
   const PermuteKernels& permute;
   const RandomKernels& random;
 };
@@ -19,6 +21,7 @@ struct Kernels {
 // The table of one instruction set; defined where its names are known (core/dispatch.cpp).
 #define DYNSAMPLE_DECLARE_ISA(name)            \
   namespace name {                             \
+  extern const DrawKernels draw_kernels;       \
   extern const PermuteKernels permute_kernels; \
   extern const RandomKernels random_kernels;   \
   }
