@@ -16,6 +16,7 @@ PYBIND11_MODULE(_core, module, pybind11::mod_gil_not_used()) {
   bind::bind_digest(module);
   bind::bind_fold(module);
   bind::bind_log(module);
+  bind::bind_draw(module);
   bind::bind_order(module);
   bind::bind_random(module);
   bind::bind_select(module);

@@ -10,13 +10,13 @@
 namespace dynsample {
 
 constexpr int kPermuteRounds = 6;
-constexpr int kPermuteMinBits = 8;  // a tiny domain has too few round functions to look random
+constexpr int kPermuteMinBits = 10;  // a tiny domain has too few round functions to look random
 
 // Keys of one permutation. Halves have at most 16 bits, so that the rounds run in 16-bit lanes.
 struct Permutation {
   std::uint32_t n;
   std::uint32_t high_bits, low_bits;
-  std::uint16_t mask[kPermuteRounds], factor[kPermuteRounds], second_factor[kPermuteRounds];
+  std::uint16_t key[kPermuteRounds][3];
 };
 
 // The permutation of [0, n) in (seed, epoch, stream). Its keys are counted from 2^63 on, where no
@@ -33,24 +33,25 @@ DYNSAMPLE_HOST_DEVICE inline Permutation make_permutation(std::uint32_t n, std::
   const std::uint64_t first = std::uint64_t{1} << 63 | std::uint64_t{n} << 8;
   for (int round = 0; round < kPermuteRounds; ++round) {
     const Philox4 word = philox(seed, first + static_cast<std::uint64_t>(round), epoch, stream);
-    p.mask[round] = static_cast<std::uint16_t>(word.lane[0]);
-    p.factor[round] = static_cast<std::uint16_t>(word.lane[1] | 1);
-    p.second_factor[round] = static_cast<std::uint16_t>(word.lane[2] | 1);
+    for (int j = 0; j < 3; ++j) p.key[round][j] = static_cast<std::uint16_t>(word.lane[j]);
   }
   return p;
 }
 
 // Both halves of the product, by exclusive or: every bit of x can reach every bit of the result.
 DYNSAMPLE_HOST_DEVICE inline std::uint16_t permute_fold(std::uint16_t x, std::uint16_t factor) {
-  const std::uint32_t product = std::uint32_t{x} * factor;
-  return static_cast<std::uint16_t>(product ^ product >> 16);
+  const std::uint16_t high = static_cast<std::uint16_t>((std::uint32_t{x} * factor) >> 16);
+  const std::uint16_t low = static_cast<std::uint16_t>(std::uint32_t{x} * factor);
+  return high ^ low;
 }
 
-// The round function: 16 bits to 16 bits, of which the caller keeps the low ones of its half.
+// The round function, three products with fixed factors (keyed ones were weak for one key in some
+// thousands): 16 bits to 16 bits, of which the caller keeps the low ones of its half.
 DYNSAMPLE_HOST_DEVICE inline std::uint16_t permute_mix(const Permutation& p, int round,
                                                        std::uint16_t half) {
-  const std::uint16_t x = static_cast<std::uint16_t>(half ^ p.mask[round]);
-  return permute_fold(permute_fold(x, p.factor[round]), p.second_factor[round]);
+  std::uint16_t x = permute_fold(static_cast<std::uint16_t>(half ^ p.key[round][0]), 0xB4B3);
+  x = permute_fold(static_cast<std::uint16_t>(x + p.key[round][1]), 0xE995);
+  return permute_fold(static_cast<std::uint16_t>(x ^ p.key[round][2]), 0xA6C5);
 }
 
 // All rounds on one pair of halves. Addition, not exclusive or: odd permutations occur too.

@@ -22,6 +22,8 @@ enum Stream : std::uint32_t {
   kBernoulli = 4,    // one coin a sample
   kTree = 5,         // prioritised replay
   kPages = 6,        // order of the pages
+  kDrawOrder = 7,    // order of what was drawn
+  kMultinomial = 8,  // independent draws with replacement
   kWalk = 16,        // walk of a random subset without replacement
   kBatch = 17,       // selection within a batch
 };

@@ -8,21 +8,25 @@ from numpy.typing import NDArray
 from dynsample.reference.random import philox
 
 ROUNDS = 6
-MIN_BITS = 8
-Keys = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
+MIN_BITS = 10
+FACTORS = (0xB4B3, 0xE995, 0xA6C5)
+Keys = NDArray[np.int64]
 
 
 def _keys(n: int, seed: int, epoch: int, stream: int) -> Keys:
     words = philox(seed, 2**63 + n * 256, ROUNDS, epoch, stream).reshape(ROUNDS, 4)
-    halves = words.astype(np.int64) & 0xFFFF
-    return halves[:, 0], halves[:, 1] | 1, halves[:, 2] | 1
+    return words.astype(np.int64)[:, :3] & 0xFFFF
+
+
+def _fold(x: NDArray[np.int64], factor: int) -> NDArray[np.int64]:
+    product = (x & 0xFFFF) * factor
+    return (product ^ product >> 16) & 0xFFFF
 
 
 def _mix(keys: Keys, round_: int, half: NDArray[np.int64]) -> NDArray[np.int64]:
-    mask, factor, second_factor = (key[round_] for key in keys)
-    product = (half ^ mask) * factor
-    product = ((product ^ product >> 16) & 0xFFFF) * second_factor
-    return (product ^ product >> 16) & 0xFFFF
+    x = _fold(half ^ keys[round_, 0], FACTORS[0])
+    x = _fold(x + keys[round_, 1], FACTORS[1])
+    return _fold(x ^ keys[round_, 2], FACTORS[2])
 
 
 def _network(keys: Keys, bits: int, x: NDArray[np.int64], inverse: bool) -> NDArray[np.int64]:

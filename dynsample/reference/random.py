@@ -32,7 +32,7 @@ def philox4x32_10(
 
 
 def philox(seed: int, first: int, blocks: int, epoch: int, stream: int) -> NDArray[np.uint32]:
-    """Words of the blocks first ... first + blocks - 1 of (seed, epoch, stream), uint32[4 * blocks]."""
+    """Words of the blocks from `first` on of (seed, epoch, stream), uint32[4 * blocks]."""
     index = np.uint64(first) + np.arange(blocks, dtype=np.uint64)
     constant = [np.full(blocks, word, np.uint64) for word in (epoch, stream)]
     words = philox4x32_10([index & LOW, index >> HALF, *constant], (seed % 2**32, seed >> 32))

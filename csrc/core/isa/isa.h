@@ -7,6 +7,7 @@
 #pragma once
 
 #include "core/isa/bitmap.h"
+#include "core/isa/draw.h"
 #include "core/isa/permute.h"
 #include "core/isa/random.h"
 #include "core/isa/select.h"
@@ -16,6 +17,7 @@
 namespace dynsample {
 
 struct Kernels {
+  const DrawKernels& draw;
   const PermuteKernels& permute;
   const RandomKernels& random;
   const SelectKernels& select;
@@ -27,6 +29,7 @@ struct Kernels {
 // The table of one instruction set; defined where its names are known (core/dispatch.cpp).
 #define DYNSAMPLE_DECLARE_ISA(name)            \
   namespace name {                             \
+  extern const DrawKernels draw_kernels;       \
   extern const PermuteKernels permute_kernels; \
   extern const RandomKernels random_kernels;   \
   extern const SelectKernels select_kernels;   \
