@@ -216,4 +216,3 @@ def _check_identity(
         names = [line.split(":")[0] for line in differences if line.split(":")[0] in ALLOWABLE]
         hint = f"; allow={set(names)} goes past this" if len(names) == len(differences) else ""
         raise StateError(f"{path} is of another run: {'; '.join(differences)}{hint}")
-

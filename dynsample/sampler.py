@@ -383,5 +383,7 @@ def _as_subset(subset: Any, num_samples: int) -> NDArray[np.int64]:
     if len(unique) != len(ids):
         raise ValueError(f"subset must not repeat ids: {len(ids) - len(unique)} are repeated")
     if len(unique) and not (unique[0] >= 0 and unique[-1] < num_samples):
-        raise IndexError(f"subset must hold ids in [0, {num_samples}), got {unique[0]} to {unique[-1]}")
+        raise IndexError(
+            f"subset must hold ids in [0, {num_samples}), got {unique[0]} to {unique[-1]}"
+        )
     return unique

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from dynsample._arrays import fingerprint
 
 if TYPE_CHECKING:
     from dynsample.columns import Column
@@ -58,7 +60,15 @@ class Selection:
 
 
 class Policy(ABC):
-    """A published method. Subclasses are frozen dataclasses; their fields are their identity."""
+    """A published method. Subclasses are frozen dataclasses; their fields are their identity.
+
+    Attributes
+    ----------
+    confidence : "max" or "target"
+        Which softmax probability the signal `confidence` is, where it is computed from logits.
+    """
+
+    confidence: str = "max"
 
     @property
     def columns(self) -> Mapping[str, Column]:
@@ -68,3 +78,28 @@ class Policy(ABC):
     @abstractmethod
     def select(self, table: ScoreTable, epoch: int, random: EpochRandom) -> Selection:
         """Decide the epoch from the table alone; the same answer for the same arguments."""
+
+    def fingerprint(self, epoch: int) -> dict[str, Any]:
+        """Identity of the policy in an epoch, JSON-able: class, fields, values of callables."""
+        values = {f.name: getattr(self, f.name) for f in fields(self) if f.init}  # type: ignore[arg-type]
+        return {
+            "class": type(self).__qualname__,
+            **{name: _identity(value, epoch) for name, value in values.items()},
+        }
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """Arrays that a resumed run needs and the table does not have; none by default."""
+        return {}
+
+    def load_state(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Restore what `state` gave."""
+        if state:
+            raise ValueError(f"{type(self).__name__} has no state, got {sorted(state)}")
+
+
+def _identity(value: Any, epoch: int) -> Any:
+    if isinstance(value, np.ndarray):
+        return fingerprint(value)
+    if callable(value):
+        return {"at_epoch": epoch, "value": value(epoch)}
+    return value if isinstance(value, (bool, int, float, str, type(None))) else repr(value)

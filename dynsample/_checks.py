@@ -1,0 +1,57 @@
+"""Checks of arguments: the message names the argument, what was found and what is allowed."""
+
+from __future__ import annotations
+
+import math
+import operator
+from typing import Any
+
+MAX_SAMPLES = 2**32 - 1
+
+
+def integer(value: Any, name: str, low: int, high: int) -> int:
+    """Give `value` as an int of [low, high]."""
+    try:
+        number = operator.index(value)
+    except TypeError:
+        kind = type(value).__name__
+        raise TypeError(f"{name} must be an integer, got {kind} {value!r}") from None
+    if not low <= number <= high:
+        raise ValueError(f"{name} must be in [{low}, {high}], got {number}")
+    return number
+
+
+def random_key(seed: Any, epoch: Any, stream: Any = 0) -> tuple[int, int, int]:
+    """Check the key of the counter-based generator."""
+    return (
+        integer(seed, "seed", 0, 2**64 - 1),
+        integer(epoch, "epoch", 0, 2**32 - 1),
+        integer(stream, "stream", 0, 2**32 - 1),
+    )
+
+
+def real(value: Any, name: str, interval: str) -> float:
+    """Give `value` as a finite float of an interval such as "[0, 1)"; an end may be inf."""
+    if isinstance(value, (bool, str, bytes)) or not hasattr(value, "__float__"):
+        raise TypeError(f"{name} must be a number, got {type(value).__name__} {value!r}")
+    number = float(value)
+    low, high = (float(end) for end in interval[1:-1].split(","))
+    above = number >= low if interval[0] == "[" else number > low
+    below = number <= high if interval[-1] == "]" else number < high
+    if not (math.isfinite(number) and above and below):
+        raise ValueError(f"{name} must be in {interval}, got {value!r}")
+    return number
+
+
+def choice(value: Any, name: str, allowed: tuple[str, ...]) -> str:
+    """Give `value` when it is one of the `allowed` words."""
+    if not isinstance(value, str) or value not in allowed:
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}, got {value!r}")
+    return value
+
+
+def boolean(value: Any, name: str) -> bool:
+    """Give `value` when it is True or False."""
+    if not isinstance(value, bool):
+        raise TypeError(f"{name} must be True or False, got {type(value).__name__} {value!r}")
+    return value

@@ -1,0 +1,75 @@
+"""InfoBatch: prune some of the well-learned, and weigh up the others."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from dynsample._checks import MAX_SAMPLES, integer, real
+from dynsample.columns import Column, Last
+from dynsample.policies.base import EpochRandom, Policy, Selection
+
+if TYPE_CHECKING:
+    from dynsample.table import ScoreTable
+
+
+@dataclass(frozen=True)
+class InfoBatch(Policy):
+    """Hide a random part of the samples below the mean loss; the weights keep the sum unbiased.
+
+    Parameters
+    ----------
+    ratio : float in [0, 1)
+        Fraction of the well-learned samples (loss strictly below the mean) to hide.
+    delta : float in [0, 1]
+        Fraction of the epochs in which samples are hidden: those below int(delta * epochs).
+    epochs : int, optional
+        Epochs of the whole run; needed when delta is below 1.
+
+    Notes
+    -----
+    Of the m well-learned samples int((1 - ratio) * m) are kept, drawn without replacement, with
+    weight m / kept, and everything else has weight 1; so the expected weighted sum of the losses is
+    their sum. Where nothing would be kept, everything is. Train on `(weights * loss).mean()`.
+
+    References
+    ----------
+    Qin et al., "InfoBatch: Lossless Training Speed Up by Unbiased Dynamic Data Pruning", ICLR 2024,
+    equations 3 to 7.
+    """
+
+    ratio: float = 0.5
+    delta: float = 0.875
+    epochs: int | None = None
+
+    def __post_init__(self) -> None:
+        real(self.ratio, "ratio", "[0, 1)")
+        real(self.delta, "delta", "[0, 1]")
+        if self.epochs is not None:
+            integer(self.epochs, "epochs", 0, MAX_SAMPLES)
+        elif self.delta < 1:
+            raise ValueError(
+                f"epochs must be given when delta is below 1 (delta = {self.delta}): pruning stops "
+                "at epoch int(delta * epochs)"
+            )
+
+    @property
+    def columns(self) -> Mapping[str, Column]:
+        """The last loss of every sample."""
+        return {"loss": Last()}
+
+    def select(self, table: ScoreTable, epoch: int, random: EpochRandom) -> Selection:
+        """Select what is not well learned, and a random part of what is."""
+        if self.delta < 1 and epoch >= int(self.delta * (self.epochs or 0)):
+            return Selection()
+        loss = table["loss"]
+        well = table.below(loss, table.exact_mean(loss))
+        num_well = table.count(well)
+        kept = int((1.0 - self.ratio) * num_well)
+        stats = {"well_learned": num_well}
+        if kept in {0, num_well}:
+            return Selection(stats=stats)
+        hidden = well & ~table.sample(kept, random, where=well)
+        weights = table.choose(well, num_well / kept, 1.0)
+        return Selection(hidden=hidden, weights=weights, stats=stats)

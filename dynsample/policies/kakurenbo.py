@@ -1,0 +1,92 @@
+"""KAKURENBO: hide what is learned, bring back what is unsure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from dynsample._checks import MAX_SAMPLES, choice, integer, real
+from dynsample.columns import Column, Last
+from dynsample.policies.base import EpochRandom, Policy, Selection
+
+if TYPE_CHECKING:
+    from dynsample.table import ScoreTable
+
+
+@dataclass(frozen=True)
+class Kakurenbo(Policy):
+    """Hide easy samples for one epoch; bring back those the model is not sure of.
+
+    Parameters
+    ----------
+    fraction : float in [0, 1)
+        Most samples to hide in an epoch.
+    tau : float in [0, 1]
+        A candidate stays hidden only if predicted correctly with at least this confidence.
+    schedule : callable(epoch) -> float, optional
+        Factor of `fraction` in an epoch, `dynsample.schedules.kakurenbo(90)` for one; None: 1.
+    warmup_epochs : int
+        Epochs at the start whose learning rate is left alone; samples are hidden from epoch 1 on.
+    refresh_every : int
+        Hidden samples are due for a forward pass in epochs divisible by this.
+    confidence : "max" or "target"
+        Softmax probability of the predicted class, or of the target's, where it is computed from
+        logits. The published code takes the softmax over the batch instead of the classes.
+    lr : "maximum" or "realised"
+        The learning rate is divided by 1 - F, F the largest fraction that could be hidden (as
+        published), or the fraction that is.
+
+    References
+    ----------
+    Nguyen et al., "KAKURENBO: Adaptively Hiding Samples in Deep Neural Network Training",
+    NeurIPS 2023, algorithm 1.
+    """
+
+    fraction: float = 0.3
+    tau: float = 0.7
+    schedule: Callable[[int], float] | None = None
+    warmup_epochs: int = 0
+    refresh_every: int = 1
+    confidence: str = "max"
+    lr: str = "maximum"
+
+    def __post_init__(self) -> None:
+        real(self.fraction, "fraction", "[0, 1)")
+        real(self.tau, "tau", "[0, 1]")
+        integer(self.warmup_epochs, "warmup_epochs", 0, MAX_SAMPLES)
+        integer(self.refresh_every, "refresh_every", 1, MAX_SAMPLES)
+        choice(self.confidence, "confidence", ("max", "target"))
+        choice(self.lr, "lr", ("maximum", "realised"))
+        if self.schedule is not None and not callable(self.schedule):
+            raise TypeError(f"schedule must be callable or None, got {self.schedule!r}")
+
+    @property
+    def columns(self) -> Mapping[str, Column]:
+        """The last loss, correctness and confidence of every sample."""
+        return {"loss": Last(), "correct": Last(), "confidence": Last()}
+
+    def max_fraction(self, epoch: int) -> float:
+        """Give the fraction of the samples that may be hidden in an epoch."""
+        factor = 1.0 if self.schedule is None else self.schedule(epoch)
+        return real(self.fraction * factor, f"fraction * schedule({epoch})", "[0, 1)")
+
+    def select(self, table: ScoreTable, epoch: int, random: EpochRandom) -> Selection:
+        """Select all but the lowest losses that were predicted surely."""
+        fraction = self.max_fraction(epoch)
+        most = int(fraction * table.num_samples) if epoch else 0
+        candidates = table.hide_lowest(table["loss"], most)
+        sure = (table["correct"] > 0) & (table["confidence"] >= self.tau)
+        hidden = candidates & sure
+        num_candidates, num_hidden = table.count(candidates), table.count(hidden)
+        scaled = fraction if self.lr == "maximum" else num_hidden / max(table.num_samples, 1)
+        return Selection(
+            hidden=hidden,
+            lr_scale=1.0 if epoch < self.warmup_epochs else 1.0 / (1.0 - scaled),
+            refresh=epoch % self.refresh_every == 0,
+            stats={
+                "max_fraction": fraction,
+                "candidates": num_candidates,
+                "moved_back": num_candidates - num_hidden,
+            },
+        )

@@ -1,0 +1,20 @@
+"""Every sample once an epoch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from dynsample.policies.base import EpochRandom, Policy, Selection
+
+if TYPE_CHECKING:
+    from dynsample.table import ScoreTable
+
+
+@dataclass(frozen=True)
+class Uniform(Policy):
+    """Every sample once an epoch: nothing hidden, nothing weighted."""
+
+    def select(self, table: ScoreTable, epoch: int, random: EpochRandom) -> Selection:
+        """Select everything."""
+        return Selection()

@@ -1,0 +1,405 @@
+"""The score table: what is known of every sample, and the reductions over all samples."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dynsample import ops
+from dynsample._arrays import as_numpy
+from dynsample._checks import MAX_SAMPLES, integer
+from dynsample.columns import EMA, Column, Last, Mean, Window
+from dynsample.log import ObservationLog, fold
+from dynsample.policies.base import EpochRandom, Selection
+
+Floats = NDArray[np.float32]
+Mask = NDArray[np.bool_]
+
+_WALK_STREAM = 7  # kWalk in csrc/core/random.h
+_NAN_UNTIL_OBSERVED = (Last, EMA, Mean, Window)
+
+
+@dataclass(frozen=True)
+class Draw:
+    """The outcome of a draw: `counts` with replacement, `mask` without.
+
+    Attributes
+    ----------
+    counts : uint32[N] or None
+        How often each row was drawn.
+    mask : bool[N] or None
+        Which rows were drawn.
+    probabilities : float32[N]
+        What was drawn from, up to a factor; NaN drew with the largest.
+    k : int
+        Number of draws.
+    """
+
+    counts: NDArray[np.uint32] | None
+    mask: Mask | None
+    probabilities: Floats
+    k: int
+
+    @cached_property
+    def inverse_probabilities(self) -> Floats:
+        """1 / (N p_i) of every row, float32[N], from the integers that decided; 0 where p is 0."""
+        inverse: Floats = ops.inverse_probabilities(self.probabilities, self.k)
+        return inverse
+
+    def selection(self, weights: Floats | None = None) -> Selection:
+        """Select what was drawn."""
+        hidden = None if self.mask is None else ~self.mask
+        return Selection(hidden=hidden, counts=self.counts, weights=weights)
+
+
+class ScoreTable:
+    """One row per sample: columns that observations update, and whether it was ever seen.
+
+    Reductions run over the rows that were seen and whose value is finite. `values` below are
+    float32[N], masks bool[N], N = `num_samples`.
+
+    Parameters
+    ----------
+    num_samples : int in [0, 2**32 - 1]
+    columns : mapping of str to Column
+        What to keep; `policy.columns` for one. A column reads the signal of its own name, or of its
+        `signal`.
+    index : int64[num_samples], optional
+        Data-set ids of the rows, ascending: a table of a subset. By default rows are ids.
+    """
+
+    def __init__(
+        self,
+        num_samples: int,
+        columns: Mapping[str, Column],
+        index: NDArray[np.int64] | None = None,
+    ) -> None:
+        self.num_samples = integer(num_samples, "num_samples", 0, MAX_SAMPLES)
+        self.columns = {name: _checked_column(name, column) for name, column in columns.items()}
+        self.seen: Mask = np.zeros(self.num_samples, np.bool_)
+        self._index = None if index is None else _checked_index(index, self.num_samples)
+        self._parts = {
+            name: column.allocate(self.num_samples) for name, column in self.columns.items()
+        }
+        self._imported: dict[str, Column] = {}
+        self._own_log: ObservationLog | None = None
+
+    # Content
+
+    @cached_property
+    def index(self) -> NDArray[np.int64]:
+        """Data-set ids of the rows, int64[N], ascending."""
+        if self._index is not None:
+            return self._index
+        return np.arange(self.num_samples, dtype=np.int64)
+
+    def __getitem__(self, name: str) -> Floats:
+        """Value of a column, float32[N], read only; NaN for what was not observed."""
+        column = self.columns.get(name) or self._imported.get(name)
+        if column is None:
+            known = ", ".join(map(repr, self)) or "none"
+            raise KeyError(f"no column {name!r}; the table has {known}")
+        value = column.value(self._parts[name])
+        if not isinstance(column, _NAN_UNTIL_OBSERVED) and not self.seen.all():
+            value = np.where(self.seen, value, np.float32(np.nan))
+        return _read_only(value)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter([*self.columns, *self._imported])
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._parts
+
+    def part(self, name: str, part: str) -> NDArray[Any]:
+        """One of the arrays that a column is made of, read only; see its `allocate`."""
+        if name not in self or part not in self._parts[name]:
+            known = ", ".join(f"{n}/{p}" for n, parts in self._parts.items() for p in parts)
+            raise KeyError(f"no part {name}/{part}; the table has {known or 'none'}")
+        return _read_only(self._parts[name][part])
+
+    def observe(self, index: Any, *, epoch: int = 0, **signals: Any) -> None:
+        """Fold one batch of observations at once.
+
+        Parameters
+        ----------
+        index : int64[B]
+            Data-set ids, numpy or torch.
+        epoch : int
+            Columns with `until` at or below it take nothing.
+        **signals : float[B] or [B, 1]
+            Every signal that the columns read; others are ignored.
+
+        Raises
+        ------
+        IndexError, TypeError, ValueError
+            As `ObservationLog.append`; the table is then unchanged.
+        """
+        if self._own_log is None:
+            names = {column.signal or name for name, column in self.columns.items()}
+            self._own_log = ObservationLog(self.num_samples, sorted(names))
+            if self._index is not None:
+                row_of = np.full(int(self._index[-1]) + 1 if len(self._index) else 0, -1, np.int32)
+                row_of[self._index] = np.arange(self.num_samples, dtype=np.int32)
+                self._row_of = row_of  # the log borrows it
+                self._own_log.set_rows(row_of)
+        self._own_log.append(index, signals)
+        try:
+            self.fold(self._own_log, epoch=epoch)
+        finally:
+            self._own_log.clear()
+
+    def fold(
+        self,
+        log: ObservationLog,
+        *,
+        epoch: int,
+        quota: NDArray[np.uint8] | NDArray[np.uint32] | None = None,
+        tickets: NDArray[np.int64] | None = None,
+    ) -> int:
+        """Apply a log to the columns; see `dynsample.log.fold`. Returns what the quota dropped."""
+        return fold(
+            log, self.columns, self._parts, self.seen, epoch=epoch, quota=quota, tickets=tickets
+        )
+
+    def set_column(self, name: str, values: Any) -> None:
+        """Set a column to imported scores and mark every row as seen.
+
+        Parameters
+        ----------
+        name : str
+            A column of kind Last, EMA or Mean, or a new name: that becomes a Last column which
+            takes no observations.
+        values : float32[N]
+            numpy or torch.
+        """
+        array = self.checked(values)
+        column = self.columns.get(name)
+        if column is None:
+            self._imported[name] = _checked_column(name, Last())
+            self._parts[name] = {"value": array.copy()}
+        elif isinstance(column, (Last, EMA)):
+            self._parts[name]["value"][:] = array
+        elif isinstance(column, Mean):
+            self._parts[name]["sum"][:], self._parts[name]["count"][:] = array, 1
+        else:
+            raise TypeError(
+                f"column {name!r} must be of kind Last, EMA or Mean to be set, got {column!r}"
+            )
+        self.seen[:] = True
+
+    def rows(self, values: Any, name: str = "values") -> Floats:
+        """The entries of a float32 array over the data set that belong to this table's rows."""
+        if self._index is None:
+            return self.checked(values, name)
+        array = as_numpy(values, name, np.float32)
+        if len(self._index) and self._index[-1] >= len(array):
+            raise ValueError(
+                f"{name} must have an entry for every sample of the data set, got {len(array)} "
+                f"and the subset holds sample {self._index[-1]}"
+            )
+        taken: Floats = array[self._index]
+        return taken
+
+    def checked(self, values: Any, name: str = "values") -> Floats:
+        """Give `values` as numpy when it is float32 with one entry per row."""
+        array = as_numpy(values, name, np.float32)
+        self._check_rows(array, name)
+        return array
+
+    def _check_rows(self, array: NDArray[Any], name: str) -> None:
+        if len(array) != self.num_samples:
+            raise ValueError(f"{name} must have {self.num_samples} entries, got {len(array)}")
+
+    # Reductions
+
+    def _seen(self, where: Mask | None) -> Mask | None:
+        if self.seen.all():
+            return where
+        return self.seen if where is None else self.seen & where
+
+    def count(self, mask: Mask) -> int:
+        """Count the rows that are set."""
+        return int(np.count_nonzero(mask))
+
+    def hide_lowest(self, values: Floats, k: int, eligible: Mask | None = None) -> Mask:
+        """Mark the k lowest `values` among the eligible, seen, finite rows; all, when fewer."""
+        hidden: Mask = ops.hide_lowest(values, k, self._seen(eligible), finite_only=True)
+        return hidden
+
+    def exact_mean(self, values: Floats, where: Mask | None = None) -> float:
+        """Give the exact mean, rounded once to double; nan when there is nothing to average."""
+        return ops.exact_mean(values, self._seen(where), finite_only=True)
+
+    def min_max(self, values: Floats, where: Mask | None = None) -> tuple[float, float]:
+        """Give the lowest and the highest value; (nan, nan) when there are none."""
+        return ops.min_max(values, self._seen(where), finite_only=True)
+
+    def below(self, values: Floats, threshold: float) -> Mask:
+        """Mark the seen, finite rows whose value is less than a double, without rounding that."""
+        with np.errstate(over="ignore"):
+            bound = np.float32(threshold)
+        if bound < threshold:
+            bound = np.nextafter(bound, np.float32(np.inf))
+        below: Mask = (values < bound) & (values > -np.inf) & self.seen
+        return below
+
+    def choose(self, mask: Mask, inside: float, outside: float) -> Floats:
+        """Give float32[N]: `inside` where the mask is set, `outside` elsewhere."""
+        return np.where(mask, np.float32(inside), np.float32(outside))
+
+    def power(self, values: Floats, exponent: float) -> Floats:
+        """Raise to a power, the same bits on every machine."""
+        result: Floats = ops.power(values, exponent)
+        return result
+
+    # Randomness
+
+    def sample(self, k: int, random: EpochRandom, where: Mask | None = None) -> Mask:
+        """Mark exactly k of the rows, or of those in `where`, each set of k equally likely."""
+        chance = np.ones(self.num_samples, np.float32) if where is None else where.astype("f4")
+        mask: Mask = ops.draw_mask(chance, k, seed=random.seed, epoch=random.epoch)
+        return mask
+
+    def walk(self, start: int, k: int, random: EpochRandom) -> Mask:
+        """Mark the k rows at positions start, ... of a random permutation, counted modulo N."""
+        mask: Mask = np.zeros(self.num_samples, np.bool_)
+        if not self.num_samples:
+            return mask
+        first = start % self.num_samples
+        stop = min(first + k, self.num_samples)
+        for begin, end in ((first, stop), (0, k - (stop - first))):
+            rows = ops.permute(
+                self.num_samples,
+                seed=random.seed,
+                epoch=random.epoch,
+                start=begin,
+                stop=end,
+                stream=_WALK_STREAM,
+            )
+            mask[rows] = True
+        return mask
+
+    def cdf_bernoulli(self, values: Floats, beta: float, random: EpochRandom) -> Mask:
+        """Mark what is kept when each row is, with probability (share of values up to it) ** beta.
+
+        The share is of the seen, finite rows, by a histogram of 1000 bins; other rows are kept.
+        """
+        kept: Mask = ops.bernoulli_cdf(
+            values, beta, seed=random.seed, epoch=random.epoch, where=self._seen(None)
+        )
+        return kept
+
+    def draw(
+        self,
+        probabilities: Floats,
+        k: int,
+        random: EpochRandom,
+        *,
+        replacement: bool,
+        method: str = "systematic",
+        known: Mask | None = None,
+    ) -> Draw:
+        """Draw k rows.
+
+        Parameters
+        ----------
+        probabilities : float32[N]
+            Up to a common factor, not negative. NaN, infinite and unknown ones count as the largest
+            finite one; as 1, when none is finite.
+        k : int
+        random : EpochRandom
+        replacement : bool
+            Whether a row can be drawn more than once.
+        method : "systematic" or "multinomial"
+            With replacement: counts within one of their expectation, or independent draws.
+        known : bool[N], optional
+            Rows whose probability is meant; by default those seen.
+
+        Returns
+        -------
+        Draw
+        """
+        known = self._seen(None) if known is None else known
+        if known is not None and not known.all():
+            probabilities = np.where(known, probabilities, np.float32(np.nan))
+        if not np.isfinite(probabilities).any():
+            probabilities = np.ones(self.num_samples, np.float32)
+        key = {"seed": random.seed, "epoch": random.epoch}
+        if replacement:
+            counts = ops.draw_counts(probabilities, k, method=method, **key)
+            return Draw(counts, None, probabilities, k)
+        return Draw(None, ops.draw_mask(probabilities, k, **key), probabilities, k)
+
+    # State
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """All content, flat: 'column/part' and 'seen'. Read-only views: copy what must not change."""
+        flat = {
+            f"{name}/{part}": _read_only(array)
+            for name, parts in self._parts.items()
+            for part, array in parts.items()
+        }
+        return {**flat, "seen": _read_only(self.seen)}
+
+    def load(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Replace all content by what `state` gave; imported columns come along.
+
+        Raises
+        ------
+        ValueError, TypeError
+            For other names, shapes or dtypes; the table is then unchanged.
+        """
+        declared = {name: self._parts[name] for name in self.columns}
+        expected = {
+            f"{n}/{p}": array for n, parts in declared.items() for p, array in parts.items()
+        }
+        expected["seen"] = self.seen
+        imported = {name for name in state if name not in expected and name.endswith("/value")}
+        names = {name[: -len("/value")] for name in imported}
+        unknown = (state.keys() - expected.keys() - imported) | (names & self.columns.keys())
+        if unknown or expected.keys() - state.keys():
+            missing = sorted(expected.keys() - state.keys())
+            raise ValueError(f"state lacks {missing}, has unknown {sorted(unknown)}")
+        for name, array in state.items():
+            like = expected.get(name, np.empty(self.num_samples, np.float32))
+            if array.dtype != like.dtype:
+                raise TypeError(f"{name} must have dtype {like.dtype}, got {array.dtype}")
+            if array.shape != like.shape:
+                raise ValueError(f"{name} must have shape {like.shape}, got {array.shape}")
+        for name, array in expected.items():
+            array[...] = state[name]
+        self._imported = {name: Last() for name in sorted(names)}
+        loaded = {name: {"value": state[f"{name}/value"].copy()} for name in self._imported}
+        self._parts = {**declared, **loaded}
+
+
+def _read_only(array: NDArray[Any]) -> NDArray[Any]:
+    view = array.view()
+    view.flags.writeable = False
+    return view
+
+
+def _checked_column(name: Any, column: Any) -> Column:
+    if not isinstance(name, str) or not name or "/" in name or name == "seen":
+        raise ValueError(
+            f"a column's name must be a string without '/' that is not empty or 'seen', got {name!r}"
+        )
+    if not isinstance(column, Column):
+        raise TypeError(f"column {name!r} must be a Column, got {type(column).__name__}")
+    return column
+
+
+def _checked_index(index: Any, num_samples: int) -> NDArray[np.int64]:
+    array = as_numpy(index, "index", np.int64)
+    if len(array) != num_samples:
+        raise ValueError(f"index must have num_samples = {num_samples} entries, got {len(array)}")
+    if num_samples and not (array[0] >= 0 and array[-1] < MAX_SAMPLES):
+        raise IndexError(f"index must be in [0, {MAX_SAMPLES}), got {array[0]} to {array[-1]}")
+    if not (array[1:] > array[:-1]).all():
+        raise ValueError("index must be strictly ascending")
+    return _read_only(array)
