@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -30,7 +31,7 @@ class Steps:
             integer(epoch, "milestones", 0, MAX_SAMPLES) for epoch in self.milestones
         )
         factors = tuple(real(factor, "factors", "[0, inf)") for factor in self.factors)
-        if any(after <= before for before, after in zip(milestones, milestones[1:], strict=False)):
+        if any(after <= before for before, after in itertools.pairwise(milestones)):
             raise ValueError(f"milestones must ascend strictly, got {milestones}")
         if len(factors) != len(milestones) + 1:
             raise ValueError(

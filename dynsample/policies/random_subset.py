@@ -28,11 +28,11 @@ class RandomSubset(Policy):
     Notes
     -----
     Without replacement, epoch j of a round keeps the K samples at positions jK, ..., jK + K - 1 of
-    the round's permutation, counted modulo N. A round has ceil(N / min(K, N - K)) epochs: as many as
-    it takes to keep, and to hide, every sample at least once. The next round has a fresh
-    permutation. An epoch never reaches into two permutations and K <= N, so it never holds a sample
-    twice; within a round the uses of two samples differ by one at most. Epoch and seed alone
-    determine the subset.
+    the round's permutation, counted modulo N. A round has ceil(N / min(K, N - K)) epochs: what it
+    takes to keep, and to hide, every sample at least once. The next round has a fresh permutation.
+    An epoch never reaches into two permutations and K <= N, so it never holds a sample twice;
+    within a round the uses of two samples differ by one at most. Epoch and seed alone determine
+    the subset.
 
     References
     ----------

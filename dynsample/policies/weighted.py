@@ -103,7 +103,7 @@ class WeightedRandom(Policy):
         return {**replace(self, probabilities="").fingerprint(epoch), "probabilities": named}
 
     def state(self) -> dict[str, NDArray[Any]]:
-        """What `set_probabilities` set, by the first epoch that uses it."""
+        """Give what `set_probabilities` set, by the first epoch that uses it."""
         return {f"since/{epoch}": array for epoch, array in self._since.items()}
 
     def load_state(self, state: Mapping[str, NDArray[Any]]) -> None:

@@ -28,11 +28,15 @@ LAYERS = {
     "passes": {"sampler"},  # for its type only
     "plan": {"_core", "ops", "orders", "policies"},
     "orders": {"ops", "policies"},
-    "table": {"columns", "log", "ops", "policies"},
+    "table": {"columns", "log", "reductions"},
+    "reductions": {"ops", "policies"},
     "policies": {"columns", "table", "policies", "schedules"},
     "staging": {"log"},
     "log": {"_core", "columns"},
     "columns": set(),
+    "signals": set(),
+    "batch": {"ops"},
+    "schedules": set(),
     "groups": set(),
     "checkpoint": set(),
 }  # fmt: skip
