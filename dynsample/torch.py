@@ -58,10 +58,14 @@ class _Feed:
         self.hidden: HiddenView | None = None
 
     def __iter__(self) -> BatchIterator:
-        return (self.hidden or self.sampler).batches(prefetching=True)
+        return self._pass.batches(prefetching=True)
 
     def __len__(self) -> int:
-        return len(self.hidden or self.sampler)
+        return len(self._pass)
+
+    @property
+    def _pass(self) -> HiddenView | Sampler:
+        return self.sampler if self.hidden is None else self.hidden  # an empty view is false
 
 
 class DataLoader(TorchDataLoader[Any]):
@@ -124,7 +128,7 @@ class DataLoader(TorchDataLoader[Any]):
         finally:
             self._feed.hidden = None
         cursor = sampler._pass(hidden is not None)
-        size = hidden.batch_size if hidden else sampler.batch_size
+        size = sampler.batch_size if hidden is None else hidden.batch_size
         for batch in batches:
             cursor.receive(size)
             yield batch
