@@ -30,6 +30,7 @@ from dynsample.cli import bench, doctor, main
         (["demo", "digits", "--seed", "-1"], "must be a whole number in [0, 2**32), got -1"),
         (["demo", "digits", "--policy", "kakurembo"], "invalid choice: 'kakurembo'"),
         (["demo", "digits", "--plot", "."], "--plot: . is a folder"),
+        (["demo", "digits", "--plot", "f.doc"], "--plot must end in .png, .pdf, .svg, got f.doc"),
         (["demo", "digits", "--json", "missing/f.json"], "--json: cannot write into"),
         (["bench", "nothing"], "no bench 'nothing'"),
         (["bench", "--n", "0"], "--n must be at least 1, got 0"),

@@ -16,6 +16,7 @@ NEEDS = {
     "matplotlib": "matplotlib",
     "rich": "rich",
 }
+PICTURES = (".png", ".pdf", ".svg")
 # Light copies of what policies.py and data.py define, as `dynsample --help` must not import torch.
 DATASETS = ("digits", "glyphs")
 ROWS = (
@@ -58,6 +59,8 @@ def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     for option in ("json", "plot"):
         if problem := _unwritable(getattr(args, option)):
             parser.error(f"--{option}: {problem}")
+    if args.plot.suffix not in PICTURES:
+        parser.error(f"--plot must end in {', '.join(PICTURES)}, got {args.plot}")
     from dynsample.cli.demo import experiment
 
     return experiment.run(args)

@@ -15,7 +15,7 @@ from torch import Tensor
 
 GLYPHS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 GLYPH_SIZE = 16  # pixels of a side
-GLYPH_NOISE = 0.25  # largest standard deviation; strokes are 0.5 to 1
+GLYPH_NOISE = 0.15  # largest standard deviation; strokes are 0.5 to 1
 
 
 @dataclass(frozen=True)

@@ -64,4 +64,4 @@ def write(
     figure.legend(
         *left.get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False
     )
-    figure.savefig(path, dpi=120, format=path.suffix[1:] or "png")
+    figure.savefig(path, dpi=120)
