@@ -1,6 +1,9 @@
 """Dynamic data pruning and sampling for training loops."""
 
 from dynsample import batch, ops, schedules, signals
+from dynsample.columns import EMA, Last, Mean, Transitions, Window
+from dynsample.orders import PageLocal
+from dynsample.plan import EpochPlan, build_plan
 from dynsample.policies import (
     Forgetting,
     ImportanceSampling,
@@ -12,22 +15,35 @@ from dynsample.policies import (
     WeightedRandom,
 )
 from dynsample.policies.base import EpochRandom, Policy, Selection
+from dynsample.priority import PriorityTree
+from dynsample.sampler import ObservationError, Sampler
 from dynsample.table import ScoreTable
 
 __all__ = [
+    "EMA",
+    "EpochPlan",
     "EpochRandom",
     "Forgetting",
     "ImportanceSampling",
     "InfoBatch",
     "Kakurenbo",
+    "Last",
+    "Mean",
+    "ObservationError",
+    "PageLocal",
     "Policy",
+    "PriorityTree",
     "RandomSubset",
+    "Sampler",
     "ScoreTable",
     "Selection",
     "SelectiveBackprop",
+    "Transitions",
     "Uniform",
     "WeightedRandom",
+    "Window",
     "batch",
+    "build_plan",
     "ops",
     "schedules",
     "signals",

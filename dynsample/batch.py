@@ -18,7 +18,7 @@ from dynsample import _core, ops
 from dynsample._arrays import is_tensor, like
 from dynsample._checks import MAX_SAMPLES, integer, real
 
-_STREAM = 8  # kBatch in csrc/core/random.h
+_STREAM = 17  # kBatch in csrc/core/random.h
 STATE_VERSION = 1
 
 

@@ -1,3 +1,31 @@
 """Kernels on local arrays: numpy or torch (CPU) in, the same kind out."""
 
-from __future__ import annotations
+from dynsample._core import available_isas
+from dynsample._ops_draw import (
+    bernoulli_cdf,
+    draw,
+    draw_counts,
+    draw_mask,
+    inverse_probabilities,
+    power,
+)
+from dynsample._ops_permute import order_slice, permute, unpermute
+from dynsample._ops_select import Bitmap, exact_mean, hide_lowest, mask_ids, min_max
+
+__all__ = [
+    "Bitmap",
+    "available_isas",
+    "bernoulli_cdf",
+    "draw",
+    "draw_counts",
+    "draw_mask",
+    "exact_mean",
+    "hide_lowest",
+    "inverse_probabilities",
+    "mask_ids",
+    "min_max",
+    "order_slice",
+    "permute",
+    "power",
+    "unpermute",
+]

@@ -14,7 +14,7 @@ from dynsample._arrays import fingerprint
 from dynsample.policies.base import EpochRandom
 
 PAGE_STREAM = 6
-FIRST_WINDOW_STREAM = 16
+FIRST_WINDOW_STREAM = 1 << 16
 
 Slice = Callable[[int, int], NDArray[np.int64]]
 

@@ -11,12 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dynsample import _core, ops
+from dynsample._checks import MAX_SAMPLES, integer, random_key
 from dynsample.orders import Order, Slice, as_order
 from dynsample.policies.base import EpochRandom, Selection
 
 ORDER_STREAM = 0
 HIDDEN_ORDER_STREAM = 1
-MAX_SAMPLES = 2**32 - 1
 _DIGEST_CHUNK = 1 << 20
 
 
@@ -158,8 +158,8 @@ def build_plan(
     -------
     EpochPlan
     """
-    if not 0 <= num_samples <= MAX_SAMPLES:
-        raise ValueError(f"num_samples must be in [0, {MAX_SAMPLES}], got {num_samples}")
+    num_samples = integer(num_samples, "num_samples", 0, MAX_SAMPLES)
+    seed, epoch, _ = random_key(seed, epoch)
     for name in ("hidden", "counts", "weights"):
         array = getattr(selection, name)
         if array is not None and array.shape != (num_samples,):

@@ -14,7 +14,7 @@ from dynsample.policies.base import EpochRandom, Selection
 Floats = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 
-_WALK_STREAM = 7  # kWalk in csrc/core/random.h
+_WALK_STREAM = 16  # kWalk in csrc/core/random.h
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,8 @@ class Reductions:
 
     def exact_mean(self, values: Floats, where: Mask | None = None) -> float:
         """Give the exact mean, rounded once to double; nan when there is nothing to average."""
-        return ops.exact_mean(values, self._seen(where), finite_only=True)
+        mean: float = ops.exact_mean(values, self._seen(where), finite_only=True)
+        return mean
 
     def min_max(self, values: Floats, where: Mask | None = None) -> tuple[float, float]:
         """Give the lowest and the highest value; (nan, nan) when there are none."""
@@ -86,7 +87,7 @@ class Reductions:
         """Mark the seen, finite rows whose value is less than a double, without rounding that."""
         with np.errstate(over="ignore"):
             bound = np.float32(threshold)
-        if bound < threshold:
+        if float(bound) < threshold:
             bound = np.nextafter(bound, np.float32(np.inf))
         below: Mask = (values < bound) & (values > -np.inf) & self.seen
         return below

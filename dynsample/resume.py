@@ -135,13 +135,13 @@ def save(sampler: Sampler, path: str | os.PathLike[str], consumed: int | None) -
 
 def _consumed_positions(sampler: Sampler, consumed: int) -> int:
     kept = sampler._passes[0]
-    received = min(kept.start + consumed * sampler.batch_size, kept.stop)
-    if consumed < 0 or received > kept.drawn:
+    drawn = -(-(kept.drawn - kept.start) // sampler.batch_size)
+    if not 0 <= consumed <= drawn:
         raise ValueError(
-            f"consumed must be in [0, {-(-(kept.drawn - kept.start) // sampler.batch_size)}], the "
-            f"batches drawn since the iterator began, got {consumed}"
+            f"consumed must be in [0, {drawn}], the batches drawn since the iterator began, "
+            f"got {consumed}"
         )
-    return received
+    return min(kept.start + consumed * sampler.batch_size, kept.stop)
 
 
 def load(sampler: Sampler, path: str | os.PathLike[str], allow: frozenset[str]) -> None:

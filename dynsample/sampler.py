@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 from dynsample import groups, resume
 from dynsample import signals as signal_functions
 from dynsample._arrays import is_tensor, like
+from dynsample._checks import MAX_SAMPLES, integer
 from dynsample.columns import Column
 from dynsample.log import ObservationLog
 from dynsample.orders import Order, as_order
 from dynsample.passes import BatchIterator, HiddenView, Pass
-from dynsample.plan import MAX_SAMPLES, EpochPlan, build_plan
+from dynsample.plan import EpochPlan, build_plan
 from dynsample.policies.base import EpochRandom, Policy
 from dynsample.policies.uniform import Uniform
 from dynsample.staging import PinnedRing
@@ -73,11 +74,10 @@ class Sampler:
         columns: Mapping[str, Column] | None = None,
         group: str | groups.Group | None = "auto",
     ) -> None:
-        _check_int("num_samples", num_samples, 0, MAX_SAMPLES)
-        _check_int("batch_size", batch_size, 1, MAX_SAMPLES)
-        _check_int("seed", seed, 0, 2**64 - 1)
-        self.num_samples, self.batch_size = int(num_samples), int(batch_size)
-        self.seed, self.drop_last = int(seed), bool(drop_last)
+        self.num_samples = integer(num_samples, "num_samples", 0, MAX_SAMPLES)
+        self.batch_size = integer(batch_size, "batch_size", 1, MAX_SAMPLES)
+        self.seed = integer(seed, "seed", 0, 2**64 - 1)
+        self.drop_last = bool(drop_last)
         self.policy = Uniform() if policy is None else policy
         self.group = groups.as_group(group)
         self._order = as_order(order)
@@ -87,6 +87,7 @@ class Sampler:
         self._known = {*signal_functions.NAMES, *self._log.signals}
         self._plan: EpochPlan | None = None
         self._passes = (Pass(False, 0), Pass(True, 0))
+        self._folded = False  # observations of this epoch are in the table
         self._explicit = False  # set_epoch was called, and no batch was asked for since
         self._warned: set[str] = set()
         self.generation = 0
@@ -124,7 +125,7 @@ class Sampler:
             When samples were observed that the epoch did not issue, or more often than it issued
             them. These observations are left out of the table; calling again goes on without them.
         """
-        _check_int("epoch", epoch, 0, MAX_SAMPLES)
+        epoch = integer(epoch, "epoch", 0, 2**32 - 1)
         self._explicit = True
         if self._plan is not None and epoch == self.epoch and not restart:
             return
@@ -144,7 +145,7 @@ class Sampler:
                     "not come from this sampler); they were left out of the table. "
                     f"set_epoch({epoch}) again goes on without them"
                 )
-        elif self._plan is not None:
+        elif self._plan is not None and not self._folded:
             self._warn_unobserved()
         start = time.perf_counter()
         plan = self._make_plan(self.table, epoch)
@@ -173,6 +174,7 @@ class Sampler:
         quota = plan.issued(self._passes[0].drawn, self._passes[1].drawn)
         rejected = self.table.fold(self._log, epoch=plan.random.epoch, quota=quota)
         self._log.clear()
+        self._folded = True
         return rejected, non_finite
 
     def _make_plan(self, table: ScoreTable, epoch: int) -> EpochPlan:
@@ -190,7 +192,7 @@ class Sampler:
         if kept_stop is None:
             whole = plan.num_positions // self.batch_size * self.batch_size
             kept_stop = whole if self.drop_last else plan.num_positions
-        self._plan = plan
+        self._plan, self._folded = plan, False
         hidden_stop = plan.num_hidden if plan.refresh else 0
         self._passes = (Pass(False, kept_stop), Pass(True, hidden_stop))
         self._log.set_allowed(plan.allowed())
@@ -270,12 +272,19 @@ class Sampler:
                 "observe before the first epoch was planned: call set_epoch, or iterate, first"
             )
         if logits is not None or targets is not None:
-            signals = {**signal_functions.compute(self._log.signals, logits, targets), **signals}
+            computed = signal_functions.compute(
+                self._log.signals, logits, targets, self.policy.confidence
+            )
+            signals = {**computed, **signals}
         if not self._known.issuperset(signals):
             unknown = ", ".join(sorted(set(signals) - self._known))
             raise ValueError(
                 f"unknown signals {unknown}; known are {', '.join(sorted(self._known))}"
             )
+        if self._ring or not self._log.append_in_place(index, signals):
+            self._append_converted(index, signals)
+
+    def _append_converted(self, index: Any, signals: Mapping[str, Any]) -> None:
         if self._ring.takes(index, signals):
             self._ring.push(index, signals)
         else:
@@ -311,8 +320,8 @@ class Sampler:
     @property
     def progress(self) -> float:
         """Epochs done, as a fraction, for schedules by iteration while epochs shrink."""
-        kept = self._passes[0]
-        return self.epoch + (kept.received / kept.stop if kept.stop else 1.0)
+        epoch, kept = self.epoch, self._passes[0]
+        return epoch + (kept.received / kept.stop if kept.stop else 1.0)
 
     @property
     def max_batches(self) -> int:
@@ -366,13 +375,6 @@ class Sampler:
             When the state is damaged, foreign, newer, or of another run; the sampler is unchanged.
         """
         resume.load(self, path, frozenset(allow))
-
-
-def _check_int(name: str, value: Any, low: int, high: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
-        raise TypeError(f"{name} must be an integer, got {type(value).__name__}")
-    if not low <= value <= high:
-        raise ValueError(f"{name} must be in [{low}, {high}], got {value}")
 
 
 def _as_subset(subset: Any, num_samples: int) -> NDArray[np.int64]:

@@ -30,6 +30,10 @@ class PinnedRing:
         self._pending: deque[tuple[Any, Any, dict[str, Any]]] = deque()
         self._free: list[dict[str, Any]] = []
 
+    def __bool__(self) -> bool:
+        """Whether observations are on their way."""
+        return bool(self._pending)
+
     def takes(self, index: Any, signals: Mapping[str, Any]) -> bool:
         """Whether an observation must pass through the ring: it is on a GPU, or follows one."""
         if self._pending:

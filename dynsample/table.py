@@ -205,6 +205,7 @@ class ScoreTable(Reductions):
         if unknown or expected.keys() - state.keys():
             missing = sorted(expected.keys() - state.keys())
             raise ValueError(f"state lacks {missing}, has unknown {sorted(unknown)}")
+        checked = {name: _checked_column(name, Last()) for name in sorted(names)}
         for name, array in state.items():
             like = expected.get(name, np.empty(self.num_samples, np.float32))
             if array.dtype != like.dtype:
@@ -213,7 +214,7 @@ class ScoreTable(Reductions):
                 raise ValueError(f"{name} must have shape {like.shape}, got {array.shape}")
         for name, array in expected.items():
             array[...] = state[name]
-        self._imported = {name: Last() for name in sorted(names)}
+        self._imported = checked
         loaded = {name: {"value": state[f"{name}/value"].copy()} for name in self._imported}
         self._parts = {**declared, **loaded}
 

@@ -32,6 +32,14 @@ std::span<T> out(Array<T>& array) {
 }
 
 void bind_digest(py::module_& module);
+void bind_fold(py::module_& module);
+void bind_log(py::module_& module);
+void bind_draw(py::module_& module);
+void bind_order(py::module_& module);
 void bind_random(py::module_& module);
+void bind_select(py::module_& module);
+void bind_bitmap(py::module_& module);
+void bind_sum(py::module_& module);
+void bind_tree(py::module_& module);
 
 }  // namespace dynsample::bind

@@ -14,5 +14,13 @@ PYBIND11_MODULE(_core, module, pybind11::mod_gil_not_used()) {
   module.def("num_threads", &num_threads);
   module.def("set_num_threads", &set_num_threads, pybind11::arg("threads"));
   bind::bind_digest(module);
+  bind::bind_fold(module);
+  bind::bind_log(module);
+  bind::bind_draw(module);
+  bind::bind_order(module);
   bind::bind_random(module);
+  bind::bind_select(module);
+  bind::bind_bitmap(module);
+  bind::bind_sum(module);
+  bind::bind_tree(module);
 }

@@ -1,5 +1,6 @@
-#include "bind/bind.h"
 #include "core/digest.h"
+
+#include "bind/bind.h"
 
 namespace dynsample::bind {
 namespace {

@@ -1,6 +1,7 @@
+#include "core/random.h"
+
 #include "bind/bind.h"
 #include "core/dispatch.h"
-#include "core/random.h"
 
 namespace dynsample::bind {
 namespace {

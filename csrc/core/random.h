@@ -22,6 +22,10 @@ enum Stream : std::uint32_t {
   kBernoulli = 4,    // one coin a sample
   kTree = 5,         // prioritised replay
   kPages = 6,        // order of the pages
+  kDrawOrder = 7,    // order of what was drawn
+  kMultinomial = 8,  // independent draws with replacement
+  kWalk = 16,        // walk of a random subset without replacement
+  kBatch = 17,       // selection within a batch
 };
 
 struct Philox4 {
@@ -44,8 +48,8 @@ DYNSAMPLE_HOST_DEVICE inline Philox4 philox4x32_10(Philox4 c, std::uint32_t k0, 
 // The block of `index` in (seed, epoch, stream).
 DYNSAMPLE_HOST_DEVICE inline Philox4 philox(std::uint64_t seed, std::uint64_t index,
                                             std::uint32_t epoch, std::uint32_t stream) {
-  const Philox4 counter = {{static_cast<std::uint32_t>(index),
-                            static_cast<std::uint32_t>(index >> 32), epoch, stream}};
+  const Philox4 counter = {
+      {static_cast<std::uint32_t>(index), static_cast<std::uint32_t>(index >> 32), epoch, stream}};
   return philox4x32_10(counter, static_cast<std::uint32_t>(seed),
                        static_cast<std::uint32_t>(seed >> 32));
 }

@@ -80,7 +80,9 @@ class ImportanceSampling(Policy):
     def probabilities(self, table: ScoreTable) -> NDArray[np.float32] | None:
         """Probabilities up to a factor, NaN where not seen; None where all are the same."""
         loss = table["loss"]
-        highest = table.min_max(loss)[1]
+        lowest, highest = table.min_max(loss)
+        if lowest < 0:
+            raise ValueError(f"loss must not be negative for ImportanceSampling, got {lowest}")
         if not highest > 0:
             return None
         if self.temperature != 1:

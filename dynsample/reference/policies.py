@@ -76,7 +76,7 @@ def random_subset(policy: RandomSubset, state: State, epoch: int, seed: int) -> 
         drawn = draw.draw_mask(np.ones(n, np.float32), kept, seed=seed, epoch=epoch)
         return Expected(_rows(~drawn))
     in_round = math.ceil(n / min(kept, hidden))
-    order = permute.permute(n, seed=seed, epoch=epoch // in_round, stream=7).tolist()
+    order = permute.permute(n, seed=seed, epoch=epoch // in_round, stream=16).tolist()
     first = (epoch % in_round) * kept
     stretch = {order[(first + j) % n] for j in range(kept)}
     return Expected([i for i in range(n) if i not in stretch])
@@ -103,7 +103,7 @@ def kakurenbo(policy: Kakurenbo, state: State, epoch: int, seed: int) -> Expecte
 
 
 def info_batch(policy: InfoBatch, state: State, epoch: int, seed: int) -> Expected:
-    """A random part of what lies below the mean, the rest of it weighted up."""
+    """Hide a random part of what lies below the mean, weigh up the rest of it."""
     if policy.delta < 1 and epoch >= int(policy.delta * (policy.epochs or 0)):
         return Expected([])
     losses, seen = state["loss/value"], state["seen"]
@@ -163,7 +163,7 @@ def importance_sampling(
 
 
 def selective_backprop(policy: SelectiveBackprop, state: State, epoch: int, seed: int) -> Expected:
-    """A coin for every sample, biased by the share of losses up to its own."""
+    """Toss a coin for every sample, biased by the share of losses up to its own."""
     kept = draw.bernoulli_cdf(
         state["loss/value"], policy.beta, seed=seed, epoch=epoch, where=state["seen"]
     )

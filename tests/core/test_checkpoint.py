@@ -70,7 +70,13 @@ def test_a_truncated_or_lengthened_file_is_an_error(tmp_path: Path) -> None:
     checkpoint.save(tmp_path, FILES, FACTS)
     for file in [tmp_path / "index.json", *tmp_path.glob("generation-*/*")]:
         content = file.read_bytes()
-        for altered in (b"", content[:4], content[: len(content) // 2], content[:-1], content + b"x"):
+        for altered in (
+            b"",
+            content[:4],
+            content[: len(content) // 2],
+            content[:-1],
+            content + b"x",
+        ):
             file.write_bytes(altered)
             with pytest.raises(StateError):
                 checkpoint.load(tmp_path)

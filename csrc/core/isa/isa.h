@@ -6,18 +6,36 @@
 // by the linker for a processor without AVX.
 #pragma once
 
+#include "core/isa/bitmap.h"
+#include "core/isa/draw.h"
+#include "core/isa/permute.h"
 #include "core/isa/random.h"
+#include "core/isa/select.h"
+#include "core/isa/sum.h"
+#include "core/isa/tree.h"
 
 namespace dynsample {
 
 struct Kernels {
+  const DrawKernels& draw;
+  const PermuteKernels& permute;
   const RandomKernels& random;
+  const SelectKernels& select;
+  const BitmapKernels& bitmap;
+  const SumKernels& sum;
+  const TreeKernels& tree;
 };
 
 // The table of one instruction set; defined where its names are known (core/dispatch.cpp).
-#define DYNSAMPLE_DECLARE_ISA(name)           \
-  namespace name {                            \
-  extern const RandomKernels random_kernels;  \
+#define DYNSAMPLE_DECLARE_ISA(name)            \
+  namespace name {                             \
+  extern const DrawKernels draw_kernels;       \
+  extern const PermuteKernels permute_kernels; \
+  extern const RandomKernels random_kernels;   \
+  extern const SelectKernels select_kernels;   \
+  extern const BitmapKernels bitmap_kernels;   \
+  extern const SumKernels sum_kernels;         \
+  extern const TreeKernels tree_kernels;       \
   }
 DYNSAMPLE_DECLARE_ISA(plain)
 #ifdef DYNSAMPLE_X86_64

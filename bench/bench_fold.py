@@ -1,0 +1,58 @@
+"""How long does folding a whole epoch's log take, against numpy scatters of the same log?"""
+
+from __future__ import annotations
+
+import numpy as np
+from common import Bench
+
+from dynsample.columns import Last
+from dynsample.log import ObservationLog, fold
+
+NAMES = ("loss", "correct", "confidence")
+
+
+def main() -> None:
+    bench = Bench("fold", __doc__)
+    n = bench.parse().n
+    rng = np.random.default_rng(0)
+    order = rng.permutation(n)
+    values = {name: rng.random(n, np.float32) for name in NAMES}
+    log = ObservationLog(n, NAMES)
+    log.append(order, values)
+    columns = {name: Last() for name in NAMES}
+    parts = {name: column.allocate(n) for name, column in columns.items()}
+    seen = np.zeros(n, np.bool_)
+    tables = {name: np.full(n, np.nan, np.float32) for name in NAMES}
+
+    def scatters() -> None:
+        for name in NAMES:
+            tables[name][order] = values[name]
+
+    bench.compare(
+        "one epoch, three columns",
+        lambda: fold(log, columns, parts, seen, epoch=0),
+        "three numpy scatters",
+        scatters,
+    )
+    for name in NAMES:
+        np.testing.assert_array_equal(parts[name]["value"], tables[name])
+    quota = np.ones(n, np.uint8)
+    bench.compare(
+        "the same with a quota",
+        lambda: fold(log, columns, parts, seen, epoch=0, quota=quota),
+        "three numpy scatters",
+        scatters,
+        setup=lambda: quota.fill(1),
+    )
+    tickets = rng.permutation(n)
+    bench.compare(
+        "the same with shuffled tickets",
+        lambda: fold(log, columns, parts, seen, epoch=0, tickets=tickets),
+        "three numpy scatters",
+        scatters,
+    )
+    bench.finish()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,93 @@
+#include "core/draw.h"
+
+#include "bind/bind.h"
+#include "core/bernoulli.h"
+#include "core/race.h"
+
+namespace dynsample::bind {
+namespace {
+
+DrawMethod method_of(bool multinomial) {
+  return multinomial ? DrawMethod::kMultinomial : DrawMethod::kSystematic;
+}
+
+Array<std::uint32_t> counts_of(const Array<float>& probabilities, std::uint32_t k,
+                               std::uint64_t seed, std::uint32_t epoch, bool multinomial) {
+  const auto p = in(probabilities, "probabilities");
+  Array<std::uint32_t> counts(probabilities.size());
+  const auto result = out(counts);
+  py::gil_scoped_release unlocked;
+  draw_counts(p, k, seed, epoch, method_of(multinomial), result);
+  return counts;
+}
+
+Array<std::int64_t> drawn(const Array<float>& probabilities, std::uint32_t k, std::uint64_t seed,
+                          std::uint32_t epoch, bool multinomial) {
+  const auto p = in(probabilities, "probabilities");
+  Array<std::int64_t> rows(k);
+  const auto result = out(rows);
+  py::gil_scoped_release unlocked;
+  draw(p, seed, epoch, method_of(multinomial), result);
+  return rows;
+}
+
+Array<bool> mask_of(const Array<float>& probabilities, std::size_t k, std::uint64_t seed,
+                    std::uint32_t epoch) {
+  const auto p = in(probabilities, "probabilities");
+  Array<bool> mask(probabilities.size());
+  const std::span<std::uint8_t> result(reinterpret_cast<std::uint8_t*>(mask.mutable_data()),
+                                       p.size());
+  py::gil_scoped_release unlocked;
+  draw_mask(p, k, seed, epoch, result);
+  return mask;
+}
+
+Array<float> inverses(const Array<float>& probabilities, std::uint32_t k) {
+  const auto p = in(probabilities, "probabilities");
+  Array<float> weights(probabilities.size());
+  const auto result = out(weights);
+  py::gil_scoped_release unlocked;
+  inverse_probabilities(p, k, result);
+  return weights;
+}
+
+Array<bool> coins(const Array<float>& values, double beta, std::uint64_t seed, std::uint32_t epoch,
+                  const Array<bool>& where) {
+  const auto value_span = in(values, "values");
+  const auto flags = in(where, "where");
+  const std::span<const std::uint8_t> rows(reinterpret_cast<const std::uint8_t*>(flags.data()),
+                                           flags.size());
+  Array<bool> kept(values.size());
+  const std::span<std::uint8_t> result(reinterpret_cast<std::uint8_t*>(kept.mutable_data()),
+                                       value_span.size());
+  py::gil_scoped_release unlocked;
+  bernoulli_cdf(value_span, beta, seed, epoch, rows, result);
+  return kept;
+}
+
+Array<float> powers(const Array<float>& values, double exponent) {
+  const auto value_span = in(values, "values");
+  Array<float> raised(values.size());
+  const auto result = out(raised);
+  py::gil_scoped_release unlocked;
+  power(value_span, exponent, result);
+  return raised;
+}
+
+}  // namespace
+
+void bind_draw(py::module_& module) {
+  module.def("draw_counts", &counts_of, py::arg("probabilities").noconvert(), py::arg("k"),
+             py::arg("seed"), py::arg("epoch"), py::arg("multinomial"));
+  module.def("draw", &drawn, py::arg("probabilities").noconvert(), py::arg("k"), py::arg("seed"),
+             py::arg("epoch"), py::arg("multinomial"));
+  module.def("draw_mask", &mask_of, py::arg("probabilities").noconvert(), py::arg("k"),
+             py::arg("seed"), py::arg("epoch"));
+  module.def("inverse_probabilities", &inverses, py::arg("probabilities").noconvert(),
+             py::arg("k"));
+  module.def("bernoulli_cdf", &coins, py::arg("values").noconvert(), py::arg("beta"),
+             py::arg("seed"), py::arg("epoch"), py::arg("where").noconvert());
+  module.def("power", &powers, py::arg("values").noconvert(), py::arg("exponent"));
+}
+
+}  // namespace dynsample::bind

@@ -1,0 +1,27 @@
+#include "core/select.h"
+
+#include "bind/bind.h"
+#include "bind/rows.h"
+
+namespace dynsample::bind {
+namespace {
+
+Array<bool> hide(const Array<float>& scores, std::size_t k, const OptionalMask& eligible,
+                 bool finite_only) {
+  const Rows column = rows(scores, eligible, finite_only, "scores", "eligible");
+  Array<bool> hidden(static_cast<py::ssize_t>(column.size));
+  const std::span<std::uint8_t> mask(reinterpret_cast<std::uint8_t*>(hidden.mutable_data()),
+                                     column.size);
+  py::gil_scoped_release unlocked;
+  hide_lowest(column, k, mask);
+  return hidden;
+}
+
+}  // namespace
+
+void bind_select(py::module_& module) {
+  module.def("hide_lowest", &hide, py::arg("scores").noconvert(), py::arg("k"),
+             py::arg("eligible").noconvert() = py::none(), py::arg("finite_only") = false);
+}
+
+}  // namespace dynsample::bind

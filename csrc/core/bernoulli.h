@@ -1,0 +1,22 @@
+// Selective Backprop's coins, and a power that is the same on every machine.
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+namespace dynsample {
+
+// out[i] = values[i] ^ exponent, computed in double with + - * / only. 0 stays 0 and NaN stays NaN.
+// Throws std::invalid_argument that names the first negative value.
+void power(std::span<const float> values, double exponent, std::span<float> out);
+
+// kept[i] = 1 with probability share(values[i]) ^ beta, where share is the inclusive cumulative
+// share of the value's bin among 1000 bins from the lowest to the highest value (Jiang et al.,
+// "Accelerating deep learning by focusing on the biggest losers", 2019, over the whole data set).
+// Rows that are not finite or not in `where` (empty: all are) take no part and are kept; all are
+// kept when all values are equal.
+void bernoulli_cdf(std::span<const float> values, double beta, std::uint64_t seed,
+                   std::uint32_t epoch, std::span<const std::uint8_t> where,
+                   std::span<std::uint8_t> kept);
+
+}  // namespace dynsample

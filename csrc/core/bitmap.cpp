@@ -1,0 +1,70 @@
+#include "core/bitmap.h"
+
+#include <algorithm>
+#include <stdexcept>
+#include <string>
+
+#include "core/dispatch.h"
+#include "core/rows.h"
+
+namespace dynsample {
+namespace {
+
+void check_found(std::size_t found, std::span<const std::int64_t> values, const char* name,
+                 std::size_t limit) {
+  if (found == values.size()) return;
+  throw std::out_of_range(std::string(name) + " must be in [0, " + std::to_string(limit) +
+                          "), got " + std::to_string(values[found]));
+}
+
+void check_sizes(std::size_t a, std::size_t b) {
+  if (a != b) throw std::invalid_argument("ids and ranks must have the same length");
+}
+
+}  // namespace
+
+std::size_t count_set(std::span<const std::uint8_t> mask) {
+  return kernels().bitmap.count(mask.data(), mask.size());
+}
+
+void mask_ids(std::span<const std::uint8_t> mask, bool invert, std::span<std::uint32_t> ids) {
+  check_num_rows(mask.size());
+  const std::size_t set = count_set(mask);
+  if (ids.size() != (invert ? mask.size() - set : set)) {
+    throw std::invalid_argument("ids must have one place for each row that is listed");
+  }
+  kernels().bitmap.ids(mask.data(), mask.size(), invert, ids.data(), ids.size());
+}
+
+Bitmap::Bitmap(std::span<const std::uint8_t> mask) : size_(mask.size()) {
+  check_num_rows(size_);
+  words_.resize((size_ + 63) / 64);
+  before_.resize(words_.size() + 1);
+  kernels().bitmap.pack(mask.data(), size_, words_.data());
+  kernels().bitmap.cumulate(words_.data(), words_.size(), before_.data());
+  hints_.resize((count() >> kHintShift) + 2);
+  std::size_t word = 0;
+  for (std::size_t j = 0; j < hints_.size(); ++j) {
+    const std::size_t wanted = j << kHintShift;
+    while (word + 1 < words_.size() && before_[word + 1] <= wanted) ++word;
+    hints_[j] = static_cast<std::uint32_t>(word);
+  }
+}
+
+BitmapView Bitmap::view() const {
+  return {words_.data(), before_.data(), words_.size(), hints_.data(), size_};
+}
+
+void Bitmap::rank(std::span<const std::int64_t> ids, std::span<std::int64_t> ranks) const {
+  check_sizes(ids.size(), ranks.size());
+  check_found(kernels().bitmap.rank(view(), ids.data(), ids.size(), ranks.data()), ids, "ids",
+              size_);
+}
+
+void Bitmap::select(std::span<const std::int64_t> ranks, std::span<std::int64_t> ids) const {
+  check_sizes(ids.size(), ranks.size());
+  check_found(kernels().bitmap.select(view(), ranks.data(), ranks.size(), ids.data()), ranks,
+              "ranks", count());
+}
+
+}  // namespace dynsample

@@ -1,0 +1,77 @@
+// Columns: one per-sample array (or a few) with an update rule.
+//
+// Each struct borrows its arrays and applies one observation with `update(row, x)`. The arithmetic
+// is fixed to the bit: observations of a row come in ticket order, rows do not touch each other.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <variant>
+
+namespace dynsample {
+
+// The last observation.
+struct LastColumn {
+  std::span<float> value;
+
+  void update(std::size_t row, float x) const { value[row] = x; }
+};
+
+// value += step * (x - value). NaN means that nothing (or nothing usable) is there yet: the next
+// observation starts it again.
+struct EmaColumn {
+  std::span<float> value;
+  float step;
+
+  void update(std::size_t row, float x) const {
+    const float old = value[row];
+    value[row] = old != old ? x : old + step * (x - old);
+  }
+};
+
+// Sum and count.
+struct MeanColumn {
+  std::span<double> sum;
+  std::span<std::uint32_t> count;
+
+  void update(std::size_t row, float x) const {
+    sum[row] += static_cast<double>(x);
+    count[row] += 1;
+  }
+};
+
+// A ring of the last `size` observations; observation t is at t % size.
+struct WindowColumn {
+  std::span<float> values;
+  std::span<std::uint32_t> count;
+  std::uint32_t size;
+
+  void update(std::size_t row, float x) const {
+    values[row * size + count[row] % size] = x;
+    count[row] += 1;
+  }
+};
+
+// Forgetting: transitions from correct (x > 0) to wrong.
+struct TransitionsColumn {
+  std::span<std::uint32_t> transitions;
+  std::span<std::uint32_t> presentations;
+  std::span<std::uint8_t> previous;
+  std::span<std::uint8_t> ever_correct;
+
+  void update(std::size_t row, float x) const {
+    const std::uint8_t correct = x > 0;
+    transitions[row] += previous[row] & (correct ^ 1);
+    previous[row] = correct;
+    ever_correct[row] |= correct;
+    presentations[row] += 1;
+  }
+};
+
+struct Column {
+  std::size_t signal;  // which signal of the log it observes
+  std::variant<LastColumn, EmaColumn, MeanColumn, WindowColumn, TransitionsColumn> rule;
+};
+
+}  // namespace dynsample

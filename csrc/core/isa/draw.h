@@ -1,0 +1,20 @@
+// Vectorised parts of the draws; see core/draw.h, core/race.h and core/bernoulli.h.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace dynsample {
+
+struct DrawKernels {
+  // out[i] = floor(p[i] * scale) + 1, 0 where p[i] is 0; `substitute` stands for p that is not
+  // finite.
+  void (*rates)(const float* p, std::size_t n, float substitute, double scale, std::uint64_t* out);
+  // out[i] = a key that orders as -log((words[i] + 1/2) / 2^32) / p[i], 2^32 - 1 where p[i] is 0.
+  void (*race)(const float* p, const std::uint32_t* words, std::size_t n, float substitute,
+               std::uint32_t* out);
+  // out[i] = values[i] ^ exponent; 0 stays 0 and NaN stays NaN.
+  void (*power)(const double* values, std::size_t n, double exponent, double* out);
+};
+
+}  // namespace dynsample

@@ -1,0 +1,122 @@
+// Compaction of 32-bit lanes: the one idiom that compilers do not find by themselves.
+//
+// AVX-512 compresses in a register, AVX2 permutes by a table of 256 rows; both then store a whole
+// vector, so a destination needs room for one beyond its end. A compressing store to memory is many
+// times slower on some processors.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#if defined(__AVX2__)
+#include <immintrin.h>
+#endif
+
+namespace dynsample::DYNSAMPLE_ISA_NAME {
+namespace {
+
+#if defined(__AVX512F__)
+
+constexpr int kLanes = 16;
+using Lanes = __m512i;
+
+inline Lanes load(const std::uint32_t* from) { return _mm512_loadu_si512(from); }
+inline Lanes broadcast(std::uint32_t value) { return _mm512_set1_epi32(static_cast<int>(value)); }
+inline Lanes iota(std::uint32_t first) {
+  return _mm512_add_epi32(broadcast(first),
+                          _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0));
+}
+inline std::uint32_t less(Lanes a, Lanes b) { return _mm512_cmplt_epu32_mask(a, b); }
+inline Lanes subtract(Lanes a, Lanes b) { return _mm512_sub_epi32(a, b); }
+
+// Stores the lanes that are set in `mask`, in order, and then anything.
+inline void compress(std::uint32_t* to, Lanes lanes, std::uint32_t mask) {
+  _mm512_storeu_si512(to, _mm512_maskz_compress_epi32(static_cast<__mmask16>(mask), lanes));
+}
+
+// Bit j = byte j is not zero.
+inline std::uint64_t nonzero_bytes(const std::uint8_t* from) {
+  const __m512i bytes = _mm512_loadu_si512(from);
+  return _mm512_test_epi8_mask(bytes, bytes);
+}
+
+#elif defined(__AVX2__)
+
+constexpr int kLanes = 8;
+using Lanes = __m256i;
+
+// Row m: the positions of the set bits of m, in order.
+struct CompressTable {
+  std::uint64_t row[256];
+  constexpr CompressTable() : row() {
+    for (int mask = 0; mask < 256; ++mask) {
+      int filled = 0;
+      for (int lane = 0; lane < 8; ++lane) {
+        if (mask >> lane & 1) row[mask] |= static_cast<std::uint64_t>(lane) << 8 * filled++;
+      }
+    }
+  }
+};
+constexpr CompressTable kCompress;
+
+inline Lanes load(const std::uint32_t* from) {
+  return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from));
+}
+inline Lanes broadcast(std::uint32_t value) { return _mm256_set1_epi32(static_cast<int>(value)); }
+inline Lanes iota(std::uint32_t first) {
+  return _mm256_add_epi32(broadcast(first), _mm256_set_epi32(7, 6, 5, 4, 3, 2, 1, 0));
+}
+inline std::uint32_t less(Lanes a, Lanes b) {  // a < b unless b is the lower or the same
+  const Lanes not_less = _mm256_cmpeq_epi32(_mm256_min_epu32(a, b), b);
+  return ~static_cast<std::uint32_t>(_mm256_movemask_ps(_mm256_castsi256_ps(not_less))) & 0xFFu;
+}
+inline Lanes subtract(Lanes a, Lanes b) { return _mm256_sub_epi32(a, b); }
+
+inline void compress(std::uint32_t* to, Lanes lanes, std::uint32_t mask) {
+  const auto row = static_cast<long long>(kCompress.row[mask]);
+  const Lanes order = _mm256_cvtepu8_epi32(_mm_cvtsi64_si128(row));
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), _mm256_permutevar8x32_epi32(lanes, order));
+}
+
+inline std::uint64_t nonzero_bytes(const std::uint8_t* from) {
+  const auto zeros = [from](int half) {
+    const auto* at = reinterpret_cast<const __m256i*>(from + 32 * half);
+    const __m256i zero = _mm256_cmpeq_epi8(_mm256_loadu_si256(at), _mm256_setzero_si256());
+    return static_cast<std::uint32_t>(_mm256_movemask_epi8(zero));
+  };
+  return ~(zeros(0) | std::uint64_t{zeros(1)} << 32);
+}
+
+#else
+
+constexpr int kLanes = 1;
+using Lanes = std::uint32_t;
+
+inline Lanes load(const std::uint32_t* from) { return *from; }
+inline Lanes broadcast(std::uint32_t value) { return value; }
+inline Lanes iota(std::uint32_t first) { return first; }
+inline std::uint32_t less(Lanes a, Lanes b) { return a < b; }
+inline Lanes subtract(Lanes a, Lanes b) { return a - b; }
+inline void compress(std::uint32_t* to, Lanes lane, std::uint32_t) { *to = lane; }
+
+inline std::uint64_t nonzero_bytes(const std::uint8_t* from) {
+  std::uint64_t word = 0;
+  for (int j = 0; j < 64; ++j) word |= std::uint64_t{from[j] != 0} << j;
+  return word;
+}
+
+#endif
+
+// Stores first + j for the set bits j of `word`, in order; returns how many. Room for 64 is needed.
+inline std::size_t store_ids(std::uint64_t word, std::uint32_t first, std::uint32_t* to) {
+  std::size_t filled = 0;
+  for (int lane = 0; lane < 64; lane += kLanes) {
+    const auto mask = static_cast<std::uint32_t>(word >> lane & ((std::uint64_t{1} << kLanes) - 1));
+    compress(to + filled, iota(first + static_cast<std::uint32_t>(lane)), mask);
+    filled += static_cast<std::size_t>(__builtin_popcount(mask));
+  }
+  return filled;
+}
+
+}  // namespace
+}  // namespace dynsample::DYNSAMPLE_ISA_NAME

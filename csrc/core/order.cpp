@@ -1,0 +1,54 @@
+#include "core/order.h"
+
+#include <algorithm>
+#include <stdexcept>
+#include <string>
+
+#include "core/dispatch.h"
+#include "core/parallel.h"
+
+namespace dynsample {
+namespace {
+
+constexpr std::size_t kChunk = std::size_t{1} << 18;  // about half a millisecond of one thread
+
+// Calls body(begin, count) for the chunks of [0, size).
+template <class Body>
+void for_chunks(std::size_t size, const Body& body) {
+  parallel_for((size + kChunk - 1) / kChunk, [&](std::size_t chunk) {
+    const std::size_t begin = chunk * kChunk;
+    body(begin, std::min(kChunk, size - begin));
+  });
+}
+
+}  // namespace
+
+void permute(const Permutation& p, std::uint32_t first, std::span<std::int64_t> out) {
+  for_chunks(out.size(), [&](std::size_t begin, std::size_t count) {
+    kernels().permute.forward(p, nullptr, first + static_cast<std::uint32_t>(begin), count,
+                              out.data() + begin);
+  });
+}
+
+void order_slice(const Permutation& p, std::span<const std::uint32_t> ids, std::uint32_t first,
+                 std::span<std::int64_t> out) {
+  for_chunks(out.size(), [&](std::size_t begin, std::size_t count) {
+    kernels().permute.forward(p, ids.data(), first + static_cast<std::uint32_t>(begin), count,
+                              out.data() + begin);
+  });
+}
+
+void unpermute(const Permutation& p, std::span<const std::int64_t> values,
+               std::span<std::int64_t> out) {
+  for_chunks(out.size(), [&](std::size_t begin, std::size_t count) {
+    for (std::size_t j = begin; j < begin + count; ++j) {
+      if (values[j] < 0 || values[j] >= std::int64_t{p.n}) {
+        throw std::out_of_range("values must be in [0, " + std::to_string(p.n) + "), got " +
+                                std::to_string(values[j]) + " at " + std::to_string(j));
+      }
+    }
+    kernels().permute.backward(p, values.data() + begin, count, out.data() + begin);
+  });
+}
+
+}  // namespace dynsample

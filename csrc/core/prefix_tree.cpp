@@ -1,0 +1,145 @@
+#include "core/prefix_tree.h"
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <limits>
+#include <stdexcept>
+#include <string>
+
+#include "core/dispatch.h"
+#include "core/random.h"
+
+namespace dynsample {
+namespace {
+
+constexpr std::size_t kFan = 64, kLine = 8;
+constexpr int kPriorityBits = 16;  // priorities up to 2^16 at least
+
+std::size_t divide_up(std::size_t a, std::size_t b) { return (a + b - 1) / b; }
+
+}  // namespace
+
+PrefixTree::PrefixTree(std::size_t size) : size_(size) {
+  if (size < 1 || size > std::numeric_limits<std::uint32_t>::max()) {
+    throw std::invalid_argument("num_samples must be in [1, 2**32), got " + std::to_string(size));
+  }
+  const int leaf_bits = 63 - std::bit_width(size);
+  bits_ = std::min(32, leaf_bits - kPriorityBits);
+  max_units_ = std::int64_t{1} << std::min(leaf_bits, 62);
+  leaves_.assign(divide_up(size, kLine) * kLine, 0);
+  std::size_t children = leaves_.size() / kLine;
+  do {
+    children = divide_up(children, kFan);
+    nodes_.emplace_back(children * kFan, 0);
+  } while (children > 1);
+  // The leaves of lines that a node has room for are read by no walk: their sums add nothing.
+}
+
+double PrefixTree::max_priority() const { return std::ldexp(double(max_units_), -bits_); }
+
+TreeArrays PrefixTree::arrays() const {
+  TreeArrays tree{};
+  tree.leaves = const_cast<std::int64_t*>(leaves_.data());
+  tree.levels = static_cast<int>(nodes_.size());
+  for (int level = 0; level < tree.levels; ++level) {
+    tree.nodes[level] = const_cast<std::int64_t*>(nodes_[level].data());
+  }
+  return tree;
+}
+
+template <class Id>
+void PrefixTree::update(std::span<const Id> index, std::span<const float> priorities) {
+  if (index.size() != priorities.size()) {
+    throw std::invalid_argument("priorities must have one value per id: it has " +
+                                std::to_string(priorities.size()) + ", index " +
+                                std::to_string(index.size()));
+  }
+  const double scale = std::ldexp(1.0, bits_), highest = max_priority();
+  std::vector<std::uint32_t> rows(index.size());
+  std::vector<std::int64_t> units(index.size());
+  for (std::size_t j = 0; j < index.size(); ++j) {
+    const std::int64_t id = index[j];
+    const double priority = priorities[j];
+    if (static_cast<std::uint64_t>(id) >= size_) {
+      throw std::out_of_range("index must be in [0, " + std::to_string(size_) + "), got id " +
+                              std::to_string(id) + " (row " + std::to_string(j) + " of the batch)");
+    }
+    if (!(priority >= 0 && priority <= highest)) {
+      throw std::invalid_argument("priorities must be in [0, " + std::to_string(highest) +
+                                  "], got " + std::to_string(priority) + " for id " +
+                                  std::to_string(id) + " (row " + std::to_string(j) +
+                                  " of the batch)");
+    }
+    rows[j] = static_cast<std::uint32_t>(id);
+    const auto rounded = static_cast<std::int64_t>(priority * scale + 0.5);
+    units[j] = priority > 0 && rounded == 0 ? 1 : rounded;
+  }
+  kernels().tree.update(arrays(), rows.data(), units.data(), rows.size());
+}
+
+template void PrefixTree::update(std::span<const std::int32_t>, std::span<const float>);
+template void PrefixTree::update(std::span<const std::int64_t>, std::span<const float>);
+
+void PrefixTree::draw(std::uint64_t seed, std::uint32_t step, std::span<std::int64_t> index,
+                      std::span<float> probabilities) const {
+  const std::size_t k = index.size();
+  const auto all = static_cast<std::uint64_t>(total());
+  if (k == 0) return;
+  if (all == 0) throw std::invalid_argument("priorities must have a positive one before a draw");
+  std::vector<std::uint32_t> words(4 * divide_up(k, 2));
+  kernels().random.fill(seed, 0, step, kTree, words.size() / 4, words.data());
+  std::vector<std::int64_t> targets(k);
+  // j * total = quotient * k + rest, kept up by additions
+  std::uint64_t quotient = 0, rest = 0;
+  for (std::size_t j = 0; j < k; ++j) {
+    const std::uint64_t bits = words[2 * j] | std::uint64_t{words[2 * j + 1]} << 32;
+    const auto within =
+        static_cast<std::uint64_t>(static_cast<unsigned __int128>(bits) * all >> 64);
+    targets[j] = static_cast<std::int64_t>(quotient + (rest + within) / k);
+    quotient += all / k;
+    rest += all % k;
+    if (rest >= k) {
+      rest -= k;
+      ++quotient;
+    }
+  }
+  kernels().tree.find(arrays(), targets.data(), k, index.data());
+  for (std::size_t j = 0; j < k; ++j) {
+    const auto units = static_cast<double>(leaves_[index[j]]);
+    probabilities[j] = static_cast<float>(units / static_cast<double>(all));
+  }
+}
+
+void PrefixTree::load(std::span<const std::int64_t> units) {
+  if (units.size() != size_) {
+    throw std::invalid_argument("units must have " + std::to_string(size_) + " entries, got " +
+                                std::to_string(units.size()));
+  }
+  for (const std::int64_t unit : units) {
+    if (unit < 0 || unit > max_units_) {
+      throw std::invalid_argument("units must be in [0, " + std::to_string(max_units_) + "], got " +
+                                  std::to_string(unit));
+    }
+  }
+  std::copy(units.begin(), units.end(), leaves_.begin());
+  const std::vector<std::int64_t>* below = &leaves_;
+  for (std::vector<std::int64_t>& level : nodes_) {
+    // A child's sum: of a line of leaves, or the last prefix sum of the node below.
+    const bool lowest = below == &leaves_;
+    const std::size_t width = lowest ? kLine : kFan, children = below->size() / width;
+    std::int64_t sum = 0;
+    for (std::size_t c = 0; c < level.size(); ++c) {
+      if (c % kFan == 0) sum = 0;
+      if (c < children && lowest) {
+        for (std::size_t leaf = 0; leaf < kLine; ++leaf) sum += leaves_[c * kLine + leaf];
+      } else if (c < children) {
+        sum += (*below)[c * kFan + kFan - 1];
+      }
+      level[c] = sum;
+    }
+    below = &level;
+  }
+}
+
+}  // namespace dynsample

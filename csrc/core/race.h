@@ -1,0 +1,16 @@
+// Draws without replacement: the exponential race.
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+namespace dynsample {
+
+// mask[i] = 1 for k rows drawn without replacement: those with the smallest E_i / p_i, E_i
+// exponential, ties to the smaller row (Efraimidis and Spirakis, "Weighted random sampling with a
+// reservoir", 2006, in its logarithmic form). Rows of probability 0 are never drawn. Throws
+// std::invalid_argument when k is above the number of others, or a probability is negative.
+void draw_mask(std::span<const float> probabilities, std::size_t k, std::uint64_t seed,
+               std::uint32_t epoch, std::span<std::uint8_t> mask);
+
+}  // namespace dynsample

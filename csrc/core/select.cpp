@@ -1,0 +1,222 @@
+#include "core/select.h"
+
+#include <algorithm>
+#include <atomic>
+#include <bit>
+#include <cmath>
+#include <mutex>
+#include <numeric>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "core/chunks.h"
+#include "core/dispatch.h"
+#include "core/kth_key.h"
+#include "core/order_key.h"
+
+namespace dynsample {
+namespace {
+
+constexpr std::size_t kSmall = 4096;  // rows that are all candidates, without a sample
+
+std::uint32_t row_key(const Rows& rows, std::size_t i) {
+  const auto bits = std::bit_cast<std::uint32_t>(rows.values[i]);
+  const bool eligible =
+      (!rows.where || rows.where[i]) && (!rows.finite_only || is_finite_bits(bits));
+  return eligible ? order_key(bits) : kNotEligibleKey;
+}
+
+std::size_t total(const std::vector<std::size_t>& counts) {
+  return std::accumulate(counts.begin(), counts.end(), std::size_t{0});
+}
+
+// Hides the k lowest of `rows`, 0 < k < the number of the eligible.
+class Selection {
+ public:
+  Selection(const Rows& rows, std::size_t k, std::uint8_t* hidden)
+      : rows_(rows), k_(k), hidden_(hidden), chunks_(rows.size) {}
+
+  void run() {
+    take_sample();
+    if (by_candidates()) return;
+    for (std::uint32_t key : {middle_, low_, high_}) {
+      if (by_tie(key)) return;
+    }
+    by_radix();
+  }
+
+ private:
+  struct Part {  // candidates of one chunk
+    KeyBuffer keys, ids;
+    Split found;
+  };
+
+  void take_sample();
+  bool by_candidates();
+  bool by_tie(std::uint32_t key);
+  void by_radix();
+  std::uint32_t kth_of(const std::vector<Part>& parts, std::size_t inside, std::size_t k) const;
+  std::vector<std::uint32_t> histogram(const std::uint32_t* prefix) const;
+
+  const SelectKernels& kernel_ = kernels().select;
+  const Rows rows_;
+  const std::size_t k_;
+  std::uint8_t* const hidden_;
+  const Chunks chunks_;
+  std::uint32_t low_ = 0, middle_ = 0, high_ = kNotEligibleKey;
+  std::size_t expected_ = 0;  // rows in [low_, high_], by the sample
+};
+
+// Brackets the k-th key by order statistics of n^(2/3) keys: that many leave about four times as
+// many candidates, and both are then small beside the read of all rows.
+void Selection::take_sample() {
+  expected_ = rows_.size;
+  if (rows_.size <= kSmall) return;
+  const auto size = static_cast<std::size_t>(std::pow(static_cast<double>(rows_.size), 2.0 / 3.0));
+  const Positions positions(rows_.size, size);
+  const KeyBuffer buffer = key_buffer(size);
+  for (std::size_t j = 0; j < size; ++j) buffer[j] = row_key(rows_, positions[j]);
+  const std::span<const std::uint32_t> keys(buffer.get(), size);
+  const auto [low, high] = bracket(size, k_, rows_.size);
+  if (low > 1) low_ = kth_key(keys, low);
+  if (high < size) high_ = kth_key(keys, high);
+  middle_ = kth_key(keys, (low + high + 1) / 2);
+  const auto inside = std::count_if(keys.begin(), keys.end(),
+                                    [&](std::uint32_t key) { return low_ <= key && key <= high_; });
+  expected_ = static_cast<std::size_t>(inside) * rows_.size / size;
+}
+
+// One read. False, with `hidden_` in any state, when the k-th key is not in the bracket, or the
+// bracket holds so many rows (ties) that reading twice is cheaper than collecting them.
+bool Selection::by_candidates() {
+  if (rows_.size > kSmall && expected_ > rows_.size / 4) return false;
+  std::vector<Part> parts(chunks_.count());
+  std::atomic<bool> overflow = false;
+  chunks_.run([&](std::size_t chunk, std::size_t first, std::size_t last) {
+    const std::size_t capacity = std::min(last - first, 2 * expected_ + kSmall);
+    Part& part = parts[chunk];
+    part = {key_buffer(capacity), key_buffer(capacity), {}};
+    part.found = kernel_.split(rows_, first, last, low_, high_, hidden_, part.keys.get(),
+                               part.ids.get(), capacity);
+    if (part.found.inside > capacity) overflow = true;
+  });
+  std::size_t below = 0, inside = 0;
+  for (const Part& part : parts) below += part.found.below, inside += part.found.inside;
+  if (overflow || k_ <= below || k_ > below + inside) return false;
+
+  const std::size_t wanted = k_ - below;
+  const std::uint32_t kth = kth_of(parts, inside, wanted);
+  std::size_t ties = wanted;
+  for (const Part& part : parts) {
+    const std::uint32_t* keys = part.keys.get();
+    ties -= static_cast<std::size_t>(std::count_if(keys, keys + part.found.inside,
+                                                   [kth](std::uint32_t key) { return key < kth; }));
+  }
+  for (const Part& part : parts) {
+    for (std::size_t j = 0; j < part.found.inside; ++j) {
+      const bool tie = part.keys[j] == kth && ties > 0;
+      hidden_[part.ids[j]] = part.keys[j] < kth || tie;
+      ties -= tie;
+    }
+  }
+  return true;
+}
+
+std::uint32_t Selection::kth_of(const std::vector<Part>& parts, std::size_t inside,
+                                std::size_t k) const {
+  if (parts.size() == 1) return kth_key({parts[0].keys.get(), inside}, k);
+  std::vector<std::uint32_t> keys;
+  keys.reserve(inside);
+  for (const Part& part : parts) {
+    keys.insert(keys.end(), part.keys.get(), part.keys.get() + part.found.inside);
+  }
+  return kth_key(keys, k);
+}
+
+// Two reads, no scratch: right when the k-th key is `key`, which many rows share. Else false.
+bool Selection::by_tie(std::uint32_t key) {
+  std::vector<std::size_t> below(chunks_.count()), equal(chunks_.count());
+  chunks_.run([&](std::size_t chunk, std::size_t first, std::size_t last) {
+    const Split found = kernel_.tally(rows_, first, last, key);
+    below[chunk] = found.below;
+    equal[chunk] = found.inside;
+  });
+  const std::size_t lower = total(below);
+  if (k_ <= lower || k_ > lower + total(equal)) return false;
+  std::vector<std::size_t> ties(chunks_.count());  // the first ones in order of rows
+  std::size_t left = k_ - lower;
+  for (std::size_t chunk = 0; chunk < ties.size(); ++chunk) {
+    ties[chunk] = std::min(left, equal[chunk]);
+    left -= ties[chunk];
+  }
+  chunks_.run([&](std::size_t chunk, std::size_t first, std::size_t last) {
+    kernel_.mark(rows_, first, last, key, ties[chunk], hidden_);
+  });
+  return true;
+}
+
+// Four reads, whatever the scores: the upper half of the k-th key, its lower half, then by_tie.
+void Selection::by_radix() {
+  std::size_t left = k_;
+  const auto find = [&left](const std::vector<std::uint32_t>& counts) {
+    std::uint32_t digit = 0;
+    while (left > counts[digit]) left -= counts[digit++];
+    return digit;
+  };
+  const std::uint32_t upper = find(histogram(nullptr));
+  const std::uint32_t lower = find(histogram(&upper));
+  if (!by_tie(upper << 16 | lower)) throw std::logic_error("radix selection missed its key");
+}
+
+// Counts of the upper halves of all keys, or of the lower halves of those with the upper `prefix`.
+std::vector<std::uint32_t> Selection::histogram(const std::uint32_t* prefix) const {
+  std::vector<std::uint32_t> sum(1u << 16);
+  std::mutex mutex;
+  chunks_.run([&](std::size_t, std::size_t first, std::size_t last) {
+    std::vector<std::uint32_t> counts(sum.size());
+    if (prefix) {
+      kernel_.lower_histogram(rows_, first, last, *prefix, counts.data());
+    } else {
+      kernel_.upper_histogram(rows_, first, last, counts.data());
+    }
+    const std::lock_guard<std::mutex> lock(mutex);
+    for (std::size_t j = 0; j < sum.size(); ++j) sum[j] += counts[j];
+  });
+  return sum;
+}
+
+std::size_t count_eligible(const Rows& rows) {
+  if (!rows.where && !rows.finite_only) return rows.size;
+  const Chunks chunks(rows.size);
+  std::vector<std::size_t> counts(chunks.count());
+  chunks.run([&](std::size_t chunk, std::size_t first, std::size_t last) {
+    counts[chunk] = kernels().select.count(rows, first, last);
+  });
+  return total(counts);
+}
+
+}  // namespace
+
+void hide_lowest(const Rows& rows, std::size_t k, std::span<std::uint8_t> hidden) {
+  check_num_rows(rows.size);
+  if (hidden.size() != rows.size) {
+    throw std::invalid_argument("hidden must have one byte for each score");
+  }
+  if (k > rows.size) {
+    throw std::invalid_argument("k must be in [0, " + std::to_string(rows.size) + "], got " +
+                                std::to_string(k));
+  }
+  const std::size_t eligible = count_eligible(rows);
+  if (k == 0) {
+    std::fill(hidden.begin(), hidden.end(), std::uint8_t{0});
+  } else if (k >= eligible) {  // every key below that of a row which is not eligible
+    Chunks(rows.size).run([&](std::size_t, std::size_t first, std::size_t last) {
+      kernels().select.mark(rows, first, last, kNotEligibleKey, 0, hidden.data());
+    });
+  } else {
+    Selection(rows, k, hidden.data()).run();
+  }
+}
+
+}  // namespace dynsample

@@ -1,0 +1,22 @@
+// Selection of the k lowest-scoring samples.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include "core/rows.h"
+
+namespace dynsample {
+
+// Sets hidden[i] = 1 for the k eligible rows with the lowest score (all of the eligible when there
+// are no more than k), 0 elsewhere.
+//
+// Rows compare by (order_key(score), row), so the answer is one exact set: the same for every
+// thread count, instruction set and device. A sample of the keys brackets the k-th; one read then
+// settles the rows outside of the bracket and collects those inside, among which the rest is
+// decided. A sample that misled costs time, never the answer. O(n) time, O(n^(2/3)) scratch. Throws
+// std::invalid_argument when sizes differ, k > rows.size, or rows.size > 2^32 - 1.
+void hide_lowest(const Rows& rows, std::size_t k, std::span<std::uint8_t> hidden);
+
+}  // namespace dynsample

@@ -1,0 +1,213 @@
+"""Columns of a score table: per-sample arrays with an update rule."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+Parts = Mapping[str, NDArray[Any]]
+
+
+def _check_int(name: str, value: object, least: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{name} must be an int, got {type(value).__name__}")
+    if not least <= value < 2**32:
+        raise ValueError(f"{name} must be in [{least}, 2**32), got {value}")
+
+
+@dataclass(frozen=True)
+class Column(ABC):
+    """What a table keeps of one signal. Signals are float32.
+
+    Parameters
+    ----------
+    signal : str, optional
+        The observed signal; None is the column's own name.
+    until : int, optional
+        Observations of epochs from this one on are not taken; None takes all.
+    """
+
+    signal: str | None = field(default=None, kw_only=True)
+    until: int | None = field(default=None, kw_only=True)
+    kind: ClassVar[str]
+
+    def __post_init__(self) -> None:
+        if self.signal is not None and not isinstance(self.signal, str):
+            raise TypeError(f"signal must be a str or None, got {type(self.signal).__name__}")
+        if self.signal == "":
+            raise ValueError("signal must not be empty")
+        if self.until is not None:
+            _check_int("until", self.until, 0)
+
+    def takes(self, epoch: int) -> bool:
+        """Whether observations of `epoch` count."""
+        return self.until is None or epoch < self.until
+
+    @property
+    def parameter(self) -> float:
+        """The one number of the update rule that the native fold needs."""
+        return 0.0
+
+    @abstractmethod
+    def allocate(self, num_samples: int) -> dict[str, NDArray[Any]]:
+        """Parts of the column by name, each with `num_samples` rows, nothing observed."""
+
+    @abstractmethod
+    def value(self, parts: Parts) -> NDArray[np.float32]:
+        """Return what `table[name]` gives, float32[N]; it may share memory with `parts`."""
+
+
+@dataclass(frozen=True)
+class Last(Column):
+    """The last observed value; NaN for a row never observed."""
+
+    kind = "last"
+
+    def allocate(self, num_samples: int) -> dict[str, NDArray[Any]]:
+        """Allocate `value` float32[N]."""
+        return {"value": np.full(num_samples, np.nan, np.float32)}
+
+    def value(self, parts: Parts) -> NDArray[np.float32]:
+        """Return the last value."""
+        return parts["value"]
+
+
+@dataclass(frozen=True)
+class EMA(Column):
+    """Exponential moving average: ``value += (1 - decay) * (x - value)`` in float32.
+
+    The first observation sets it, and so does the one after a NaN.
+
+    Parameters
+    ----------
+    decay : float in [0, 1)
+        Share of the old value that stays.
+    """
+
+    decay: float = 0.9
+    kind = "ema"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if isinstance(self.decay, bool) or not isinstance(self.decay, (int, float)):
+            raise TypeError(f"decay must be a float, got {type(self.decay).__name__}")
+        if not 0 <= self.decay < 1:
+            raise ValueError(f"decay must be in [0, 1), got {self.decay}")
+
+    @property
+    def parameter(self) -> float:
+        """The step, 1 - decay rounded to float32."""
+        return float(np.float32(1.0 - self.decay))
+
+    def allocate(self, num_samples: int) -> dict[str, NDArray[Any]]:
+        """Allocate `value` float32[N]."""
+        return {"value": np.full(num_samples, np.nan, np.float32)}
+
+    def value(self, parts: Parts) -> NDArray[np.float32]:
+        """Return the average."""
+        return parts["value"]
+
+
+@dataclass(frozen=True)
+class Mean(Column):
+    """Mean of all observations, from a float64 sum and a count; NaN without any."""
+
+    kind = "mean"
+
+    def allocate(self, num_samples: int) -> dict[str, NDArray[Any]]:
+        """Allocate `sum` float64[N] and `count` uint32[N]."""
+        return {
+            "sum": np.zeros(num_samples, np.float64),
+            "count": np.zeros(num_samples, np.uint32),
+        }
+
+    def value(self, parts: Parts) -> NDArray[np.float32]:
+        """Return the mean."""
+        with np.errstate(invalid="ignore", over="ignore"):
+            mean: NDArray[np.float32] = (parts["sum"] / parts["count"]).astype(np.float32)
+        return mean
+
+
+@dataclass(frozen=True)
+class Window(Column):
+    """The last `size` observations and their standard deviation (ddof=1).
+
+    Parameters
+    ----------
+    size : int
+        Observations kept; observation t of a row is at ``values[row, t % size]``.
+    """
+
+    size: int = 10
+    kind = "window"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_int("size", self.size, 1)
+
+    @property
+    def parameter(self) -> float:
+        """The size."""
+        return float(self.size)
+
+    def allocate(self, num_samples: int) -> dict[str, NDArray[Any]]:
+        """Allocate `values` float32[N, size] and `count` uint32[N], observations so far."""
+        return {
+            "values": np.zeros((num_samples, self.size), np.float32),
+            "count": np.zeros(num_samples, np.uint32),
+        }
+
+    def value(self, parts: Parts) -> NDArray[np.float32]:
+        """Return the standard deviation, NaN below two observations; two passes in float64."""
+        values, count = parts["values"], np.minimum(parts["count"], self.size)
+        with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
+            total = np.zeros(len(count))
+            for slot in range(self.size):  # a fixed order of additions on every machine
+                total += np.where(slot < count, values[:, slot], 0.0)
+            mean = total / count
+            squares = np.zeros(len(count))
+            for slot in range(self.size):
+                squares += np.where(slot < count, (values[:, slot] - mean) ** 2, 0.0)
+            variance = np.where(count > 1, squares / (count - 1.0), np.nan)
+            deviation: NDArray[np.float32] = np.sqrt(variance).astype(np.float32)
+        return deviation
+
+
+@dataclass(frozen=True)
+class Transitions(Column):
+    """Forgetting events: how often a row went from correct (> 0) to wrong.
+
+    References
+    ----------
+    Toneva et al., "An Empirical Study of Example Forgetting during Deep Neural Network Learning",
+    ICLR 2019, definition of a forgetting event in section 3.
+    """
+
+    kind = "transitions"
+
+    def allocate(self, num_samples: int) -> dict[str, NDArray[Any]]:
+        """Allocate `transitions`, `presentations` uint32[N], `previous`, `ever_correct` bool[N]."""
+        return {
+            "transitions": np.zeros(num_samples, np.uint32),
+            "presentations": np.zeros(num_samples, np.uint32),
+            "previous": np.zeros(num_samples, np.bool_),
+            "ever_correct": np.zeros(num_samples, np.bool_),
+        }
+
+    def value(self, parts: Parts) -> NDArray[np.float32]:
+        """Return the number of transitions, 0 for a row never observed."""
+        count: NDArray[np.float32] = parts["transitions"].astype(np.float32)
+        return count
+
+
+def native(column: Column, signal: int, parts: Parts) -> tuple[str, int, float, list[NDArray[Any]]]:
+    """Describe a column to the native fold: kind, number of its signal, parameter, arrays."""
+    order = column.allocate(0)
+    if missing := order.keys() - parts.keys():
+        raise ValueError(f"parts lack {sorted(missing)} of a {type(column).__name__} column")
+    return column.kind, signal, column.parameter, [parts[name] for name in order]

@@ -1,0 +1,204 @@
+"""Observations not yet folded, and their fold into the columns."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dynsample import _core
+from dynsample._arrays import is_tensor
+from dynsample.columns import Column, Parts, native
+
+
+class ObservationLog:
+    """Rows of the table and their signals, in call order.
+
+    Parameters
+    ----------
+    num_samples : int in [0, 2**32)
+        Rows of the table.
+    signals : sequence of str
+        Signals kept of every observation, as float32; memory is about 4 + 4 * S bytes each.
+    """
+
+    def __init__(self, num_samples: int, signals: Sequence[str]) -> None:
+        if isinstance(num_samples, bool) or not isinstance(num_samples, int):
+            raise TypeError(f"num_samples must be an int, got {type(num_samples).__name__}")
+        if not 0 <= num_samples < 2**32:
+            raise ValueError(f"num_samples must be in [0, 2**32), got {num_samples}")
+        self.num_samples = num_samples
+        self.signals = tuple(signals)
+        if len(set(self.signals)) != len(self.signals):
+            raise ValueError(f"signals must differ, got {self.signals}")
+        self._native = _core.ObservationLog(num_samples, list(self.signals))
+
+    def append(self, index: Any, signals: Mapping[str, Any]) -> None:
+        """Append one batch: all of it, or nothing on an error.
+
+        Parameters
+        ----------
+        index : int64[B] or int32[B]
+            Ids; numpy or torch. Contiguous int64 and float32 on the CPU is read in place.
+        signals : mapping of str to array [B] or [B, 1]
+            At least the log's signals; others are ignored. Any real dtype becomes float32.
+
+        Raises
+        ------
+        IndexError
+            An id out of range; the first is named.
+        ValueError
+            An id not issued, a missing signal, other lengths, a loss that was reduced.
+        TypeError
+            Something that is no array, or not of a real (for the index: int64, int32) dtype.
+        """
+        if not self.append_in_place(index, signals):
+            self._convert_and_append(index, signals)
+
+    def append_in_place(self, index: Any, signals: Mapping[str, Any]) -> bool:
+        """Append when the arrays can be read as they are; False, with nothing done, when not."""
+        return self._native.append(index, signals)
+
+    def _convert_and_append(self, index: Any, signals: Mapping[str, Any]) -> None:
+        if missing := [name for name in self.signals if name not in signals]:
+            given = ", ".join(map(repr, signals)) or "none"
+            raise ValueError(f"signals lack {', '.join(map(repr, missing))}; given: {given}")
+        ids = _index(index)
+        converted = {name: _signal(signals[name], name) for name in self.signals}
+        for name, values in converted.items():
+            if len(values) != len(ids):
+                raise ValueError(
+                    f"{name} must have one value per id: it has {len(values)}, index {len(ids)}"
+                )
+        if not self._native.append(ids, converted):
+            raise AssertionError("the log refused arrays that were made for it")
+
+    def set_rows(self, row_of: NDArray[np.int32] | None) -> None:
+        """Map ids to rows, int32[num_ids], -1 for an id that has none; None: an id is its row.
+
+        The array is borrowed, and must not change while it is set.
+        """
+        self._native.set_rows(row_of)
+
+    def set_allowed(self, allowed: NDArray[np.bool_] | None) -> None:
+        """Refuse ids whose row is False in `allowed`, bool[num_samples]; None allows all.
+
+        The array is borrowed: a change of it counts from the next call on.
+        """
+        self._native.set_allowed(allowed)
+
+    def __len__(self) -> int:
+        return len(self._native)
+
+    def index(self) -> NDArray[np.uint32]:
+        """Rows in call order, uint32[n]; a copy."""
+        return self._native.index()
+
+    def signal(self, name: str) -> NDArray[np.float32]:
+        """Values of one signal in call order, float32[n]; a copy."""
+        if name not in self.signals:
+            raise ValueError(f"signal must be one of {self.signals}, got {name!r}")
+        return self._native.signal(self.signals.index(name))
+
+    def reserve(self, count: int) -> None:
+        """Make room for `count` observations in all."""
+        self._native.reserve(count)
+
+    def clear(self) -> None:
+        """Drop all observations; the memory is kept."""
+        self._native.clear()
+
+    def restore(self, index: NDArray[np.uint32], signals: Mapping[str, Any]) -> None:
+        """Replace the content by what `index()` and `signal(name)` gave, in rows, not ids."""
+        if missing := [name for name in self.signals if name not in signals]:
+            raise ValueError(f"signals lack {', '.join(map(repr, missing))}")
+        self._native.restore(index, [_signal(signals[name], name) for name in self.signals])
+
+
+def _register_torch() -> None:
+    _core.register_torch(sys.modules["torch"])
+
+
+def _index(value: Any) -> NDArray[Any]:
+    if is_tensor(value):
+        _register_torch()
+        value = value.detach().cpu().numpy()
+    if not isinstance(value, np.ndarray):
+        raise TypeError(f"index must be a numpy array or a tensor, got {type(value).__name__}")
+    if value.dtype.kind != "i" or value.dtype.itemsize not in (4, 8):
+        raise TypeError(f"index must have dtype int64 or int32, got {value.dtype}")
+    if value.ndim == 2 and value.shape[1] == 1:
+        value = value[:, 0]
+    if value.ndim != 1:
+        raise ValueError(f"index must have one dimension, got shape {value.shape}")
+    return np.require(value, value.dtype.newbyteorder("="), ["C", "A", "E"])
+
+
+def _signal(value: Any, name: str) -> NDArray[np.float32]:
+    if is_tensor(value):
+        _register_torch()
+        if value.is_complex():
+            raise TypeError(f"{name} must have a real dtype, got {value.dtype}")
+        value = value.detach().resolve_neg().cpu().to(sys.modules["torch"].float32).numpy()
+    if np.ndim(value) == 0 and isinstance(value, (np.ndarray, np.generic, float, int)):
+        raise ValueError(
+            f"{name} must have one value per sample, got a single number: "
+            f'the loss function lacks reduction="none"'
+        )
+    if not isinstance(value, np.ndarray):
+        raise TypeError(f"{name} must be a numpy array or a tensor, got {type(value).__name__}")
+    if value.dtype.kind not in "fiub":
+        raise TypeError(f"{name} must have a real dtype, got {value.dtype}")
+    if value.ndim == 2 and value.shape[1] == 1:
+        value = value[:, 0]
+    if value.ndim != 1:
+        raise ValueError(f"{name} must have shape [B] or [B, 1], got {value.shape}")
+    with np.errstate(over="ignore"):  # too large for float32: infinite
+        return np.require(value, np.float32, ["C", "A", "E"])
+
+
+def fold(
+    log: ObservationLog,
+    columns: Mapping[str, Column],
+    parts: Mapping[str, Parts],
+    seen: NDArray[np.bool_],
+    *,
+    epoch: int,
+    quota: NDArray[np.uint8] | NDArray[np.uint32] | None = None,
+    tickets: NDArray[np.int64] | None = None,
+) -> int:
+    """Apply the log to the columns, by (row, ticket), in place. The log is left as it is.
+
+    Parameters
+    ----------
+    log : ObservationLog
+    columns : mapping of str to Column
+        Those with ``until <= epoch`` take nothing.
+    parts : mapping of str to mapping of str to array
+        The arrays of each column, as its `allocate` made them; written to.
+    seen : bool[N]
+        Set for the rows that were observed.
+    epoch : int
+        The epoch of the observations.
+    quota : uint8[N] or uint32[N], optional
+        How often each row may be observed; counted down. The last above it are dropped.
+    tickets : int64[len(log)], optional
+        Position of each observation in the epoch's order; below zero: padded, dropped. Without
+        them the call order counts.
+
+    Returns
+    -------
+    int
+        Observations dropped because they were above the quota.
+    """
+    specs = []
+    for name, column in columns.items():
+        signal = column.signal or name
+        if signal not in log.signals:
+            raise ValueError(f"column {name!r} needs signal {signal!r}; the log has {log.signals}")
+        if column.takes(epoch):
+            specs.append(native(column, log.signals.index(signal), parts[name]))
+    return _core.fold(log._native, specs, seen, quota, tickets)

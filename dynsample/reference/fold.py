@@ -1,0 +1,66 @@
+"""Oracle of the fold: one observation at a time, row by row."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dynsample.columns import EMA, Column, Last, Mean, Parts, Transitions, Window
+
+
+def fold(
+    index: NDArray[Any],
+    signals: Mapping[str, NDArray[np.float32]],
+    columns: Mapping[str, Column],
+    parts: Mapping[str, Parts],
+    seen: NDArray[np.bool_],
+    *,
+    epoch: int,
+    quota: NDArray[Any] | None = None,
+    tickets: NDArray[np.int64] | None = None,
+) -> int:
+    """Do what `dynsample.log.fold` does, from plain arrays; `quota` is left as it is."""
+    observations = defaultdict(list)
+    for place, row in enumerate(index):
+        ticket = place if tickets is None else int(tickets[place])
+        if ticket >= 0:
+            observations[int(row)].append((ticket, place))
+    dropped = 0
+    for row, places in observations.items():
+        places.sort()
+        kept = places if quota is None else places[: int(quota[row])]
+        dropped += len(places) - len(kept)
+        for _, place in kept:
+            seen[row] = True
+            for name, column in columns.items():
+                if column.until is None or epoch < column.until:
+                    _update(column, parts[name], row, signals[column.signal or name][place])
+    return dropped
+
+
+def _update(column: Column, parts: Parts, row: int, x: np.float32) -> None:
+    with np.errstate(all="ignore"):
+        if isinstance(column, Last):
+            parts["value"][row] = x
+        elif isinstance(column, EMA):
+            old = parts["value"][row]
+            step = np.float32(1.0 - column.decay)
+            parts["value"][row] = x if np.isnan(old) else old + step * (x - old)
+        elif isinstance(column, Mean):
+            parts["sum"][row] += np.float64(x)
+            parts["count"][row] += 1
+        elif isinstance(column, Window):
+            parts["values"][row, parts["count"][row] % column.size] = x
+            parts["count"][row] += 1
+        elif isinstance(column, Transitions):
+            correct = bool(x > 0)
+            parts["transitions"][row] += parts["previous"][row] and not correct
+            parts["previous"][row] = correct
+            parts["ever_correct"][row] |= correct
+            parts["presentations"][row] += 1
+        else:
+            raise TypeError(f"no update rule for {type(column).__name__}")

@@ -1,0 +1,98 @@
+"""What must have the same bits on every instruction set and number of threads.
+
+To add a kernel, decorate a function that returns its results on fixed inputs, as arrays or numbers:
+
+    @case
+    def my_kernel():
+        return [ops.my_kernel(SCORES), ...]
+
+Run as a script, this prints one digest per case; test_isa.py compares them over processes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable
+
+import numpy as np
+
+from dynsample import _core, ops
+
+CASES: dict[str, Callable[[], Iterable[object]]] = {}
+N = 600_007  # more than two chunks of rows, and not a multiple of any vector
+
+
+def case(function: Callable[[], Iterable[object]]) -> Callable[[], Iterable[object]]:
+    CASES[function.__name__] = function
+    return function
+
+
+def _inputs() -> dict[str, np.ndarray]:
+    random = np.random.default_rng(7)
+    normal = random.standard_normal(N).astype(np.float32)
+    odd = normal.copy()
+    odd[random.integers(0, N, 999)] = np.array([np.nan, np.inf, -np.inf] * 333, np.float32)
+    return {
+        "normal": normal,
+        "odd": odd,
+        "tied": np.where(random.random(N) < 0.05, np.float32(-0.5), normal),
+        "levels": random.integers(0, 4, N).astype(np.float32),
+        "any bits": random.integers(0, 2**32, N, dtype=np.uint32).view(np.float32),
+        "short": normal[:1001],
+    }
+
+
+INPUTS = _inputs()
+MASK = np.random.default_rng(8).random(N) < 0.3
+
+
+@case
+def philox():
+    return [_core.philox(5, 2**32 - 3, 1001, 2, 3)]
+
+
+@case
+def hide_lowest():
+    for scores in INPUTS.values():
+        eligible = ~MASK[: len(scores)]
+        for k in (1, int(0.3 * len(scores)), len(scores) - 1):
+            yield ops.hide_lowest(scores, k)
+            yield ops.hide_lowest(scores, k, eligible, finite_only=True)
+
+
+@case
+def exact_mean():
+    for values in INPUTS.values():
+        where = MASK[: len(values)]
+        yield ops.exact_mean(values, finite_only=True)
+        yield ops.exact_mean(values, where, finite_only=True)
+
+
+@case
+def min_max():
+    for values in INPUTS.values():
+        yield from ops.min_max(values, MASK[: len(values)], finite_only=True)
+
+
+@case
+def mask_ids():
+    return [ops.mask_ids(MASK), ops.mask_ids(MASK, invert=True), ops.mask_ids(MASK[:777])]
+
+
+@case
+def bitmap():
+    bits = ops.Bitmap(MASK)
+    return [bits.rank(np.arange(N)[::7]), bits.select(np.arange(bits.count)[::3])]
+
+
+def digest(results: Iterable[object]) -> str:
+    state = hashlib.blake2b(digest_size=16)
+    for result in results:
+        state.update(np.ascontiguousarray(result).view(np.uint8).data)
+    return state.hexdigest()
+
+
+if __name__ == "__main__":
+    found = {"isa": _core.isa(), "threads": _core.num_threads()}
+    print(json.dumps(found | {name: digest(function()) for name, function in CASES.items()}))

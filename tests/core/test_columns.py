@@ -1,0 +1,86 @@
+import dataclasses
+
+import numpy as np
+import pytest
+
+from dynsample.columns import EMA, Column, Last, Mean, Transitions, Window
+
+COLUMNS = [Last(), EMA(), Mean(), Window(), Transitions()]
+
+
+@pytest.mark.parametrize("column", COLUMNS, ids=lambda c: type(c).__name__)
+def test_a_row_never_observed_is_nan_and_has_no_transitions(column: Column):
+    value = column.value(column.allocate(3))
+    assert value.dtype == np.float32
+    assert value.shape == (3,)
+    assert (value == 0).all() if isinstance(column, Transitions) else np.isnan(value).all()
+
+
+@pytest.mark.parametrize("column", COLUMNS, ids=lambda c: type(c).__name__)
+def test_parts_have_one_row_per_sample(column: Column):
+    assert {len(part) for part in column.allocate(5).values()} == {5}
+    assert {len(part) for part in column.allocate(0).values()} == {0}
+
+
+@pytest.mark.parametrize("column", COLUMNS, ids=lambda c: type(c).__name__)
+def test_columns_are_values(column: Column):
+    assert column == type(column)()
+    assert hash(column) == hash(type(column)())
+    assert column != dataclasses.replace(column, signal="loss")
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        column.signal = "loss"
+
+
+def test_the_parameter_of_a_rule_is_its_first_argument():
+    assert EMA(0.5) == EMA(decay=0.5)
+    assert Window(3) == Window(size=3)
+    with pytest.raises(TypeError):
+        Last("loss")
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "message"),
+    [
+        (lambda: EMA(1.0), ValueError, r"decay must be in \[0, 1\), got 1.0"),
+        (lambda: EMA(-0.1), ValueError, "decay"),
+        (lambda: EMA(float("nan")), ValueError, "decay"),
+        (lambda: EMA("0.5"), TypeError, "decay must be a float, got str"),
+        (lambda: Window(0), ValueError, "size must be in"),
+        (lambda: Window(2.0), TypeError, "size must be an int, got float"),
+        (lambda: Window(True), TypeError, "size"),
+        (lambda: Last(until=-1), ValueError, "until must be in"),
+        (lambda: Last(until="3"), TypeError, "until must be an int, got str"),
+        (lambda: Last(signal=3), TypeError, "signal must be a str or None, got int"),
+        (lambda: Last(signal=""), ValueError, "signal must not be empty"),
+    ],
+)
+def test_bad_parameters_are_refused(make, error, message):
+    with pytest.raises(error, match=message):
+        make()
+
+
+def test_until_ends_the_observations():
+    assert Last(until=2).takes(1)
+    assert not Last(until=2).takes(2)
+    assert Last().takes(2**31)
+
+
+def test_window_value_is_the_sample_deviation_of_what_is_there():
+    window = Window(3)
+    parts = window.allocate(3)
+    parts["values"][0, :2] = [1.0, 4.0]
+    parts["values"][1] = [9.0, 2.0, 4.0]
+    parts["values"][2, 0] = 7.0
+    parts["count"][:] = [2, 7, 1]
+    value = window.value(parts)
+    np.testing.assert_allclose(value[:2], [np.std([1, 4], ddof=1), np.std([9, 2, 4], ddof=1)])
+    assert np.isnan(value[2])
+
+
+def test_values_of_extreme_parts_do_not_warn():
+    window, mean = Window(2), Mean()
+    parts = window.allocate(2)
+    parts["values"][:] = [[np.inf, 1.0], [np.nan, 1.0]]
+    parts["count"][:] = 2
+    assert np.isnan(window.value(parts)).all()
+    assert mean.value({"sum": np.array([1e300]), "count": np.array([1], np.uint32)})[0] == np.inf

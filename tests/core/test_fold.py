@@ -1,0 +1,266 @@
+from typing import ClassVar
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dynsample import _core
+from dynsample.columns import EMA, Last, Mean, Transitions, Window
+from dynsample.log import ObservationLog, fold
+from dynsample.reference import fold as reference
+
+COLUMNS = {
+    "loss": Last(),
+    "smooth": EMA(0.7, signal="loss"),
+    "mean": Mean(signal="loss"),
+    "window": Window(3, signal="confidence"),
+    "forgotten": Transitions(signal="correct"),
+    "early": Last(signal="confidence", until=2),
+}
+SIGNALS = ("loss", "correct", "confidence")
+VALUES = st.one_of(
+    st.floats(width=32),
+    st.sampled_from([0.0, -0.0, 1.0, np.inf, -np.inf, np.nan, 1e-45, 3.4e38]),
+)
+
+
+def make_table(num_samples, columns=COLUMNS):
+    parts = {name: column.allocate(num_samples) for name, column in columns.items()}
+    return parts, np.zeros(num_samples, np.bool_)
+
+
+def make_log(num_samples, index, signals):
+    log = ObservationLog(num_samples, list(signals))
+    log.append(
+        np.asarray(index, np.int64), {k: np.asarray(v, np.float32) for k, v in signals.items()}
+    )
+    return log
+
+
+def random_log(rng, num_samples, count):
+    index = rng.integers(0, num_samples, count)
+    signals = {
+        "loss": rng.normal(size=count).astype(np.float32),
+        "correct": rng.integers(0, 2, count).astype(np.float32),
+        "confidence": rng.random(count, np.float32),
+    }
+    return index, signals
+
+
+def assert_same(parts, expected):
+    for name in expected:
+        for part in expected[name]:
+            np.testing.assert_array_equal(
+                parts[name][part], expected[name][part], err_msg=f"{name}.{part}", strict=True
+            )
+
+
+@st.composite
+def logs(draw):
+    num_samples = draw(st.integers(1, 6))
+    count = draw(st.integers(0, 24))
+    rows = st.integers(0, num_samples - 1)
+    index = np.array(draw(st.lists(rows, min_size=count, max_size=count)), np.int64)
+    signals = {
+        name: np.array(draw(st.lists(VALUES, min_size=count, max_size=count)), np.float32)
+        for name in SIGNALS
+    }
+    tickets = draw(st.none() | st.lists(st.integers(-2, 9), min_size=count, max_size=count))
+    small = st.lists(st.integers(0, 3), min_size=num_samples, max_size=num_samples)
+    quota = draw(st.none() | small)
+    dtype = draw(st.sampled_from([np.uint8, np.uint32]))
+    return (
+        num_samples,
+        index,
+        signals,
+        None if tickets is None else np.array(tickets, np.int64),
+        None if quota is None else np.array(quota, dtype),
+    )
+
+
+@given(logs(), st.integers(0, 3))
+def test_fold_equals_the_oracle(case, epoch):
+    num_samples, index, signals, tickets, quota = case
+    parts, seen = make_table(num_samples)
+    expected, expected_seen = make_table(num_samples)
+    args = {"epoch": epoch, "tickets": tickets}
+    wanted = reference.fold(index, signals, COLUMNS, expected, expected_seen, quota=quota, **args)
+    left = None if quota is None else quota.copy()
+    log = make_log(num_samples, index, signals)
+    assert fold(log, COLUMNS, parts, seen, quota=left, **args) == wanted
+    assert_same(parts, expected)
+    np.testing.assert_array_equal(seen, expected_seen)
+    assert len(log) == len(index)
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("with_tickets", [False, True])
+def test_partitioned_fold_equals_the_oracle(threads, with_tickets):
+    rng = np.random.default_rng(0)
+    num_samples, count = 150_000, 20_000
+    index, signals = random_log(rng, num_samples, count)
+    index[: count // 10] = rng.integers(0, 50, count // 10)
+    tickets = rng.integers(-1, count, count) if with_tickets else None
+    quota = rng.integers(0, 3, num_samples).astype(np.uint8)
+    parts, seen = make_table(num_samples)
+    expected, expected_seen = make_table(num_samples)
+    wanted = reference.fold(
+        index, signals, COLUMNS, expected, expected_seen, epoch=0, quota=quota, tickets=tickets
+    )
+    before = _core.num_threads()
+    _core.set_num_threads(threads)
+    try:
+        log = make_log(num_samples, index, signals)
+        got = fold(log, COLUMNS, parts, seen, epoch=0, quota=quota, tickets=tickets)
+    finally:
+        _core.set_num_threads(before)
+    assert got == wanted
+    assert_same(parts, expected)
+    np.testing.assert_array_equal(seen, expected_seen)
+
+
+def test_a_log_split_over_threads_folds_alike():
+    rng = np.random.default_rng(1)
+    num_samples, count = 200_000, 500_000
+    index, signals = random_log(rng, num_samples, count)
+    tables = []
+    before = _core.num_threads()
+    for threads in (1, 3):
+        _core.set_num_threads(threads)
+        try:
+            parts, seen = make_table(num_samples)
+            quota = np.full(num_samples, 4, np.uint8)
+            log = make_log(num_samples, index, signals)
+            tables.append((parts, fold(log, COLUMNS, parts, seen, epoch=0, quota=quota)))
+        finally:
+            _core.set_num_threads(before)
+    assert_same(tables[0][0], tables[1][0])
+    assert tables[0][1] == tables[1][1] > 0
+
+
+@given(logs(), st.randoms(use_true_random=False))
+def test_a_shuffled_log_with_tickets_gives_the_same_table(case, random):
+    num_samples, index, signals, _, quota = case
+    order = list(range(len(index)))
+    random.shuffle(order)
+    straight, seen = make_table(num_samples)
+    shuffled, seen_shuffled = make_table(num_samples)
+    copy = None if quota is None else quota.copy()
+    log = make_log(num_samples, index, signals)
+    dropped = fold(log, COLUMNS, straight, seen, epoch=0, quota=quota)
+    log = make_log(num_samples, index[order], {k: v[order] for k, v in signals.items()})
+    tickets = np.array(order, np.int64)
+    assert (
+        fold(log, COLUMNS, shuffled, seen_shuffled, epoch=0, quota=copy, tickets=tickets) == dropped
+    )
+    assert_same(shuffled, straight)
+    np.testing.assert_array_equal(seen_shuffled, seen)
+
+
+@settings(max_examples=25)
+@given(logs(), st.integers(0, 24))
+def test_folding_in_pieces_is_folding_at_once(case, cut):
+    num_samples, index, signals, _, _ = case
+    whole, seen = make_table(num_samples)
+    pieces, seen_pieces = make_table(num_samples)
+    fold(make_log(num_samples, index, signals), COLUMNS, whole, seen, epoch=0)
+    for piece in (slice(0, cut), slice(cut, None)):
+        log = make_log(num_samples, index[piece], {k: v[piece] for k, v in signals.items()})
+        fold(log, COLUMNS, pieces, seen_pieces, epoch=0)
+    assert_same(pieces, whole)
+    np.testing.assert_array_equal(seen_pieces, seen)
+
+
+def test_observations_above_the_quota_are_dropped_from_the_end_and_counted():
+    columns = {"loss": Last()}
+    parts, seen = make_table(3, columns)
+    log = make_log(3, [0, 1, 0, 0, 2], {"loss": [1, 2, 3, 4, 5]})
+    quota = np.array([2, 1, 0], np.uint32)
+    assert fold(log, columns, parts, seen, epoch=0, quota=quota) == 2
+    np.testing.assert_array_equal(parts["loss"]["value"], np.float32([3, 2, np.nan]))
+    np.testing.assert_array_equal(seen, [True, True, False])
+    np.testing.assert_array_equal(quota, [0, 0, 0])
+
+
+def test_padded_positions_are_dropped_without_being_counted():
+    columns = {"loss": Last()}
+    parts, seen = make_table(2, columns)
+    log = make_log(2, [0, 0, 1], {"loss": [1, 2, 3]})
+    tickets = np.array([0, -1, -7])
+    quota = np.array([1, 1], np.uint8)
+    assert fold(log, columns, parts, seen, epoch=0, quota=quota, tickets=tickets) == 0
+    np.testing.assert_array_equal(parts["loss"]["value"], np.float32([1, np.nan]))
+    np.testing.assert_array_equal(seen, [True, False])
+
+
+def test_a_column_takes_nothing_from_its_until_on():
+    columns = {"loss": Last(until=1), "count": Mean(signal="loss")}
+    parts, seen = make_table(1, columns)
+    log = make_log(1, [0], {"loss": [1]})
+    fold(log, columns, parts, seen, epoch=1)
+    assert np.isnan(parts["loss"]["value"][0])
+    assert parts["count"]["count"][0] == 1
+    assert seen[0]
+
+
+def test_an_ema_starts_again_after_nan():
+    columns = {"loss": EMA(0.5)}
+    parts, seen = make_table(1, columns)
+    fold(make_log(1, [0] * 4, {"loss": [4, np.nan, 2, 4]}), columns, parts, seen, epoch=0)
+    assert parts["loss"]["value"][0] == 3
+
+
+def test_a_fold_without_columns_still_marks_the_seen():
+    parts, seen = make_table(2, {})
+    assert fold(make_log(2, [1], {"loss": [1]}), {}, parts, seen, epoch=0) == 0
+    np.testing.assert_array_equal(seen, [False, True])
+
+
+class TestRefusals:
+    columns: ClassVar = {"loss": Last()}
+
+    def fold(self, **changes):
+        parts, seen = make_table(2, self.columns)
+        args = {"columns": self.columns, "parts": parts, "seen": seen, "epoch": 0} | changes
+        return fold(make_log(2, [0, 1], {"loss": [1, 2]}), **args)
+
+    def test_a_signal_that_the_log_lacks(self):
+        with pytest.raises(ValueError, match="column 'loss' needs signal 'other'"):
+            self.fold(columns={"loss": Last(signal="other")})
+
+    def test_parts_of_another_column(self):
+        with pytest.raises(ValueError, match=r"parts lack \['value'\] of a Last column"):
+            self.fold(parts={"loss": Mean().allocate(2)})
+
+    def test_parts_of_another_type(self):
+        with pytest.raises(TypeError, match="value must be a contiguous array of float32"):
+            self.fold(parts={"loss": {"value": np.zeros(2)}})
+
+    def test_parts_that_are_not_contiguous(self):
+        with pytest.raises(TypeError, match="contiguous"):
+            self.fold(parts={"loss": {"value": np.zeros(4, np.float32)[::2]}})
+
+    def test_parts_of_another_size(self):
+        with pytest.raises(ValueError, match="value must have 2 elements, got 3"):
+            self.fold(parts={"loss": Last().allocate(3)})
+
+    def test_parts_that_are_read_only(self):
+        value = np.zeros(2, np.float32)
+        value.flags.writeable = False
+        with pytest.raises(ValueError, match="not writeable"):
+            self.fold(parts={"loss": {"value": value}})
+
+    def test_seen_of_another_size(self):
+        with pytest.raises(ValueError, match="seen must have 2 elements, got 1"):
+            self.fold(seen=np.zeros(1, np.bool_))
+
+    def test_tickets_of_another_size(self):
+        with pytest.raises(ValueError, match="tickets must have 2 entries, one per observation"):
+            self.fold(tickets=np.zeros(3, np.int64))
+        with pytest.raises(ValueError, match="tickets must have 2 entries"):
+            self.fold(tickets=np.zeros(0, np.int64))
+
+    def test_quota_of_another_type(self):
+        with pytest.raises(TypeError, match="quota must be a contiguous array of uint8 or uint32"):
+            self.fold(quota=np.zeros(2, np.int64))

@@ -1,0 +1,148 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dynsample.priority import PriorityTree
+from dynsample.reference import priority as reference
+
+PRIORITIES = st.one_of(
+    st.floats(0, 100, width=32), st.sampled_from([0.0, -0.0, 1.0, 1e-30, 1e-8, 65536.0])
+)
+
+
+def filled(priorities):
+    tree = PriorityTree(len(priorities))
+    tree.update(np.arange(len(priorities)), np.asarray(priorities, np.float32))
+    return tree
+
+
+def leaves(tree):
+    return tree.state_dict()["units"].tolist()
+
+
+@given(st.lists(PRIORITIES, min_size=1, max_size=70), st.integers(0, 40), st.integers(0, 2**32 - 1))
+def test_update_and_draw_equal_the_oracle(priorities, k, step):
+    tree = filled(priorities)
+    wanted = reference.units(np.float32(priorities), tree.unit)
+    assert leaves(tree) == wanted
+    assert tree.total == pytest.approx(sum(wanted) * tree.unit, rel=1e-15)
+    if not any(wanted):
+        return
+    index, probability = tree.draw(k, seed=7, step=step)
+    expected, expected_probability = reference.draw(wanted, k, seed=7, step=step)
+    np.testing.assert_array_equal(index, expected, strict=True)
+    np.testing.assert_array_equal(probability, expected_probability, strict=True)
+
+
+@pytest.mark.parametrize("size", [1, 7, 8, 9, 511, 512, 513, 32767, 32769, 70_000])
+def test_trees_of_every_height_equal_the_oracle(size):
+    rng = np.random.default_rng(size)
+    priorities = rng.exponential(size=size).astype(np.float32)
+    priorities[rng.random(size) < 0.3] = 0
+    priorities[-1] = 1
+    tree = filled(priorities)
+    index, probability = tree.draw(300, seed=2**64 - 1, step=3)
+    wanted = reference.units(priorities, tree.unit)
+    expected, expected_probability = reference.draw(wanted, 300, seed=2**64 - 1, step=3)
+    np.testing.assert_array_equal(index, expected)
+    np.testing.assert_array_equal(probability, expected_probability)
+
+
+@settings(max_examples=30)
+@given(st.integers(1, 600), st.integers(0, 2**31))
+def test_the_order_of_updates_leaves_no_trace(size, seed):
+    rng = np.random.default_rng(seed)
+    wandering = PriorityTree(size)
+    for _ in range(5):
+        ids = rng.integers(0, size, 50)
+        wandering.update(ids, rng.exponential(100, 50).astype(np.float32))
+    final = rng.random(size).astype(np.float32)
+    order = rng.permutation(size)
+    wandering.update(order, final[order])
+    straight = filled(final)
+    assert wandering.total == straight.total
+    for mine, theirs in zip(
+        wandering.draw(64, seed=1, step=2), straight.draw(64, seed=1, step=2), strict=True
+    ):
+        np.testing.assert_array_equal(mine, theirs)
+
+
+def test_of_a_repeated_id_the_last_counts():
+    tree = PriorityTree(3)
+    tree.update(np.array([1, 1, 1]), np.float32([5, 0, 2]))
+    assert tree.total == 2
+    index, probability = tree.draw(4, seed=0, step=0)
+    assert index.tolist() == [1] * 4
+    assert probability.tolist() == [1.0] * 4
+
+
+def test_strata_give_every_sample_its_share():
+    tree = filled([1, 0, 2, 5])
+    index, probability = tree.draw(800, seed=0, step=0)
+    np.testing.assert_array_equal(np.bincount(index), [100, 0, 200, 500])
+    assert set(probability.tolist()) == {0.125, 0.25, 0.625}
+
+
+def test_steps_and_seeds_draw_differently():
+    tree = filled(np.ones(1000))
+    first = tree.draw(50, seed=0, step=0)[0].tolist()
+    assert tree.draw(50, seed=0, step=0)[0].tolist() == first
+    assert tree.draw(50, seed=0, step=1)[0].tolist() != first
+    assert tree.draw(50, seed=1, step=0)[0].tolist() != first
+
+
+def test_the_largest_priorities_fit():
+    tree = PriorityTree(1000)
+    tree.update(np.arange(1000), np.full(1000, tree.max_priority, np.float32))
+    assert tree.total == pytest.approx(1000 * tree.max_priority)
+    index, _ = tree.draw(1000, seed=0, step=0)
+    np.testing.assert_array_equal(index, np.arange(1000))
+
+
+def test_a_state_brings_back_the_tree():
+    tree = filled(np.random.default_rng(0).random(3000))
+    other = PriorityTree(3000)
+    other.load_state_dict(tree.state_dict())
+    other.update(np.array([5]), np.float32([3]))
+    tree.update(np.array([5]), np.float32([3]))
+    assert other.total == tree.total
+    for mine, theirs in zip(
+        other.draw(99, seed=0, step=0), tree.draw(99, seed=0, step=0), strict=True
+    ):
+        np.testing.assert_array_equal(mine, theirs)
+
+
+@pytest.mark.parametrize(
+    ("index", "priorities", "error", "message"),
+    [
+        ([0, 1], [1, np.nan], ValueError, r"got nan for id 1 \(row 1 of the batch\)"),
+        ([0, 1], [1, -1], ValueError, r"priorities must be in \[0, .*\], got -1"),
+        ([0, 1], [1, np.inf], ValueError, "got inf"),
+        ([0, 3], [1, 1], IndexError, r"index must be in \[0, 3\), got id 3 \(row 1"),
+        ([0, -1], [1, 1], IndexError, "got id -1"),
+        ([0, 1], [1], ValueError, "priorities must have one value per id: it has 1, index 2"),
+    ],
+)
+def test_a_refused_update_changes_nothing(index, priorities, error, message):
+    tree = filled([1, 2, 3])
+    with pytest.raises(error, match=message):
+        tree.update(np.array(index), np.float32(priorities))
+    assert leaves(tree) == leaves(filled([1, 2, 3]))
+
+
+def test_other_refusals():
+    tree = PriorityTree(3)
+    with pytest.raises(ValueError, match="priorities must have a positive one before a draw"):
+        tree.draw(1, seed=0, step=0)
+    assert len(tree.draw(0, seed=0, step=0)[0]) == 0
+    with pytest.raises(ValueError, match=r"step must be in \[0, 2\*\*32\), got -1"):
+        tree.draw(1, seed=0, step=-1)
+    with pytest.raises(ValueError, match="units must have 3 entries, got 2"):
+        tree.load_state_dict({"version": 1, "units": np.zeros(2, np.int64)})
+    with pytest.raises(ValueError, match=r"units must be in \[0, "):
+        tree.load_state_dict({"version": 1, "units": np.array([0, -1, 0])})
+    with pytest.raises(ValueError, match="version of the state must be 1, got 2"):
+        tree.load_state_dict({"version": 2})
+    with pytest.raises(ValueError, match=r"num_samples must be in \[1, 2\*\*32\), got 0"):
+        PriorityTree(0)
