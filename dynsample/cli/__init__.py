@@ -1,0 +1,43 @@
+"""The command line: `dynsample demo | bench | doctor`.
+
+A command is a module or package of this one with `add_arguments(parser)` and `run(args, parser)`;
+the latter returns the exit status. What a command needs beyond numpy it imports in `run`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+from collections.abc import Sequence
+
+COMMANDS = {
+    "demo": "train a small network with every policy and compare",
+    "bench": "time the kernels beside their peers (in a checkout)",
+    "doctor": "say what this installation can use",
+}
+INTERRUPTED = 130  # 128 + SIGINT, as shells have it
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command; `argv` is by default the process's own.
+
+    Returns
+    -------
+    int
+        Exit status: 0, 1 for a failed check, 130 after Ctrl-C. Wrong arguments exit with 2.
+    """
+    parser = argparse.ArgumentParser(
+        prog="dynsample", description="Dynamic data pruning and sampling for training loops."
+    )
+    subparsers = parser.add_subparsers(dest="command", required=True, metavar="command")
+    for name, text in COMMANDS.items():
+        command = importlib.import_module(f"dynsample.cli.{name}")
+        subparser = subparsers.add_parser(name, help=text, description=command.__doc__)
+        command.add_arguments(subparser)
+        subparser.set_defaults(run=command.run, parser=subparser)
+    args = parser.parse_args(argv)
+    try:
+        status: int = args.run(args, args.parser)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    return status

@@ -1,0 +1,61 @@
+"""Time the kernels beside their peers, in turn in one process; runs the scripts of bench/."""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import dynsample
+
+FOLDER = Path(dynsample.__file__).parents[1] / "bench"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the choice of scripts, and the options that all of them have."""
+    names = " | ".join([*scripts(), "all"])
+    parser.add_argument("what", nargs="*", default=["all"], help=f"{names} (default: all)")
+    parser.add_argument("--n", type=int, help="samples (default: 1281167)")
+    parser.add_argument("--pairs", type=int, help="timed pairs of each case")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write one JSON line per case")
+
+
+def scripts() -> dict[str, Path]:
+    """Find the scripts of the checkout by what they time; none when installed without it."""
+    if not (FOLDER / "common.py").is_file():
+        return {}
+    return {path.stem.removeprefix("bench_"): path for path in sorted(FOLDER.glob("bench_*.py"))}
+
+
+def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
+    """Run the scripts one after the other; 1 when one of them fails."""
+    found = scripts()
+    if not found:
+        parser.error("bench needs a checkout of dynsample: its scripts are not part of the package")
+    if unknown := [name for name in args.what if name not in {*found, "all"}]:
+        parser.error(f"no bench {unknown[0]!r}: choose from {', '.join(found)}, all")
+    for name in ("n", "pairs"):
+        if (value := getattr(args, name)) is not None and value < 1:
+            parser.error(f"--{name} must be at least 1, got {value}")
+    if args.json and not args.json.absolute().parent.is_dir():
+        parser.error(f"--json: {args.json.absolute().parent} is not a folder")
+    options = [
+        f"--{name}={value}" for name in ("n", "pairs") if (value := getattr(args, name)) is not None
+    ]
+    failed, lines = [], ""
+    with tempfile.TemporaryDirectory() as folder:
+        for name in found if "all" in args.what else dict.fromkeys(args.what):
+            part = Path(folder) / name
+            command = [sys.executable, str(found[name]), *options, f"--json={part}"]
+            if subprocess.run(command, check=False).returncode:
+                failed.append(name)
+            if part.exists():
+                lines += part.read_text()
+            print(flush=True)
+    if args.json:
+        args.json.write_text(lines)
+    if failed:
+        print(f"failed: {', '.join(failed)}", file=sys.stderr)
+    return int(bool(failed))

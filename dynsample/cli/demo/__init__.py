@@ -1,0 +1,103 @@
+"""Train a small network on embedded data with every policy and seed, and compare."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import importlib.util
+import os
+import tempfile
+from pathlib import Path
+
+NEEDS = {
+    "torch": "torch",
+    "sklearn": "scikit-learn",
+    "PIL": "pillow",
+    "matplotlib": "matplotlib",
+    "rich": "rich",
+}
+PICTURES = (".png", ".pdf", ".svg")
+# Light copies of what policies.py and data.py define, as `dynsample --help` must not import torch.
+DATASETS = ("digits", "glyphs")
+ROWS = (
+    "baseline", "kakurenbo", "infobatch", "importance", "random", "short", "random_same_cost",
+    "hide_hardest",
+)  # fmt: skip
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the choice of data set, rows and settings."""
+    # fmt: off
+    parser.add_argument("dataset", choices=DATASETS,
+                        help="digits: 1300 real ones; glyphs: 6000 drawn, noisy, harder")
+    parser.add_argument("--policy", nargs="+", choices=ROWS, metavar="NAME", default=list(ROWS),
+                        help=f"rows of the table (default: all of {', '.join(ROWS)})")
+    parser.add_argument("--fraction", type=_fraction, default=0.3,
+                        help="share of samples left out of an epoch (%(default)s)")
+    parser.add_argument("--refresh-every", type=_count, default=1, metavar="EPOCHS",
+                        help="look at hidden samples again every so many epochs (%(default)s)")
+    parser.add_argument("--seeds", type=_count, default=3, metavar="N",
+                        help="runs of each policy (%(default)s)")
+    parser.add_argument("--seed", type=_seed, default=0, help="the first seed (%(default)s)")
+    parser.add_argument("--epochs", type=_count, help="(digits: 12, glyphs: 8)")
+    parser.add_argument("--verify", action="store_true",
+                        help="recompute every epoch with the slow reference; 1 if any differs")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the table as JSON")
+    parser.add_argument("--plot", type=Path, metavar="FILE",
+                        help="where the picture goes (default: demo-DATASET.png)")
+    # fmt: on
+
+
+def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
+    """Check what can be checked, then train."""
+    missing = [package for name, package in NEEDS.items() if not importlib.util.find_spec(name)]
+    if missing:
+        parser.error(
+            f'demo needs {", ".join(missing)}, not installed here: pip install "dynsample[demo]"'
+        )
+    args.plot = args.plot or Path(f"demo-{args.dataset}.png")
+    for option in ("json", "plot"):
+        if problem := _unwritable(getattr(args, option)):
+            parser.error(f"--{option}: {problem}")
+    if args.plot.suffix not in PICTURES:
+        parser.error(f"--plot must end in {', '.join(PICTURES)}, got {args.plot}")
+    from dynsample.cli.demo import experiment
+
+    return experiment.run(args)
+
+
+def _fraction(text: str) -> float:
+    with contextlib.suppress(ValueError):
+        if 0 <= (value := float(text)) < 1:
+            return value
+    raise argparse.ArgumentTypeError(f"must be in [0, 1), got {text}")
+
+
+def _count(text: str) -> int:
+    with contextlib.suppress(ValueError):
+        if (value := int(text)) >= 1:
+            return value
+    raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, got {text}")
+
+
+def _seed(text: str) -> int:
+    with contextlib.suppress(ValueError):
+        if 0 <= (value := int(text)) < 2**32:
+            return value
+    raise argparse.ArgumentTypeError(f"must be a whole number in [0, 2**32), got {text}")
+
+
+def _unwritable(path: Path | None) -> str | None:
+    """Why `path` cannot be written, found by trying; None when it can, or when not asked for."""
+    if path is None:
+        return None
+    if path.is_dir():
+        return f"{path} is a folder, not a file"
+    if path.exists():
+        return None if os.access(path, os.W_OK) else f"{path} is not writable"
+    folder = path.absolute().parent
+    try:
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        return f"cannot write into {folder}: {error.strerror}"
+    return None

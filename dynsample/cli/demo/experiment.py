@@ -1,0 +1,96 @@
+"""Train every row with every seed, with a progress bar, and report."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+
+import torch
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from dynsample import Sampler
+from dynsample.cli import INTERRUPTED
+from dynsample.cli.demo import plot, report
+from dynsample.cli.demo.data import TASKS, Task
+from dynsample.cli.demo.policies import ROWS, Settings
+from dynsample.cli.demo.train import Run, train
+from dynsample.cli.demo.verify import Check, Recorder, verify
+
+Runs = dict[str, dict[int, Run]]  # by row, by seed
+
+
+def run(args: argparse.Namespace) -> int:
+    """Train, print the table, write picture and JSON. Ctrl-C reports what was measured so far."""
+    torch.set_num_threads(1)  # the network is too small to share: two threads take longer
+    console = Console()
+    task = TASKS[args.dataset]()
+    settings = Settings(
+        task.num_train, args.epochs or task.epochs, args.fraction, args.refresh_every
+    )
+    names = selected(args.policy)
+    seeds = range(args.seed, args.seed + args.seeds)
+    runs: Runs = {name: {} for name in names}
+    checks: list[Check] = []
+    interrupted = False
+    try:
+        for name, seed, result, check in train_all(task, settings, names, seeds, args.verify):
+            runs[name][seed] = result
+            checks += [check] if check else []
+    except KeyboardInterrupt:
+        interrupted = True
+    rows = report.summarise(runs, settings)
+    if rows:
+        report.print_table(console, task, settings, runs, rows)
+        report.print_verdict(console, runs, rows)
+        plot.write(args.plot, task, settings, runs)
+        console.print(f"Picture: {args.plot}", soft_wrap=True)
+        if args.json:
+            report.write_json(args.json, task, runs, rows)
+    if args.verify:
+        report.print_checks(console, checks)
+    if interrupted:
+        done = sum(map(len, runs.values()))
+        console.print(f"Interrupted after {done} of {len(names) * len(seeds)} runs.")
+        return INTERRUPTED
+    return int(any(check.differences for check in checks))
+
+
+def selected(asked: list[str]) -> list[str]:
+    """Rows to train, in the table's order: those asked for, and those they are compared with."""
+    needed = {"baseline", *asked, *(ROWS[name].cost_of for name in asked)}
+    return [name for name in ROWS if name in needed]
+
+
+def train_all(
+    task: Task, settings: Settings, names: list[str], seeds: range, record: bool
+) -> Iterator[tuple[str, int, Run, Check | None]]:
+    """Yield every run as it ends. Seeds are the outer loop, so that an early end is a fair one."""
+    columns = (
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("epochs"),
+        TimeRemainingColumn(),
+    )  # fmt: skip
+    baseline = settings.num_samples * settings.epochs
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        bar = progress.add_task("", total=len(names) * len(seeds) * settings.epochs)
+        for number, seed in enumerate(seeds):
+            cost: dict[str | None, float] = {None: 1.0}
+            for place, name in enumerate(names):
+                progress.update(bar, description=f"{name}, seed {seed}")
+                policy, epochs, budget = ROWS[name].plan(settings, cost[ROWS[name].cost_of])
+                recorder = Recorder() if record else None
+                result = train(
+                    task,
+                    policy,
+                    seed,
+                    epochs=epochs,
+                    budget=budget,
+                    make_sampler=recorder or Sampler,
+                    epoch_done=lambda: progress.advance(bar),
+                )
+                cost[name] = result.cost / baseline
+                progress.update(bar, completed=(number * len(names) + place + 1) * settings.epochs)
+                check = None
+                if recorder:
+                    check = verify(name, policy, task.num_train, seed, recorder.sampler.epochs)
+                yield name, seed, result, check

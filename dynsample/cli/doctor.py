@@ -1,0 +1,56 @@
+"""Say what this installation can use: versions, instruction set, threads, CUDA."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import platform
+
+from dynsample import _core, cuda
+
+PACKAGES = ("numpy", "torch", "scikit-learn", "pillow", "matplotlib", "rich")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """`doctor` has no arguments."""
+
+
+def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
+    """Print one line per finding."""
+    for name, finding in findings().items():
+        print(f"{name:<16} {finding}")
+    return 0
+
+
+def findings() -> dict[str, str]:
+    """Gather what was found, by name, in the order to print."""
+    available = " ".join(_core.available_isas())
+    return {
+        "dynsample": version("dynsample"),
+        "python": f"{platform.python_version()} on {platform.system()} {platform.machine()}",
+        "instruction set": f"{_core.isa()} (available: {available})",
+        "threads": str(_core.num_threads()),
+        "CUDA": cuda_status(),
+        **{package: version(package) for package in PACKAGES},
+    }
+
+
+def version(package: str) -> str:
+    """Version of a package by its metadata, without importing it."""
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "not found"
+
+
+def cuda_status() -> str:
+    """Whether the CUDA module was built, loads, and finds a device; if not, why."""
+    try:
+        module = cuda.load()
+    except cuda.CudaUnavailable as error:
+        return str(error)
+    try:
+        cuda.require()
+    except cuda.CudaUnavailable as error:
+        return f"loads, 0 devices: {error}"
+    return f"loads, devices: {module.device_count()}"
