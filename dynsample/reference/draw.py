@@ -18,7 +18,7 @@ Floats = NDArray[np.float32]
 def finite_probabilities(probabilities: Floats) -> Floats:
     """`probabilities` with the largest finite one for those that are not finite."""
     finite = np.isfinite(probabilities)
-    largest = probabilities[finite].max() if finite.any() else F32(1)
+    largest = probabilities[finite].max(initial=0) or F32(1)
     return np.where(finite, probabilities, largest)
 
 
