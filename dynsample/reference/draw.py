@@ -86,7 +86,8 @@ def exponential(words: NDArray[np.uint32]) -> Floats:
     for divisor in (7, 5, 3):
         series = series * z + F32(1.0) / F32(divisor)
     log_m = F32(2) * s + F32(2) * s * (series * z)
-    return -(exponent.astype(F32) * F32(0.693147182) + log_m)
+    result: Floats = -(exponent.astype(F32) * F32(0.693147182) + log_m)
+    return result
 
 
 def race_keys(probabilities: Floats, seed: int, epoch: int) -> NDArray[np.int64]:
