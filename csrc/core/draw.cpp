@@ -96,7 +96,7 @@ void multinomial(const Rates& rates, std::uint32_t k, std::uint64_t seed, std::u
 }  // namespace
 
 float largest_finite(std::span<const float> probabilities) {
-  float largest = -1;
+  float largest = 0;
   bool negative = false;
   for (const float p : probabilities) {
     negative |= p < 0;
@@ -110,7 +110,7 @@ float largest_finite(std::span<const float> probabilities) {
     throw std::invalid_argument("probabilities must not be negative, got " + std::string(text) +
                                 " at " + std::to_string(first - probabilities.begin()));
   }
-  return largest < 0 ? 1 : largest;
+  return largest > 0 ? largest : 1;
 }
 
 Rates fixed_point_rates(std::span<const float> probabilities, std::uint32_t k) {

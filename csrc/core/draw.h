@@ -15,7 +15,7 @@ constexpr std::uint32_t kMaxDraws = 0xFFFFFFFEu;  // R stays below 2^64
 
 enum class DrawMethod { kSystematic, kMultinomial };
 
-// What stands for probabilities that are not finite: the largest finite one, 1 if there is none.
+// What stands for probabilities that are not finite: the largest finite one, 1 if none is positive.
 // Throws std::invalid_argument that names the first negative one.
 float largest_finite(std::span<const float> probabilities);
 

@@ -18,7 +18,7 @@ Floats = NDArray[np.float32]
 def finite_probabilities(probabilities: Floats) -> Floats:
     """`probabilities` with the largest finite one for those that are not finite."""
     finite = np.isfinite(probabilities)
-    largest = probabilities[finite].max() if finite.any() else F32(1)
+    largest = probabilities[finite].max(initial=0) or F32(1)
     return np.where(finite, probabilities, largest)
 
 
@@ -86,7 +86,8 @@ def exponential(words: NDArray[np.uint32]) -> Floats:
     for divisor in (7, 5, 3):
         series = series * z + F32(1.0) / F32(divisor)
     log_m = F32(2) * s + F32(2) * s * (series * z)
-    return -(exponent.astype(F32) * F32(0.693147182) + log_m)
+    result: Floats = -(exponent.astype(F32) * F32(0.693147182) + log_m)
+    return result
 
 
 def race_keys(probabilities: Floats, seed: int, epoch: int) -> NDArray[np.int64]:
