@@ -98,7 +98,7 @@ class LossHistory:
         values = _losses(losses)
         xp: Any = sys.modules["torch"] if is_tensor(values) else np
         finite = xp.isfinite(values)
-        self._push(xp, xp.where(finite, values, values * 0 + np.nan))
+        self._push(xp, xp.where(finite, values, xp.full_like(values, np.nan)))
         known = xp.sort(self._window)[0] if is_tensor(values) else np.sort(self._window)
         below = xp.searchsorted(known, values)
         share = below / xp.isfinite(known).sum().clip(1)

@@ -71,7 +71,8 @@ class Reductions:
 
     def hide_lowest(self, values: Floats, k: int, eligible: Mask | None = None) -> Mask:
         """Mark the k lowest `values` among the eligible, seen, finite rows; all, when fewer."""
-        hidden: Mask = ops.hide_lowest(values, k, self._seen(eligible), finite_only=True)
+        most = min(k, self.num_samples)
+        hidden: Mask = ops.hide_lowest(values, most, self._seen(eligible), finite_only=True)
         return hidden
 
     def exact_mean(self, values: Floats, where: Mask | None = None) -> float:
