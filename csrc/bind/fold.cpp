@@ -1,5 +1,7 @@
 #include "core/fold.h"
 
+#include <pybind11/stl.h>
+
 #include <optional>
 #include <string>
 #include <vector>

@@ -1,5 +1,7 @@
 #include "core/log.h"
 
+#include <pybind11/stl.h>
+
 #include <cstring>
 #include <memory>
 #include <optional>
