@@ -1,4 +1,4 @@
-"""How long does folding a whole epoch's log take, against numpy scatters of the same log?"""
+"""The fold of a whole epoch's log, beside numpy scatters of the same log.
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """What one step's observation costs, beside scatters of its three signals.
 
-The whole Python call `Sampler.observe` over an epoch of batches, and with it the fold of that epoch:
-what a step costs in all. The scatters keep the last value of each signal and check nothing.
+The whole Python call `Sampler.observe` over an epoch of batches, and with it the fold of that
+epoch: what a step costs in all. The scatters keep the last value of each signal and check nothing.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Prioritised replay, one step: update B priorities, draw B samples.
 
 The peer is TorchRL's segment tree where torchrl can be imported. Elsewhere a binary sum tree in C++
-(bench/peers/sum_tree.cpp), compiled here with the system's compiler, stands for it; it does the same
-work without any Python object in between.
+(bench/peers/sum_tree.cpp), compiled here with the system's compiler, stands for it; it does the
+same work without any Python object in between.
 """
 
 from __future__ import annotations

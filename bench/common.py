@@ -11,6 +11,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 
+PER_SECOND = {"ms": 1e3, "us": 1e6}
+
+
 @dataclass(frozen=True)
 class Result:
     """One case. `ours` and `peer` are median times in `unit`; ratio = peer / ours."""
@@ -37,8 +40,6 @@ def _seconds(call: Callable[[], object], setup: Callable[[], object] | None) -> 
 
 class Bench:
     """Collects the cases of one script, prints them as they come, and writes `--json`."""
-
-    UNITS = {"ms": 1e3, "us": 1e6}
 
     def __init__(self, name: str, description: str, default_n: int = 1281167) -> None:
         self.name = name
@@ -79,7 +80,7 @@ class Bench:
             theirs.append(_seconds(peer, setup))
         ratios = [b / a for a, b in zip(mine, theirs, strict=True)]
         low, _, high = statistics.quantiles(ratios, n=4) if len(ratios) > 1 else ratios * 3
-        scale = self.UNITS[unit] / per
+        scale = PER_SECOND[unit] / per
         result = Result(
             bench=self.name,
             case=case,

@@ -40,7 +40,7 @@ def as_numpy(value: Any, name: str, dtype: DTypeLike) -> NDArray[Any]:
 
 
 def like(result: NDArray[Any], template: object) -> Any:
-    """`result` as the kind of `template`: a torch tensor that shares its memory, or itself."""
+    """Give `result` as the kind of `template`: a torch tensor that shares its memory, or itself."""
     if is_tensor(template):
         return sys.modules["torch"].from_numpy(result)
     return result

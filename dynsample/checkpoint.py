@@ -57,7 +57,7 @@ def _header(tensors: Mapping[str, NDArray[Any]]) -> bytes:
 
 
 def _bytes(array: NDArray[Any]) -> memoryview:
-    return memoryview(np.ascontiguousarray(array).reshape(-1).view(np.uint8))
+    return np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
 
 
 def write_tensors(path: Path, tensors: Mapping[str, NDArray[Any]]) -> int:

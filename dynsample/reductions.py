@@ -95,7 +95,8 @@ class Reductions:
 
     def choose(self, mask: Mask, inside: float, outside: float) -> Floats:
         """Give float32[N]: `inside` where the mask is set, `outside` elsewhere."""
-        return np.where(mask, np.float32(inside), np.float32(outside))
+        chosen: Floats = np.where(mask, np.float32(inside), np.float32(outside))
+        return chosen
 
     def power(self, values: Floats, exponent: float) -> Floats:
         """Raise to a power, the same bits on every machine."""

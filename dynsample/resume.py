@@ -98,7 +98,7 @@ def _resume(sampler: Sampler, plan: EpochPlan, state: Mapping[str, Any]) -> None
 
 
 def identity(sampler: Sampler, epoch: int) -> dict[str, Any]:
-    """What must be the same for a saved state to be of this run."""
+    """Name what must be the same for a saved state to be of this run."""
     return {
         "num_samples": sampler.num_samples,
         "subset": None if sampler.subset is None else fingerprint(sampler.subset),

@@ -260,7 +260,8 @@ class Sampler:
         logits, targets : [B, C] and int[B], optional
             The signals that the columns need are computed from these.
         **signals : float[B] or [B, 1]
-            `loss`, `correct`, `confidence`, ... by name. Known ones that no column needs are ignored.
+            `loss`, `correct`, `confidence`, ... by name. Known ones that no column
+            needs are ignored.
 
         Raises
         ------

@@ -99,12 +99,12 @@ class DataLoader(TorchDataLoader[Any]):
         collate = options.pop("collate_fn", None) or default_collate
         super().__init__(
             _IndexedDataset(dataset),
-            batch_sampler=self._feed,  # type: ignore[arg-type]
+            batch_sampler=self._feed,
             collate_fn=_IndexedCollate(collate),
             **options,
         )
 
-    def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
+    def __iter__(self) -> Iterator[Any]:
         return self._counted(None)
 
     def hidden(self, batch_size: int | None = None) -> Iterator[Any]:

@@ -58,7 +58,8 @@ def child(
     """Run `train` in a process of its own; give what it wrote, each position once."""
     log = folder / name
     command = [sys.executable, __file__, "--child", "--n", str(args.n), "--epochs",
-               str(args.epochs), "--log", str(log), "--state", str(folder / "state"), *more]  # fmt: skip
+               str(args.epochs), "--log", str(log), "--state", str(folder / "state"),
+               *more]  # fmt: skip
     subprocess.run(command, env={**os.environ, **environment}, check="--kill-at" not in more)
     lines = {tuple(line.split()[:4]): line for line in log.read_text().splitlines()}
     return "\n".join(lines[key] for key in sorted(lines))

@@ -42,7 +42,9 @@ def main() -> int:
         ["cmake", "--build", str(TREE / "cmake")],
         ["cmake", "--install", str(TREE / "cmake"), "--prefix", str(site)],
     ):
-        subprocess.run(command, check=True, env={**os.environ, "PATH": path}, stdout=subprocess.PIPE)
+        subprocess.run(
+            command, check=True, env={**os.environ, "PATH": path}, stdout=subprocess.PIPE
+        )
     shutil.copytree(
         ROOT / "dynsample",
         site / "dynsample",

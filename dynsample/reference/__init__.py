@@ -1,0 +1,1 @@
+"""Slow and obvious: what every kernel and policy must equal, in numpy."""

@@ -23,4 +23,4 @@ def draw(leaves: list[int], k: int, *, seed: int, step: int) -> tuple[NDArray[An
     total = sum(leaves)
     targets = [((j << 64) + words[j]) * total // (k << 64) for j in range(k)]
     index = np.searchsorted(np.cumsum(leaves), targets, side="right").astype(np.int64)
-    return index, np.float32([float(leaves[i]) / float(total) for i in index])
+    return index, np.array([float(leaves[i]) / float(total) for i in index], np.float32)

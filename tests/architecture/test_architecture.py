@@ -35,7 +35,7 @@ LAYERS = {
     "log": {"_core", "columns"},
     "columns": set(),
     "signals": set(),
-    "batch": {"ops"},
+    "batch": {"_core", "ops"},
     "schedules": set(),
     "groups": set(),
     "checkpoint": set(),

@@ -110,7 +110,8 @@ from pathlib import Path
 from dynsample import checkpoint
 resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
 try:
-    checkpoint.save(Path({str(tmp_path)!r}), {{"table.safetensors": {{"x": np.zeros(10000)}}}}, {{}})
+    files = {{"table.safetensors": {{"x": np.zeros(10000)}}}}
+    checkpoint.save(Path({str(tmp_path)!r}), files, {{}})
 except OSError as error:
     print(error)
 """

@@ -31,5 +31,5 @@ def test_one_process_is_one_rank(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_an_unknown_group_is_named() -> None:
-    with pytest.raises(ValueError, match="group must be \"auto\" or a group .* got 'mpi'"):
+    with pytest.raises(ValueError, match=r"group must be \"auto\" or a group .* got 'mpi'"):
         groups.as_group("mpi")

@@ -6,9 +6,9 @@ import math
 
 import numpy as np
 import pytest
-from dynsample.columns import EMA, Last, Mean, Transitions, Window
 
 import dynsample as ds
+from dynsample.columns import EMA, Last, Mean, Transitions, Window
 
 NAN, INF = math.nan, math.inf
 R = ds.EpochRandom(seed=5, epoch=2)
@@ -77,7 +77,7 @@ def test_a_subset_is_addressed_by_ids_of_the_data_set() -> None:
     np.testing.assert_array_equal(table["loss"], np.float32([2, NAN, 1]))
     np.testing.assert_array_equal(table.index, [4, 7, 9])
     np.testing.assert_array_equal(table.rows(np.arange(10, dtype=np.float32)), [4, 7, 9])
-    with pytest.raises(ValueError, match="id 5 .* was not issued"):
+    with pytest.raises(ValueError, match=r"id 5 .* was not issued"):
         table.observe(np.array([5]), loss=np.float32([1]))
     with pytest.raises(ValueError, match="every sample of the data set"):
         table.rows(np.zeros(9, np.float32))

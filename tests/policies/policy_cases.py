@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from dynsample.columns import Column, Transitions
 from hypothesis import strategies as st
 
 import dynsample as ds
+from dynsample.columns import Column, Transitions
 from dynsample.reference.policies import expect
 
 LOSSES = st.one_of(

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 import torch
-from dynsample.columns import Last
 from hypothesis import given
 from hypothesis import strategies as st
 from policy_cases import EPOCHS, SEEDS, check, hidden_rows, select, table_of, tables
 
 import dynsample as ds
+from dynsample.columns import Last
 
 
 @given(st.lists(st.floats(0, 10, width=32), max_size=20), EPOCHS, SEEDS, st.booleans())

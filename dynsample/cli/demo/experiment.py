@@ -71,6 +71,8 @@ def train_all(
         TimeRemainingColumn(),
     )  # fmt: skip
     baseline = settings.num_samples * settings.epochs
+    warm_up = ROWS["baseline"].plan(settings, 1.0)[0]  # torch loads much at its first step
+    train(task, warm_up, seeds[0], epochs=1, budget=task.batch_size)
     with Progress(*columns, console=Console(stderr=True)) as progress:
         bar = progress.add_task("", total=len(names) * len(seeds) * settings.epochs)
         for number, seed in enumerate(seeds):

@@ -7,10 +7,10 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch.utils.data import TensorDataset
 
 import dynsample as ds
 from dynsample.cli.demo.data import Task
@@ -19,6 +19,20 @@ from dynsample.policies.base import Policy
 from dynsample.torch import DataLoader, scaled_lr
 
 FORWARD_COST = 1 / 3  # of a sample's forward pass, when forward and backward together cost 1
+
+
+class ImageSet(torch.utils.data.Dataset[Any]):
+    """Images and labels in memory, fetched by the batch."""
+
+    def __init__(self, images: torch.Tensor, labels: torch.Tensor) -> None:
+        self.images, self.labels = images, labels
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitems__(self, ids: list[int]) -> tuple[torch.Tensor, torch.Tensor]:
+        index = torch.tensor(ids)
+        return self.images[index], self.labels[index]
 
 
 @dataclass
@@ -67,10 +81,12 @@ def train(
 ) -> Run:
     """Train one network from scratch, at most on `budget` samples."""
     model = small_cnn(task.train_images.shape[-1], task.num_classes, seed)
-    optimizer = torch.optim.SGD(model.parameters(), lr=task.lr, momentum=0.9, nesterov=True)
-    train_set = TensorDataset(task.train_images, task.train_labels)
+    optimizer = torch.optim.SGD(
+        model.parameters(), lr=task.lr, momentum=0.9, nesterov=True, fused=True
+    )
+    train_set = ImageSet(task.train_images, task.train_labels)
     sampler = make_sampler(len(train_set), policy, batch_size=task.batch_size, seed=seed)
-    loader = DataLoader(train_set, sampler=sampler)
+    loader = DataLoader(train_set, sampler=sampler, collate_fn=tuple)
     run = Run()
 
     for epoch in range(epochs):
@@ -83,7 +99,7 @@ def train(
             sampler.observe(index, logits=logits, targets=labels)
             optimizer.zero_grad()
             (sampler.weights(index) * loss).mean().backward()
-            torch.nn.utils.clip_grad_norm_(model.parameters(), task.clip)
+            torch.nn.utils.clip_grad_norm_(model.parameters(), task.clip, foreach=True)
             with scaled_lr(optimizer, sampler.lr_scale):
                 optimizer.step()
             run.backward += len(index)
@@ -105,4 +121,5 @@ def train(
 def accuracy(model: torch.nn.Module, task: Task) -> float:
     """Percent of the test set that is classified correctly."""
     right = model(task.test_images).argmax(1) == task.test_labels
-    return 100 * right.float().mean().item()
+    percent: float = 100 * right.float().mean().item()
+    return percent
