@@ -14,7 +14,7 @@ ROOT = Path(__file__).parent.resolve()
 
 
 def tools_environment() -> dict[str, str]:
-    """Give the environment with this interpreter's scripts first, for the packaged cmake and ninja."""
+    """Give the environment with this interpreter's scripts first: cmake and ninja are there."""
     scripts = sysconfig.get_path("scripts")
     return {**os.environ, "PATH": os.pathsep.join([scripts, os.environ.get("PATH", "")])}
 

@@ -1,4 +1,4 @@
-"""The fold of a whole epoch's log, beside numpy scatters of the same log.
+"""The fold of a whole epoch's log, beside numpy scatters of the same log."""
 
 from __future__ import annotations
 

@@ -10,7 +10,6 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-
 PER_SECOND = {"ms": 1e3, "us": 1e6}
 
 

@@ -367,37 +367,3 @@ def test_state_dict_of_another_table_asks_for_load() -> None:
     sampler.set_epoch(1)
     with pytest.raises(ValueError, match=r"load the table with sampler\.load"):
         make().load_state_dict(sampler.state_dict())
-
-
-def test_the_digest_changes_with_every_part_of_a_plan() -> None:
-    n = 50
-    base = ds.Selection(weights=np.ones(n, np.float32))
-    heavier = np.ones(n, np.float32)
-    heavier[13] = np.nextafter(np.float32(1), np.float32(2))
-    hidden = np.zeros(n, bool)
-    hidden[9] = True
-    plans = [
-        ds.build_plan(base, n, seed=1, epoch=0),
-        ds.build_plan(base, n, seed=2, epoch=0),
-        ds.build_plan(base, n, seed=1, epoch=1),
-        ds.build_plan(ds.Selection(weights=heavier), n, seed=1, epoch=0),
-        ds.build_plan(ds.Selection(hidden=hidden), n, seed=1, epoch=0),
-        ds.build_plan(base, n, seed=1, epoch=0, order="sequential"),
-    ]
-    assert len({plan.digest for plan in plans}) == len(plans)
-    swapped = np.arange(n)
-    swapped[[3, 4]] = swapped[[4, 3]]
-    one_id = np.arange(n)
-    one_id[-1] = n
-    digests = {
-        ds.build_plan(base, n, seed=1, epoch=0, order="sequential", index=ids).digest
-        for ids in (np.arange(n), swapped, one_id)
-    }
-    assert len(digests) == 3
-    assert ds.build_plan(base, n, seed=1, epoch=0).digest == plans[0].digest
-
-
-def test_a_plan_without_weights_has_the_digest_of_weights_of_one() -> None:
-    ones = ds.Selection(weights=np.ones(9, np.float32))
-    plans = [ds.build_plan(s, 9, seed=1, epoch=0) for s in (ones, ds.Selection())]
-    assert plans[0].digest == plans[1].digest
