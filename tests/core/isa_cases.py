@@ -18,6 +18,10 @@ from collections.abc import Callable, Iterable
 import numpy as np
 
 from dynsample import _core, ops
+from dynsample.columns import EMA, Last, Mean, Transitions, Window
+from dynsample.log import ObservationLog
+from dynsample.priority import PriorityTree
+from dynsample.table import ScoreTable
 
 CASES: dict[str, Callable[[], Iterable[object]]] = {}
 N = 600_007  # more than two chunks of rows, and not a multiple of any vector
@@ -91,6 +95,49 @@ def digest(results: Iterable[object]) -> str:
     for result in results:
         state.update(np.ascontiguousarray(result).view(np.uint8).data)
     return state.hexdigest()
+
+
+@case
+def orders():
+    ids = np.flatnonzero(MASK).astype(np.uint32)
+    for n in (1, 1000, 300_000, 2**20, 2**31 + 5):
+        values = ops.permute(n, seed=3, epoch=2, stop=min(n, 100_000))
+        yield values
+        yield ops.unpermute(n, values, seed=3, epoch=2)
+    yield ops.order_slice(ids, seed=9, epoch=1)
+
+
+@case
+def draws():
+    weights = np.abs(INPUTS["normal"])
+    key = {"seed": 4, "epoch": 5}
+    for method in ("systematic", "multinomial"):
+        yield ops.draw_counts(weights, N, method=method, **key)
+    yield ops.draw_mask(weights, N // 2, **key)
+    yield ops.draw(weights, 1000, replacement=True, **key)
+    yield ops.inverse_probabilities(weights, N)
+    yield ops.bernoulli_cdf(INPUTS["odd"], 0.43, **key)
+    yield ops.power(weights, 0.3)
+
+
+@case
+def folds():
+    columns = {"loss": Last(), "mean": Mean(signal="loss"), "ema": EMA(signal="loss"),
+               "window": Window(3, signal="loss"),
+               "events": Transitions(signal="loss")}  # fmt: skip
+    table = ScoreTable(N, columns)
+    index = np.random.default_rng(1).integers(0, N, 3 * N)
+    log = ObservationLog(N, ["loss"])
+    log.append(index, {"loss": np.resize(INPUTS["odd"], 3 * N)})
+    table.fold(log, epoch=0)
+    return table.state().values()
+
+
+@case
+def priority_tree():
+    tree = PriorityTree(100_003)
+    tree.update(np.arange(100_003), np.abs(INPUTS["normal"][:100_003]))
+    return [*tree.draw(5000, seed=1, step=2), tree.total]
 
 
 if __name__ == "__main__":

@@ -113,7 +113,7 @@ def print_table(
     )
     table.add_column("policy", no_wrap=True)
     for heading in ("accuracy, %", "delta, pp", "backward", "forward\nonly", "cost", "wall"):
-        table.add_column(heading, justify="right")
+        table.add_column(heading, justify="right", no_wrap="\n" not in heading)
     for row in rows:
         table.add_row(
             row.policy,
@@ -128,7 +128,7 @@ def print_table(
 
 
 def _with_error(value: str, error: float | None) -> str:
-    return value if error is None else f"{value} ± {error:.2f}"
+    return value if error is None else f"{value}±{error:.2f}"
 
 
 def print_verdict(console: Console, runs: Runs, rows: Sequence[Summary]) -> None:
