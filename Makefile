@@ -28,7 +28,7 @@ lint: $(VENV)/.test-ready
 	find csrc \( -name '*.h' -o -name '*.cpp' -o -name '*.cu' \) -print0 | \
 	  xargs -0 $(BIN)/clang-format --dry-run -Werror
 
-# The tests of the core once more, with the address and undefined-behaviour sanitizers.
+# The tests of the kernels once more, with the address and undefined-behaviour sanitizers.
 sanitize: $(VENV)/.test-ready
 	$(BIN)/python tests/sanitize.py
 

@@ -8,8 +8,10 @@ import pytest
 
 import dynsample
 
-hypothesis.settings.register_profile("default", deadline=None)
-hypothesis.settings.register_profile("quick", deadline=None, max_examples=20)
+# Time is never a verdict: a loaded machine may take long over an example.
+patient = {"deadline": None, "suppress_health_check": [hypothesis.HealthCheck.too_slow]}
+hypothesis.settings.register_profile("default", max_examples=50, **patient)
+hypothesis.settings.register_profile("quick", max_examples=15, **patient)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 

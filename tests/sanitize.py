@@ -1,4 +1,4 @@
-"""Run the tests of the core on a build with the address and undefined-behaviour sanitizers."""
+"""Run the tests of the kernels on a build with the address and undefined-behaviour sanitizers."""
 
 import os
 import shutil
@@ -11,6 +11,7 @@ import pybind11
 
 ROOT = Path(__file__).parents[1]
 TREE = ROOT / "build" / "sanitize"
+KERNELS = ("bitmap", "draw", "fold", "log", "permute", "priority_tree", "random", "select", "sum")
 
 
 def sanitizer_runtime() -> str:
@@ -60,8 +61,9 @@ def main() -> int:
         "DYNSAMPLE_SANITIZED": str(site),
         "HYPOTHESIS_PROFILE": "quick",
     }
-    pytest = [sys.executable, "-P", "-m", "pytest", "-q", "--import-mode=importlib", "tests/core"]
-    return subprocess.run([*pytest, *sys.argv[1:]], cwd=ROOT, env=environment).returncode
+    pytest = [sys.executable, "-P", "-m", "pytest", "-q", "--import-mode=importlib"]
+    tests = [f"tests/core/test_{name}.py" for name in KERNELS]
+    return subprocess.run([*pytest, *tests, *sys.argv[1:]], cwd=ROOT, env=environment).returncode
 
 
 if __name__ == "__main__":
