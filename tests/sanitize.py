@@ -34,7 +34,8 @@ def main() -> int:
     # fmt: off
     configure = [
         "cmake", "-S", str(ROOT), "-B", str(TREE / "cmake"), "-G", "Ninja",
-        "-DDYNSAMPLE_SANITIZE=ON", "-DDYNSAMPLE_CUDA=OFF", "-DCMAKE_BUILD_TYPE=Debug", "-DCMAKE_CXX_FLAGS_DEBUG=-O1 -g1",
+        "-DDYNSAMPLE_SANITIZE=ON", "-DDYNSAMPLE_CUDA=OFF", "-DCMAKE_BUILD_TYPE=Debug",
+        "-DCMAKE_CXX_FLAGS_DEBUG=-O1 -g1",
         f"-DPython_EXECUTABLE={sys.executable}", f"-Dpybind11_DIR={pybind11.get_cmake_dir()}",
     ]
     # fmt: on
