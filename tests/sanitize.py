@@ -62,7 +62,7 @@ def main() -> int:
         "DYNSAMPLE_SANITIZED": str(site),
         "HYPOTHESIS_PROFILE": "quick",
     }
-    pytest = [sys.executable, "-P", "-m", "pytest", "-q", "--import-mode=importlib"]
+    pytest = [sys.executable, "-P", "-m", "pytest", "-q"]
     tests = [f"tests/core/test_{name}.py" for name in KERNELS]
     return subprocess.run([*pytest, *tests, *sys.argv[1:]], cwd=ROOT, env=environment).returncode
 
