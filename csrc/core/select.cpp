@@ -19,6 +19,8 @@ namespace dynsample {
 namespace {
 
 constexpr std::size_t kSmall = 4096;  // rows that are all candidates, without a sample
+constexpr std::size_t kRun = 8;       // neighbours that are sampled together
+constexpr std::size_t kAhead = 16;    // runs that are fetched before they are read
 
 std::uint32_t row_key(const Rows& rows, std::size_t i) {
   const auto bits = std::bit_cast<std::uint32_t>(rows.values[i]);
@@ -39,15 +41,14 @@ class Selection {
 
   void run() {
     take_sample();
-    if (by_candidates()) return;
-    for (std::uint32_t key : {middle_, low_, high_}) {
-      if (by_tie(key)) return;
-    }
+    if (by_candidates() || by_tie(low_) || by_tie(high_)) return;
     by_radix();
   }
 
  private:
-  struct Part {  // candidates of one chunk
+  struct Part {  // of one chunk of rows: which are below the bracket, and the candidates inside
+    std::size_t first;
+    std::unique_ptr<std::uint64_t[]> below;
     KeyBuffer keys, ids;
     Split found;
   };
@@ -64,31 +65,37 @@ class Selection {
   const std::size_t k_;
   std::uint8_t* const hidden_;
   const Chunks chunks_;
-  std::uint32_t low_ = 0, middle_ = 0, high_ = kNotEligibleKey;
+  std::uint32_t low_ = 0, high_ = kNotEligibleKey;
   std::size_t expected_ = 0;  // rows in [low_, high_], by the sample
 };
 
 // Brackets the k-th key by order statistics of n^(2/3) keys: that many leave about four times as
-// many candidates, and both are then small beside the read of all rows.
+// many candidates, and both are then small beside the read of all rows. The keys are read in short
+// runs, a cache miss for each; neighbours that resemble each other widen the truth a little, and
+// the bracket has room for that.
 void Selection::take_sample() {
   expected_ = rows_.size;
   if (rows_.size <= kSmall) return;
-  const auto size = static_cast<std::size_t>(std::pow(static_cast<double>(rows_.size), 2.0 / 3.0));
-  const Positions positions(rows_.size, size);
+  const double wanted = std::pow(static_cast<double>(rows_.size), 2.0 / 3.0);
+  const std::size_t runs = static_cast<std::size_t>(wanted) / kRun, size = runs * kRun;
+  const Positions positions(rows_.size - kRun + 1, runs);
   const KeyBuffer buffer = key_buffer(size);
-  for (std::size_t j = 0; j < size; ++j) buffer[j] = row_key(rows_, positions[j]);
+  for (std::size_t run = 0, j = 0; run < runs; ++run) {
+    const std::size_t first = positions[run];
+    __builtin_prefetch(rows_.values + positions[std::min(run + kAhead, runs - 1)]);
+    for (std::size_t i = first; i < first + kRun; ++i) buffer[j++] = row_key(rows_, i);
+  }
   const std::span<const std::uint32_t> keys(buffer.get(), size);
   const auto [low, high] = bracket(size, k_, rows_.size);
   if (low > 1) low_ = kth_key(keys, low);
   if (high < size) high_ = kth_key(keys, high);
-  middle_ = kth_key(keys, (low + high + 1) / 2);
   const auto inside = std::count_if(keys.begin(), keys.end(),
                                     [&](std::uint32_t key) { return low_ <= key && key <= high_; });
   expected_ = static_cast<std::size_t>(inside) * rows_.size / size;
 }
 
-// One read. False, with `hidden_` in any state, when the k-th key is not in the bracket, or the
-// bracket holds so many rows (ties) that reading twice is cheaper than collecting them.
+// One read. False when the k-th key is not in the bracket, or the bracket holds so many rows (ties)
+// that reading twice is cheaper than collecting them.
 bool Selection::by_candidates() {
   if (rows_.size > kSmall && expected_ > rows_.size / 4) return false;
   std::vector<Part> parts(chunks_.count());
@@ -96,8 +103,12 @@ bool Selection::by_candidates() {
   chunks_.run([&](std::size_t chunk, std::size_t first, std::size_t last) {
     const std::size_t capacity = std::min(last - first, 2 * expected_ + kSmall);
     Part& part = parts[chunk];
-    part = {key_buffer(capacity), key_buffer(capacity), {}};
-    part.found = kernel_.split(rows_, first, last, low_, high_, hidden_, part.keys.get(),
+    part = {first,
+            std::make_unique_for_overwrite<std::uint64_t[]>((last - first + 63) / 64),
+            key_buffer(capacity),
+            key_buffer(capacity),
+            {}};
+    part.found = kernel_.split(rows_, first, last, low_, high_, part.below.get(), part.keys.get(),
                                part.ids.get(), capacity);
     if (part.found.inside > capacity) overflow = true;
   });
@@ -115,11 +126,16 @@ bool Selection::by_candidates() {
   }
   for (const Part& part : parts) {
     for (std::size_t j = 0; j < part.found.inside; ++j) {
-      const bool tie = part.keys[j] == kth && ties > 0;
-      hidden_[part.ids[j]] = part.keys[j] < kth || tie;
+      const std::uint32_t key = part.keys[j];  // no branch on it: it would be a coin toss
+      const std::uint64_t tie = (key == kth) & (ties > 0);
+      const std::size_t i = part.ids[j] - part.first;
+      part.below[i / 64] |= (std::uint64_t{key < kth} | tie) << i % 64;
       ties -= tie;
     }
   }
+  chunks_.run([&](std::size_t chunk, std::size_t first, std::size_t last) {
+    kernel_.expand(parts[chunk].below.get(), last - first, hidden_ + first);
+  });
   return true;
 }
 

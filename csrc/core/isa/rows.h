@@ -7,8 +7,10 @@
 namespace dynsample::DYNSAMPLE_ISA_NAME {
 namespace {
 
-template <bool kWhere, bool kFinite>
+template <bool where_given, bool finite_only>
 struct RowReader {
+  static constexpr bool kWhere = where_given, kFinite = finite_only;
+
   const float* values;
   const std::uint8_t* where;
 

@@ -12,7 +12,6 @@ using std::uint32_t;
 using std::uint8_t;
 
 constexpr size_t kBlock = 64;
-constexpr uint32_t kAllLanes = (1u << kLanes) - 1;
 
 size_t count(const Rows& rows, size_t begin, size_t end) {
   return with_reader(rows, [=](auto reader) {
@@ -22,51 +21,111 @@ size_t count(const Rows& rows, size_t begin, size_t end) {
   });
 }
 
-// Appends the keys in [low, low + span] among the lanes to `keys`, and what belongs to them to
-// `ids`.
-size_t append(Lanes lanes, Lanes low, Lanes span, Lanes numbers, uint32_t* keys, uint32_t* ids) {
-  const uint32_t inside = ~less(span, subtract(lanes, low)) & kAllLanes;
-  compress(keys, lanes, inside);
-  compress(ids, numbers, inside);
-  return static_cast<size_t>(__builtin_popcount(inside));
+// The whole numbers by which float32 bits compare as they are, without a key for each: negative
+// ones flipped and all moved down, so that unsigned they run from -inf (0) over -0, +0 and +inf to
+// the NaNs of both signs. Only the zeros are apart, and the ends of a range allow for that.
+constexpr uint32_t kLowest = ~kInfinityBits;
+constexpr uint32_t kLastFinite = kInfinityBits - kLowest - 1;
+
+constexpr uint32_t first_of(uint32_t key) {  // the lowest number of a row with at least this key
+  if (key >= kNanKey) return kInfinityBits + 1 - kLowest;
+  if (key < 0x80000000u - kInfinityBits) return 0;
+  return key - 0x80000000u - (key <= 0x80000000u) - kLowest;
+}
+constexpr uint32_t last_of(uint32_t key) {  // the highest number of a row with at most this key
+  if (key >= kNanKey) return ~0u;
+  return key - 0x80000000u - (key < 0x80000000u) - kLowest;
+}
+
+// Which of 64 rows are below a range, and which inside.
+struct Sides {
+  uint64_t below, inside;
+};
+
+template <class Reader>
+Sides compare(const Reader& reader, size_t i, uint32_t first, uint32_t last) {
+  const Lanes lowest = broadcast(kLowest), finite = broadcast(kLastFinite), one = broadcast(1);
+  const Lanes start = broadcast(first), span = broadcast(last - first), wrapped = broadcast(~first);
+  Sides sides = {0, 0};
+  for (size_t j = 0; j < kBlock; j += kLanes) {
+    const Lanes number = subtract(flip_negative(load(reader.values + i + j)), lowest);
+    const Lanes from_start = subtract(number, start);
+    uint32_t below = less(wrapped, from_start), outside = less(span, from_start);
+    if (Reader::kFinite) {  // neither 0 nor beyond the last finite number
+      const uint32_t others = ~less(subtract(number, one), finite) & kAllLanes;
+      below &= ~others;
+      outside |= others;
+    }
+    sides.below |= uint64_t{below} << j;
+    sides.inside |= uint64_t{~outside & kAllLanes} << j;
+  }
+  if (Reader::kWhere) {
+    const uint64_t there = nonzero_bytes(reader.where + i);
+    sides.below &= there;
+    sides.inside &= there;
+  }
+  return sides;
+}
+
+// Appends the bits of the values that are set in `inside`, and their row numbers from i on.
+size_t append(const float* values, size_t i, uint64_t inside, uint32_t* keys, uint32_t* ids) {
+  constexpr size_t kFew = 4;  // in most blocks: stored without a branch for each
+  const auto count = static_cast<size_t>(__builtin_popcountll(inside));
+  if (count <= kFew) {
+    for (size_t j = 0; j < kFew; ++j, inside &= inside - 1) {
+      const auto place = static_cast<size_t>(__builtin_ctzll(inside | uint64_t{1} << 63));
+      __builtin_memcpy(keys + j, values + place, sizeof *keys);
+      ids[j] = static_cast<uint32_t>(i + place);
+    }
+    return count;
+  }
+  size_t filled = 0;
+  for (size_t j = 0; j < kBlock; j += kLanes) {
+    const auto some = static_cast<uint32_t>(inside >> j & kAllLanes);
+    compress(keys + filled, load(values + j), some);
+    compress(ids + filled, iota(static_cast<uint32_t>(i + j)), some);
+    filled += static_cast<size_t>(__builtin_popcount(some));
+  }
+  return filled;
 }
 
 template <class Reader>
 Split split_rows(const Reader& reader, size_t begin, size_t end, uint32_t low, uint32_t high,
-                 uint8_t* hidden, uint32_t* keys, uint32_t* ids, size_t capacity) {
-  const Lanes lows = broadcast(low), spans = broadcast(high - low);
+                 uint64_t* below, uint32_t* keys, uint32_t* ids, size_t capacity) {
+  const uint32_t first = first_of(low), last = last_of(high);
   Split total = {0, 0};
   size_t i = begin;
   for (; i + kBlock <= end && total.inside <= capacity; i += kBlock) {
-    uint32_t block[kBlock];
-    for (size_t j = 0; j < kBlock; ++j) block[j] = reader.key(i + j);
-    uint32_t below = 0;
-    for (size_t j = 0; j < kBlock; ++j) {
-      hidden[i + j] = block[j] < low;
-      below += block[j] < low;
-    }
-    total.below += below;
-    for (size_t j = 0; j < kBlock; j += kLanes) {
-      total.inside += append(load(block + j), lows, spans, iota(static_cast<uint32_t>(i + j)),
-                             keys + total.inside, ids + total.inside);
-    }
+    const Sides sides = compare(reader, i, first, last);
+    *below++ = sides.below;
+    total.below += static_cast<size_t>(__builtin_popcountll(sides.below));
+    total.inside +=
+        append(reader.values + i, i, sides.inside, keys + total.inside, ids + total.inside);
   }
-  for (; i < end && total.inside <= capacity; ++i) {
+  for (size_t j = 0; j < total.inside; ++j) keys[j] = order_key(keys[j]);
+  if (i < end && total.inside <= capacity) *below = 0;
+  for (size_t j = 0; i < end && total.inside <= capacity; ++i, ++j) {
     const uint32_t key = reader.key(i);
-    hidden[i] = key < low;
+    *below |= uint64_t{key < low} << j;
     keys[total.inside] = key;
     ids[total.inside] = static_cast<uint32_t>(i);
     total.below += key < low;
-    total.inside += key - low <= high - low;
+    total.inside += low <= key && key <= high && key != kNotEligibleKey;
   }
   return total;
 }
 
 Split split(const Rows& rows, size_t begin, size_t end, uint32_t low, uint32_t high,
-            uint8_t* hidden, uint32_t* keys, uint32_t* ids, size_t capacity) {
+            uint64_t* below, uint32_t* keys, uint32_t* ids, size_t capacity) {
   return with_reader(rows, [=](auto reader) {
-    return split_rows(reader, begin, end, low, high, hidden, keys, ids, capacity);
+    return split_rows(reader, begin, end, low, high, below, keys, ids, capacity);
   });
+}
+
+void expand(const uint64_t* words, size_t n, uint8_t* flags) {
+  size_t i = 0;
+  for (; i + kBlock <= n; i += kBlock) store_flags(flags + i, *words++);
+  for (size_t j = 0; i < n; ++i, ++j) flags[i] = *words >> j & 1;
 }
 
 Split tally(const Rows& rows, size_t begin, size_t end, uint32_t key) {
@@ -149,7 +208,8 @@ Split narrow(const uint32_t* keys, size_t n, uint32_t low, uint32_t high, uint32
 }  // namespace
 
 extern const SelectKernels select_kernels;
-const SelectKernels select_kernels = {count,           split,           tally, mark,
-                                      upper_histogram, lower_histogram, narrow};
+const SelectKernels select_kernels = {
+    count, split, expand, tally, mark, upper_histogram, lower_histogram, narrow,
+};
 
 }  // namespace dynsample::DYNSAMPLE_ISA_NAME
