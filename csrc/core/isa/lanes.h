@@ -49,6 +49,20 @@ inline void store_flags(std::uint8_t* to, std::uint64_t bits) {
   _mm512_storeu_si512(to, _mm512_maskz_set1_epi8(bits, 1));
 }
 
+// Adds `change` to the last of 8 numbers, from `place` on.
+inline void add_from(std::int64_t* numbers, std::size_t place, std::int64_t change) {
+  const auto last = static_cast<__mmask8>(0xFFu << place);
+  const __m512i sums = _mm512_loadu_si512(numbers);
+  _mm512_storeu_si512(numbers, _mm512_mask_add_epi64(sums, last, sums, _mm512_set1_epi64(change)));
+}
+
+// How many of 8 numbers are at most `limit`.
+inline std::size_t count_at_most(const std::int64_t* from, std::int64_t limit) {
+  const __m512i limits = _mm512_set1_epi64(limit);
+  return static_cast<std::size_t>(
+      __builtin_popcount(_mm512_cmple_epi64_mask(_mm512_loadu_si512(from), limits)));
+}
+
 #elif defined(__AVX2__)
 
 constexpr int kLanes = 8;
@@ -112,6 +126,28 @@ inline void store_flags(std::uint8_t* to, std::uint64_t bits) {
   }
 }
 
+inline void add_from(std::int64_t* numbers, std::size_t place, std::int64_t change) {
+  const __m256i before = _mm256_set1_epi64x(static_cast<long long>(place) - 1);
+  const __m256i changes = _mm256_set1_epi64x(change);
+  for (int half = 0; half < 2; ++half) {
+    const __m256i places =
+        _mm256_add_epi64(_mm256_set_epi64x(3, 2, 1, 0), _mm256_set1_epi64x(4 * half));
+    auto* at = reinterpret_cast<__m256i*>(numbers) + half;
+    const __m256i added = _mm256_and_si256(changes, _mm256_cmpgt_epi64(places, before));
+    _mm256_storeu_si256(at, _mm256_add_epi64(_mm256_loadu_si256(at), added));
+  }
+}
+
+inline std::size_t count_at_most(const std::int64_t* from, std::int64_t limit) {
+  const __m256i limits = _mm256_set1_epi64x(limit);
+  const auto above = [&](int half) {
+    const __m256i four = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from) + half);
+    return _mm256_movemask_pd(_mm256_castsi256_pd(_mm256_cmpgt_epi64(four, limits)));
+  };
+  return 8 - static_cast<std::size_t>(
+                 __builtin_popcount(static_cast<unsigned>(above(0) | above(1) << 4)));
+}
+
 #else
 
 constexpr int kLanes = 1;
@@ -137,6 +173,16 @@ inline std::uint64_t nonzero_bytes(const std::uint8_t* from) {
 
 inline void store_flags(std::uint8_t* to, std::uint64_t bits) {
   for (int j = 0; j < 64; ++j) to[j] = bits >> j & 1;
+}
+
+inline void add_from(std::int64_t* numbers, std::size_t place, std::int64_t change) {
+  for (std::size_t j = 0; j < 8; ++j) numbers[j] += change & -std::int64_t{j >= place};
+}
+
+inline std::size_t count_at_most(const std::int64_t* from, std::int64_t limit) {
+  std::size_t count = 0;
+  for (int j = 0; j < 8; ++j) count += from[j] <= limit;
+  return count;
 }
 
 #endif
