@@ -23,6 +23,7 @@ constexpr std::size_t kRun = 8;       // neighbours that are sampled together
 constexpr std::size_t kAhead = 16;    // runs that are fetched before they are read
 
 std::uint32_t row_key(const Rows& rows, std::size_t i) {
+  if (rows.keys) return rows.keys[i];
   const auto bits = std::bit_cast<std::uint32_t>(rows.values[i]);
   const bool eligible =
       (!rows.where || rows.where[i]) && (!rows.finite_only || is_finite_bits(bits));
@@ -82,7 +83,9 @@ void Selection::take_sample() {
   const KeyBuffer buffer = key_buffer(size);
   for (std::size_t run = 0, j = 0; run < runs; ++run) {
     const std::size_t first = positions[run];
-    __builtin_prefetch(rows_.values + positions[std::min(run + kAhead, runs - 1)]);
+    const std::size_t ahead = positions[std::min(run + kAhead, runs - 1)];
+    __builtin_prefetch(rows_.keys ? static_cast<const void*>(rows_.keys + ahead)
+                                  : static_cast<const void*>(rows_.values + ahead));
     for (std::size_t i = first; i < first + kRun; ++i) buffer[j++] = row_key(rows_, i);
   }
   const std::span<const std::uint32_t> keys(buffer.get(), size);
@@ -203,7 +206,7 @@ std::vector<std::uint32_t> Selection::histogram(const std::uint32_t* prefix) con
 }
 
 std::size_t count_eligible(const Rows& rows) {
-  if (!rows.where && !rows.finite_only) return rows.size;
+  if (!rows.where && !rows.finite_only && !rows.keys) return rows.size;
   const Chunks chunks(rows.size);
   std::vector<std::size_t> counts(chunks.count());
   chunks.run([&](std::size_t chunk, std::size_t first, std::size_t last) {

@@ -7,10 +7,8 @@
 namespace dynsample::DYNSAMPLE_ISA_NAME {
 namespace {
 
-template <bool where_given, bool finite_only>
+template <bool kWhere, bool kFinite>
 struct RowReader {
-  static constexpr bool kWhere = where_given, kFinite = finite_only;
-
   const float* values;
   const std::uint8_t* where;
 
