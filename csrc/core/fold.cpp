@@ -38,8 +38,6 @@ struct Source {
   std::span<const std::uint32_t> rows;
   std::vector<const float*> signals;  // those that columns observe
   std::span<const std::int64_t> tickets;
-
-  bool kept(std::size_t j) const { return !tickets.data() || tickets[j] >= 0; }
 };
 
 template <std::size_t kWords>
@@ -48,29 +46,41 @@ struct Partitioned {
   std::vector<std::size_t> starts;  // of the partitions, and the end
 };
 
+// Counts the kept records of [begin, end) by partition. The loops here work on copies of pointers:
+// the compiler cannot know that what they store to is not what holds them.
+void count(const Source& source, std::size_t begin, std::size_t end, int shift,
+           std::size_t* counts) {
+  const std::uint32_t* rows = source.rows.data();
+  if (!source.tickets.data()) {
+    for (std::size_t j = begin; j < end; ++j) ++counts[rows[j] >> shift];
+  } else {
+    const std::int64_t* tickets = source.tickets.data();
+    for (std::size_t j = begin; j < end; ++j) counts[rows[j] >> shift] += tickets[j] >= 0;
+  }
+}
+
 // Writes the kept records of [begin, end) to where `places` says, by partition.
 template <std::size_t kWords>
 void write(const Source& source, std::size_t begin, std::size_t end, int shift,
            const Records<kWords>& records, std::size_t* places) {
-  const float* signals[kWords ? kWords : 1];
-  if constexpr (kWords > 1) std::copy_n(source.signals.begin(), kWords - 1, signals);
+  const std::size_t words = records.words();
+  const float* copies[kWords ? kWords : 1];
+  const float* const* signals = source.signals.data();
+  if constexpr (kWords > 1) signals = std::copy_n(signals, kWords - 1, copies) - (kWords - 1);
+  const std::uint32_t* rows = source.rows.data();
+  const std::int64_t* tickets = source.tickets.data();
+  std::uint32_t* const data = records.data.get();
+  std::int64_t* const record_tickets = records.tickets.get();
   for (std::size_t j = begin; j < end; ++j) {
-    if (!source.kept(j)) continue;
-    const std::uint32_t row = source.rows[j];
-    const std::size_t to = places[row >> shift]++;
-    std::uint32_t* record = records.at(to);
-    __builtin_prefetch(records.at(to + kAhead), 1);
-    record[0] = row;
-    if constexpr (kWords > 0) {
-      for (std::size_t s = 1; s < kWords; ++s) {
-        record[s] = std::bit_cast<std::uint32_t>(signals[s - 1][j]);
-      }
-    } else {
-      for (std::size_t s = 0; s < source.signals.size(); ++s) {
-        record[1 + s] = std::bit_cast<std::uint32_t>(source.signals[s][j]);
-      }
+    if (tickets && tickets[j] < 0) continue;
+    const std::size_t to = places[rows[j] >> shift]++;
+    std::uint32_t* record = data + to * words;
+    __builtin_prefetch(record + kAhead * words, 1);
+    record[0] = rows[j];
+    for (std::size_t s = 1; s < words; ++s) {
+      record[s] = std::bit_cast<std::uint32_t>(signals[s - 1][j]);
     }
-    if (records.tickets) records.tickets[to] = source.tickets[j];
+    if (tickets) record_tickets[to] = tickets[j];
   }
 }
 
@@ -78,15 +88,12 @@ void write(const Source& source, std::size_t begin, std::size_t end, int shift,
 // to where its records belong. Records with a ticket below zero are left out.
 template <std::size_t kWords>
 Partitioned<kWords> partition(const Source& source, std::size_t partitions, int shift) {
-  const std::size_t count = source.rows.size();
-  const std::size_t chunks = std::clamp<std::size_t>(count / kThreadRecords, 1, num_threads());
-  const auto begin = [&](std::size_t chunk) { return count * chunk / chunks; };
+  const std::size_t size = source.rows.size();
+  const std::size_t chunks = std::clamp<std::size_t>(size / kThreadRecords, 1, num_threads());
+  const auto begin = [&](std::size_t chunk) { return size * chunk / chunks; };
   std::vector<std::size_t> places(chunks * partitions);
   parallel_for(chunks, [&](std::size_t chunk) {
-    std::size_t* counts = places.data() + chunk * partitions;
-    for (std::size_t j = begin(chunk); j < begin(chunk + 1); ++j) {
-      counts[source.rows[j] >> shift] += source.kept(j);
-    }
+    count(source, begin(chunk), begin(chunk + 1), shift, places.data() + chunk * partitions);
   });
   Partitioned<kWords> result;
   result.starts.resize(partitions + 1);
@@ -137,13 +144,17 @@ template <class Count, std::size_t kWords>
 std::size_t admit(std::span<Count> quota, std::span<std::uint8_t> seen,
                   const Records<kWords>& records, std::size_t begin, std::size_t end) {
   std::size_t to = begin;
-  for (std::size_t j = begin; j < end; ++j) {
-    const std::uint32_t row = *records.at(j);
-    const Count left = quota[row];
+  Count* const counts = quota.data();
+  std::uint8_t* const flags = seen.data();
+  const std::size_t words = records.words();
+  const std::uint32_t* record = records.at(begin);
+  for (std::size_t j = begin; j < end; ++j, record += words) {
+    const std::uint32_t row = *record;
+    const Count left = counts[row];
     if (left == 0) continue;
-    quota[row] = left - 1;
-    seen[row] = 1;
-    if (to != j) std::copy_n(records.at(j), records.words(), records.at(to));
+    counts[row] = left - 1;
+    flags[row] = 1;
+    if (to != j) std::copy_n(record, words, records.at(to));
     ++to;
   }
   return to;
@@ -161,8 +172,9 @@ void update(const Column& column, std::size_t place, const Records<kWords>& reco
             std::size_t begin, std::size_t end) {
   std::visit(
       [&](auto rule) {
-        for (std::size_t j = begin; j < end; ++j) {
-          const std::uint32_t* record = records.at(j);
+        const std::size_t words = records.words();
+        const std::uint32_t* record = records.at(begin);
+        for (std::size_t j = begin; j < end; ++j, record += words) {
           rule.update(record[0], std::bit_cast<float>(record[place]));
         }
       },
