@@ -65,7 +65,7 @@ void systematic(const Rates& rates, std::uint32_t k, std::uint64_t start, const 
 void multinomial(const Rates& rates, std::uint32_t k, std::uint64_t seed, std::uint32_t epoch,
                  std::span<std::uint32_t> counts) {
   const std::size_t n = counts.size();
-  std::vector<std::uint64_t> until(n);
+  Buffer<std::uint64_t> until(n);
   std::uint64_t sum = 0;
   rates.for_blocks([&](std::size_t first, std::span<const std::uint64_t> block) {
     for (std::size_t j = 0; j < block.size(); ++j) until[first + j] = sum += block[j];
@@ -73,7 +73,7 @@ void multinomial(const Rates& rates, std::uint32_t k, std::uint64_t seed, std::u
   // guide[b] = the first row that reaches beyond the start of bucket b.
   const int shift = std::max(
       0, static_cast<int>(std::bit_width(rates.total())) - static_cast<int>(std::bit_width(n)));
-  std::vector<std::uint32_t> guide((rates.total() >> shift) + 2);
+  Buffer<std::uint32_t> guide((rates.total() >> shift) + 2);
   std::size_t row = 0;
   for (std::size_t b = 0; b < guide.size(); ++b) {
     const auto edge = static_cast<unsigned __int128>(b) << shift;
@@ -161,8 +161,8 @@ void draw(std::span<const float> probabilities, std::uint64_t seed, std::uint32_
   const auto k = static_cast<std::uint32_t>(out.size());
   const Rates rates(probabilities, k);
   if (k == 0) return;
-  const KeyBuffer ids = key_buffer(k);
-  std::uint32_t* next = ids.get();
+  KeyBuffer ids = key_buffer(k);
+  std::uint32_t* next = ids.data();
   const auto append = [&next](std::size_t row, std::uint32_t count) {
     const auto id = static_cast<std::uint32_t>(row);
     std::fill_n(next, kFewCopies, id);  // no branch for the small counts, no two are alike
@@ -176,7 +176,7 @@ void draw(std::span<const float> probabilities, std::uint64_t seed, std::uint32_
   } else {
     systematic(rates, k, start_of(rates, seed, epoch), append);
   }
-  order_slice(make_permutation(k, seed, epoch, kDrawOrder), {ids.get(), k}, 0, out);
+  order_slice(make_permutation(k, seed, epoch, kDrawOrder), {ids.data(), k}, 0, out);
 }
 
 void inverse_probabilities(std::span<const float> probabilities, std::uint32_t k,

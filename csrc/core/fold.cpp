@@ -27,11 +27,11 @@ constexpr std::size_t kAhead = 8;  // records by which a partition's next cache 
 template <std::size_t kWords>
 struct Records {
   std::size_t num_words;
-  std::unique_ptr<std::uint32_t[]> data;
-  std::unique_ptr<std::int64_t[]> tickets;
+  Buffer<std::uint32_t> data;
+  Buffer<std::int64_t> tickets;
 
   std::size_t words() const { return kWords ? kWords : num_words; }
-  std::uint32_t* at(std::size_t j) const { return data.get() + j * words(); }
+  std::uint32_t* at(std::size_t j) { return data.data() + j * words(); }
 };
 
 struct Source {
@@ -62,15 +62,15 @@ void count(const Source& source, std::size_t begin, std::size_t end, int shift,
 // Writes the kept records of [begin, end) to where `places` says, by partition.
 template <std::size_t kWords>
 void write(const Source& source, std::size_t begin, std::size_t end, int shift,
-           const Records<kWords>& records, std::size_t* places) {
+           Records<kWords>& records, std::size_t* places) {
   const std::size_t words = records.words();
   const float* copies[kWords ? kWords : 1];
   const float* const* signals = source.signals.data();
   if constexpr (kWords > 1) signals = std::copy_n(signals, kWords - 1, copies) - (kWords - 1);
   const std::uint32_t* rows = source.rows.data();
   const std::int64_t* tickets = source.tickets.data();
-  std::uint32_t* const data = records.data.get();
-  std::int64_t* const record_tickets = records.tickets.get();
+  std::uint32_t* const data = records.data.data();
+  std::int64_t* const record_tickets = records.tickets.data();
   for (std::size_t j = begin; j < end; ++j) {
     if (tickets && tickets[j] < 0) continue;
     const std::size_t to = places[rows[j] >> shift]++;
@@ -109,9 +109,8 @@ Partitioned<kWords> partition(const Source& source, std::size_t partitions, int 
   result.starts[partitions] = place;
   Records<kWords>& records = result.records;
   records.num_words = 1 + source.signals.size();
-  records.data.reset(new std::uint32_t[std::max<std::size_t>(1, place * records.words())]);
-  if (source.tickets.data())
-    records.tickets.reset(new std::int64_t[std::max<std::size_t>(1, place)]);
+  records.data.resize(place * records.words());
+  if (source.tickets.data()) records.tickets.resize(place);
   parallel_for(chunks, [&](std::size_t chunk) {
     write(source, begin(chunk), begin(chunk + 1), shift, records,
           places.data() + chunk * partitions);
@@ -122,8 +121,8 @@ Partitioned<kWords> partition(const Source& source, std::size_t partitions, int 
 // Puts the records of one partition into (row, ticket) order, unless they are in ticket order
 // already: then call order within a row is what is asked for.
 template <std::size_t kWords>
-void sort_by_ticket(const Records<kWords>& records, std::size_t begin, std::size_t end) {
-  const std::int64_t* tickets = records.tickets.get();
+void sort_by_ticket(Records<kWords>& records, std::size_t begin, std::size_t end) {
+  const std::int64_t* tickets = records.tickets.data();
   if (std::is_sorted(tickets + begin, tickets + end)) return;
   std::vector<std::size_t> order(end - begin);
   for (std::size_t j = 0; j < order.size(); ++j) order[j] = begin + j;
@@ -141,8 +140,8 @@ void sort_by_ticket(const Records<kWords>& records, std::size_t begin, std::size
 
 // Moves the records within the quota to the front and marks their rows; returns where they end.
 template <class Count, std::size_t kWords>
-std::size_t admit(std::span<Count> quota, std::span<std::uint8_t> seen,
-                  const Records<kWords>& records, std::size_t begin, std::size_t end) {
+std::size_t admit(std::span<Count> quota, std::span<std::uint8_t> seen, Records<kWords>& records,
+                  std::size_t begin, std::size_t end) {
   std::size_t to = begin;
   Count* const counts = quota.data();
   std::uint8_t* const flags = seen.data();
@@ -161,15 +160,15 @@ std::size_t admit(std::span<Count> quota, std::span<std::uint8_t> seen,
 }
 
 template <std::size_t kWords>
-std::size_t admit(std::monostate, std::span<std::uint8_t> seen, const Records<kWords>& records,
+std::size_t admit(std::monostate, std::span<std::uint8_t> seen, Records<kWords>& records,
                   std::size_t begin, std::size_t end) {
   for (std::size_t j = begin; j < end; ++j) seen[*records.at(j)] = 1;
   return end;
 }
 
 template <std::size_t kWords>
-void update(const Column& column, std::size_t place, const Records<kWords>& records,
-            std::size_t begin, std::size_t end) {
+void update(const Column& column, std::size_t place, Records<kWords>& records, std::size_t begin,
+            std::size_t end) {
   std::visit(
       [&](auto rule) {
         const std::size_t words = records.words();
@@ -190,11 +189,11 @@ std::size_t fold_records(const Source& source, std::span<const Column> columns,
   while (rows * kMaxPartitions < seen.size()) rows *= 2;
   if (source.rows.size() <= kDirectRecords) rows = std::bit_ceil(std::max(seen.size(), rows));
   const std::size_t partitions = std::max<std::size_t>(1, (seen.size() + rows - 1) / rows);
-  const auto parts = partition<kWords>(source, partitions, std::countr_zero(rows));
+  auto parts = partition<kWords>(source, partitions, std::countr_zero(rows));
   std::vector<std::size_t> dropped(partitions);
   const auto fold_one = [&](std::size_t p) {
     const std::size_t begin = parts.starts[p], end = parts.starts[p + 1];
-    if (parts.records.tickets) sort_by_ticket(parts.records, begin, end);
+    if (source.tickets.data()) sort_by_ticket(parts.records, begin, end);
     const std::size_t kept = std::visit(
         [&](auto counts) { return admit(counts, seen, parts.records, begin, end); }, quota);
     dropped[p] = end - kept;

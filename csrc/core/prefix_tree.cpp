@@ -28,11 +28,11 @@ PrefixTree::PrefixTree(std::size_t size) : size_(size) {
   const int leaf_bits = 63 - std::bit_width(size);
   bits_ = std::min(32, leaf_bits - kPriorityBits);
   max_units_ = std::int64_t{1} << std::min(leaf_bits, 62);
-  leaves_.resize(divide_up(size, kLine));
+  leaves_.assign(divide_up(size, kLine), TreeLine{});
   std::size_t children = leaves_.size();
   do {
     children = divide_up(children, kFan);
-    nodes_.emplace_back(children);
+    nodes_.emplace_back(children, TreeNode{});
   } while (children > 1);
 }
 
@@ -128,7 +128,7 @@ void PrefixTree::load(std::span<const std::int64_t> units) {
     const std::int64_t* leaf = leaves_[line].value;
     sums[line] = std::accumulate(leaf, leaf + kLine, std::int64_t{0});
   }
-  for (std::vector<TreeNode>& level : nodes_) {
+  for (Buffer<TreeNode>& level : nodes_) {
     sums.resize(level.size() * kFan);
     for (std::size_t n = 0; n < level.size(); ++n) {
       const std::int64_t* from = sums.data() + n * kFan;

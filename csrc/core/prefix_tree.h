@@ -10,6 +10,7 @@
 #include <span>
 #include <vector>
 
+#include "core/buffer.h"
 #include "core/isa/tree.h"
 
 namespace dynsample {
@@ -46,8 +47,8 @@ class PrefixTree {
   std::size_t size_;
   int bits_;
   std::int64_t max_units_;  // size * max_units < 2^63
-  std::vector<TreeLine> leaves_;
-  std::vector<std::vector<TreeNode>> nodes_;
+  Buffer<TreeLine> leaves_;
+  std::vector<Buffer<TreeNode>> nodes_;
 };
 
 }  // namespace dynsample

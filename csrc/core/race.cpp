@@ -26,7 +26,7 @@ void draw_mask(std::span<const float> probabilities, std::size_t k, std::uint64_
                                 std::to_string(all.positive) + ", got " + std::to_string(k));
   }
   const std::size_t n = probabilities.size();
-  const KeyBuffer keys = key_buffer(n);
+  KeyBuffer keys = key_buffer(n);
   Chunks(n / 4, kThreadRows / 4).run([&](std::size_t, std::size_t begin, std::size_t end) {
     constexpr std::size_t kBatch = 1024;
     std::array<std::uint32_t, kBatch> words;
@@ -35,12 +35,12 @@ void draw_mask(std::span<const float> probabilities, std::size_t k, std::uint64_
       const std::size_t here = std::min(kBatch, end - first);
       kernels().random.fill(seed, first / 4, epoch, kRace, (here + 3) / 4, words.data());
       kernels().draw.race(probabilities.data() + first, words.data(), here, all.substitute,
-                          keys.get() + first);
+                          keys.data() + first);
     }
   });
   Rows rows = {};
   rows.size = n;
-  rows.keys = keys.get();
+  rows.keys = keys.data();
   hide_lowest(rows, k, mask);
 }
 

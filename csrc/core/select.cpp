@@ -49,7 +49,7 @@ class Selection {
  private:
   struct Part {  // of one chunk of rows: which are below the bracket, and the candidates inside
     std::size_t first;
-    std::unique_ptr<std::uint64_t[]> below;
+    Buffer<std::uint64_t> below;
     KeyBuffer keys, ids;
     Split found;
   };
@@ -59,6 +59,7 @@ class Selection {
   bool by_tie(std::uint32_t key);
   void by_radix();
   std::uint32_t kth_of(const std::vector<Part>& parts, std::size_t inside, std::size_t k) const;
+  static std::size_t settle(Part& part, std::uint32_t kth, std::size_t ties);
   std::vector<std::uint32_t> histogram(const std::uint32_t* prefix) const;
 
   const SelectKernels& kernel_ = kernels().select;
@@ -80,7 +81,7 @@ void Selection::take_sample() {
   const double wanted = std::pow(static_cast<double>(rows_.size), 2.0 / 3.0);
   const std::size_t runs = static_cast<std::size_t>(wanted) / kRun, size = runs * kRun;
   const Positions positions(rows_.size - kRun + 1, runs);
-  const KeyBuffer buffer = key_buffer(size);
+  KeyBuffer buffer = key_buffer(size);
   for (std::size_t run = 0, j = 0; run < runs; ++run) {
     const std::size_t first = positions[run];
     const std::size_t ahead = positions[std::min(run + kAhead, runs - 1)];
@@ -88,13 +89,37 @@ void Selection::take_sample() {
                                   : static_cast<const void*>(rows_.values + ahead));
     for (std::size_t i = first; i < first + kRun; ++i) buffer[j++] = row_key(rows_, i);
   }
-  const std::span<const std::uint32_t> keys(buffer.get(), size);
+  const std::span<const std::uint32_t> keys(buffer.data(), size);
   const auto [low, high] = bracket(size, k_, rows_.size);
   if (low > 1) low_ = kth_key(keys, low);
   if (high < size) high_ = kth_key(keys, high);
   const auto inside = std::count_if(keys.begin(), keys.end(),
                                     [&](std::uint32_t key) { return low_ <= key && key <= high_; });
   expected_ = static_cast<std::size_t>(inside) * rows_.size / size;
+}
+
+// Marks the candidates of a part below `kth` and the first `ties` of those equal to it; returns how
+// many of these there were. A coin decides each candidate, hence no branch on it, and neighbours
+// share a word of bits, hence two walks, half the part apart, that do not wait for each other.
+std::size_t Selection::settle(Part& part, std::uint32_t kth, std::size_t ties) {
+  const std::uint32_t* keys = part.keys.data();
+  const std::uint32_t* ids = part.ids.data();
+  std::uint64_t* below = part.below.data();
+  const auto mark = [=, first = part.first](std::size_t j, bool yes) {
+    const std::size_t i = ids[j] - first;
+    below[i / 64] |= std::uint64_t{yes} << i % 64;
+  };
+  const std::size_t count = part.found.inside, half = count / 2;
+  for (std::size_t j = 0; j < half; ++j) {
+    mark(j, keys[j] < kth);
+    mark(j + half, keys[j + half] < kth);
+  }
+  if (count % 2) mark(count - 1, keys[count - 1] < kth);
+  std::size_t used = 0;
+  for (std::size_t j = 0; j < count && used < ties; ++j) {
+    if (keys[j] == kth) mark(j, true), ++used;
+  }
+  return used;
 }
 
 // One read. False when the k-th key is not in the bracket, or the bracket holds so many rows (ties)
@@ -107,12 +132,12 @@ bool Selection::by_candidates() {
     const std::size_t capacity = std::min(last - first, 2 * expected_ + kSmall);
     Part& part = parts[chunk];
     part = {first,
-            std::make_unique_for_overwrite<std::uint64_t[]>((last - first + 63) / 64),
+            Buffer<std::uint64_t>((last - first + 63) / 64),
             key_buffer(capacity),
             key_buffer(capacity),
             {}};
-    part.found = kernel_.split(rows_, first, last, low_, high_, part.below.get(), part.keys.get(),
-                               part.ids.get(), capacity);
+    part.found = kernel_.split(rows_, first, last, low_, high_, part.below.data(), part.keys.data(),
+                               part.ids.data(), capacity);
     if (part.found.inside > capacity) overflow = true;
   });
   std::size_t below = 0, inside = 0;
@@ -123,32 +148,24 @@ bool Selection::by_candidates() {
   const std::uint32_t kth = kth_of(parts, inside, wanted);
   std::size_t ties = wanted;
   for (const Part& part : parts) {
-    const std::uint32_t* keys = part.keys.get();
+    const std::uint32_t* keys = part.keys.data();
     ties -= static_cast<std::size_t>(std::count_if(keys, keys + part.found.inside,
                                                    [kth](std::uint32_t key) { return key < kth; }));
   }
-  for (const Part& part : parts) {
-    for (std::size_t j = 0; j < part.found.inside; ++j) {
-      const std::uint32_t key = part.keys[j];  // no branch on it: it would be a coin toss
-      const std::uint64_t tie = (key == kth) & (ties > 0);
-      const std::size_t i = part.ids[j] - part.first;
-      part.below[i / 64] |= (std::uint64_t{key < kth} | tie) << i % 64;
-      ties -= tie;
-    }
-  }
+  for (Part& part : parts) ties -= settle(part, kth, ties);
   chunks_.run([&](std::size_t chunk, std::size_t first, std::size_t last) {
-    kernel_.expand(parts[chunk].below.get(), last - first, hidden_ + first);
+    kernel_.expand(parts[chunk].below.data(), last - first, hidden_ + first);
   });
   return true;
 }
 
 std::uint32_t Selection::kth_of(const std::vector<Part>& parts, std::size_t inside,
                                 std::size_t k) const {
-  if (parts.size() == 1) return kth_key({parts[0].keys.get(), inside}, k);
+  if (parts.size() == 1) return kth_key({parts[0].keys.data(), inside}, k);
   std::vector<std::uint32_t> keys;
   keys.reserve(inside);
   for (const Part& part : parts) {
-    keys.insert(keys.end(), part.keys.get(), part.keys.get() + part.found.inside);
+    keys.insert(keys.end(), part.keys.data(), part.keys.data() + part.found.inside);
   }
   return kth_key(keys, k);
 }
