@@ -17,8 +17,9 @@ namespace {
 // records go by; beyond so many partitions the write to all of them at once costs more than that.
 constexpr std::size_t kPartitionRows = std::size_t{1} << 13;
 constexpr std::size_t kMaxPartitions = 2048;
-constexpr std::size_t kDirectRecords = 8192;     // not worth a partition
-constexpr std::size_t kThreadRecords = 1 << 17;  // not worth another thread
+constexpr std::size_t kDirectRecords = 8192;              // not worth a partition
+constexpr std::size_t kThreadRecords = 1 << 17;           // not worth another thread
+constexpr std::size_t kKeptWords = std::size_t{1} << 24;  // scratch beyond 64 MiB is given back
 constexpr std::size_t kAhead = 8;  // records by which a partition's next cache line is fetched
 
 // Records are groups of 32-bit words: the row, then the signals that columns observe. Tickets, if
@@ -27,7 +28,7 @@ constexpr std::size_t kAhead = 8;  // records by which a partition's next cache 
 template <std::size_t kWords>
 struct Records {
   std::size_t num_words;
-  Buffer<std::uint32_t> data;
+  Buffer<std::uint32_t>& data;
   Buffer<std::int64_t> tickets;
 
   std::size_t words() const { return kWords ? kWords : num_words; }
@@ -38,6 +39,7 @@ struct Source {
   std::span<const std::uint32_t> rows;
   std::vector<const float*> signals;  // those that columns observe
   std::span<const std::int64_t> tickets;
+  Buffer<std::uint32_t>& scratch;
 };
 
 template <std::size_t kWords>
@@ -95,7 +97,7 @@ Partitioned<kWords> partition(const Source& source, std::size_t partitions, int 
   parallel_for(chunks, [&](std::size_t chunk) {
     count(source, begin(chunk), begin(chunk + 1), shift, places.data() + chunk * partitions);
   });
-  Partitioned<kWords> result;
+  Partitioned<kWords> result{{1 + source.signals.size(), source.scratch, {}}, {}};
   result.starts.resize(partitions + 1);
   std::size_t place = 0;
   for (std::size_t p = 0; p < partitions; ++p) {
@@ -108,7 +110,6 @@ Partitioned<kWords> partition(const Source& source, std::size_t partitions, int 
   }
   result.starts[partitions] = place;
   Records<kWords>& records = result.records;
-  records.num_words = 1 + source.signals.size();
   records.data.resize(place * records.words());
   if (source.tickets.data()) records.tickets.resize(place);
   parallel_for(chunks, [&](std::size_t chunk) {
@@ -225,7 +226,7 @@ std::size_t fold(ObservationLog& log, std::span<const Column> columns, std::span
                                 " entries, one per observation, got " +
                                 std::to_string(tickets.size()));
   }
-  Source source{log.rows(), {}, tickets};
+  Source source{log.rows(), {}, tickets, log.scratch()};
   std::vector<std::size_t> places;  // word of each column's signal in a record
   std::vector<std::size_t> word_of(log.num_signals(), 0);
   for (const Column& column : columns) {
@@ -238,18 +239,23 @@ std::size_t fold(ObservationLog& log, std::span<const Column> columns, std::span
   const auto run = [&]<std::size_t kWords>() {
     return fold_records<kWords>(source, columns, places, seen, quota);
   };
-  switch (1 + source.signals.size()) {
-    case 2:
-      return run.operator()<2>();
-    case 3:
-      return run.operator()<3>();
-    case 4:
-      return run.operator()<4>();
-    case 5:
-      return run.operator()<5>();
-    default:
-      return run.operator()<0>();
-  }
+  const auto fold_all = [&] {
+    switch (1 + source.signals.size()) {
+      case 2:
+        return run.operator()<2>();
+      case 3:
+        return run.operator()<3>();
+      case 4:
+        return run.operator()<4>();
+      case 5:
+        return run.operator()<5>();
+      default:
+        return run.operator()<0>();
+    }
+  };
+  const std::size_t dropped = fold_all();
+  if (log.scratch().capacity() > kKeptWords) log.scratch() = {};
+  return dropped;
 }
 
 }  // namespace dynsample

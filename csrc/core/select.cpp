@@ -34,7 +34,17 @@ std::size_t total(const std::vector<std::size_t>& counts) {
   return std::accumulate(counts.begin(), counts.end(), std::size_t{0});
 }
 
-// Hides the k lowest of `rows`, 0 < k < the number of the eligible.
+std::size_t count_eligible(const Rows& rows) {
+  if (!rows.where && !rows.finite_only && !rows.keys) return rows.size;
+  const Chunks chunks(rows.size);
+  std::vector<std::size_t> counts(chunks.count());
+  chunks.run([&](std::size_t chunk, std::size_t first, std::size_t last) {
+    counts[chunk] = kernels().select.count(rows, first, last);
+  });
+  return total(counts);
+}
+
+// Hides the k lowest of `rows`, k > 0.
 class Selection {
  public:
   Selection(const Rows& rows, std::size_t k, std::uint8_t* hidden)
@@ -42,7 +52,9 @@ class Selection {
 
   void run() {
     take_sample();
-    if (by_candidates() || by_tie(low_) || by_tie(high_)) return;
+    if (by_candidates()) return;
+    if (k_ >= count_eligible(rows_)) return hide_eligible();
+    if (by_tie(low_) || by_tie(high_)) return;
     by_radix();
   }
 
@@ -56,6 +68,7 @@ class Selection {
 
   void take_sample();
   bool by_candidates();
+  void hide_eligible();
   bool by_tie(std::uint32_t key);
   void by_radix();
   std::uint32_t kth_of(const std::vector<Part>& parts, std::size_t inside, std::size_t k) const;
@@ -170,6 +183,12 @@ std::uint32_t Selection::kth_of(const std::vector<Part>& parts, std::size_t insi
   return kth_key(keys, k);
 }
 
+void Selection::hide_eligible() {
+  chunks_.run([&](std::size_t, std::size_t first, std::size_t last) {
+    kernel_.mark(rows_, first, last, kNotEligibleKey, 0, hidden_);
+  });
+}
+
 // Two reads, no scratch: right when the k-th key is `key`, which many rows share. Else false.
 bool Selection::by_tie(std::uint32_t key) {
   std::vector<std::size_t> below(chunks_.count()), equal(chunks_.count());
@@ -222,16 +241,6 @@ std::vector<std::uint32_t> Selection::histogram(const std::uint32_t* prefix) con
   return sum;
 }
 
-std::size_t count_eligible(const Rows& rows) {
-  if (!rows.where && !rows.finite_only && !rows.keys) return rows.size;
-  const Chunks chunks(rows.size);
-  std::vector<std::size_t> counts(chunks.count());
-  chunks.run([&](std::size_t chunk, std::size_t first, std::size_t last) {
-    counts[chunk] = kernels().select.count(rows, first, last);
-  });
-  return total(counts);
-}
-
 }  // namespace
 
 void hide_lowest(const Rows& rows, std::size_t k, std::span<std::uint8_t> hidden) {
@@ -243,13 +252,8 @@ void hide_lowest(const Rows& rows, std::size_t k, std::span<std::uint8_t> hidden
     throw std::invalid_argument("k must be in [0, " + std::to_string(rows.size) + "], got " +
                                 std::to_string(k));
   }
-  const std::size_t eligible = count_eligible(rows);
   if (k == 0) {
     std::fill(hidden.begin(), hidden.end(), std::uint8_t{0});
-  } else if (k >= eligible) {  // every key below that of a row which is not eligible
-    Chunks(rows.size).run([&](std::size_t, std::size_t first, std::size_t last) {
-      kernels().select.mark(rows, first, last, kNotEligibleKey, 0, hidden.data());
-    });
   } else {
     Selection(rows, k, hidden.data()).run();
   }
