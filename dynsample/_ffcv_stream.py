@@ -5,7 +5,7 @@ from __future__ import annotations
 import queue
 import time
 import weakref
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import takewhile
 from typing import Any
 
@@ -24,17 +24,20 @@ class _Chunks:
     """Ready-made batches in the place of an order: what FFCV's `chunks(order, n)` slices."""
 
     def __init__(self, batches: Sequence[NDArray[np.uint64]], size: int) -> None:
-        self._batches, self._size = batches, size
+        self._batches = batches
+        self._size = size
 
     def __len__(self) -> int:
         return len(self._batches) * self._size
 
-    def __getitem__(self, positions: slice) -> NDArray[np.uint64]:
+    def __getitem__(self, positions: slice) -> Any:
         return self._batches[positions.start // self._size]
 
 
 class Producer(EpochIterator):
     """FFCV's thread that fills batches; hands its failure over, and ends when it is told to."""
+
+    iter_ixes: Iterator[Any]
 
     def __init__(self, loader: Any, batches: Sequence[NDArray[np.uint64]]) -> None:
         self.error: BaseException | None = None
@@ -46,8 +49,8 @@ class Producer(EpochIterator):
     def start(self) -> None:
         """Start, when all is set up."""
         _producers.add(self)
-        # FFCV looks at the event only while the queue is full.
-        self.iter_ixes = takewhile(lambda _: not self.terminate_event.is_set(), self.iter_ixes)
+        ended = self.terminate_event.is_set  # FFCV asks this only while the queue is full
+        self.iter_ixes = takewhile(lambda _: not ended(), self.iter_ixes)
         super().start()
 
     def run(self) -> None:
@@ -61,7 +64,8 @@ class Producer(EpochIterator):
     def _put_end(self) -> None:
         while not self.terminate_event.is_set():
             try:
-                return self.output_queue.put(None, timeout=0.5)
+                self.output_queue.put(None, timeout=0.5)
+                return
             except queue.Full:
                 pass
 

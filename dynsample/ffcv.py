@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import copy
-import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -25,7 +24,7 @@ except ImportError as error:
 
 from dynsample._checks import integer
 from dynsample._ffcv_stream import Stream
-from dynsample.orders import PageLocal
+from dynsample.orders import PageLocal, as_order
 from dynsample.passes import HiddenView, check_current
 from dynsample.policies.base import Policy
 from dynsample.sampler import Sampler
@@ -70,7 +69,7 @@ custom_fields, drop_last, batches_ahead, recompile
         order: Any = None,
         distributed: bool | None = None,
         seed: int | None = None,
-        indices: Sequence[int] | None = None,
+        indices: Any = None,
         pipelines: Mapping[str, Any] | None = None,
         custom_fields: Mapping[str, Any] | None = None,
         drop_last: bool | None = None,
@@ -81,21 +80,15 @@ custom_fields, drop_last, batches_ahead, recompile
         policy: Policy | None = None,
         extras: Mapping[str, Any] | None = None,
     ) -> None:
-        planned = sampler is not None or policy is not None
-        if sampler is not None and policy is not None:
-            raise TypeError("give sampler or policy, not both: a sampler has its policy")
-        if sampler is not None and not isinstance(sampler, Sampler):
-            raise TypeError(f"sampler must be a dynsample.Sampler, got {type(sampler).__name__}")
-        if extras and not planned:
-            raise TypeError("extras are rows by index: they need sampler or policy")
+        planned = _is_planned(sampler, policy, extras)
         if sampler is not None:
             _check_agreement(
                 sampler,
+                indices,
+                distributed,
                 batch_size=batch_size,
                 drop_last=drop_last,
                 seed=seed,
-                indices=indices,
-                distributed=distributed,
             )
             drop_last, seed, indices = sampler.drop_last, sampler.seed, sampler.subset
         super().__init__(
@@ -113,11 +106,10 @@ custom_fields, drop_last, batches_ahead, recompile
             batches_ahead=batches_ahead,
             recompile=recompile,
         )
-        _check_whole(self.reader)
-        num_samples = int(self.reader.num_samples)
+        self.sampler = sampler
         if policy is not None:
-            sampler = Sampler(
-                num_samples,
+            self.sampler = Sampler(
+                int(self.reader.num_samples),
                 policy,
                 batch_size,
                 seed=self.seed,
@@ -126,15 +118,8 @@ custom_fields, drop_last, batches_ahead, recompile
                 subset=indices,
             )
         elif sampler is not None:
-            if sampler.num_samples != num_samples:
-                raise ValueError(
-                    f"{fname} has {num_samples} samples, the sampler was made for "
-                    f"{sampler.num_samples}"
-                )
-            if order is not None:
-                _check_order(sampler, _plan_order(order, self.reader, batch_size))
-        self.sampler = sampler
-        self.extras = _as_tables(extras or {}, num_samples)
+            _check_file(sampler, self.reader, order)
+        self.extras = _as_tables(extras or {}, int(self.reader.num_samples))
 
     def __len__(self) -> int:
         """Batches of the epoch."""
@@ -243,20 +228,21 @@ def _plan_order(order: Any, reader: Reader, batch_size: int) -> str | PageLocal:
     return _ORDERS[order]
 
 
-def _check_order(sampler: Sampler, order: str | PageLocal) -> None:
-    wanted = {"name": order} if isinstance(order, str) else order.fingerprint()
-    found = sampler._order.fingerprint()
-    if wanted != found:
-        hint = "" if isinstance(order, str) else "dynsample.ffcv.page_local(fname, batch_size)"
-        raise ValueError(
-            f"order asks for {wanted['name']}, the sampler has {found['name']}: leave order out, "
-            f"or make Sampler(order={hint or repr(order)})"
-        )
+def _is_planned(sampler: Any, policy: Any, extras: Any) -> bool:
+    if sampler is not None and policy is not None:
+        raise TypeError("give sampler or policy, not both: a sampler has its policy")
+    if sampler is not None and not isinstance(sampler, Sampler):
+        raise TypeError(f"sampler must be a dynsample.Sampler, got {type(sampler).__name__}")
+    planned = sampler is not None or policy is not None
+    if extras and not planned:
+        raise TypeError("extras are rows by index: they need sampler or policy")
+    return planned
 
 
-def _check_agreement(sampler: Sampler, **given: Any) -> None:
+def _check_agreement(
+    sampler: Sampler, indices: Any, distributed: bool | None, **given: int | None
+) -> None:
     """Raise when an argument says something else than the sampler."""
-    indices, distributed = given.pop("indices"), given.pop("distributed")
     for name, value in given.items():
         if value is not None and value != getattr(sampler, name):
             raise ValueError(
@@ -267,18 +253,30 @@ def _check_agreement(sampler: Sampler, **given: Any) -> None:
         sampler.subset is None or not np.array_equal(np.sort(np.asarray(indices)), sampler.subset)
     ):
         raise ValueError("indices differ from the sampler's: give Sampler(subset=indices)")
-    if distributed is not None and distributed < (sampler.group.size > 1):
+    if distributed is False and sampler.group.size > 1:
         raise ValueError(
             f"distributed is False and the sampler plans for {sampler.group.size} ranks"
         )
 
 
-def _check_whole(reader: Reader) -> None:
-    """Raise when the file ends before its data: compiled code has no bounds check."""
-    allocated = reader.alloc_table
-    end = int((allocated["ptr"] + allocated["size"]).max()) if len(allocated) else 0
-    if os.path.getsize(reader.file_name) < end:
-        raise ValueError(f"{reader.file_name} is cut short: its data end at byte {end}")
+def _check_file(sampler: Sampler, reader: Reader, order: Any) -> None:
+    """Raise when the sampler is not for this file, or has not the order that was asked for."""
+    if sampler.num_samples != reader.num_samples:
+        raise ValueError(
+            f"{reader.file_name} has {reader.num_samples} samples, the sampler was made for "
+            f"{sampler.num_samples}"
+        )
+    if order is None:
+        return
+    wanted = as_order(_plan_order(order, reader, sampler.batch_size)).fingerprint()
+    found = sampler._order.fingerprint()
+    if wanted != found:
+        paged = order == OrderOption.QUASI_RANDOM
+        hint = "dynsample.ffcv.page_local(fname, batch_size)" if paged else repr(wanted["name"])
+        raise ValueError(
+            f"order asks for {wanted['name']}, the sampler has {found['name']}: leave order out, "
+            f"or make Sampler(order={hint})"
+        )
 
 
 def _as_tables(extras: Mapping[str, Any], num_samples: int) -> dict[str, torch.Tensor]:

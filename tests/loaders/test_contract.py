@@ -62,7 +62,7 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> ImageTree:
     return write_tree(tmp_path_factory.mktemp("images") / "tree", N)
 
 
-@pytest.fixture(params=cases())
+@pytest.fixture(params=list(cases()))
 def adapter(request: pytest.FixtureRequest) -> Any:
     return request.param[0]
 
@@ -295,7 +295,7 @@ def damage(path: Path, how: str) -> None:
         path.write_bytes(content[: len(content) // 2] if how == "truncated" else b"no image" * 99)
 
 
-@pytest.mark.parametrize("adapter", cases(files=True), indirect=True)
+@pytest.mark.parametrize("adapter", list(cases(files=True)), indirect=True)
 @pytest.mark.parametrize("how", ["deleted", "truncated", "not an image"])
 def test_a_file_that_cannot_be_read_is_named_and_the_loader_stays_usable(
     open_loader: Open, adapter: Any, tmp_path: Path, how: str

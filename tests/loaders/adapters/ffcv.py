@@ -35,10 +35,10 @@ class _Samples:
         return Image.open(self._tree.paths[i]).convert("RGB"), int(self._tree.labels[i])
 
 
-def write(tree: ImageTree, **options: Any) -> str:
+def write(tree: ImageTree, write_mode: str = "jpg", **options: Any) -> str:
     """Write the tree as one FFCV file beside it."""
     path = str(tree.root.with_suffix(".beton"))
-    fields = {"image": RGBImageField(write_mode="jpg"), "label": IntField()}
+    fields = {"image": RGBImageField(write_mode=write_mode), "label": IntField()}
     DatasetWriter(path, fields, num_workers=1, **options).from_indexed_dataset(_Samples(tree))
     return path
 
