@@ -25,7 +25,7 @@ except ImportError as error:
 from dynsample._checks import integer
 from dynsample._ffcv_stream import Stream
 from dynsample.orders import PageLocal, as_order
-from dynsample.passes import HiddenView, check_current
+from dynsample.passes import HandOut, HiddenView
 from dynsample.policies.base import Policy
 from dynsample.sampler import Sampler
 
@@ -176,27 +176,21 @@ custom_fields, drop_last, batches_ahead, recompile
             self.generate_code()
 
     def _planned(self, sampler: Sampler, hidden: HiddenView | None) -> Iterator[Any]:
-        batches = list((sampler if hidden is None else hidden).batches(prefetching=True))
-        cursor = sampler._pass(hidden is not None)
-        plan, position = sampler.plan, cursor.received
+        samples = sampler if hidden is None else hidden
+        batches = list(samples.batches(prefetching=True))
+        hand_out = HandOut(sampler, hidden=hidden is not None, batch_size=samples.batch_size)
         self._prepare()
         view = copy.copy(self)  # what FFCV's iterator reads, at the batch size of this pass
-        view.batch_size = sampler.batch_size if hidden is None else hidden.batch_size
-        stream = Stream(view, [index.view(np.uint64) for index in batches])
+        view.batch_size = samples.batch_size
+        stream = Stream(view, [ids.view(np.uint64) for ids in batches])
+        tables = self.extras.values()
         try:
             for ids in batches:
-                check_current(sampler, plan, cursor)
-                if cursor.received != position:
-                    raise RuntimeError(
-                        "another iterator went on with the same pass: finish or drop one first"
-                    )
+                hand_out.check()
                 fields = next(stream)
-                cursor.receive(view.batch_size)
-                position = cursor.received
+                hand_out.received()
                 index = torch.from_numpy(ids)
-                rows = (
-                    table.index_select(0, index.to(table.device)) for table in self.extras.values()
-                )
+                rows = (table.index_select(0, index.to(table.device)) for table in tables)
                 yield (*fields, *rows, index)
         finally:
             stream.close()

@@ -90,6 +90,32 @@ def check_current(sampler: Sampler, plan: EpochPlan, cursor: Pass) -> None:
         )
 
 
+class HandOut:
+    """Counts what an iterator of a prefetching loader handed to its user.
+
+    Made when the iterator has begun to draw; `check` comes before every batch, `received` when the
+    batch is handed out.
+    """
+
+    def __init__(self, sampler: Sampler, *, hidden: bool, batch_size: int) -> None:
+        self._sampler, self._plan, self._batch_size = sampler, sampler.plan, batch_size
+        self._pass = sampler._pass(hidden)
+        self._position = self._pass.received
+
+    def check(self) -> None:
+        """Raise when the sampler is no longer where this iterator left it."""
+        check_current(self._sampler, self._plan, self._pass)
+        if self._pass.received != self._position:
+            raise RuntimeError(
+                "another iterator went on with the same pass: finish or drop one of them first"
+            )
+
+    def received(self) -> None:
+        """Count one batch."""
+        self._pass.receive(self._batch_size)
+        self._position = self._pass.received
+
+
 class HiddenView:
     """The hidden samples of the epoch, to iterate after it; empty when no refresh is due."""
 
