@@ -1,4 +1,5 @@
-# Needs make, python3 (3.10 or later, with venv) and g++ (11 or later). Everything else goes to .venv.
+# Needs make, python3 (3.10 or later, with venv) and g++ (11 or later). Everything else goes to .venv,
+# but for the libraries that FFCV is compiled against.
 .PHONY: demo test bench lint wheel sanitize clean
 .SUFFIXES:
 
@@ -9,16 +10,20 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 # One CUDA architecture is enough for a check of the build; wheels for others take the default list.
 export DYNSAMPLE_CUDA_ARCHS ?= 90-real
 
+# What FFCV is compiled against; only root can install it.
+FFCV_APT := libopencv-dev libturbojpeg0-dev pkg-config
+FIND_FFCV_APT := pkg-config --exists opencv4 libturbojpeg 2> /dev/null
+
 NATIVE := $(shell find csrc cmake -type f) CMakeLists.txt setup.py pyproject.toml
 PACKAGES := dynsample tests bench examples setup.py
 
 demo: $(VENV)/.built
 	$(BIN)/dynsample demo digits --plot demo-digits.png
 
-test: $(VENV)/.test-ready lint sanitize
+test: $(VENV)/.test-ready $(VENV)/.ffcv lint sanitize
 	$(BIN)/python -m pytest
 
-bench: $(VENV)/.test-ready
+bench: $(VENV)/.test-ready $(VENV)/.ffcv
 	$(BIN)/dynsample bench all
 
 lint: $(VENV)/.test-ready
@@ -53,3 +58,16 @@ $(VENV)/.test-ready: $(VENV)/.built requirements/test.txt
 	@echo "installing the packages of requirements/test.txt into $(VENV)"
 	$(PIP) install -r requirements/test.txt
 	touch $@
+
+# Without the libraries there is no FFCV, no stamp, and another look the next time.
+$(VENV)/.ffcv: $(VENV)/.tools requirements/ffcv.txt
+	@$(FIND_FFCV_APT) || test "$$(id -u)" != 0 || \
+	  { apt-get -qq update && \
+	    DEBIAN_FRONTEND=noninteractive apt-get -qq install --no-install-recommends $(FFCV_APT); \
+	  } > /dev/null || true
+	@if $(FIND_FFCV_APT); then \
+	  echo "installing the packages of requirements/ffcv.txt into $(VENV)"; \
+	  $(PIP) install --no-deps -r requirements/ffcv.txt && touch $@; \
+	else \
+	  echo "FFCV is left out and its tests are skipped; it needs: apt-get install $(FFCV_APT)"; \
+	fi

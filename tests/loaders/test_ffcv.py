@@ -16,7 +16,12 @@ from images import ImageTree, write_tree
 
 import dynsample as ds
 
-pytest.importorskip("ffcv", reason="FFCV is not installed", exc_type=ImportError)
+pytest.importorskip(
+    "ffcv",
+    reason="FFCV is not installed: apt-get install libopencv-dev libturbojpeg0-dev pkg-config, "
+    "then make test",
+    exc_type=ImportError,
+)
 
 import ffcv.loader
 from adapters.ffcv import write
