@@ -51,7 +51,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--size", type=int, default=GLYPH_SIZE, help="pixels of a side")
     parser.add_argument("--policy", choices=["kakurenbo", "infobatch", "none"], default="kakurenbo")
     parser.add_argument("--fraction", type=float, default=0.3, help="most samples hidden")
-    parser.add_argument("--epochs", type=int, default=8)
+    parser.add_argument("--epochs", type=int, default=16)
     parser.add_argument("--warmup-epochs", type=float, default=0.5)
     parser.add_argument("--batch-size", type=int, default=64, help="of one rank")
     parser.add_argument("--lr", type=float, default=0.2, help="of 256 samples")
@@ -59,7 +59,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--workers", type=int, default=os.cpu_count())
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--state", type=Path, help="folder to save to and to go on from")
-    parser.add_argument("--samples", type=int, default=4000, help="size of the drawn set")
+    parser.add_argument("--samples", type=int, default=6000, help="size of the drawn set")
     return parser.parse_args()
 
 

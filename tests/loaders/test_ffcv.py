@@ -26,7 +26,7 @@ pytest.importorskip(
 import ffcv.loader
 from adapters.ffcv import write
 from ffcv.fields.decoders import IntDecoder
-from ffcv.transforms import ToTensor
+from ffcv.transforms import Squeeze, ToTensor
 from images import read_ids
 from numba.core import event
 
@@ -346,6 +346,26 @@ def test_the_index_is_the_users_to_keep_and_to_change(beton: str) -> None:
     np.testing.assert_array_equal(torch.cat(kept).numpy(), sampler.plan.order)
     kept[0] += 1000
     assert sampler.plan.slice(0, BATCH).max() < N
+
+
+def test_a_batch_of_one_keeps_its_batch_dimension(beton: str) -> None:
+    sampler = ds.Sampler(N, batch_size=4)  # 53 = 13 * 4 + 1
+    squeezed = {"label": [IntDecoder(), ToTensor(), Squeeze()]}
+    loader = Loader(beton, 4, num_workers=2, sampler=sampler, pipelines=squeezed)
+    *_, (images, labels, index) = [tuple(map(torch.clone, fields)) for fields in loader]
+    assert (len(images), labels.shape, index.shape) == (1, (1,), (1,))
+
+
+def test_hidden_samples_that_were_prefetched_and_not_received_are_due(beton: str) -> None:
+    sampler = make_sampler(policy=HideLast20())
+    loader = Loader(beton, BATCH, num_workers=2, sampler=sampler)
+    for _, _, index in loader:
+        sampler.observe(index)
+    for _, _, index in loader.hidden():
+        sampler.observe(index)
+        break
+    with pytest.warns(RuntimeWarning, match="epoch 0: 12 of 20 hidden samples were due"):
+        sampler.set_epoch(1)
 
 
 def test_the_hidden_pass_compiles_nothing(beton: str) -> None:
