@@ -1,0 +1,155 @@
+"""One pipeline with DALI's own iterator around it, through which passes go one after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from nvidia.dali import Pipeline
+
+from dynsample.dali.feed import Feed
+from dynsample.files import SampleError
+from dynsample.passes import HiddenView
+from dynsample.sampler import Sampler
+
+Batch = list[dict[str, torch.Tensor]]
+
+
+class Stream:
+    """Runs passes over a sampler through one pipeline.
+
+    Parameters
+    ----------
+    iterator : DALIGenericIterator of DALI
+        Around one pipeline, with size=-1 and nothing prefetched.
+    advance : callable
+        Its `__next__`.
+    feed : Feed
+        Source of the pipeline.
+    index_name : str
+        Name of the index among the iterator's outputs.
+    """
+
+    def __init__(
+        self, iterator: Any, advance: Callable[[], Batch], feed: Feed, index_name: str
+    ) -> None:
+        self.pipeline: Pipeline = iterator._pipes[0]
+        self._iterator, self._advance = iterator, advance
+        self._feed, self._index_name = feed, index_name
+        self._running: object = None  # the pass that the pipeline is busy with
+
+    def batches(self, *, hidden: bool) -> Iterator[Batch]:
+        """Iterate a pass from its cursor on, counting what the user receives."""
+        sampler, rows = self._feed.sampler, self.pipeline.max_batch_size
+        if hidden:
+            source = HiddenView(sampler, rows).batches(prefetching=True)
+        else:
+            source = sampler.batches(prefetching=True)
+        cursor, epoch = sampler._pass(hidden), sampler.epoch
+        this = object()
+        self._start(source, this)
+        try:
+            while True:
+                self._check(sampler, cursor, epoch, this)
+                batch = self._next(epoch)
+                if batch is None:
+                    return
+                cursor.receive(rows)
+                yield batch
+        finally:
+            if self._running is this:
+                self.stop()
+
+    def _check(self, sampler: Sampler, cursor: object, epoch: int, this: object) -> None:
+        if cursor not in (sampler._pass(False), sampler._pass(True)):
+            raise RuntimeError(
+                f"epoch {epoch} was left while it was being iterated: finish or drop the iterator "
+                "before set_epoch or load"
+            )
+        if self._running is not this:
+            raise RuntimeError(
+                f"a pass over epoch {epoch} was left for another one on the same pipeline: finish "
+                "one before the other, or give the iterator a hidden_pipeline"
+            )
+
+    def _start(self, source: Iterator[Any], this: object) -> None:
+        if self._running is not None:
+            self.stop()
+        self.pipeline.reset()
+        self._iterator._ever_scheduled = False  # DALI then fills its queue anew
+        self._feed.open(source)
+        self._running = this
+
+    def _next(self, epoch: int) -> Batch | None:
+        try:
+            batch = self._advance()
+        except StopIteration:
+            self._running = None
+            if self._feed.error is not None:
+                raise self._feed.error from None
+            return None
+        except Exception as error:
+            message = self._explain(error, epoch)
+            self.rebuild()
+            raise SampleError(message) from error
+        self._attach_index(batch[0])
+        return batch
+
+    def _attach_index(self, batch: dict[str, torch.Tensor]) -> None:
+        index, fed = batch[self._index_name], self._feed.in_flight.popleft()
+        flat = index.reshape(-1)
+        if index.is_cuda or not np.array_equal(flat.numpy(), fed):
+            raise RuntimeError(
+                f"output {self._index_name!r} of the pipeline is not the index of its reader: "
+                "return it from the pipeline last, on the CPU and unchanged"
+            )
+        batch[self._index_name] = flat
+        if self.pipeline.device_id is not None:
+            device = torch.device("cuda", self.pipeline.device_id)
+            batch[f"{self._index_name}_gpu"] = flat.to(device, non_blocking=True)
+
+    def _explain(self, error: Exception, epoch: int) -> str:
+        """Name the files that an error of the pipeline is about."""
+        samples, text = self._feed.samples, str(error)
+        ids = np.concatenate([*self._feed.in_flight, np.empty(0, np.int64)])
+        named = [i for i in ids if samples.path(i) in text]
+        files = ", ".join(f"sample {i}, {samples.path(i)}" for i in named)
+        where = files or f"one of the samples {ids.tolist()}"
+        return f"the pipeline failed in epoch {epoch} at {where}: {text}"
+
+    def stop(self) -> None:
+        """Leave the pass: let the pipeline finish what it was given, and throw that away."""
+        self._running = None
+        self._feed.close()
+        try:
+            while True:
+                self._advance()
+        except StopIteration:
+            pass
+        except RuntimeError:  # it will come again when the sample is asked for
+            self.rebuild()
+
+    def rebuild(self, checkpoint: bytes | None = None) -> None:
+        """Build the pipeline again from its graph: after an error DALI's own is unusable."""
+        self._running = None
+        self._feed.close()
+        self._feed.in_flight.clear()
+        rebuild(self.pipeline, checkpoint)
+        self._iterator._ever_scheduled = False
+
+
+def rebuild(pipeline: Pipeline, checkpoint: bytes | None) -> None:
+    """Give `pipeline` a new executor for the same graph.
+
+    DALI has no public way to do this. These attributes are what its `build` and its scheduling
+    look at, the same from 1.26 to 2.4; a test of every supported version holds them to it.
+    """
+    pipeline._pipe = None
+    pipeline._built = pipeline._backend_prepared = False
+    pipeline._first_iter, pipeline._last_iter = True, False
+    pipeline._batches_to_consume = pipeline._gpu_batches_to_consume = 0
+    pipeline._consumer_iter = 0
+    pipeline._checkpoint = checkpoint
+    pipeline.build()
