@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -15,6 +16,8 @@ SUFFIXES = (
     b".jp2", b".webp", b".flac", b".ogg", b".wav",
 )  # fmt: skip
 _LABELS = np.iinfo(np.int32)
+# Of JPEG, without those inside compressed data: stuffing, fill bytes and restarts.
+_MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd8\xff]", re.DOTALL)
 
 
 class SampleError(RuntimeError):
@@ -70,7 +73,7 @@ class Samples:
         return os.fsdecode(self.paths[self.starts[i] : self.starts[i + 1] - 1].tobytes())
 
     def read(self, i: int) -> NDArray[np.uint8]:
-        """Encoded bytes of sample `i`."""
+        """Encoded bytes of sample `i`; a file that is gone, empty or cut short is an error."""
         if self.pack is not None:
             return self.pack.images[self.pack.offsets[i] : self.pack.offsets[i + 1]]
         try:
@@ -79,7 +82,25 @@ class Samples:
             raise SampleError(f"sample {i}, {self.path(i)}: {error.strerror}") from error
         if not len(content):
             raise SampleError(f"sample {i}, {self.path(i)}: the file is empty")
+        if is_cut_short(content.tobytes()):
+            raise SampleError(f"sample {i}, {self.path(i)}: a JPEG that ends too soon")
         return content
+
+
+def is_cut_short(image: bytes) -> bool:
+    """Whether this is a JPEG without its end marker. Bytes after the marker are common, and right.
+
+    Some decoders give such an image with its lower part unwritten.
+    """
+    if not image.startswith(b"\xff\xd8") or image.endswith(b"\xff\xd9"):
+        return False
+    at = 2
+    while match := _MARKER.search(image, at):
+        if match[0] == b"\xff\xd9":
+            return False
+        segment = image[match.end() : match.end() + 2]  # begins with its length
+        at = match.end() + int.from_bytes(segment, "big")
+    return True
 
 
 def from_names(

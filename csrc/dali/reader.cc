@@ -136,6 +136,29 @@ void read_file(const Table& table, std::int64_t id, std::uint8_t* to, std::int64
   }
 }
 
+// Whether this is a JPEG without its end marker. Some decoders give it with its lower part unwritten.
+// Bytes after the marker are common, and right, so such a file is searched from its beginning.
+bool is_cut_short(const std::uint8_t* image, std::int64_t size) {
+  const auto is_marker = [&](std::int64_t at, int low) {
+    return image[at] == 0xFF && image[at + 1] == low;
+  };
+  if (size < 4 || !is_marker(0, 0xD8) || is_marker(size - 2, 0xD9)) return false;
+  for (std::int64_t at = 2; at + 1 < size;) {
+    const int low = image[at + 1];
+    const bool inside_data = low <= 0x01 || low == 0xFF || (low >= 0xD0 && low <= 0xD8);
+    if (image[at] != 0xFF || inside_data) {
+      ++at;  // compressed data: with its stuffing, fill bytes and restarts
+    } else if (low == 0xD9) {
+      return false;
+    } else if (at + 3 < size) {
+      at += 2 + (image[at + 2] << 8 | image[at + 3]);  // a segment begins with its length
+    } else {
+      break;
+    }
+  }
+  return true;
+}
+
 // Calls work(k) for k in [0, count) on the threads of the pipeline.
 template <class Work>
 void for_each(dali::ThreadPool& pool, int count, const Work& work) {
@@ -208,6 +231,7 @@ class Read : public dali::Operator<dali::CPUBackend> {
       } else {
         read_file(*table_, ids_[k], to, sizes_[k]);
       }
+      if (is_cut_short(to, sizes_[k])) fail(*table_, ids_[k], "a JPEG that ends too soon");
     });
   }
 

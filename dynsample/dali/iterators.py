@@ -6,9 +6,11 @@ import base64
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import nvidia.dali
 from nvidia.dali.plugin import pytorch as stock
 from nvidia.dali.plugin.base_iterator import LastBatchPolicy
 
+from dynsample._checks import integer
 from dynsample.dali.feed import feed_of
 from dynsample.dali.stream import Batch, Stream
 from dynsample.sampler import Sampler
@@ -49,6 +51,8 @@ class _Following:
                 f"the pipeline has batch_size {pipeline.max_batch_size}, the sampler "
                 f"{sampler.batch_size}: they must agree"
             )
+        for pipe in (pipeline, hidden_pipeline):
+            _check_queues(pipe)
         if index_name not in output_map:
             output_map = [*output_map, index_name]
         self.sampler = sampler
@@ -75,7 +79,7 @@ class _Following:
         """Go on at the sampler's cursor; plans the next epoch when this one is used up."""
         if self._current is not None:
             self._current.close()
-        self._current = self._kept.batches(hidden=False)
+        self._current = self._kept.batches(False, self.sampler.batch_size)
         return self
 
     def __next__(self) -> Batch:
@@ -90,12 +94,23 @@ class _Following:
 
     next = __next__
 
-    def hidden(self) -> Iterator[Batch]:
+    def hidden(self, batch_size: int | None = None) -> Iterator[Batch]:
         """Iterate the hidden samples of the epoch, through the hidden pipeline if there is one.
 
         Without one, a pass over the kept samples that is not finished is left at its cursor.
+
+        Parameters
+        ----------
+        batch_size : int, optional
+            By default the sampler's, at most that of the pipeline.
         """
-        return self._hidden.batches(hidden=True)
+        size = integer(
+            self.sampler.batch_size if batch_size is None else batch_size,
+            "batch_size",
+            1,
+            self._hidden.pipeline.max_batch_size,
+        )
+        return self._hidden.batches(True, size)
 
     def reset(self) -> None:
         """Do nothing, as the next epoch begins when the sampler has planned it.
@@ -148,6 +163,15 @@ def _only(pipelines: Any) -> Any:
             f"pipelines must be one pipeline, got {len(listed)}: each rank has its own iterator"
         )
     return listed[0]
+
+
+def _check_queues(pipeline: Any) -> None:
+    # Such a DALI prefetches for the second queue what it never runs when the source ends.
+    if hasattr(pipeline, "_prefetch_inputs") and pipeline.exec_separated:
+        raise ValueError(
+            f"prefetch_queue_depth must be an integer, as with separate queues DALI "
+            f"{nvidia.dali.__version__} waits for ever at the end of an epoch"
+        )
 
 
 def _check_options(options: dict[str, Any], sampler: Sampler) -> None:

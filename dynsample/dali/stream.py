@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from nvidia.dali import Pipeline
 
+from dynsample.dali.culprits import find_culprits
 from dynsample.dali.feed import Feed
 from dynsample.files import SampleError
 from dynsample.passes import HiddenView
@@ -40,11 +41,11 @@ class Stream:
         self._feed, self._index_name = feed, index_name
         self._running: object = None  # the pass that the pipeline is busy with
 
-    def batches(self, *, hidden: bool) -> Iterator[Batch]:
+    def batches(self, hidden: bool, batch_size: int) -> Iterator[Batch]:
         """Iterate a pass from its cursor on, counting what the user receives."""
-        sampler, rows = self._feed.sampler, self.pipeline.max_batch_size
+        sampler = self._feed.sampler
         if hidden:
-            source = HiddenView(sampler, rows).batches(prefetching=True)
+            source = HiddenView(sampler, batch_size).batches(prefetching=True)
         else:
             source = sampler.batches(prefetching=True)
         cursor, epoch = sampler._pass(hidden), sampler.epoch
@@ -52,31 +53,27 @@ class Stream:
         self._start(source, this)
         try:
             while True:
-                self._check(sampler, cursor, epoch, this)
+                if sampler._pass(hidden) is not cursor:
+                    raise RuntimeError(
+                        f"epoch {epoch} was left while it was being iterated: finish or drop the "
+                        "iterator before set_epoch or load"
+                    )
+                if self._running is not this:
+                    raise RuntimeError(
+                        f"a pass over epoch {epoch} was left for another one on the same pipeline: "
+                        "finish one before the other, or give the iterator a hidden_pipeline"
+                    )
                 batch = self._next(epoch)
                 if batch is None:
                     return
-                cursor.receive(rows)
+                cursor.receive(batch_size)
                 yield batch
         finally:
             if self._running is this:
                 self.stop()
 
-    def _check(self, sampler: Sampler, cursor: object, epoch: int, this: object) -> None:
-        if cursor not in (sampler._pass(False), sampler._pass(True)):
-            raise RuntimeError(
-                f"epoch {epoch} was left while it was being iterated: finish or drop the iterator "
-                "before set_epoch or load"
-            )
-        if self._running is not this:
-            raise RuntimeError(
-                f"a pass over epoch {epoch} was left for another one on the same pipeline: finish "
-                "one before the other, or give the iterator a hidden_pipeline"
-            )
-
     def _start(self, source: Iterator[Any], this: object) -> None:
-        if self._running is not None:
-            self.stop()
+        self.stop()
         self.pipeline.reset()
         self._iterator._ever_scheduled = False  # DALI then fills its queue anew
         self._feed.open(source)
@@ -112,15 +109,15 @@ class Stream:
 
     def _explain(self, error: Exception, epoch: int) -> str:
         """Name the files that an error of the pipeline is about."""
-        samples, text = self._feed.samples, str(error)
-        ids = np.concatenate([*self._feed.in_flight, np.empty(0, np.int64)])
-        named = [i for i in ids if samples.path(i) in text]
-        files = ", ".join(f"sample {i}, {samples.path(i)}" for i in named)
-        where = files or f"one of the samples {ids.tolist()}"
-        return f"the pipeline failed in epoch {epoch} at {where}: {text}"
+        ids = np.unique(np.concatenate([*self._feed.in_flight, np.empty(0, np.int64)]))
+        found = find_culprits(self._feed.samples, ids, str(error))
+        where = "; ".join(found) or f"{len(ids)} samples, of which each can be read on its own"
+        return f"the pipeline failed in epoch {epoch} on {where}: {error}"
 
     def stop(self) -> None:
         """Leave the pass: let the pipeline finish what it was given, and throw that away."""
+        if self._running is None:
+            return
         self._running = None
         self._feed.close()
         try:
