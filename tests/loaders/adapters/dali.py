@@ -67,7 +67,7 @@ class OpenDali:
 
 def _batch(batch: list[dict[str, Any]]) -> Batch:
     (outputs,) = batch
-    assert list(outputs) == ["data", "label", "index"]
+    assert set(outputs) == {"data", "label", "index"}
     labels, index = outputs["label"].numpy(), outputs["index"].numpy()
     return Batch(read_ids(outputs["data"].numpy()), labels[:, 0].astype(np.int64), index.copy())
 
