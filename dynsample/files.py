@@ -73,7 +73,7 @@ class Samples:
         return os.fsdecode(self.paths[self.starts[i] : self.starts[i + 1] - 1].tobytes())
 
     def read(self, i: int) -> NDArray[np.uint8]:
-        """Encoded bytes of sample `i`; a file that is gone, empty or cut short is an error."""
+        """Give the encoded bytes of sample `i`; a file that is gone or cut short is an error."""
         if self.pack is not None:
             return self.pack.images[self.pack.offsets[i] : self.pack.offsets[i + 1]]
         try:
@@ -180,9 +180,7 @@ def _label(text: bytes) -> int:
     return label
 
 
-def from_list(
-    path: str | os.PathLike[str], root: str | os.PathLike[str] | None = None
-) -> Samples:
+def from_list(path: str | os.PathLike[str], root: str | os.PathLike[str] | None = None) -> Samples:
     """Make samples of a list of files.
 
     Parameters

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import struct
 import zlib
@@ -47,7 +48,7 @@ def write(
     samples: Samples,
     out: str | os.PathLike[str],
     *,
-    progress: Callable[[int], None] = lambda done: None,
+    progress: Callable[[], None] = lambda: None,
 ) -> None:
     """Write the encoded images of `samples` into one file, whole or not at all.
 
@@ -56,7 +57,7 @@ def write(
     samples : Samples
     out : path
     progress : callable
-        Called after every image with the number of its bytes.
+        Called after every image.
     """
     out = Path(out)
     partial = out.with_name(f".{out.name}.{os.getpid()}.partial")
@@ -67,9 +68,9 @@ def write(
             file.write(bytes(HEADER.size))
             for i in range(len(samples)):
                 content = samples.read(i)
-                sizes[i], checksums[i] = len(content), zlib.crc32(content)
+                sizes[i], checksums[i] = len(content), zlib.crc32(content.data)
                 file.write(content.data)
-                progress(len(content))
+                progress()
             offsets = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
             index = _Index(samples.starts, offsets, samples.labels, checksums, samples.paths)
             check = 0
@@ -146,7 +147,7 @@ def _check_images(path: str | os.PathLike[str], packed: NDArray[np.uint8], index
     def altered(rows: range) -> int | None:
         for i in rows:
             image = packed[index.offsets[i] : index.offsets[i + 1]]
-            if zlib.crc32(image) != index.checksums[i]:
+            if zlib.crc32(image.data) != index.checksums[i]:
                 return i
         return None
 
@@ -165,4 +166,4 @@ def _pieces(offsets: NDArray[np.int64]) -> Iterator[range]:
     bounds = np.arange(0, offsets[-1] + _CHECKED_AT_ONCE, _CHECKED_AT_ONCE)
     cuts = np.unique(np.searchsorted(offsets, bounds[1:-1]))
     edges = [0, *cuts.tolist(), len(offsets) - 1]
-    return (range(a, b) for a, b in zip(edges, edges[1:], strict=False))
+    return itertools.starmap(range, itertools.pairwise(edges))

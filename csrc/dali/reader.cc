@@ -136,8 +136,9 @@ void read_file(const Table& table, std::int64_t id, std::uint8_t* to, std::int64
   }
 }
 
-// Whether this is a JPEG without its end marker. Some decoders give it with its lower part unwritten.
-// Bytes after the marker are common, and right, so such a file is searched from its beginning.
+// Whether this is a JPEG without its end marker; some decoders leave the lower part of it
+// unwritten. Bytes after the marker are common, and right, so such a file is searched from its
+// beginning.
 bool is_cut_short(const std::uint8_t* image, std::int64_t size) {
   const auto is_marker = [&](std::int64_t at, int low) {
     return image[at] == 0xFF && image[at + 1] == low;
@@ -203,8 +204,8 @@ class Read : public dali::Operator<dali::CPUBackend> {
     for (int k = 0; k < count; ++k) {
       ids_[k] = index.tensor<std::int64_t>(k)[0];
       if (ids_[k] < 0 || ids_[k] >= table_->size()) {
-        throw std::out_of_range("dynsample: sample " + std::to_string(ids_[k]) +
-                                " is not in [0, " + std::to_string(table_->size()) + ")");
+        throw std::out_of_range("dynsample: sample " + std::to_string(ids_[k]) + " is not in [0, " +
+                                std::to_string(table_->size()) + ")");
       }
     }
     for_each(ws.GetThreadPool(), count, [this](int k) { sizes_[k] = size_of(ids_[k]); });

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from nvidia.dali import Pipeline, fn
 from numpy.typing import NDArray
+from nvidia.dali import Pipeline, fn
 
 from dynsample.files import SampleError, Samples
 

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
-from nvidia.dali import Pipeline
 from numpy.typing import NDArray
+from nvidia.dali import Pipeline
 
 from dynsample.files import Samples
 from dynsample.sampler import Sampler

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from typing import Any
 
 import nvidia.dali
@@ -57,7 +57,8 @@ class _Following:
             output_map = [*output_map, index_name]
         self.sampler = sampler
         self._reusable = options.get("auto_reset") in (True, "yes")
-        self._current: Iterator[Batch] | None = None
+        self._current: Generator[Batch, None, None] | None = None
+        self._used_up = False
         stock.DALIGenericIterator.__init__(self, pipeline, output_map, prepare_first_batch=False)
         self._kept = Stream(self, self._advance, feed, index_name)
         _check_outputs(pipeline, output_map)
@@ -79,17 +80,22 @@ class _Following:
         """Go on at the sampler's cursor; plans the next epoch when this one is used up."""
         if self._current is not None:
             self._current.close()
-        self._current = self._kept.batches(False, self.sampler.batch_size)
+        self._current, self._used_up = self._kept.batches(False, self.sampler.batch_size), False
         return self
 
     def __next__(self) -> Batch:
         if self._current is None:
             iter(self)
+        assert self._current is not None
         try:
             return next(self._current)
         except StopIteration:
+            self._used_up = True
             if self._reusable:
                 self._current = None
+            raise
+        except BaseException:
+            self._current = None  # the next call goes on at the cursor
             raise
 
     next = __next__
@@ -117,7 +123,7 @@ class _Following:
 
         For scripts that call this after every epoch.
         """
-        if self._current is not None and self._current.gi_frame is None:
+        if self._used_up:
             self._current = None
 
     def __len__(self) -> int:

@@ -10,7 +10,6 @@ import hashlib
 import os
 import shutil
 import subprocess
-import sysconfig
 import time
 import warnings
 from collections.abc import Iterator
@@ -95,10 +94,9 @@ def load() -> ctypes.CDLL:
     except (OSError, RuntimeError) as error:
         raise OperatorUnavailable(f"{path} does not load: {error}") from error
     pointer, integer = ctypes.c_void_p, ctypes.c_int64
-    native.dynsample_add_table.argtypes = [
-        *[pointer, pointer, pointer, integer],
-        *[ctypes.c_char_p, integer, pointer],
-    ]
+    native.dynsample_add_table.argtypes = [  # paths, starts, labels, size; pack, begin, offsets
+        pointer, pointer, pointer, integer, ctypes.c_char_p, integer, pointer,
+    ]  # fmt: skip
     native.dynsample_add_table.restype = integer
     native.dynsample_remove_table.argtypes = [integer]
     native.dynsample_remove_table.restype = None
@@ -203,20 +201,23 @@ def cuda_headers() -> list[Path]:
     OperatorUnavailable
         When there are none.
     """
+    from nvidia import dali
+
     homes = [os.environ.get("CUDA_HOME"), os.environ.get("CUDA_PATH"), "/usr/local/cuda"]
-    for home in filter(None, homes):
-        include = Path(home) / "include"
-        if (include / "cuda_runtime.h").exists() and (include / "crt").is_dir():
-            return [include]
-    installed = Path(sysconfig.get_path("purelib")) / "nvidia"
-    runtime = [path.parent for path in sorted(installed.glob("*/include/cuda_runtime.h"))]
-    more = [path.parents[1] for path in sorted(installed.glob("*/include/crt/host_config.h"))]
-    if not (runtime and more):
-        raise OperatorUnavailable(
-            "no headers of the CUDA runtime found; install a CUDA toolkit, or the packages "
-            "nvidia-cuda-runtime and nvidia-cuda-crt of DALI's CUDA version"
-        )
-    return list(dict.fromkeys([runtime[-1], more[-1]]))
+    toolkits = [Path(home) / "include" for home in homes if home]
+    packages = sorted(Path(dali.__file__).parents[1].glob("*/include"))
+    for folders in (*([folder] for folder in toolkits), packages):
+        folders = [*folders, *(folder / "cccl" for folder in folders)]
+        found = [
+            next((folder for folder in folders if (folder / name).exists()), None)
+            for name in ("cuda_runtime.h", "crt/host_config.h", "nv/target")
+        ]
+        if all(found):
+            return list(dict.fromkeys(folder for folder in found if folder))
+    raise OperatorUnavailable(
+        "no headers of the CUDA runtime found; install a CUDA toolkit, or the packages "
+        "nvidia-cuda-runtime, nvidia-cuda-crt and nvidia-cuda-cccl"
+    )
 
 
 def status() -> str:

@@ -107,7 +107,8 @@ def _read(samples: Samples, sampler: Sampler, name: str | None, what: str) -> tu
         index = fn.external_source(source=feed, batch=True, dtype=types.INT64, ndim=1)
         options = {} if name is None else {"name": name}
         table = native_table(native, samples)
-        encoded, label = fn.dynsample.read(index, table=table, **options)
+        operators: Any = fn  # which has ours since it was loaded
+        encoded, label = operators.dynsample.read(index, table=table, **options)
         return encoded, label, index
     by_path = samples.pack is None and operator.fallback() == "io.file.read"
 

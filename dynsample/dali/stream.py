@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,6 @@ from dynsample.dali.culprits import find_culprits
 from dynsample.dali.feed import Feed
 from dynsample.files import SampleError
 from dynsample.passes import HiddenView
-from dynsample.sampler import Sampler
 
 Batch = list[dict[str, torch.Tensor]]
 
@@ -41,7 +40,7 @@ class Stream:
         self._feed, self._index_name = feed, index_name
         self._running: object = None  # the pass that the pipeline is busy with
 
-    def batches(self, hidden: bool, batch_size: int) -> Iterator[Batch]:
+    def batches(self, hidden: bool, batch_size: int) -> Generator[Batch, None, None]:
         """Iterate a pass from its cursor on, counting what the user receives."""
         sampler = self._feed.sampler
         if hidden:
