@@ -1,6 +1,6 @@
 // The operator of the index feed: sample ids in, encoded bytes and labels out.
 //
-// Compiled at first use against the DALI that is installed (dynsample/dali/operator.py), from 1.34
+// Compiled at first use against the DALI that is installed (dynsample/dali/operator.py), from 1.26
 // to 2.x. Python describes the samples once (`dynsample_add_table`), a pipeline names the table by
 // its handle, and from then on nothing of Python runs per sample.
 
@@ -183,16 +183,17 @@ class Read : public dali::Operator<dali::CPUBackend> {
         table_(find_table(spec.GetArgument<std::int64_t>("table"))),
         known_sizes_(table_->packed ? 0 : table_->size()) {}
 
-#if DYNSAMPLE_DALI_VERSION < 1036
-  bool CanInferOutputs() const override { return true; }
-#endif
+  // Asked for by DALI up to 1.35, and no override from then on.
+  bool CanInferOutputs() const { return true; }
 
+#if __has_include("dali/pipeline/operator/checkpointing/op_checkpoint.h")
   // There is no state: the ids come from outside. Without these, no pipeline with this operator
   // could have a checkpoint of its random augmentations.
   void SaveState(dali::OpCheckpoint&, dali::AccessOrder) override {}
   void RestoreState(const dali::OpCheckpoint&) override {}
   std::string SerializeCheckpoint(const dali::OpCheckpoint&) const override { return {}; }
   void DeserializeCheckpoint(dali::OpCheckpoint&, const std::string&) const override {}
+#endif
 
  protected:
   bool SetupImpl(std::vector<dali::OutputDesc>& outputs, const dali::Workspace& ws) override {

@@ -71,6 +71,9 @@ class _Following:
                 hidden_pipeline, output_map, prepare_first_batch=False
             )
             self._hidden = Stream(plain, plain.__next__, hidden_feed, index_name)
+        self._streams = {"kept": self._kept}
+        if self._hidden is not self._kept:
+            self._streams["hidden"] = self._hidden
 
     def _advance(self) -> Batch:
         batch: Batch = stock.DALIGenericIterator.__next__(self)
@@ -135,31 +138,29 @@ class _Following:
 
         These are pipelines made with `enable_checkpointing=True`. The state is JSON-able.
         """
-        streams = {"kept": self._kept, "hidden": self._hidden}
         return {
             "sampler": self.sampler.state_dict(),
             "dali": {
                 name: base64.b64encode(stream.pipeline.checkpoint()).decode()
-                for name, stream in streams.items()
-                if stream.pipeline._enable_checkpointing
+                for name, stream in self._streams.items()
+                if stream.has_checkpoints
             },
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go to where `state_dict` was; the sampler's table must be that of then."""
-        streams = {"kept": self._kept, "hidden": self._hidden}
         for name in state["dali"]:
-            if not streams[name].pipeline._enable_checkpointing:
+            if name not in self._streams or not self._streams[name].has_checkpoints:
                 raise ValueError(
                     "the state holds the randomness of a pipeline: make the pipeline with "
                     "enable_checkpointing=True"
                 )
         self._current = None
-        for stream in streams.values():
+        for stream in self._streams.values():
             stream.stop()
         self.sampler.load_state_dict(state["sampler"])
         for name, checkpoint in state["dali"].items():
-            streams[name].rebuild(base64.b64decode(checkpoint))
+            self._streams[name].rebuild(base64.b64decode(checkpoint))
 
 
 def _only(pipelines: Any) -> Any:

@@ -105,8 +105,11 @@ def load() -> ctypes.CDLL:
 
 def built() -> Path:
     """Path of the compiled operator; compiles it when the cache does not hold it."""
+    from nvidia import dali
+
     command = compile_command()
-    name = hashlib.sha256("\0".join([*command, compiler_version(command[0])]).encode())
+    versions = [dali.__version__, str(dali.__cuda_version__), compiler_version(command[0])]
+    name = hashlib.sha256("\0".join([*command, *versions]).encode())
     name.update(source().read_bytes())
     folder = cache_folder()
     path = folder / f"dali-reader-{name.hexdigest()[:20]}.so"
@@ -166,22 +169,15 @@ def _locked(path: Path) -> Iterator[None]:
 
 def compile_command() -> list[str]:
     """Give the command that compiles the operator, but for the output."""
-    from nvidia import dali
     from nvidia.dali import sysconfig as dali_config
 
     compiler = os.environ.get("CXX", "g++")
     if not shutil.which(compiler):
         raise OperatorUnavailable(f"no compiler {compiler} found; install g++, or set CXX")
-    major, minor = dali.__version__.split(".")[:2]
-    version = 1000 * int(major) + int(minor)
     system = [flag.replace("-I", "-isystem", 1) for flag in dali_config.get_compile_flags()]
     system += [f"-isystem{folder}" for folder in cuda_headers()]
-    # fmt: off
-    return [
-        compiler, "-O2", "-std=c++20", "-shared", "-fPIC", f"-DDYNSAMPLE_DALI_VERSION={version}",
-        *system, str(source()), *dali_config.get_link_flags(),
-    ]
-    # fmt: on
+    link = dali_config.get_link_flags()
+    return [compiler, "-O2", "-std=c++17", "-shared", "-fPIC", *system, str(source()), *link]
 
 
 @functools.cache

@@ -40,6 +40,11 @@ class Stream:
         self._feed, self._index_name = feed, index_name
         self._running: object = None  # the pass that the pipeline is busy with
 
+    @property
+    def has_checkpoints(self) -> bool:
+        """Whether the randomness of the pipeline can be saved."""
+        return getattr(self.pipeline, "_enable_checkpointing", False)
+
     def batches(self, hidden: bool, batch_size: int) -> Generator[Batch, None, None]:
         """Iterate a pass from its cursor on, counting what the user receives."""
         sampler = self._feed.sampler

@@ -24,9 +24,10 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "operator": {"operator": "on"},
     "no operator": {"operator": "off"},
     "hidden pipeline": {"operator": "on", "hidden_pipeline": True},
-    "checkpoints": {"operator": "on", "enable_checkpointing": True},
     "old executor": {"operator": "on", "exec_async": False, "exec_pipelined": False},
 }
+if hasattr(Pipeline, "checkpoint"):
+    VARIANTS["checkpoints"] = {"operator": "on", "enable_checkpointing": True}
 if not hasattr(Pipeline, "_prefetch_inputs"):  # see dynsample.dali.iterators
     VARIANTS["separate queues"] = {"operator": "on", "prefetch": {"cpu_size": 3, "gpu_size": 2}}
 if nvidia.dali.__version__ >= "2":
