@@ -12,7 +12,7 @@ from nvidia.dali import Pipeline
 from dynsample.dali.culprits import find_culprits
 from dynsample.dali.feed import Feed
 from dynsample.files import SampleError
-from dynsample.passes import HiddenView
+from dynsample.passes import HandOut, HiddenView
 
 Batch = list[dict[str, torch.Tensor]]
 
@@ -48,20 +48,14 @@ class Stream:
     def batches(self, hidden: bool, batch_size: int) -> Generator[Batch, None, None]:
         """Iterate a pass from its cursor on, counting what the user receives."""
         sampler = self._feed.sampler
-        if hidden:
-            source = HiddenView(sampler, batch_size).batches(prefetching=True)
-        else:
-            source = sampler.batches(prefetching=True)
-        cursor, epoch = sampler._pass(hidden), sampler.epoch
-        this = object()
+        samples = HiddenView(sampler, batch_size) if hidden else sampler
+        source = samples.batches(prefetching=True)
+        hand_out = HandOut(sampler, hidden=hidden, batch_size=batch_size)
+        epoch, this = sampler.epoch, object()
         self._start(source, this)
         try:
             while True:
-                if sampler._pass(hidden) is not cursor:
-                    raise RuntimeError(
-                        f"epoch {epoch} was left while it was being iterated: finish or drop the "
-                        "iterator before set_epoch or load"
-                    )
+                hand_out.check()
                 if self._running is not this:
                     raise RuntimeError(
                         f"a pass over epoch {epoch} was left for another one on the same pipeline: "
@@ -70,7 +64,7 @@ class Stream:
                 batch = self._next(epoch)
                 if batch is None:
                     return
-                cursor.receive(batch_size)
+                hand_out.received()
                 yield batch
         finally:
             if self._running is this:

@@ -23,12 +23,14 @@ LAYERS = {
     "dali": {"dali", "files", "pack", "passes", "sampler"},
     "pack": {"files"},
     "files": set(),
+    "ffcv": {"_ffcv_stream", "orders", "passes", "policies", "sampler"},
+    "_ffcv_stream": set(),
     "sampler": {
         "groups", "resume", "signals", "columns", "log", "orders", "passes", "plan", "policies",
         "staging", "table",
     },
     "resume": {"checkpoint", "plan", "table", "sampler"},  # the sampler for its type only
-    "passes": {"sampler"},  # for its type only
+    "passes": {"plan", "sampler"},  # for their types only
     "plan": {"_core", "ops", "orders", "policies"},
     "orders": {"ops", "policies"},
     "table": {"columns", "log", "reductions"},

@@ -19,7 +19,7 @@ DARK, LIGHT = 48, 208
 FOLDERS = ("Zebra", "apple", "été")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ImageTree:
     """A folder of class folders.
 

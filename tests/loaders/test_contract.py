@@ -24,20 +24,26 @@ from numpy.typing import NDArray
 import dynsample as ds
 
 # Module in adapters/, and the package that it needs.
-LOADERS = {"torch": "torch", "dali": "nvidia.dali", "dali_pack": "nvidia.dali"}
+LOADERS = {"torch": "torch", "ffcv": "ffcv", "dali": "nvidia.dali", "dali_pack": "nvidia.dali"}
 
 N, BATCH = 53, 8
 Open = Callable[..., OpenLoader]
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:.*use of fork:DeprecationWarning",
+    "ignore:'pin_memory' argument is set as true but no accelerator:UserWarning",
     "ignore:.*hidden samples were due:RuntimeWarning",
     "ignore:nothing was observed:RuntimeWarning",
+    # numba's own, when compiled functions are collected
+    "ignore:Exception ignored in. <finalize object:pytest.PytestUnraisableExceptionWarning",
 )
 
 
-def cases() -> Iterator[Any]:
-    """Give every variant of every loader that can be imported; the others are skipped."""
+def cases(*, files: bool = False) -> Iterator[Any]:
+    """Give every variant of every loader that can be imported; the others are skipped.
+
+    With `files`, only loaders that read each sample from a file of its own.
+    """
     for name, package in LOADERS.items():
         try:
             importlib.import_module(package)
@@ -46,7 +52,11 @@ def cases() -> Iterator[Any]:
             yield pytest.param((None, {}), id=name, marks=skip)
             continue
         module = importlib.import_module(f"adapters.{name}")
+        if files and not module.FILES:
+            continue
         for variant, options in module.VARIANTS.items():
+            if files and variant in getattr(module, "STOCK", ()):
+                continue
             yield pytest.param((module, options), id=f"{name}, {variant}")
 
 
@@ -55,7 +65,7 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> ImageTree:
     return write_tree(tmp_path_factory.mktemp("images") / "tree", N)
 
 
-@pytest.fixture(params=cases())
+@pytest.fixture(params=list(cases()))
 def adapter(request: pytest.FixtureRequest) -> Any:
     return request.param[0]
 
@@ -288,12 +298,11 @@ def damage(path: Path, how: str) -> None:
         path.write_bytes(content[: len(content) // 2] if how == "truncated" else b"no image" * 99)
 
 
+@pytest.mark.parametrize("adapter", list(cases(files=True)), indirect=True)
 @pytest.mark.parametrize("how", ["deleted", "truncated", "not an image"])
 def test_a_file_that_cannot_be_read_is_named_and_the_loader_stays_usable(
     open_loader: Open, adapter: Any, tmp_path: Path, how: str
 ) -> None:
-    if not adapter.FILES:
-        pytest.skip("samples are not read from files of their own")
     own = write_tree(tmp_path / "own", N)
     sampler = ds.Sampler(N, batch_size=BATCH)
     loader = open_loader(sampler, tree=own, prefetch=adapter.PREFETCH[0])

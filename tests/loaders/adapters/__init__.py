@@ -6,6 +6,8 @@ A module has
   all must pass;
 * `PREFETCH`, a tuple of prefetch depths to try;
 * `FILES`, whether samples are read from their own files while iterating;
+* optionally `STOCK`, the variants that run somebody else's loader, which takes what it drew for
+  received and cannot go on after an error;
 * `open_loader(tree, sampler, *, prefetch=None, **variant) -> OpenLoader`.
 """
 

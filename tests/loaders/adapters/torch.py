@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,6 +14,7 @@ from PIL import Image
 
 import dynsample as ds
 from adapters import Batch
+from dynsample.passes import HiddenView
 from dynsample.torch import DataLoader
 
 VARIANTS: dict[str, dict[str, Any]] = {
@@ -22,7 +25,21 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "persistent_workers": True,
         "multiprocessing_context": "fork",
     },
+    "spawned": {
+        "num_workers": 1,
+        "persistent_workers": True,
+        "multiprocessing_context": "spawn",
+    },
+    "pinned": {
+        "num_workers": 1,
+        "pin_memory": True,
+        "persistent_workers": True,
+        "multiprocessing_context": "fork",
+    },
 }
+if importlib.util.find_spec("torchdata"):
+    VARIANTS["torchdata"] = {"stateful": True}
+STOCK = ("torchdata",)
 PREFETCH = (1, 4)
 FILES = True
 
@@ -45,10 +62,41 @@ class ImageFolder(torch.utils.data.Dataset[Any]):
         return torch.from_numpy(pixels), self.labels[i]
 
 
+class WithIndex(ImageFolder):
+    """What a stock loader needs of a data set."""
+
+    def __getitem__(self, i: int) -> tuple[torch.Tensor, int, int]:  # type: ignore[override]
+        return (*super().__getitem__(i), int(i))
+
+
+class Stateful:
+    """torchdata's loader as it is, with the sampler as its batch sampler."""
+
+    def __init__(self, tree: ImageTree, sampler: ds.Sampler) -> None:
+        self._dataset, self._sampler = WithIndex(tree), sampler
+        self._loader = self._over(sampler)
+
+    def _over(self, batches: Any) -> Any:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torchdata uses what torch deprecates
+            from torchdata.stateful_dataloader import StatefulDataLoader
+
+            return StatefulDataLoader(self._dataset, batch_sampler=batches)
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._loader)
+
+    def __len__(self) -> int:
+        return len(self._loader)
+
+    def hidden(self, batch_size: int | None = None) -> Iterator[Any]:
+        return iter(self._over(HiddenView(self._sampler, batch_size or self._sampler.batch_size)))
+
+
 class OpenTorch:
     """See `adapters.OpenLoader`."""
 
-    def __init__(self, loader: DataLoader, sampler: ds.Sampler) -> None:
+    def __init__(self, loader: DataLoader | Stateful, sampler: ds.Sampler) -> None:
         self._loader, self._sampler = loader, sampler
 
     def __iter__(self) -> Iterator[Batch]:
@@ -76,9 +124,16 @@ def _batch(batch: list[torch.Tensor]) -> Batch:
 
 
 def open_loader(
-    tree: ImageTree, sampler: ds.Sampler, *, prefetch: int | None = None, **variant: Any
+    tree: ImageTree,
+    sampler: ds.Sampler,
+    *,
+    prefetch: int | None = None,
+    stateful: bool = False,
+    **variant: Any,
 ) -> OpenTorch:
     """Open a DataLoader; a prefetch depth needs workers, and gets one where there are none."""
+    if stateful:
+        return OpenTorch(Stateful(tree, sampler), sampler)
     if prefetch is not None:
         workers = max(variant["num_workers"], 1)
         variant = {**variant, "num_workers": workers, "prefetch_factor": prefetch}
