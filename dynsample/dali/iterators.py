@@ -11,7 +11,7 @@ from nvidia.dali.plugin import pytorch as stock
 from nvidia.dali.plugin.base_iterator import LastBatchPolicy
 
 from dynsample._checks import integer
-from dynsample.dali.feed import feed_of
+from dynsample.dali.feed import Feed, feed_of
 from dynsample.dali.stream import Batch, Stream
 from dynsample.sampler import Sampler
 
@@ -59,25 +59,18 @@ class _Following:
         self._reusable = options.get("auto_reset") in (True, "yes")
         self._current: Generator[Batch, None, None] | None = None
         self._used_up = False
+        # Of ourselves only what others read off an iterator is used; a stream has one of its own,
+        # so that no pass holds us, and a loader that is dropped is gone.
         stock.DALIGenericIterator.__init__(self, pipeline, output_map, prepare_first_batch=False)
-        self._kept = Stream(self, self._advance, feed, index_name)
         _check_outputs(pipeline, output_map)
-        self._hidden = self._kept
+        self._kept = self._hidden = _stream(pipeline, output_map, feed, index_name)
+        self._streams = {"kept": self._kept}
         if hidden_pipeline is not None:
             hidden_feed = feed_of(hidden_pipeline, "hidden_pipeline")
             if hidden_feed.sampler is not sampler:
                 raise ValueError("sampler must be the one that the hidden_pipeline's reader has")
-            plain = stock.DALIGenericIterator(
-                hidden_pipeline, output_map, prepare_first_batch=False
-            )
-            self._hidden = Stream(plain, plain.__next__, hidden_feed, index_name)
-        self._streams = {"kept": self._kept}
-        if self._hidden is not self._kept:
+            self._hidden = _stream(hidden_pipeline, output_map, hidden_feed, index_name)
             self._streams["hidden"] = self._hidden
-
-    def _advance(self) -> Batch:
-        batch: Batch = stock.DALIGenericIterator.__next__(self)
-        return batch
 
     def __iter__(self) -> Any:
         """Go on at the sampler's cursor; plans the next epoch when this one is used up."""
@@ -133,6 +126,10 @@ class _Following:
         """Batches of the epoch."""
         return len(self.sampler)
 
+    def checkpoints(self) -> Any:
+        """Give DALI's checkpoints of the pipeline; `state_dict` has them with the position."""
+        return self._kept.iterator.checkpoints()
+
     def state_dict(self) -> dict[str, Any]:
         """Position of the sampler, and the randomness of pipelines that have checkpoints.
 
@@ -161,6 +158,11 @@ class _Following:
         self.sampler.load_state_dict(state["sampler"])
         for name, checkpoint in state["dali"].items():
             self._streams[name].rebuild(base64.b64decode(checkpoint))
+
+
+def _stream(pipeline: Any, output_map: list[str], feed: Feed, index_name: str) -> Stream:
+    plain = stock.DALIGenericIterator(pipeline, output_map, prepare_first_batch=False)
+    return Stream(plain, feed, index_name)
 
 
 def _only(pipelines: Any) -> Any:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from typing import Any
 
 import numpy as np
 import torch
-from nvidia.dali import Pipeline
+from nvidia.dali import Pipeline, types
 
 from dynsample.dali.culprits import find_culprits
 from dynsample.dali.feed import Feed
@@ -24,19 +24,14 @@ class Stream:
     ----------
     iterator : DALIGenericIterator of DALI
         Around one pipeline, with size=-1 and nothing prefetched.
-    advance : callable
-        Its `__next__`.
     feed : Feed
         Source of the pipeline.
     index_name : str
         Name of the index among the iterator's outputs.
     """
 
-    def __init__(
-        self, iterator: Any, advance: Callable[[], Batch], feed: Feed, index_name: str
-    ) -> None:
-        self.pipeline: Pipeline = iterator._pipes[0]
-        self._iterator, self._advance = iterator, advance
+    def __init__(self, iterator: Any, feed: Feed, index_name: str) -> None:
+        self.iterator, self.pipeline = iterator, iterator._pipes[0]
         self._feed, self._index_name = feed, index_name
         self._running: object = None  # the pass that the pipeline is busy with
 
@@ -73,13 +68,13 @@ class Stream:
     def _start(self, source: Iterator[Any], this: object) -> None:
         self.stop()
         self.pipeline.reset()
-        self._iterator._ever_scheduled = False  # DALI then fills its queue anew
+        self.iterator._ever_scheduled = False  # DALI then fills its queue anew
         self._feed.open(source)
         self._running = this
 
     def _next(self, epoch: int) -> Batch | None:
         try:
-            batch = self._advance()
+            batch: Batch = next(self.iterator)
         except StopIteration:
             self._running = None
             if self._feed.error is not None:
@@ -118,11 +113,10 @@ class Stream:
             return
         self._running = None
         self._feed.close()
+        if not self.pipeline._pipe:
+            return  # DALI has shut it down already
         try:
-            while True:
-                self._advance()
-        except StopIteration:
-            pass
+            drain(self.pipeline)
         except RuntimeError:  # it will come again when the sample is asked for
             self.rebuild()
 
@@ -132,7 +126,19 @@ class Stream:
         self._feed.close()
         self._feed.in_flight.clear()
         rebuild(self.pipeline, checkpoint)
-        self._iterator._ever_scheduled = False
+        self.iterator._ever_scheduled = False
+
+
+def drain(pipeline: Pipeline) -> None:
+    """Take what a pipeline was given, until it has noticed the end of its source."""
+    with pipeline._check_api_type_scope(types.PipelineAPIType.ITERATOR):
+        while True:
+            try:
+                pipeline.share_outputs()
+            except StopIteration:
+                return
+            pipeline.release_outputs()
+            pipeline.schedule_run()
 
 
 def rebuild(pipeline: Pipeline, checkpoint: bytes | None) -> None:

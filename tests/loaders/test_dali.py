@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -97,11 +98,11 @@ def test_samples_are_those_of_the_reader_of_dali(
         encoded, label, index = dali.readers.file(sampler=sampler, **where)
         ours.set_outputs(fn.pad(encoded), label, index)
     with theirs:
-        encoded, label = fn.readers.file(**where)
+        encoded, label = fn.readers.file(name="Reader", **where)
         theirs.set_outputs(fn.pad(encoded), label)
     names = ["encoded", "label"]
     (got,) = next(dali.DALIGenericIterator(ours, names, sampler=sampler))
-    (expected,) = next(stock.DALIGenericIterator(theirs, names, size=N))
+    (expected,) = next(stock.DALIGenericIterator(theirs, names, reader_name="Reader"))
     assert got["index"].tolist() == list(range(N))
     for name in names:
         torch.testing.assert_close(got[name], expected[name], rtol=0, atol=0)
@@ -197,6 +198,21 @@ def test_random_augmentations_go_on_where_they_were(tree: ImageTree) -> None:
         plain.load_state_dict(states[0])
 
 
+def test_a_loader_that_is_dropped_in_mid_epoch_is_gone(tree: ImageTree) -> None:
+    sampler = ds.Sampler(N, batch_size=BATCH)
+    pipeline = make_pipeline(tree, sampler)
+    held = weakref.ref(pipeline)
+    loader = Loader(pipeline, sampler=sampler)
+    first = ids(next(loader))
+    del loader
+    again = Loader(pipeline, sampler=sampler)  # the pipeline is still good
+    assert first + [i for batch in again for i in ids(batch)] == sampler.plan.order.tolist()
+    sampler.set_epoch(1)
+    next(iter(again))
+    del pipeline, again
+    assert held() is None
+
+
 def test_next_after_an_error_goes_on_at_the_same_sample(tmp_path: Path) -> None:
     own = write_tree(tmp_path / "own", N)
     sampler = ds.Sampler(N, batch_size=BATCH)
@@ -258,11 +274,9 @@ def test_a_reader_needs_a_fitting_sampler_and_a_pipeline_of_its_own(
         make_pipeline(tree, 7)  # type: ignore[arg-type]
     with pytest.raises(RuntimeError, match="belongs into the definition of a pipeline"):
         dali.readers.file(sampler=sampler, file_root=tree.root)
-    with (
-        Pipeline(batch_size=BATCH, num_threads=1, device_id=None),
-        pytest.raises(ValueError, match="one reader of dynsample"),
-    ):
-        for _ in range(2):
+    with Pipeline(batch_size=BATCH, num_threads=1, device_id=None):
+        dali.readers.file(sampler=sampler, file_root=tree.root)
+        with pytest.raises(ValueError, match=r"one reader of dynsample\.dali"):
             dali.readers.file(sampler=sampler, file_root=tree.root)
 
 
