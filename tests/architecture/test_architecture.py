@@ -14,12 +14,15 @@ SOURCES = sorted(
     path
     for folder in ("dynsample", "csrc", "bench", "tests", "examples")
     for path in (ROOT / folder).rglob("*")
-    if path.suffix in {".py", ".pyi", ".h", ".cpp", ".cu", ".cuh"}
+    if path.suffix in {".py", ".pyi", ".h", ".cpp", ".cc", ".cu", ".cuh"}
 )
 
 # A module may import those named here, and helpers that anything may use.
 LAYERS = {
     "torch": {"passes", "sampler"},
+    "dali": {"dali", "files", "pack", "passes", "sampler"},
+    "pack": {"files"},
+    "files": set(),
     "ffcv": {"_ffcv_stream", "orders", "passes", "policies", "sampler"},
     "_ffcv_stream": set(),
     "sampler": {
@@ -85,6 +88,7 @@ def test_policies_reduce_only_through_the_table(path: Path) -> None:
 ALLOWED_INCLUDES = {
     "core": r'"core/|<[a-z_]+>|<c[a-z]+>|<immintrin.h>',
     "cuda": r'"cuda/|"core/(order_key|random|permute)\.h"|<[a-z_/]+(\.h|\.cuh)?>',
+    "dali": r'"dali/|<(fcntl|unistd|sys/[a-z]+)\.h>|<[a-z_]+>|<c[a-z]+>',
     "bind": r'"bind/|"core/|"cuda/|<pybind11/[a-z0-9_]+\.h>|<[a-z_]+>',
 }
 

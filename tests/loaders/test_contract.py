@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 import dynsample as ds
 
 # Module in adapters/, and the package that it needs.
-LOADERS = {"torch": "torch", "ffcv": "ffcv"}
+LOADERS = {"torch": "torch", "ffcv": "ffcv", "dali": "nvidia.dali", "dali_pack": "nvidia.dali"}
 
 N, BATCH = 53, 8
 Open = Callable[..., OpenLoader]

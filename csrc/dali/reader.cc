@@ -1,0 +1,304 @@
+// The operator of the index feed: sample ids in, encoded bytes and labels out.
+//
+// Compiled at first use against the DALI that is installed (dynsample/dali/operator.py), from 1.26
+// to 2.x. Python describes the samples once (`dynsample_add_table`), a pipeline names the table by
+// its handle, and from then on nothing of Python runs per sample.
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cerrno>
+#include <cstdint>
+#include <cstring>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <stdexcept>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "dali/pipeline/operator/operator.h"
+
+namespace dynsample {
+namespace {
+
+// A part of a file in memory, for as long as this object lives.
+class Mapping {
+ public:
+  // The file must have `end` bytes at least.
+  Mapping(const char* path, std::int64_t begin, std::int64_t end) : begin_(begin), size_(end) {
+    const int descriptor = open(path, O_RDONLY | O_CLOEXEC);
+    struct stat status;
+    if (descriptor >= 0 && fstat(descriptor, &status) == 0 && status.st_size >= end) {
+      base_ = mmap(nullptr, size_, PROT_READ, MAP_SHARED, descriptor, 0);
+    }
+    if (descriptor >= 0) close(descriptor);
+    if (base_ == MAP_FAILED) throw std::runtime_error("cannot map the file");
+  }
+  ~Mapping() { munmap(base_, size_); }
+  Mapping(const Mapping&) = delete;
+  Mapping& operator=(const Mapping&) = delete;
+
+  const std::uint8_t* data() const { return static_cast<const std::uint8_t*>(base_) + begin_; }
+
+ private:
+  void* base_ = MAP_FAILED;
+  std::int64_t begin_, size_;
+};
+
+// Samples as Python described them. Operators share it, as they may outlive their description.
+struct Table {
+  std::vector<char> paths;  // NUL-terminated, one after the other
+  std::vector<std::int64_t> starts;
+  std::vector<std::int32_t> labels;
+  std::vector<std::int64_t> offsets;        // of the images in a pack, and the end of the last
+  std::unique_ptr<const Mapping> packed{};  // null: each path is a file
+
+  std::int64_t size() const { return static_cast<std::int64_t>(labels.size()); }
+  const char* path(std::int64_t id) const { return paths.data() + starts[id]; }
+};
+
+std::mutex tables_mutex;
+std::map<std::int64_t, std::shared_ptr<const Table>> tables;
+std::int64_t next_handle = 0;
+
+std::shared_ptr<const Table> find_table(std::int64_t handle) {
+  const std::lock_guard<std::mutex> lock(tables_mutex);
+  const auto found = tables.find(handle);
+  if (found == tables.end()) {
+    throw std::invalid_argument("dynsample: no table " + std::to_string(handle) +
+                                " in this process: a pipeline with this reader cannot be "
+                                "serialised");
+  }
+  return found->second;
+}
+
+[[noreturn]] void fail(const Table& table, std::int64_t id, const std::string& what) {
+  throw std::runtime_error("dynsample: sample " + std::to_string(id) + ", " + table.path(id) +
+                           ": " + what);
+}
+
+// An open file, closed again whatever happens.
+class File {
+ public:
+  explicit File(const char* path) : descriptor_(open(path, O_RDONLY | O_CLOEXEC)) {}
+  ~File() {
+    if (descriptor_ >= 0) close(descriptor_);
+  }
+  File(const File&) = delete;
+  File& operator=(const File&) = delete;
+
+  bool is_open() const { return descriptor_ >= 0; }
+
+  std::int64_t size() const {
+    struct stat status;
+    return fstat(descriptor_, &status) == 0 ? status.st_size : -1;
+  }
+
+  // Bytes read, fewer than `count` only at the end of the file or on an error.
+  std::int64_t read_all(std::uint8_t* to, std::int64_t count) const {
+    std::int64_t done = 0;
+    while (done < count) {
+      const ssize_t got = ::read(descriptor_, to + done, count - done);
+      if (got < 0 && errno == EINTR) continue;
+      if (got <= 0) break;
+      done += got;
+    }
+    return done;
+  }
+
+ private:
+  int descriptor_;
+};
+
+std::int64_t size_on_disk(const Table& table, std::int64_t id) {
+  struct stat status;
+  if (stat(table.path(id), &status) != 0) fail(table, id, std::strerror(errno));
+  if (!S_ISREG(status.st_mode)) fail(table, id, "not a regular file");
+  if (status.st_size == 0) fail(table, id, "the file is empty");
+  return status.st_size;
+}
+
+// The size decides the shape of the output before the file is read, so it must not have changed.
+void read_file(const Table& table, std::int64_t id, std::uint8_t* to, std::int64_t expected) {
+  const File file(table.path(id));
+  if (!file.is_open()) fail(table, id, std::strerror(errno));
+  const std::int64_t size = file.size();
+  const std::int64_t got = size == expected ? file.read_all(to, expected) : size;
+  if (got != expected) {
+    fail(table, id,
+         "had " + std::to_string(expected) + " bytes, and has " + std::to_string(got) + " now");
+  }
+}
+
+// Whether this is a JPEG without its end marker; some decoders leave the lower part of it
+// unwritten. Bytes after the marker are common, and right, so such a file is searched from its
+// beginning.
+bool is_cut_short(const std::uint8_t* image, std::int64_t size) {
+  const auto is_marker = [&](std::int64_t at, int low) {
+    return image[at] == 0xFF && image[at + 1] == low;
+  };
+  if (size < 4 || !is_marker(0, 0xD8) || is_marker(size - 2, 0xD9)) return false;
+  for (std::int64_t at = 2; at + 1 < size;) {
+    const int low = image[at + 1];
+    const bool inside_data = low <= 0x01 || low == 0xFF || (low >= 0xD0 && low <= 0xD8);
+    if (image[at] != 0xFF || inside_data) {
+      ++at;  // compressed data: with its stuffing, fill bytes and restarts
+    } else if (low == 0xD9) {
+      return false;
+    } else if (at + 3 < size) {
+      at += 2 + (image[at + 2] << 8 | image[at + 3]);  // a segment begins with its length
+    } else {
+      break;
+    }
+  }
+  return true;
+}
+
+// Calls work(k) for k in [0, count) on the threads of the pipeline.
+template <class Work>
+void for_each(dali::ThreadPool& pool, int count, const Work& work) {
+  const int pieces = 4 * pool.NumThreads();
+  const int step = std::max(1, (count + pieces - 1) / pieces);
+  for (int begin = 0; begin < count; begin += step) {
+    const int end = std::min(count, begin + step);
+    pool.AddWork(
+        [begin, end, &work](int) {
+          for (int k = begin; k < end; ++k) work(k);
+        },
+        end - begin);
+  }
+  pool.RunAll();
+}
+
+class Read : public dali::Operator<dali::CPUBackend> {
+ public:
+  explicit Read(const dali::OpSpec& spec)
+      : dali::Operator<dali::CPUBackend>(spec),
+        table_(find_table(spec.GetArgument<std::int64_t>("table"))),
+        known_sizes_(table_->packed ? 0 : table_->size()) {}
+
+  // Asked for by DALI up to 1.35, and no override from then on.
+  bool CanInferOutputs() const { return true; }
+
+#if __has_include("dali/pipeline/operator/checkpointing/op_checkpoint.h")
+  // There is no state: the ids come from outside. Without these, no pipeline with this operator
+  // could have a checkpoint of its random augmentations.
+  void SaveState(dali::OpCheckpoint&, dali::AccessOrder) override {}
+  void RestoreState(const dali::OpCheckpoint&) override {}
+  std::string SerializeCheckpoint(const dali::OpCheckpoint&) const override { return {}; }
+  void DeserializeCheckpoint(dali::OpCheckpoint&, const std::string&) const override {}
+#endif
+
+ protected:
+  bool SetupImpl(std::vector<dali::OutputDesc>& outputs, const dali::Workspace& ws) override {
+    using namespace dali;  // DALI_UINT8 is in this namespace up to 1.x, global from 2.0 on
+    const auto& index = ws.Input<CPUBackend>(0);
+    const int count = index.num_samples();
+    ids_.resize(count);
+    sizes_.resize(count);
+    for (int k = 0; k < count; ++k) {
+      ids_[k] = index.tensor<std::int64_t>(k)[0];
+      if (ids_[k] < 0 || ids_[k] >= table_->size()) {
+        throw std::out_of_range("dynsample: sample " + std::to_string(ids_[k]) + " is not in [0, " +
+                                std::to_string(table_->size()) + ")");
+      }
+    }
+    for_each(ws.GetThreadPool(), count, [this](int k) { sizes_[k] = size_of(ids_[k]); });
+    TensorListShape<1> shapes(count);
+    for (int k = 0; k < count; ++k) shapes.tensor_shape_span(k)[0] = sizes_[k];
+    outputs.resize(2);
+    outputs[0] = {shapes, DALI_UINT8};
+    outputs[1] = {uniform_list_shape<1>(count, {1}), DALI_INT32};
+    return true;
+  }
+
+  void RunImpl(dali::Workspace& ws) override {
+    auto& encoded = ws.Output<dali::CPUBackend>(0);
+    auto& labels = ws.Output<dali::CPUBackend>(1);
+    const int count = static_cast<int>(ids_.size());
+    for (int k = 0; k < count; ++k) {
+      labels.mutable_tensor<std::int32_t>(k)[0] = table_->labels[ids_[k]];
+      encoded.SetSourceInfo(k, table_->path(ids_[k]));  // later operators name it in their errors
+    }
+    for_each(ws.GetThreadPool(), count, [&](int k) {
+      auto* to = static_cast<std::uint8_t*>(encoded.raw_mutable_tensor(k));
+      if (table_->packed) {
+        std::memcpy(to, table_->packed->data() + table_->offsets[ids_[k]], sizes_[k]);
+      } else {
+        read_file(*table_, ids_[k], to, sizes_[k]);
+      }
+      if (is_cut_short(to, sizes_[k])) fail(*table_, ids_[k], "a JPEG that ends too soon");
+    });
+  }
+
+ private:
+  // One system call per sample and run, instead of one per sample and epoch. Atomic, as an id that
+  // is drawn twice may be looked up by two threads.
+  std::int64_t size_of(std::int64_t id) {
+    if (table_->packed) return table_->offsets[id + 1] - table_->offsets[id];
+    std::int64_t size = known_sizes_[id].load(std::memory_order_relaxed);
+    if (size == 0) {
+      size = size_on_disk(*table_, id);
+      known_sizes_[id].store(size, std::memory_order_relaxed);
+    }
+    return size;
+  }
+
+  const std::shared_ptr<const Table> table_;
+  std::vector<std::atomic<std::int64_t>> known_sizes_;  // 0: not looked up yet
+  std::vector<std::int64_t> ids_, sizes_;
+};
+
+}  // namespace
+}  // namespace dynsample
+
+extern "C" {
+
+// Describes samples to this process, as in Table; `starts` has size + 1 entries. With a pack, its
+// images begin at `packed_at`, and `offsets` has size + 1 entries. Gives a handle, or -1 when the
+// pack cannot be mapped.
+std::int64_t dynsample_add_table(const char* paths, const std::int64_t* starts,
+                                 const std::int32_t* labels, std::int64_t size, const char* pack,
+                                 std::int64_t packed_at, const std::int64_t* offsets) try {
+  using namespace dynsample;
+  auto table = std::make_shared<Table>();
+  table->paths.assign(paths, paths + starts[size]);
+  table->starts.assign(starts, starts + size);
+  table->labels.assign(labels, labels + size);
+  if (pack) {
+    table->offsets.assign(offsets, offsets + size + 1);
+    table->packed = std::make_unique<Mapping>(pack, packed_at, packed_at + offsets[size]);
+  }
+  const std::lock_guard<std::mutex> lock(tables_mutex);
+  tables[next_handle] = std::move(table);
+  return next_handle++;
+} catch (const std::exception&) {
+  return -1;
+}
+
+void dynsample_remove_table(std::int64_t handle) {
+  const std::lock_guard<std::mutex> lock(dynsample::tables_mutex);
+  dynsample::tables.erase(handle);
+}
+
+}  // extern "C"
+
+namespace dynsample {
+
+using namespace dali;
+
+DALI_REGISTER_OPERATOR(dynsample__Read, Read, ::dali::CPU);
+
+DALI_SCHEMA(dynsample__Read)
+    .DocStr("Encoded bytes and labels of samples, by their ids.")
+    .NumInput(1)
+    .NumOutput(2)
+    .AddArg("table", "Handle of the samples.", DALI_INT64);
+
+}  // namespace dynsample
