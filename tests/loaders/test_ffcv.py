@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -249,6 +251,20 @@ def test_a_failing_pipeline_raises_in_the_loop_and_the_loader_stays_usable(
         np.testing.assert_array_equal(ids, sampler.plan.order)
     else:
         assert len(rest) == len(loader)
+
+
+def test_a_paged_file_that_is_gone_is_named_and_the_loader_stays_usable(
+    beton: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "moved.beton"
+    shutil.copy(beton, path)
+    sampler = make_sampler()
+    loader = Loader(str(path), BATCH, num_workers=2, os_cache=False, sampler=sampler)
+    path.rename(tmp_path / "away")
+    with pytest.raises(FileNotFoundError, match=r"moved\.beton"):
+        next(iter(loader))
+    (tmp_path / "away").rename(path)
+    assert indices(loader) == sampler.plan.order.tolist()
 
 
 @pytest.mark.parametrize("planned", [True, False], ids=["planned", "plain"])
