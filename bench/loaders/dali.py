@@ -1,0 +1,160 @@
+"""DALI's own reader and iterator beside ours."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from nvidia.dali import fn, pipeline_def, types
+from nvidia.dali.plugin import pytorch as stock
+from nvidia.dali.plugin.base_iterator import LastBatchPolicy
+
+import dynsample as ds
+import dynsample.dali as dali
+from dynsample import files, pack
+from loaders import Boundary, Case, write_images
+
+THREADS = 2
+TRAIN_BATCH, BYTES_BATCH, BOUNDARY_BATCH = 64, 256, 256
+BYTES_EPOCHS = 16  # passes of one call over the images, where nothing is decoded
+Reader = Callable[[], Any]
+
+
+@pipeline_def(num_threads=THREADS, device_id=None)
+def training(reader: Reader) -> Any:
+    """What training scripts for ImageNet do, on the CPU."""
+    encoded, label, *index = reader()
+    image = fn.decoders.image_random_crop(encoded)
+    image = fn.resize(image, size=(224, 224))
+    image = fn.crop_mirror_normalize(
+        image,
+        dtype=types.FLOAT,
+        output_layout="CHW",
+        mean=[123.7, 116.3, 103.5],
+        std=[58.4, 57.1, 57.4],
+        mirror=fn.random.coin_flip(),
+    )
+    return image, label, *index
+
+
+@pipeline_def(num_threads=THREADS, device_id=None)
+def head(reader: Reader) -> Any:
+    """Read every file whole, and keep its first bytes."""
+    encoded, label, *index = reader()
+    return fn.slice(encoded, start=0, shape=16, axes=[0]), label, *index
+
+
+def stock_loader(pipeline: Any, root: Path, batch_size: int, epochs: int) -> Callable[[], int]:
+    def read() -> Any:
+        return fn.readers.file(file_root=str(root), random_shuffle=True, name="Reader")
+
+    loader = stock.DALIClassificationIterator(
+        pipeline(read, batch_size=batch_size),
+        reader_name="Reader",
+        last_batch_policy=LastBatchPolicy.PARTIAL,
+        auto_reset=True,
+    )
+
+    def run() -> int:
+        return sum(len(batch[0]["label"]) for _ in range(epochs) for batch in loader)
+
+    return run
+
+
+def our_loader(
+    pipeline: Any, read: Callable[[ds.Sampler], Any], sampler: ds.Sampler
+) -> Callable[[], int]:
+    loader = dali.DALIClassificationIterator(
+        pipeline(lambda: read(sampler), batch_size=sampler.batch_size), sampler=sampler
+    )
+    return lambda: sum(len(batch[0]["label"]) for batch in loader)
+
+
+def cases(folder: Path, images: int) -> Iterator[Case]:
+    """Training; then reading alone, from files and from a pack."""
+    root = write_images(folder, images)
+
+    def from_files(sampler: ds.Sampler) -> Any:
+        return dali.readers.file(sampler=sampler, file_root=root)
+
+    def from_pack(sampler: ds.Sampler) -> Any:
+        return dali.readers.packed(sampler=sampler, path=packed)
+
+    sampler = ds.Sampler(images, batch_size=TRAIN_BATCH)
+    yield Case(
+        "dali_train",
+        our_loader(training, from_files, sampler),
+        stock_loader(training, root, TRAIN_BATCH, 1),
+    )
+    peers = [stock_loader(training, root, TRAIN_BATCH, 1) for _ in range(2)]
+    yield Case("aa", *peers)
+    packed = folder / f"images-{images}.pack"
+    pack.write(files.from_folders(root), packed)
+    for name, read in (("dali_bytes", from_files), ("dali_packed_bytes", from_pack)):
+        uniform = ds.WeightedRandom(np.ones(images, np.float32), num_draws=images * BYTES_EPOCHS)
+        sampler = ds.Sampler(images, uniform, batch_size=BYTES_BATCH)
+        peer = stock_loader(head, root, BYTES_BATCH, BYTES_EPOCHS)
+        yield Case(name, our_loader(head, read, sampler), peer)
+
+
+@pipeline_def(batch_size=BOUNDARY_BATCH, num_threads=THREADS, device_id=None)
+def labels(reader: Reader) -> Any:
+    """Label and index, without decoding."""
+    _, label, *index = reader()
+    return label, *index
+
+
+def boundary(folder: Path, samples: int) -> Boundary:
+    """Fold, select and plan in a pipeline that goes on, beside a new pipeline with a new list.
+
+    The list is forged: many times the same small files.
+    """
+    root = folder / "small"
+    root.mkdir()
+    for i in range(100):
+        (root / f"{i}.jpg").write_bytes(b"no image")
+    lines = [b"%d.jpg %d\n" % (i % 100, i) for i in range(samples)]
+    (root / "list.txt").write_bytes(b"".join(lines))
+
+    policy = ds.Kakurenbo(fraction=0.3)
+    sampler = ds.Sampler(samples, policy, batch_size=BOUNDARY_BATCH)
+    pipeline = labels(lambda: dali.readers.file(sampler=sampler, file_list=root / "list.txt"))
+    loader = dali.DALIGenericIterator(pipeline, ["label"], sampler=sampler)
+    loss = np.random.default_rng(0).random(samples, np.float32)
+    sure = np.ones(BOUNDARY_BATCH, np.float32)
+
+    def observe(index: Any) -> None:
+        ids, one = np.asarray(index), sure[: len(index)]
+        sampler.observe(ids, loss=loss[ids], correct=one, confidence=one)
+
+    def prepare() -> None:
+        """Take most of the epoch from the sampler itself, and its end from the loader."""
+        passes = (sampler, sampler.hidden)
+        for batches in passes:
+            for step, index in enumerate(batches):
+                observe(index)
+                if batches is sampler and step == len(sampler) - 5:
+                    break
+        for batch in loader:
+            observe(batch[0]["index"])
+
+    def ours() -> None:
+        sampler.set_epoch(sampler.epoch + 1)
+        next(iter(loader))
+
+    def peer() -> None:
+        """Keep the samples that ours keeps: choosing them is not even counted."""
+        (root / "kept.txt").write_bytes(b"".join([lines[i] for i in sampler.plan.members.tolist()]))
+        fresh = labels(
+            lambda: fn.readers.file(
+                file_root=str(root),
+                file_list=str(root / "kept.txt"),
+                random_shuffle=True,
+                name="Reader",
+            )
+        )
+        next(stock.DALIGenericIterator(fresh, ["label"], reader_name="Reader"))
+
+    return Boundary("dali_boundary", prepare, ours, "new pipeline, new list", peer)
