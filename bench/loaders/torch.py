@@ -28,7 +28,7 @@ class Images(torch.utils.data.Dataset[Any]):
         return len(self.paths)
 
     def __getitem__(self, i: int) -> tuple[torch.Tensor, int]:
-        left, top = np.random.randint(0, 100, 2)
+        left, top = torch.randint(100, (2,)).tolist()
         with Image.open(self.paths[i]) as image:
             pixels = np.asarray(image.resize((224, 224), box=(left, top, left + 260, top + 260)))
         return torch.from_numpy(pixels.copy()).permute(2, 0, 1), i % 10

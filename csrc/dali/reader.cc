@@ -4,14 +4,8 @@
 // to 2.x. Python describes the samples once (`dynsample_add_table`), a pipeline names the table by
 // its handle, and from then on nothing of Python runs per sample.
 
-#include <fcntl.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <atomic>
-#include <cerrno>
 #include <cstdint>
 #include <cstring>
 #include <map>
@@ -23,6 +17,8 @@
 #include <vector>
 
 #include "dali/pipeline/operator/operator.h"
+#include "files.h"
+#include "table.h"
 
 namespace dynsample {
 namespace {
@@ -34,42 +30,6 @@ constexpr auto kInt32 = DALI_INT32;
 constexpr auto kInt64 = DALI_INT64;
 }  // namespace data_types
 using data_types::kInt32, data_types::kInt64, data_types::kUint8;
-
-// A part of a file in memory, for as long as this object lives.
-class Mapping {
- public:
-  // The file must have `end` bytes at least.
-  Mapping(const char* path, std::int64_t begin, std::int64_t end) : begin_(begin), size_(end) {
-    const int descriptor = open(path, O_RDONLY | O_CLOEXEC);
-    struct stat status;
-    if (descriptor >= 0 && fstat(descriptor, &status) == 0 && status.st_size >= end) {
-      base_ = mmap(nullptr, size_, PROT_READ, MAP_SHARED, descriptor, 0);
-    }
-    if (descriptor >= 0) close(descriptor);
-    if (base_ == MAP_FAILED) throw std::runtime_error("cannot map the file");
-  }
-  ~Mapping() { munmap(base_, size_); }
-  Mapping(const Mapping&) = delete;
-  Mapping& operator=(const Mapping&) = delete;
-
-  const std::uint8_t* data() const { return static_cast<const std::uint8_t*>(base_) + begin_; }
-
- private:
-  void* base_ = MAP_FAILED;
-  std::int64_t begin_, size_;
-};
-
-// Samples as Python described them. Operators share it, as they may outlive their description.
-struct Table {
-  std::vector<char> paths;  // NUL-terminated, one after the other
-  std::vector<std::int64_t> starts;
-  std::vector<std::int32_t> labels;
-  std::vector<std::int64_t> offsets;        // of the images in a pack, and the end of the last
-  std::unique_ptr<const Mapping> packed{};  // null: each path is a file
-
-  std::int64_t size() const { return static_cast<std::int64_t>(labels.size()); }
-  const char* path(std::int64_t id) const { return paths.data() + starts[id]; }
-};
 
 std::mutex tables_mutex;
 std::map<std::int64_t, std::shared_ptr<const Table>> tables;
@@ -84,88 +44,6 @@ std::shared_ptr<const Table> find_table(std::int64_t handle) {
                                 "serialised");
   }
   return found->second;
-}
-
-[[noreturn]] void fail(const Table& table, std::int64_t id, const std::string& what) {
-  throw std::runtime_error("dynsample: sample " + std::to_string(id) + ", " + table.path(id) +
-                           ": " + what);
-}
-
-// An open file, closed again whatever happens.
-class File {
- public:
-  explicit File(const char* path) : descriptor_(open(path, O_RDONLY | O_CLOEXEC)) {}
-  ~File() {
-    if (descriptor_ >= 0) close(descriptor_);
-  }
-  File(const File&) = delete;
-  File& operator=(const File&) = delete;
-
-  bool is_open() const { return descriptor_ >= 0; }
-
-  std::int64_t size() const {
-    struct stat status;
-    return fstat(descriptor_, &status) == 0 ? status.st_size : -1;
-  }
-
-  // Bytes read, fewer than `count` only at the end of the file or on an error.
-  std::int64_t read_all(std::uint8_t* to, std::int64_t count) const {
-    std::int64_t done = 0;
-    while (done < count) {
-      const ssize_t got = ::read(descriptor_, to + done, count - done);
-      if (got < 0 && errno == EINTR) continue;
-      if (got <= 0) break;
-      done += got;
-    }
-    return done;
-  }
-
- private:
-  int descriptor_;
-};
-
-std::int64_t size_on_disk(const Table& table, std::int64_t id) {
-  struct stat status;
-  if (stat(table.path(id), &status) != 0) fail(table, id, std::strerror(errno));
-  if (!S_ISREG(status.st_mode)) fail(table, id, "not a regular file");
-  if (status.st_size == 0) fail(table, id, "the file is empty");
-  return status.st_size;
-}
-
-// The size decides the shape of the output before the file is read, so it must not have changed.
-void read_file(const Table& table, std::int64_t id, std::uint8_t* to, std::int64_t expected) {
-  const File file(table.path(id));
-  if (!file.is_open()) fail(table, id, std::strerror(errno));
-  const std::int64_t size = file.size();
-  const std::int64_t got = size == expected ? file.read_all(to, expected) : size;
-  if (got != expected) {
-    fail(table, id,
-         "had " + std::to_string(expected) + " bytes, and has " + std::to_string(got) + " now");
-  }
-}
-
-// Whether this is a JPEG without its end marker; some decoders leave the lower part of it
-// unwritten. Bytes after the marker are common, and right, so such a file is searched from its
-// beginning.
-bool is_cut_short(const std::uint8_t* image, std::int64_t size) {
-  const auto is_marker = [&](std::int64_t at, int low) {
-    return image[at] == 0xFF && image[at + 1] == low;
-  };
-  if (size < 4 || !is_marker(0, 0xD8) || is_marker(size - 2, 0xD9)) return false;
-  for (std::int64_t at = 2; at + 1 < size;) {
-    const int low = image[at + 1];
-    const bool inside_data = low <= 0x01 || low == 0xFF || (low >= 0xD0 && low <= 0xD8);
-    if (image[at] != 0xFF || inside_data) {
-      ++at;  // compressed data: with its stuffing, fill bytes and restarts
-    } else if (low == 0xD9) {
-      return false;
-    } else if (at + 3 < size) {
-      at += 2 + (image[at + 2] << 8 | image[at + 3]);  // a segment begins with its length
-    } else {
-      break;
-    }
-  }
-  return true;
 }
 
 // Calls work(k) for k in [0, count) on the threads of the pipeline.
