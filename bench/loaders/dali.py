@@ -14,7 +14,7 @@ from nvidia.dali.plugin.base_iterator import LastBatchPolicy
 import dynsample as ds
 import dynsample.dali as dali
 from dynsample import files, pack
-from loaders import Boundary, Case, write_images
+from loaders import Boundary, Case, link_images, write_images
 
 THREADS = 2
 TRAIN_BATCH, BYTES_BATCH, BOUNDARY_BATCH = 64, 256, 256
@@ -110,14 +110,16 @@ def labels(reader: Reader) -> Any:
 def boundary(folder: Path, samples: int) -> Boundary:
     """Fold, select and plan in a pipeline that goes on, beside a new pipeline with a new list.
 
-    The list is forged: many times the same small files.
+    The list is forged: many times the same small files, with names as long as those of ImageNet.
     """
     root = folder / "small"
-    root.mkdir()
-    for i in range(100):
-        (root / f"{i}.jpg").write_bytes(b"no image")
-    lines = [b"%d.jpg %d\n" % (i % 100, i) for i in range(samples)]
-    (root / "list.txt").write_bytes(b"".join(lines))
+    (root / "n01440764").mkdir(parents=True)
+    names = [f"n01440764/n01440764_{i}.JPEG" for i in range(10000, 10100)]
+    for name in names:
+        (root / name).write_bytes(b"no image")
+    paths = [names[i % len(names)] for i in range(samples)]
+    listed = [f"{path} {i}\n" for i, path in enumerate(paths)]
+    (root / "list.txt").write_text("".join(listed))
 
     policy = ds.Kakurenbo(fraction=0.3)
     sampler = ds.Sampler(samples, policy, batch_size=BOUNDARY_BATCH)
@@ -146,8 +148,11 @@ def boundary(folder: Path, samples: int) -> Boundary:
         next(iter(loader))
 
     def peer() -> None:
-        """Keep the samples that ours keeps: choosing them is not even counted."""
-        (root / "kept.txt").write_bytes(b"".join([lines[i] for i in sampler.plan.members.tolist()]))
+        """Find the samples to keep, write their list, build, and take the first batch."""
+        num_hidden = int(0.3 * samples)
+        kept = np.sort(np.argpartition(loss, num_hidden)[num_hidden:])
+        with open(root / "kept.txt", "w") as file:
+            file.writelines(f"{paths[i]} {i}\n" for i in kept.tolist())
         fresh = labels(
             lambda: fn.readers.file(
                 file_root=str(root),
