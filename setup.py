@@ -58,7 +58,8 @@ class BuildPython(build_py):
         """Copy the package, and beside it the source; a checkout has it in csrc."""
         super().run()
         if not self.editable_mode:
-            shutil.copy2(ROOT / "csrc/dali/reader.cc", Path(self.build_lib, "dynsample/dali"))
+            inside = Path(self.build_lib, "dynsample/dali/csrc")
+            shutil.copytree(ROOT / "csrc/dali", inside, dirs_exist_ok=True)
 
 
 setup(

@@ -55,12 +55,8 @@ def main() -> int:
         ours = lambda scores=scores: ops.hide_lowest(scores, k)  # noqa: E731
         bench.compare(name, ours, "np.partition, compare", lambda s=scores: by_partition(s, k))
         if name == "normal":
-            few = max(2, args.pairs // 4)
-            bench.compare(
-                name, ours, "torch.topk to mask", lambda t=tensor: by_topk(t, k), pairs=few
-            )
-            bench.compare(name, ours, "torch.kthvalue, compare", lambda t=tensor: by_kthvalue(t, k),
-                          pairs=few)  # fmt: skip
+            bench.compare(name, ours, "torch.topk to mask", lambda t=tensor: by_topk(t, k))
+            bench.compare(name, ours, "torch.kthvalue, compare", lambda t=tensor: by_kthvalue(t, k))
     bench.finish()
     return 0
 

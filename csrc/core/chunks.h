@@ -1,18 +1,18 @@
 // Rows in pieces for parallel_for.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 
 #include "core/parallel.h"
 
 namespace dynsample {
 
-// Equal pieces of about kRows rows; one piece when there is one thread, none when there are no
-// rows.
+// Equal pieces of `least` rows or more; one piece when there is one thread.
 class Chunks {
  public:
-  explicit Chunks(std::size_t rows)
-      : rows_(rows), count_(num_threads() == 1 ? 1 : (rows + kRows - 1) / kRows) {}
+  explicit Chunks(std::size_t rows, std::size_t least = kReadRows)
+      : rows_(rows), count_(num_threads() == 1 ? 1 : std::max<std::size_t>(1, rows / least)) {}
 
   std::size_t count() const { return count_; }
 
@@ -23,7 +23,7 @@ class Chunks {
   }
 
  private:
-  static constexpr std::size_t kRows = 1u << 18;  // about 0.1 ms of work
+  static constexpr std::size_t kReadRows = std::size_t{1} << 20;  // some 0.3 ms of one read
 
   std::size_t rows_, count_;
 };

@@ -5,9 +5,10 @@
 // draw does not depend on the order of any sum, and a positive probability never becomes zero.
 #pragma once
 
+#include <array>
+#include <cstddef>
 #include <cstdint>
 #include <span>
-#include <vector>
 
 namespace dynsample {
 
@@ -15,17 +16,43 @@ constexpr std::uint32_t kMaxDraws = 0xFFFFFFFEu;  // R stays below 2^64
 
 enum class DrawMethod { kSystematic, kMultinomial };
 
-// What stands for probabilities that are not finite: the largest finite one, 1 if none is positive.
-// Throws std::invalid_argument that names the first negative one.
-float largest_finite(std::span<const float> probabilities);
-
-struct Rates {
-  std::vector<std::uint64_t> rate;
-  std::uint64_t total;
+struct Probabilities {
+  float substitute;  // for those that are not finite: the largest finite one, 1 if none is positive
+  std::size_t positive;  // how many are not 0
 };
 
-// Throws std::invalid_argument when one is negative, or when there is nothing to draw k > 0 from.
-Rates fixed_point_rates(std::span<const float> probabilities, std::uint32_t k);
+// Throws std::invalid_argument that names the first negative one.
+Probabilities check_probabilities(std::span<const float> probabilities);
+
+// The r of all rows, worked out block by block where they are needed: they would take twice the
+// room of the probabilities.
+class Rates {
+ public:
+  static constexpr std::size_t kBlock = 512;
+
+  // Throws std::invalid_argument when one is negative, or when there is nothing to draw k > 0 from.
+  Rates(std::span<const float> probabilities, std::uint32_t k);
+
+  std::size_t size() const { return probabilities_.size(); }
+  std::uint64_t total() const { return total_; }
+
+  // Calls body(first, rates of the rows from `first` on) for all rows, kBlock or fewer at a time.
+  template <class Body>
+  void for_blocks(const Body& body) const {
+    std::array<std::uint64_t, kBlock> rates;
+    for (std::size_t first = 0; first < size(); first += kBlock) {
+      body(first, std::span<const std::uint64_t>(rates.data(), block(first, rates)));
+    }
+  }
+
+ private:
+  std::size_t block(std::size_t first, std::array<std::uint64_t, kBlock>& rates) const;
+
+  std::span<const float> probabilities_;
+  float substitute_;
+  double scale_;
+  std::uint64_t total_ = 0;
+};
 
 // counts[i] = how often row i is drawn; they add up to k. Systematic: R is a circle, pointers stand
 // at U + j * 2^32 for a uniform U, and the expected count is k * r / R exactly. Multinomial: k

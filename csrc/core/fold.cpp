@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <memory>
+#include <numeric>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -12,58 +13,91 @@
 namespace dynsample {
 namespace {
 
-// Columns, seen and quota of a partition's rows are to stay in the second-level cache while its
-// records go by.
-constexpr std::size_t kPartitionRows = std::size_t{1} << 15;
-constexpr std::size_t kMaxPartitions = 1024;
-constexpr std::size_t kDirectRecords = 8192;     // not worth a partition
-constexpr std::size_t kThreadRecords = 1 << 17;  // not worth another thread
+// Seen, quota and one column of a partition's rows are to stay in the first-level cache while its
+// records go by; beyond so many partitions the write to all of them at once costs more than that.
+constexpr std::size_t kPartitionRows = std::size_t{1} << 13;
+constexpr std::size_t kMaxPartitions = 2048;
+constexpr std::size_t kDirectRecords = 8192;              // not worth a partition
+constexpr std::size_t kThreadRecords = 1 << 17;           // not worth another thread
+constexpr std::size_t kKeptWords = std::size_t{1} << 24;  // scratch beyond 64 MiB is given back
+constexpr std::size_t kAhead = 8;  // records by which a partition's next cache line is fetched
 
 // Records are groups of 32-bit words: the row, then the signals that columns observe. Tickets, if
-// any, are in an array of their own.
+// any, are in an array of their own. The common numbers of words are template arguments, the others
+// (kWords = 0) are read at run time.
+template <std::size_t kWords>
 struct Records {
-  std::size_t words;
-  std::unique_ptr<std::uint32_t[]> data;
-  std::unique_ptr<std::int64_t[]> tickets;
+  std::size_t num_words;
+  Buffer<std::uint32_t>& data;
+  Buffer<std::int64_t> tickets;
 
-  std::uint32_t* at(std::size_t j) const { return data.get() + j * words; }
+  std::size_t words() const { return kWords ? kWords : num_words; }
+  std::uint32_t* at(std::size_t j) { return data.data() + j * words(); }
 };
 
 struct Source {
   std::span<const std::uint32_t> rows;
   std::vector<const float*> signals;  // those that columns observe
   std::span<const std::int64_t> tickets;
+  Buffer<std::uint32_t>& scratch;
 };
 
-void write(const Source& source, std::size_t from, const Records& records, std::size_t to) {
-  std::uint32_t* record = records.at(to);
-  record[0] = source.rows[from];
-  for (std::size_t s = 0; s < source.signals.size(); ++s) {
-    record[1 + s] = std::bit_cast<std::uint32_t>(source.signals[s][from]);
-  }
-  if (records.tickets) records.tickets[to] = source.tickets[from];
-}
-
+template <std::size_t kWords>
 struct Partitioned {
-  Records records;
+  Records<kWords> records;
   std::vector<std::size_t> starts;  // of the partitions, and the end
 };
 
+// Counts the kept records of [begin, end) by partition. The loops here work on copies of pointers:
+// the compiler cannot know that what they store to is not what holds them.
+void count(const Source& source, std::size_t begin, std::size_t end, int shift,
+           std::size_t* counts) {
+  const std::uint32_t* rows = source.rows.data();
+  if (!source.tickets.data()) {
+    for (std::size_t j = begin; j < end; ++j) ++counts[rows[j] >> shift];
+  } else {
+    const std::int64_t* tickets = source.tickets.data();
+    for (std::size_t j = begin; j < end; ++j) counts[rows[j] >> shift] += tickets[j] >= 0;
+  }
+}
+
+// Writes the kept records of [begin, end) to where `places` says, by partition.
+template <std::size_t kWords>
+void write(const Source& source, std::size_t begin, std::size_t end, int shift,
+           Records<kWords>& records, std::size_t* places) {
+  const std::size_t words = records.words();
+  const float* copies[kWords ? kWords : 1];
+  const float* const* signals = source.signals.data();
+  if constexpr (kWords > 1) signals = std::copy_n(signals, kWords - 1, copies) - (kWords - 1);
+  const std::uint32_t* rows = source.rows.data();
+  const std::int64_t* tickets = source.tickets.data();
+  std::uint32_t* const data = records.data.data();
+  std::int64_t* const record_tickets = records.tickets.data();
+  for (std::size_t j = begin; j < end; ++j) {
+    if (tickets && tickets[j] < 0) continue;
+    const std::size_t to = places[rows[j] >> shift]++;
+    std::uint32_t* record = data + to * words;
+    __builtin_prefetch(record + kAhead * words, 1);
+    record[0] = rows[j];
+    for (std::size_t s = 1; s < words; ++s) {
+      record[s] = std::bit_cast<std::uint32_t>(signals[s - 1][j]);
+    }
+    if (tickets) record_tickets[to] = tickets[j];
+  }
+}
+
 // Stable counting sort by row >> shift: the log is cut into chunks, each counts, then each writes
 // to where its records belong. Records with a ticket below zero are left out.
-Partitioned partition(const Source& source, std::size_t partitions, int shift) {
-  const std::size_t count = source.rows.size();
-  const std::size_t chunks = std::clamp<std::size_t>(count / kThreadRecords, 1, num_threads());
-  const auto begin = [&](std::size_t chunk) { return count * chunk / chunks; };
-  const auto kept = [&](std::size_t j) { return !source.tickets.data() || source.tickets[j] >= 0; };
+template <std::size_t kWords>
+Partitioned<kWords> partition(const Source& source, std::size_t partitions, int shift) {
+  const std::size_t size = source.rows.size();
+  const std::size_t chunks = std::clamp<std::size_t>(size / kThreadRecords, 1, num_threads());
+  const auto begin = [&](std::size_t chunk) { return size * chunk / chunks; };
   std::vector<std::size_t> places(chunks * partitions);
   parallel_for(chunks, [&](std::size_t chunk) {
-    std::size_t* counts = places.data() + chunk * partitions;
-    for (std::size_t j = begin(chunk); j < begin(chunk + 1); ++j) {
-      counts[source.rows[j] >> shift] += kept(j);
-    }
+    count(source, begin(chunk), begin(chunk + 1), shift, places.data() + chunk * partitions);
   });
-  Partitioned result;
+  Partitioned<kWords> result{{1 + source.signals.size(), source.scratch, {}}, {}};
   result.starts.resize(partitions + 1);
   std::size_t place = 0;
   for (std::size_t p = 0; p < partitions; ++p) {
@@ -75,24 +109,21 @@ Partitioned partition(const Source& source, std::size_t partitions, int shift) {
     }
   }
   result.starts[partitions] = place;
-  Records& records = result.records;
-  records.words = 1 + source.signals.size();
-  records.data.reset(new std::uint32_t[std::max<std::size_t>(1, place * records.words)]);
-  if (source.tickets.data())
-    records.tickets.reset(new std::int64_t[std::max<std::size_t>(1, place)]);
+  Records<kWords>& records = result.records;
+  records.data.resize(place * records.words());
+  if (source.tickets.data()) records.tickets.resize(place);
   parallel_for(chunks, [&](std::size_t chunk) {
-    std::size_t* to = places.data() + chunk * partitions;
-    for (std::size_t j = begin(chunk); j < begin(chunk + 1); ++j) {
-      if (kept(j)) write(source, j, records, to[source.rows[j] >> shift]++);
-    }
+    write(source, begin(chunk), begin(chunk + 1), shift, records,
+          places.data() + chunk * partitions);
   });
   return result;
 }
 
 // Puts the records of one partition into (row, ticket) order, unless they are in ticket order
 // already: then call order within a row is what is asked for.
-void sort_by_ticket(const Records& records, std::size_t begin, std::size_t end) {
-  const std::int64_t* tickets = records.tickets.get();
+template <std::size_t kWords>
+void sort_by_ticket(Records<kWords>& records, std::size_t begin, std::size_t end) {
+  const std::int64_t* tickets = records.tickets.data();
   if (std::is_sorted(tickets + begin, tickets + end)) return;
   std::vector<std::size_t> order(end - begin);
   for (std::size_t j = 0; j < order.size(); ++j) order[j] = begin + j;
@@ -101,43 +132,84 @@ void sort_by_ticket(const Records& records, std::size_t begin, std::size_t end) 
     return row_a != row_b ? row_a < row_b : tickets[a] < tickets[b];
   });
   std::vector<std::uint32_t> sorted;
-  sorted.reserve(order.size() * records.words);
+  sorted.reserve(order.size() * records.words());
   for (const std::size_t j : order) {
-    sorted.insert(sorted.end(), records.at(j), records.at(j) + records.words);
+    sorted.insert(sorted.end(), records.at(j), records.at(j) + records.words());
   }
   std::copy(sorted.begin(), sorted.end(), records.at(begin));
 }
 
-// Moves the records within the quota to the front; returns where they end.
-template <class Count>
-std::size_t within(std::span<Count> quota, const Records& records, std::size_t begin,
-                   std::size_t end) {
+// Moves the records within the quota to the front and marks their rows; returns where they end.
+template <class Count, std::size_t kWords>
+std::size_t admit(std::span<Count> quota, std::span<std::uint8_t> seen, Records<kWords>& records,
+                  std::size_t begin, std::size_t end) {
   std::size_t to = begin;
-  for (std::size_t j = begin; j < end; ++j) {
-    Count& left = quota[*records.at(j)];
+  Count* const counts = quota.data();
+  std::uint8_t* const flags = seen.data();
+  const std::size_t words = records.words();
+  const std::uint32_t* record = records.at(begin);
+  for (std::size_t j = begin; j < end; ++j, record += words) {
+    const std::uint32_t row = *record;
+    const Count left = counts[row];
     if (left == 0) continue;
-    left -= 1;
-    if (to != j) std::copy_n(records.at(j), records.words, records.at(to));
+    counts[row] = left - 1;
+    flags[row] = 1;
+    if (to != j) std::copy_n(record, words, records.at(to));
     ++to;
   }
   return to;
 }
 
-void apply(std::span<const Column> columns, std::span<const std::size_t> places,
-           std::span<std::uint8_t> seen, const Records& records, std::size_t begin,
-           std::size_t end) {
+template <std::size_t kWords>
+std::size_t admit(std::monostate, std::span<std::uint8_t> seen, Records<kWords>& records,
+                  std::size_t begin, std::size_t end) {
   for (std::size_t j = begin; j < end; ++j) seen[*records.at(j)] = 1;
-  for (std::size_t c = 0; c < columns.size(); ++c) {
-    std::visit(
-        [&](auto rule) {
-          const std::size_t words = records.words, place = places[c];
-          const std::uint32_t* record = records.at(begin);
-          for (std::size_t j = begin; j < end; ++j, record += words) {
-            rule.update(record[0], std::bit_cast<float>(record[place]));
-          }
-        },
-        columns[c].rule);
-  }
+  return end;
+}
+
+template <std::size_t kWords>
+void update(const Column& column, std::size_t place, Records<kWords>& records, std::size_t begin,
+            std::size_t end) {
+  std::visit(
+      [&](auto rule) {
+        const std::size_t words = records.words();
+        const std::uint32_t* record = records.at(begin);
+        for (std::size_t j = begin; j < end; ++j, record += words) {
+          rule.update(record[0], std::bit_cast<float>(record[place]));
+        }
+      },
+      column.rule);
+}
+
+// The fold proper. `places` are the words of the columns' signals in a record.
+template <std::size_t kWords>
+std::size_t fold_records(const Source& source, std::span<const Column> columns,
+                         std::span<const std::size_t> places, std::span<std::uint8_t> seen,
+                         const Quota& quota) {
+  std::size_t rows = kPartitionRows;
+  while (rows * kMaxPartitions < seen.size()) rows *= 2;
+  if (source.rows.size() <= kDirectRecords) rows = std::bit_ceil(std::max(seen.size(), rows));
+  const std::size_t partitions = std::max<std::size_t>(1, (seen.size() + rows - 1) / rows);
+  auto parts = partition<kWords>(source, partitions, std::countr_zero(rows));
+  std::vector<std::size_t> dropped(partitions);
+  const auto fold_one = [&](std::size_t p) {
+    const std::size_t begin = parts.starts[p], end = parts.starts[p + 1];
+    if (source.tickets.data()) sort_by_ticket(parts.records, begin, end);
+    const std::size_t kept = std::visit(
+        [&](auto counts) { return admit(counts, seen, parts.records, begin, end); }, quota);
+    dropped[p] = end - kept;
+    for (std::size_t c = 0; c < columns.size(); ++c) {
+      update(columns[c], places[c], parts.records, begin, kept);
+    }
+  };
+  const std::size_t chunks =
+      std::clamp<std::size_t>(source.rows.size() / kThreadRecords, 1, partitions);
+  parallel_for(chunks, [&](std::size_t chunk) {
+    for (std::size_t p = partitions * chunk / chunks; p < partitions * (chunk + 1) / chunks; ++p) {
+      fold_one(p);
+    }
+  });
+  return std::accumulate(dropped.begin(), dropped.end(), std::size_t{0});
 }
 
 }  // namespace
@@ -154,7 +226,7 @@ std::size_t fold(ObservationLog& log, std::span<const Column> columns, std::span
                                 " entries, one per observation, got " +
                                 std::to_string(tickets.size()));
   }
-  Source source{log.rows(), {}, tickets};
+  Source source{log.rows(), {}, tickets, log.scratch()};
   std::vector<std::size_t> places;  // word of each column's signal in a record
   std::vector<std::size_t> word_of(log.num_signals(), 0);
   for (const Column& column : columns) {
@@ -164,28 +236,26 @@ std::size_t fold(ObservationLog& log, std::span<const Column> columns, std::span
     }
     places.push_back(word_of[column.signal]);
   }
-  const std::size_t num_samples = log.num_samples();
-  std::size_t rows = kPartitionRows;
-  while (rows * kMaxPartitions < num_samples) rows *= 2;
-  if (log.size() <= kDirectRecords) rows = std::bit_ceil(std::max<std::size_t>(2, num_samples));
-  const std::size_t partitions = std::max<std::size_t>(1, (num_samples + rows - 1) / rows);
-  const Partitioned parts = partition(source, partitions, std::countr_zero(rows));
-  std::vector<std::size_t> dropped(partitions);
-  parallel_for(partitions, [&](std::size_t p) {
-    const std::size_t begin = parts.starts[p], end = parts.starts[p + 1];
-    if (parts.records.tickets) sort_by_ticket(parts.records, begin, end);
-    std::size_t kept = end;
-    if (auto* narrow = std::get_if<std::span<std::uint8_t>>(&quota)) {
-      kept = within(*narrow, parts.records, begin, end);
-    } else if (auto* wide = std::get_if<std::span<std::uint32_t>>(&quota)) {
-      kept = within(*wide, parts.records, begin, end);
+  const auto run = [&]<std::size_t kWords>() {
+    return fold_records<kWords>(source, columns, places, seen, quota);
+  };
+  const auto fold_all = [&] {
+    switch (1 + source.signals.size()) {
+      case 2:
+        return run.operator()<2>();
+      case 3:
+        return run.operator()<3>();
+      case 4:
+        return run.operator()<4>();
+      case 5:
+        return run.operator()<5>();
+      default:
+        return run.operator()<0>();
     }
-    dropped[p] = end - kept;
-    apply(columns, places, seen, parts.records, begin, kept);
-  });
-  std::size_t total = 0;
-  for (const std::size_t d : dropped) total += d;
-  return total;
+  };
+  const std::size_t dropped = fold_all();
+  if (log.scratch().capacity() > kKeptWords) log.scratch() = {};
+  return dropped;
 }
 
 }  // namespace dynsample

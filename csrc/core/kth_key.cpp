@@ -30,9 +30,7 @@ Range guess(const std::uint32_t* keys, std::size_t n, std::size_t k) {
 
 }  // namespace
 
-KeyBuffer key_buffer(std::size_t capacity) {
-  return std::make_unique_for_overwrite<std::uint32_t[]>(capacity + kStoreSlack);
-}
+KeyBuffer key_buffer(std::size_t capacity) { return KeyBuffer(capacity + kStoreSlack); }
 
 Ranks bracket(std::size_t size, std::size_t k, std::size_t n) {
   const double share = static_cast<double>(k) / static_cast<double>(n);
@@ -52,14 +50,14 @@ std::uint32_t kth_key(std::span<const std::uint32_t> keys, std::size_t k) {
   while (n > kFew) {
     const Range range = guess(source, n, k);
     KeyBuffer inside = key_buffer(n);
-    const Split found = kernel.narrow(source, n, range.low, range.high, inside.get());
+    const Split found = kernel.narrow(source, n, range.low, range.high, inside.data());
     const bool hit = found.below < k && k <= found.below + found.inside;
     if (hit && range.low == range.high) return range.low;
     if (!hit || found.inside > n / 2) break;  // the sample misled, or ties fill the range
     k -= found.below;
     n = found.inside;
     held = std::move(inside);
-    source = held.get();
+    source = held.data();
   }
   std::vector<std::uint32_t> rest(source, source + n);
   const auto kth = rest.begin() + static_cast<std::ptrdiff_t>(k - 1);

@@ -3,12 +3,13 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <span>
+
+#include "core/buffer.h"
 
 namespace dynsample {
 
-using KeyBuffer = std::unique_ptr<std::uint32_t[]>;
+using KeyBuffer = Buffer<std::uint32_t>;
 
 // Room for `capacity` keys and the slack that the kernels need; not initialised.
 KeyBuffer key_buffer(std::size_t capacity);

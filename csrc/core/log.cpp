@@ -116,14 +116,14 @@ void ObservationLog::set_allowed(std::span<const std::uint8_t> allowed) {
 void ObservationLog::grow(std::size_t count) {
   if (count <= rows_.size()) return;
   const std::size_t size = std::max({count, kFirstRows, rows_.size() + rows_.size() / 2});
-  for (std::vector<float>& signal : signals_) signal.resize(size);
+  for (Buffer<float>& signal : signals_) signal.resize(size);
   rows_.resize(size);  // last: its length is what says that all have grown
 }
 
 void ObservationLog::reserve(std::size_t count) {
   const std::lock_guard<std::mutex> lock(mutex_);
   if (count <= rows_.size()) return;
-  for (std::vector<float>& signal : signals_) signal.resize(count);
+  for (Buffer<float>& signal : signals_) signal.resize(count);
   rows_.resize(count);
 }
 

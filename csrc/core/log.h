@@ -7,6 +7,8 @@
 #include <span>
 #include <vector>
 
+#include "core/buffer.h"
+
 namespace dynsample {
 
 // Rows and signals as they came; append is the cost of a training step, everything else waits for
@@ -40,6 +42,9 @@ class ObservationLog {
   std::span<const float> signal(std::size_t s) const { return {signals_[s].data(), size_}; }
   std::mutex& mutex() { return mutex_; }
 
+  // Working memory of a fold, kept from one to the next: fresh pages cost as much as half a fold.
+  Buffer<std::uint32_t>& scratch() { return scratch_; }
+
  private:
   void grow(std::size_t count);
   template <class Id>
@@ -47,8 +52,9 @@ class ObservationLog {
 
   std::size_t num_samples_;
   std::size_t size_ = 0;  // the vectors are as long as their capacity; this much of them counts
-  std::vector<std::uint32_t> rows_;
-  std::vector<std::vector<float>> signals_;
+  Buffer<std::uint32_t> rows_;
+  std::vector<Buffer<float>> signals_;
+  Buffer<std::uint32_t> scratch_;
   std::span<const std::int32_t> row_of_;
   std::span<const std::uint8_t> allowed_;
   std::mutex mutex_;

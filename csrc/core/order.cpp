@@ -1,23 +1,21 @@
 #include "core/order.h"
 
-#include <algorithm>
 #include <stdexcept>
 #include <string>
 
+#include "core/chunks.h"
 #include "core/dispatch.h"
-#include "core/parallel.h"
 
 namespace dynsample {
 namespace {
 
 constexpr std::size_t kChunk = std::size_t{1} << 18;  // about half a millisecond of one thread
 
-// Calls body(begin, count) for the chunks of [0, size).
+// Calls body(begin, count) for pieces of [0, size).
 template <class Body>
 void for_chunks(std::size_t size, const Body& body) {
-  parallel_for((size + kChunk - 1) / kChunk, [&](std::size_t chunk) {
-    const std::size_t begin = chunk * kChunk;
-    body(begin, std::min(kChunk, size - begin));
+  Chunks(size, kChunk).run([&](std::size_t, std::size_t begin, std::size_t end) {
+    body(begin, end - begin);
   });
 }
 

@@ -11,25 +11,50 @@
 #include <string>
 #include <thread>
 
+#if defined(__linux__)
+#include <sched.h>
+#endif
+
 namespace dynsample {
 namespace {
 
 constexpr std::size_t kMaxThreads = 256;
+constexpr std::size_t kMaxDefault = 4;  // the work is bound by memory: more gain little
 
-std::size_t threads_from_environment() {
-  const char* text = std::getenv("DYNSAMPLE_THREADS");
-  if (!text || !*text) return 1;
+// Cores that this process may run on.
+std::size_t cores() {
+#if defined(__linux__)
+  cpu_set_t set;
+  if (sched_getaffinity(0, sizeof set, &set) == 0) return static_cast<std::size_t>(CPU_COUNT(&set));
+#endif
+  return std::max(1u, std::thread::hardware_concurrency());
+}
+
+// The number in an environment variable, 0 when it is unset or empty.
+std::size_t threads_from(const char* name) {
+  const char* text = std::getenv(name);
+  if (!text || !*text) return 0;
   char* end = nullptr;
   const unsigned long value = std::strtoul(text, &end, 10);
   if (*end || value < 1 || value > kMaxThreads) {
-    throw std::runtime_error("DYNSAMPLE_THREADS must be a number in [1, " +
+    throw std::runtime_error(std::string(name) + " must be a number in [1, " +
                              std::to_string(kMaxThreads) + "], got '" + text + "'");
   }
   return value;
 }
 
+// OMP_NUM_THREADS may also hold what only OpenMP understands ("4,2"): its first number counts.
+std::size_t default_threads() {
+  if (const std::size_t threads = threads_from("DYNSAMPLE_THREADS")) return threads;
+  if (const char* text = std::getenv("OMP_NUM_THREADS")) {
+    const unsigned long value = std::strtoul(text, nullptr, 10);
+    if (value >= 1) return std::min<std::size_t>(value, kMaxThreads);
+  }
+  return std::min(cores(), kMaxDefault);
+}
+
 std::atomic<std::size_t>& thread_count() {
-  static std::atomic<std::size_t> count{threads_from_environment()};
+  static std::atomic<std::size_t> count{default_threads()};
   return count;
 }
 

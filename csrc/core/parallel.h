@@ -6,8 +6,8 @@
 
 namespace dynsample {
 
-// Threads a call may use, the caller's included: 1 unless DYNSAMPLE_THREADS or
-// set_num_threads says otherwise. Results never depend on it.
+// Threads that a call of a millisecond or more may use, the caller's included: DYNSAMPLE_THREADS,
+// else OMP_NUM_THREADS, else the cores of this process up to 4. Results never depend on it.
 std::size_t num_threads();
 void set_num_threads(std::size_t threads);
 

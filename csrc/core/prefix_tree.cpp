@@ -4,6 +4,7 @@
 #include <bit>
 #include <cmath>
 #include <limits>
+#include <numeric>
 #include <stdexcept>
 #include <string>
 
@@ -13,7 +14,7 @@
 namespace dynsample {
 namespace {
 
-constexpr std::size_t kFan = 64, kLine = 8;
+constexpr std::size_t kFan = TreeNode::kFan, kLine = TreeLine::kSize;
 constexpr int kPriorityBits = 16;  // priorities up to 2^16 at least
 
 std::size_t divide_up(std::size_t a, std::size_t b) { return (a + b - 1) / b; }
@@ -27,23 +28,22 @@ PrefixTree::PrefixTree(std::size_t size) : size_(size) {
   const int leaf_bits = 63 - std::bit_width(size);
   bits_ = std::min(32, leaf_bits - kPriorityBits);
   max_units_ = std::int64_t{1} << std::min(leaf_bits, 62);
-  leaves_.assign(divide_up(size, kLine) * kLine, 0);
-  std::size_t children = leaves_.size() / kLine;
+  leaves_.assign(divide_up(size, kLine), TreeLine{});
+  std::size_t children = leaves_.size();
   do {
     children = divide_up(children, kFan);
-    nodes_.emplace_back(children * kFan, 0);
+    nodes_.emplace_back(children, TreeNode{});
   } while (children > 1);
-  // The leaves of lines that a node has room for are read by no walk: their sums add nothing.
 }
 
 double PrefixTree::max_priority() const { return std::ldexp(double(max_units_), -bits_); }
 
 TreeArrays PrefixTree::arrays() const {
   TreeArrays tree{};
-  tree.leaves = const_cast<std::int64_t*>(leaves_.data());
+  tree.leaves = const_cast<TreeLine*>(leaves_.data());
   tree.levels = static_cast<int>(nodes_.size());
   for (int level = 0; level < tree.levels; ++level) {
-    tree.nodes[level] = const_cast<std::int64_t*>(nodes_[level].data());
+    tree.nodes[level] = const_cast<TreeNode*>(nodes_[level].data());
   }
   return tree;
 }
@@ -106,8 +106,8 @@ void PrefixTree::draw(std::uint64_t seed, std::uint32_t step, std::span<std::int
   }
   kernels().tree.find(arrays(), targets.data(), k, index.data());
   for (std::size_t j = 0; j < k; ++j) {
-    const auto units = static_cast<double>(leaves_[index[j]]);
-    probabilities[j] = static_cast<float>(units / static_cast<double>(all));
+    const std::int64_t drawn = units()[static_cast<std::size_t>(index[j])];
+    probabilities[j] = static_cast<float>(static_cast<double>(drawn) / static_cast<double>(all));
   }
 }
 
@@ -122,23 +122,25 @@ void PrefixTree::load(std::span<const std::int64_t> units) {
                                   std::to_string(unit));
     }
   }
-  std::copy(units.begin(), units.end(), leaves_.begin());
-  const std::vector<std::int64_t>* below = &leaves_;
-  for (std::vector<std::int64_t>& level : nodes_) {
-    // A child's sum: of a line of leaves, or the last prefix sum of the node below.
-    const bool lowest = below == &leaves_;
-    const std::size_t width = lowest ? kLine : kFan, children = below->size() / width;
-    std::int64_t sum = 0;
-    for (std::size_t c = 0; c < level.size(); ++c) {
-      if (c % kFan == 0) sum = 0;
-      if (c < children && lowest) {
-        for (std::size_t leaf = 0; leaf < kLine; ++leaf) sum += leaves_[c * kLine + leaf];
-      } else if (c < children) {
-        sum += (*below)[c * kFan + kFan - 1];
+  std::copy(units.begin(), units.end(), leaves_.data()->value);
+  std::vector<std::int64_t> sums(leaves_.size());  // of the children of the level
+  for (std::size_t line = 0; line < sums.size(); ++line) {
+    const std::int64_t* leaf = leaves_[line].value;
+    sums[line] = std::accumulate(leaf, leaf + kLine, std::int64_t{0});
+  }
+  for (Buffer<TreeNode>& level : nodes_) {
+    sums.resize(level.size() * kFan);
+    for (std::size_t n = 0; n < level.size(); ++n) {
+      const std::int64_t* from = sums.data() + n * kFan;
+      std::int64_t total = 0;
+      for (std::size_t line = 0; line < kLine; ++line, from += kLine) {
+        TreeLine& children = level[n].children[line];
+        std::partial_sum(from, from + kLine, children.value);
+        level[n].lines.value[line] = total += children.value[kLine - 1];
       }
-      level[c] = sum;
+      sums[n] = total;
     }
-    below = &level;
+    sums.resize(level.size());
   }
 }
 

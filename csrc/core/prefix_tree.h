@@ -1,8 +1,8 @@
 // Proportional draws from priorities that change all the time.
 //
-// Priorities are int64 fixed-point numbers of 2^-bits. 8 leaves are a cache line, 64 lines a node
-// of inclusive int64 prefix sums, 64 nodes a node above it. Everything is an integer: sums cannot
-// drift and do not depend on the order of the updates.
+// Priorities are int64 fixed-point numbers of 2^-bits. 8 leaves are a cache line, 64 lines the
+// children of a node of prefix sums, 64 nodes those of a node above it; a walk reads two lines of a
+// node. Everything is an integer: sums cannot drift and do not depend on the order of the updates.
 #pragma once
 
 #include <cstddef>
@@ -10,6 +10,7 @@
 #include <span>
 #include <vector>
 
+#include "core/buffer.h"
 #include "core/isa/tree.h"
 
 namespace dynsample {
@@ -32,13 +33,13 @@ class PrefixTree {
             std::span<float> probabilities) const;
 
   // The leaves in units; load throws std::invalid_argument for a wrong size or value.
-  std::span<const std::int64_t> units() const { return {leaves_.data(), size_}; }
+  std::span<const std::int64_t> units() const { return {leaves_.data()->value, size_}; }
   void load(std::span<const std::int64_t> units);
 
   std::size_t size() const { return size_; }
   int bits() const { return bits_; }
   double max_priority() const;
-  std::int64_t total() const { return nodes_.back().back(); }
+  std::int64_t total() const { return nodes_.back().back().total(); }
 
  private:
   TreeArrays arrays() const;
@@ -46,8 +47,8 @@ class PrefixTree {
   std::size_t size_;
   int bits_;
   std::int64_t max_units_;  // size * max_units < 2^63
-  std::vector<std::int64_t> leaves_;
-  std::vector<std::vector<std::int64_t>> nodes_;
+  Buffer<TreeLine> leaves_;
+  std::vector<Buffer<TreeNode>> nodes_;
 };
 
 }  // namespace dynsample

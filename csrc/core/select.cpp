@@ -19,8 +19,11 @@ namespace dynsample {
 namespace {
 
 constexpr std::size_t kSmall = 4096;  // rows that are all candidates, without a sample
+constexpr std::size_t kRun = 8;       // neighbours that are sampled together
+constexpr std::size_t kAhead = 16;    // runs that are fetched before they are read
 
 std::uint32_t row_key(const Rows& rows, std::size_t i) {
+  if (rows.keys) return rows.keys[i];
   const auto bits = std::bit_cast<std::uint32_t>(rows.values[i]);
   const bool eligible =
       (!rows.where || rows.where[i]) && (!rows.finite_only || is_finite_bits(bits));
@@ -31,7 +34,17 @@ std::size_t total(const std::vector<std::size_t>& counts) {
   return std::accumulate(counts.begin(), counts.end(), std::size_t{0});
 }
 
-// Hides the k lowest of `rows`, 0 < k < the number of the eligible.
+std::size_t count_eligible(const Rows& rows) {
+  if (!rows.where && !rows.finite_only && !rows.keys) return rows.size;
+  const Chunks chunks(rows.size);
+  std::vector<std::size_t> counts(chunks.count());
+  chunks.run([&](std::size_t chunk, std::size_t first, std::size_t last) {
+    counts[chunk] = kernels().select.count(rows, first, last);
+  });
+  return total(counts);
+}
+
+// Hides the k lowest of `rows`, k > 0.
 class Selection {
  public:
   Selection(const Rows& rows, std::size_t k, std::uint8_t* hidden)
@@ -40,23 +53,26 @@ class Selection {
   void run() {
     take_sample();
     if (by_candidates()) return;
-    for (std::uint32_t key : {middle_, low_, high_}) {
-      if (by_tie(key)) return;
-    }
+    if (k_ >= count_eligible(rows_)) return hide_eligible();
+    if (by_tie(low_) || by_tie(high_)) return;
     by_radix();
   }
 
  private:
-  struct Part {  // candidates of one chunk
+  struct Part {  // of one chunk of rows: which are below the bracket, and the candidates inside
+    std::size_t first;
+    Buffer<std::uint64_t> below;
     KeyBuffer keys, ids;
     Split found;
   };
 
   void take_sample();
   bool by_candidates();
+  void hide_eligible();
   bool by_tie(std::uint32_t key);
   void by_radix();
   std::uint32_t kth_of(const std::vector<Part>& parts, std::size_t inside, std::size_t k) const;
+  static std::size_t settle(Part& part, std::uint32_t kth, std::size_t ties);
   std::vector<std::uint32_t> histogram(const std::uint32_t* prefix) const;
 
   const SelectKernels& kernel_ = kernels().select;
@@ -64,31 +80,63 @@ class Selection {
   const std::size_t k_;
   std::uint8_t* const hidden_;
   const Chunks chunks_;
-  std::uint32_t low_ = 0, middle_ = 0, high_ = kNotEligibleKey;
+  std::uint32_t low_ = 0, high_ = kNotEligibleKey;
   std::size_t expected_ = 0;  // rows in [low_, high_], by the sample
 };
 
 // Brackets the k-th key by order statistics of n^(2/3) keys: that many leave about four times as
-// many candidates, and both are then small beside the read of all rows.
+// many candidates, and both are then small beside the read of all rows. The keys are read in short
+// runs, a cache miss for each; neighbours that resemble each other widen the truth a little, and
+// the bracket has room for that.
 void Selection::take_sample() {
   expected_ = rows_.size;
   if (rows_.size <= kSmall) return;
-  const auto size = static_cast<std::size_t>(std::pow(static_cast<double>(rows_.size), 2.0 / 3.0));
-  const Positions positions(rows_.size, size);
-  const KeyBuffer buffer = key_buffer(size);
-  for (std::size_t j = 0; j < size; ++j) buffer[j] = row_key(rows_, positions[j]);
-  const std::span<const std::uint32_t> keys(buffer.get(), size);
+  const double wanted = std::pow(static_cast<double>(rows_.size), 2.0 / 3.0);
+  const std::size_t runs = static_cast<std::size_t>(wanted) / kRun, size = runs * kRun;
+  const Positions positions(rows_.size - kRun + 1, runs);
+  KeyBuffer buffer = key_buffer(size);
+  for (std::size_t run = 0, j = 0; run < runs; ++run) {
+    const std::size_t first = positions[run];
+    const std::size_t ahead = positions[std::min(run + kAhead, runs - 1)];
+    __builtin_prefetch(rows_.keys ? static_cast<const void*>(rows_.keys + ahead)
+                                  : static_cast<const void*>(rows_.values + ahead));
+    for (std::size_t i = first; i < first + kRun; ++i) buffer[j++] = row_key(rows_, i);
+  }
+  const std::span<const std::uint32_t> keys(buffer.data(), size);
   const auto [low, high] = bracket(size, k_, rows_.size);
   if (low > 1) low_ = kth_key(keys, low);
   if (high < size) high_ = kth_key(keys, high);
-  middle_ = kth_key(keys, (low + high + 1) / 2);
   const auto inside = std::count_if(keys.begin(), keys.end(),
                                     [&](std::uint32_t key) { return low_ <= key && key <= high_; });
   expected_ = static_cast<std::size_t>(inside) * rows_.size / size;
 }
 
-// One read. False, with `hidden_` in any state, when the k-th key is not in the bracket, or the
-// bracket holds so many rows (ties) that reading twice is cheaper than collecting them.
+// Marks the candidates of a part below `kth` and the first `ties` of those equal to it; returns how
+// many of these there were. A coin decides each candidate, hence no branch on it, and neighbours
+// share a word of bits, hence two walks, half the part apart, that do not wait for each other.
+std::size_t Selection::settle(Part& part, std::uint32_t kth, std::size_t ties) {
+  const std::uint32_t* keys = part.keys.data();
+  const std::uint32_t* ids = part.ids.data();
+  std::uint64_t* below = part.below.data();
+  const auto mark = [=, first = part.first](std::size_t j, bool yes) {
+    const std::size_t i = ids[j] - first;
+    below[i / 64] |= std::uint64_t{yes} << i % 64;
+  };
+  const std::size_t count = part.found.inside, half = count / 2;
+  for (std::size_t j = 0; j < half; ++j) {
+    mark(j, keys[j] < kth);
+    mark(j + half, keys[j + half] < kth);
+  }
+  if (count % 2) mark(count - 1, keys[count - 1] < kth);
+  std::size_t used = 0;
+  for (std::size_t j = 0; j < count && used < ties; ++j) {
+    if (keys[j] == kth) mark(j, true), ++used;
+  }
+  return used;
+}
+
+// One read. False when the k-th key is not in the bracket, or the bracket holds so many rows (ties)
+// that reading twice is cheaper than collecting them.
 bool Selection::by_candidates() {
   if (rows_.size > kSmall && expected_ > rows_.size / 4) return false;
   std::vector<Part> parts(chunks_.count());
@@ -96,9 +144,13 @@ bool Selection::by_candidates() {
   chunks_.run([&](std::size_t chunk, std::size_t first, std::size_t last) {
     const std::size_t capacity = std::min(last - first, 2 * expected_ + kSmall);
     Part& part = parts[chunk];
-    part = {key_buffer(capacity), key_buffer(capacity), {}};
-    part.found = kernel_.split(rows_, first, last, low_, high_, hidden_, part.keys.get(),
-                               part.ids.get(), capacity);
+    part = {first,
+            Buffer<std::uint64_t>((last - first + 63) / 64),
+            key_buffer(capacity),
+            key_buffer(capacity),
+            {}};
+    part.found = kernel_.split(rows_, first, last, low_, high_, part.below.data(), part.keys.data(),
+                               part.ids.data(), capacity);
     if (part.found.inside > capacity) overflow = true;
   });
   std::size_t below = 0, inside = 0;
@@ -109,29 +161,32 @@ bool Selection::by_candidates() {
   const std::uint32_t kth = kth_of(parts, inside, wanted);
   std::size_t ties = wanted;
   for (const Part& part : parts) {
-    const std::uint32_t* keys = part.keys.get();
+    const std::uint32_t* keys = part.keys.data();
     ties -= static_cast<std::size_t>(std::count_if(keys, keys + part.found.inside,
                                                    [kth](std::uint32_t key) { return key < kth; }));
   }
-  for (const Part& part : parts) {
-    for (std::size_t j = 0; j < part.found.inside; ++j) {
-      const bool tie = part.keys[j] == kth && ties > 0;
-      hidden_[part.ids[j]] = part.keys[j] < kth || tie;
-      ties -= tie;
-    }
-  }
+  for (Part& part : parts) ties -= settle(part, kth, ties);
+  chunks_.run([&](std::size_t chunk, std::size_t first, std::size_t last) {
+    kernel_.expand(parts[chunk].below.data(), last - first, hidden_ + first);
+  });
   return true;
 }
 
 std::uint32_t Selection::kth_of(const std::vector<Part>& parts, std::size_t inside,
                                 std::size_t k) const {
-  if (parts.size() == 1) return kth_key({parts[0].keys.get(), inside}, k);
+  if (parts.size() == 1) return kth_key({parts[0].keys.data(), inside}, k);
   std::vector<std::uint32_t> keys;
   keys.reserve(inside);
   for (const Part& part : parts) {
-    keys.insert(keys.end(), part.keys.get(), part.keys.get() + part.found.inside);
+    keys.insert(keys.end(), part.keys.data(), part.keys.data() + part.found.inside);
   }
   return kth_key(keys, k);
+}
+
+void Selection::hide_eligible() {
+  chunks_.run([&](std::size_t, std::size_t first, std::size_t last) {
+    kernel_.mark(rows_, first, last, kNotEligibleKey, 0, hidden_);
+  });
 }
 
 // Two reads, no scratch: right when the k-th key is `key`, which many rows share. Else false.
@@ -186,16 +241,6 @@ std::vector<std::uint32_t> Selection::histogram(const std::uint32_t* prefix) con
   return sum;
 }
 
-std::size_t count_eligible(const Rows& rows) {
-  if (!rows.where && !rows.finite_only) return rows.size;
-  const Chunks chunks(rows.size);
-  std::vector<std::size_t> counts(chunks.count());
-  chunks.run([&](std::size_t chunk, std::size_t first, std::size_t last) {
-    counts[chunk] = kernels().select.count(rows, first, last);
-  });
-  return total(counts);
-}
-
 }  // namespace
 
 void hide_lowest(const Rows& rows, std::size_t k, std::span<std::uint8_t> hidden) {
@@ -207,13 +252,8 @@ void hide_lowest(const Rows& rows, std::size_t k, std::span<std::uint8_t> hidden
     throw std::invalid_argument("k must be in [0, " + std::to_string(rows.size) + "], got " +
                                 std::to_string(k));
   }
-  const std::size_t eligible = count_eligible(rows);
   if (k == 0) {
     std::fill(hidden.begin(), hidden.end(), std::uint8_t{0});
-  } else if (k >= eligible) {  // every key below that of a row which is not eligible
-    Chunks(rows.size).run([&](std::size_t, std::size_t first, std::size_t last) {
-      kernels().select.mark(rows, first, last, kNotEligibleKey, 0, hidden.data());
-    });
   } else {
     Selection(rows, k, hidden.data()).run();
   }

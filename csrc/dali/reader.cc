@@ -4,14 +4,8 @@
 // to 2.x. Python describes the samples once (`dynsample_add_table`), a pipeline names the table by
 // its handle, and from then on nothing of Python runs per sample.
 
-#include <fcntl.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <atomic>
-#include <cerrno>
 #include <cstdint>
 #include <cstring>
 #include <map>
@@ -23,45 +17,19 @@
 #include <vector>
 
 #include "dali/pipeline/operator/operator.h"
+#include "files.h"
+#include "table.h"
 
 namespace dynsample {
 namespace {
 
-// A part of a file in memory, for as long as this object lives.
-class Mapping {
- public:
-  // The file must have `end` bytes at least.
-  Mapping(const char* path, std::int64_t begin, std::int64_t end) : begin_(begin), size_(end) {
-    const int descriptor = open(path, O_RDONLY | O_CLOEXEC);
-    struct stat status;
-    if (descriptor >= 0 && fstat(descriptor, &status) == 0 && status.st_size >= end) {
-      base_ = mmap(nullptr, size_, PROT_READ, MAP_SHARED, descriptor, 0);
-    }
-    if (descriptor >= 0) close(descriptor);
-    if (base_ == MAP_FAILED) throw std::runtime_error("cannot map the file");
-  }
-  ~Mapping() { munmap(base_, size_); }
-  Mapping(const Mapping&) = delete;
-  Mapping& operator=(const Mapping&) = delete;
-
-  const std::uint8_t* data() const { return static_cast<const std::uint8_t*>(base_) + begin_; }
-
- private:
-  void* base_ = MAP_FAILED;
-  std::int64_t begin_, size_;
-};
-
-// Samples as Python described them. Operators share it, as they may outlive their description.
-struct Table {
-  std::vector<char> paths;  // NUL-terminated, one after the other
-  std::vector<std::int64_t> starts;
-  std::vector<std::int32_t> labels;
-  std::vector<std::int64_t> offsets;        // of the images in a pack, and the end of the last
-  std::unique_ptr<const Mapping> packed{};  // null: each path is a file
-
-  std::int64_t size() const { return static_cast<std::int64_t>(labels.size()); }
-  const char* path(std::int64_t id) const { return paths.data() + starts[id]; }
-};
+namespace data_types {
+using namespace dali;  // where DALI has these names up to 1.x; they are global from 2.0 on
+constexpr auto kUint8 = DALI_UINT8;
+constexpr auto kInt32 = DALI_INT32;
+constexpr auto kInt64 = DALI_INT64;
+}  // namespace data_types
+using data_types::kInt32, data_types::kInt64, data_types::kUint8;
 
 std::mutex tables_mutex;
 std::map<std::int64_t, std::shared_ptr<const Table>> tables;
@@ -76,88 +44,6 @@ std::shared_ptr<const Table> find_table(std::int64_t handle) {
                                 "serialised");
   }
   return found->second;
-}
-
-[[noreturn]] void fail(const Table& table, std::int64_t id, const std::string& what) {
-  throw std::runtime_error("dynsample: sample " + std::to_string(id) + ", " + table.path(id) +
-                           ": " + what);
-}
-
-// An open file, closed again whatever happens.
-class File {
- public:
-  explicit File(const char* path) : descriptor_(open(path, O_RDONLY | O_CLOEXEC)) {}
-  ~File() {
-    if (descriptor_ >= 0) close(descriptor_);
-  }
-  File(const File&) = delete;
-  File& operator=(const File&) = delete;
-
-  bool is_open() const { return descriptor_ >= 0; }
-
-  std::int64_t size() const {
-    struct stat status;
-    return fstat(descriptor_, &status) == 0 ? status.st_size : -1;
-  }
-
-  // Bytes read, fewer than `count` only at the end of the file or on an error.
-  std::int64_t read_all(std::uint8_t* to, std::int64_t count) const {
-    std::int64_t done = 0;
-    while (done < count) {
-      const ssize_t got = ::read(descriptor_, to + done, count - done);
-      if (got < 0 && errno == EINTR) continue;
-      if (got <= 0) break;
-      done += got;
-    }
-    return done;
-  }
-
- private:
-  int descriptor_;
-};
-
-std::int64_t size_on_disk(const Table& table, std::int64_t id) {
-  struct stat status;
-  if (stat(table.path(id), &status) != 0) fail(table, id, std::strerror(errno));
-  if (!S_ISREG(status.st_mode)) fail(table, id, "not a regular file");
-  if (status.st_size == 0) fail(table, id, "the file is empty");
-  return status.st_size;
-}
-
-// The size decides the shape of the output before the file is read, so it must not have changed.
-void read_file(const Table& table, std::int64_t id, std::uint8_t* to, std::int64_t expected) {
-  const File file(table.path(id));
-  if (!file.is_open()) fail(table, id, std::strerror(errno));
-  const std::int64_t size = file.size();
-  const std::int64_t got = size == expected ? file.read_all(to, expected) : size;
-  if (got != expected) {
-    fail(table, id,
-         "had " + std::to_string(expected) + " bytes, and has " + std::to_string(got) + " now");
-  }
-}
-
-// Whether this is a JPEG without its end marker; some decoders leave the lower part of it
-// unwritten. Bytes after the marker are common, and right, so such a file is searched from its
-// beginning.
-bool is_cut_short(const std::uint8_t* image, std::int64_t size) {
-  const auto is_marker = [&](std::int64_t at, int low) {
-    return image[at] == 0xFF && image[at + 1] == low;
-  };
-  if (size < 4 || !is_marker(0, 0xD8) || is_marker(size - 2, 0xD9)) return false;
-  for (std::int64_t at = 2; at + 1 < size;) {
-    const int low = image[at + 1];
-    const bool inside_data = low <= 0x01 || low == 0xFF || (low >= 0xD0 && low <= 0xD8);
-    if (image[at] != 0xFF || inside_data) {
-      ++at;  // compressed data: with its stuffing, fill bytes and restarts
-    } else if (low == 0xD9) {
-      return false;
-    } else if (at + 3 < size) {
-      at += 2 + (image[at + 2] << 8 | image[at + 3]);  // a segment begins with its length
-    } else {
-      break;
-    }
-  }
-  return true;
 }
 
 // Calls work(k) for k in [0, count) on the threads of the pipeline.
@@ -181,10 +67,12 @@ class Read : public dali::Operator<dali::CPUBackend> {
   explicit Read(const dali::OpSpec& spec)
       : dali::Operator<dali::CPUBackend>(spec),
         table_(find_table(spec.GetArgument<std::int64_t>("table"))),
-        known_sizes_(table_->packed ? 0 : table_->size()) {}
+        known_sizes_(table_->packed ? 0 : table_->size()),
+        shares_(table_->packed && spec.GetArgument<int>("device_id") == dali::CPU_ONLY_DEVICE_ID) {}
 
-  // Asked for by DALI up to 1.35, and no override from then on.
-  bool CanInferOutputs() const { return true; }
+  // DALI asks for the first up to 1.35, and for the second from then on.
+  bool CanInferOutputs() const { return !shares_; }
+  bool HasContiguousOutputs() const { return !shares_; }
 
 #if __has_include("dali/pipeline/operator/checkpointing/op_checkpoint.h")
   // There is no state: the ids come from outside. Without these, no pipeline with this operator
@@ -197,8 +85,7 @@ class Read : public dali::Operator<dali::CPUBackend> {
 
  protected:
   bool SetupImpl(std::vector<dali::OutputDesc>& outputs, const dali::Workspace& ws) override {
-    using namespace dali;  // DALI_UINT8 is in this namespace up to 1.x, global from 2.0 on
-    const auto& index = ws.Input<CPUBackend>(0);
+    const auto& index = ws.Input<dali::CPUBackend>(0);
     const int count = index.num_samples();
     ids_.resize(count);
     sizes_.resize(count);
@@ -209,12 +96,13 @@ class Read : public dali::Operator<dali::CPUBackend> {
                                 std::to_string(table_->size()) + ")");
       }
     }
+    if (shares_) return false;
     for_each(ws.GetThreadPool(), count, [this](int k) { sizes_[k] = size_of(ids_[k]); });
-    TensorListShape<1> shapes(count);
+    dali::TensorListShape<1> shapes(count);
     for (int k = 0; k < count; ++k) shapes.tensor_shape_span(k)[0] = sizes_[k];
     outputs.resize(2);
-    outputs[0] = {shapes, DALI_UINT8};
-    outputs[1] = {uniform_list_shape<1>(count, {1}), DALI_INT32};
+    outputs[0] = {shapes, kUint8};
+    outputs[1] = {dali::uniform_list_shape<1>(count, {1}), kInt32};
     return true;
   }
 
@@ -222,26 +110,66 @@ class Read : public dali::Operator<dali::CPUBackend> {
     auto& encoded = ws.Output<dali::CPUBackend>(0);
     auto& labels = ws.Output<dali::CPUBackend>(1);
     const int count = static_cast<int>(ids_.size());
+    if (shares_) {
+      share(encoded);
+      labels.Resize(dali::uniform_list_shape<1>(count, {1}), kInt32);
+    } else {
+      for_each(ws.GetThreadPool(), count, [&](int k) {
+        copy(ids_[k], sizes_[k], static_cast<std::uint8_t*>(encoded.raw_mutable_tensor(k)));
+      });
+    }
     for (int k = 0; k < count; ++k) {
       labels.mutable_tensor<std::int32_t>(k)[0] = table_->labels[ids_[k]];
       encoded.SetSourceInfo(k, table_->path(ids_[k]));  // later operators name it in their errors
     }
-    for_each(ws.GetThreadPool(), count, [&](int k) {
-      auto* to = static_cast<std::uint8_t*>(encoded.raw_mutable_tensor(k));
-      if (table_->packed) {
-        std::memcpy(to, table_->packed->data() + table_->offsets[ids_[k]], sizes_[k]);
-      } else {
-        read_file(*table_, ids_[k], to, sizes_[k]);
-      }
-      if (is_cut_short(to, sizes_[k])) fail(*table_, ids_[k], "a JPEG that ends too soon");
-    });
   }
 
  private:
+  // Gives out the images where they lie in the pack. Not on pipelines with a GPU, which want them
+  // in memory that they have allocated.
+  void share(dali::TensorList<dali::CPUBackend>& encoded) const {
+    const int count = static_cast<int>(ids_.size());
+    encoded.Reset();
+    encoded.set_pinned(false);
+    encoded.SetContiguity(dali::BatchContiguity::Noncontiguous);
+    encoded.set_type(kUint8);
+    encoded.set_sample_dim(1);
+    encoded.SetSize(count);
+    for (int k = 0; k < count; ++k) {
+      const std::int64_t size = packed_size(ids_[k]);
+      auto* image = const_cast<std::uint8_t*>(packed_image(ids_[k], size));
+      encoded.SetSample(k, std::shared_ptr<void>(table_, image), size, false, {size}, kUint8,
+                        dali::CPU_ONLY_DEVICE_ID, dali::AccessOrder::host());
+    }
+  }
+
+  void copy(std::int64_t id, std::int64_t size, std::uint8_t* to) const {
+    if (table_->packed) {
+      std::memcpy(to, packed_image(id, size), size);
+    } else {
+      read_file(*table_, id, to, size);
+      check_whole(id, to, size);
+    }
+  }
+
+  const std::uint8_t* packed_image(std::int64_t id, std::int64_t size) const {
+    const std::uint8_t* image = table_->packed->data() + table_->offsets[id];
+    check_whole(id, image, size);
+    return image;
+  }
+
+  std::int64_t packed_size(std::int64_t id) const {
+    return table_->offsets[id + 1] - table_->offsets[id];
+  }
+
+  void check_whole(std::int64_t id, const std::uint8_t* image, std::int64_t size) const {
+    if (is_cut_short(image, size)) fail(*table_, id, "a JPEG that ends too soon");
+  }
+
   // One system call per sample and run, instead of one per sample and epoch. Atomic, as an id that
   // is drawn twice may be looked up by two threads.
   std::int64_t size_of(std::int64_t id) {
-    if (table_->packed) return table_->offsets[id + 1] - table_->offsets[id];
+    if (table_->packed) return packed_size(id);
     std::int64_t size = known_sizes_[id].load(std::memory_order_relaxed);
     if (size == 0) {
       size = size_on_disk(*table_, id);
@@ -252,6 +180,7 @@ class Read : public dali::Operator<dali::CPUBackend> {
 
   const std::shared_ptr<const Table> table_;
   std::vector<std::atomic<std::int64_t>> known_sizes_;  // 0: not looked up yet
+  const bool shares_;
   std::vector<std::int64_t> ids_, sizes_;
 };
 
@@ -299,6 +228,6 @@ DALI_SCHEMA(dynsample__Read)
     .DocStr("Encoded bytes and labels of samples, by their ids.")
     .NumInput(1)
     .NumOutput(2)
-    .AddArg("table", "Handle of the samples.", DALI_INT64);
+    .AddArg("table", "Handle of the samples.", kInt64);
 
 }  // namespace dynsample

@@ -28,10 +28,11 @@ class OperatorUnavailable(RuntimeError):
 
 
 def source() -> Path:
-    """Source of the operator: beside this file when installed, in `csrc` in a checkout."""
+    """Give the operator's source: inside this package when installed, in `csrc` in a checkout."""
     here = Path(__file__).resolve()
-    installed = here.with_name("reader.cc")
-    return installed if installed.exists() else here.parents[2] / "csrc" / "dali" / "reader.cc"
+    installed = here.with_name("csrc")
+    folder = installed if installed.exists() else here.parents[2] / "csrc" / "dali"
+    return folder / "reader.cc"
 
 
 def cache_folder() -> Path:
@@ -110,7 +111,8 @@ def built() -> Path:
     command = compile_command()
     versions = [dali.__version__, str(dali.__cuda_version__), compiler_version(command[0])]
     name = hashlib.sha256("\0".join([*command, *versions]).encode())
-    name.update(source().read_bytes())
+    for path in sorted(source().parent.glob("*.*")):
+        name.update(path.read_bytes())
     folder = cache_folder()
     path = folder / f"dali-reader-{name.hexdigest()[:20]}.so"
     if path.exists():

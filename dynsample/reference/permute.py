@@ -9,6 +9,7 @@ from dynsample.reference.random import philox
 
 ROUNDS = 6
 MIN_BITS = 10
+MOST_FITTED = 1 << 12  # values of a high half that is fitted to n
 FACTORS = (0xB4B3, 0xE995, 0xA6C5)
 Keys = NDArray[np.int64]
 
@@ -29,17 +30,32 @@ def _mix(keys: Keys, round_: int, half: NDArray[np.int64]) -> NDArray[np.int64]:
     return _fold(x ^ keys[round_, 2], FACTORS[2])
 
 
-def _network(keys: Keys, bits: int, x: NDArray[np.int64], inverse: bool) -> NDArray[np.int64]:
-    low_bits = bits - bits // 2
-    high_mask, low_mask = (1 << (bits // 2)) - 1, (1 << low_bits) - 1
+def _domain(n: int) -> tuple[int, int, bool]:
+    """Bits of the low half, values of the high half, and whether these are fitted to n."""
+    bits = max(MIN_BITS, (n - 1).bit_length())
+    low_bits = bits // 2
+    fitted = -(-max(n, 1 << MIN_BITS) >> low_bits)
+    if fitted <= MOST_FITTED:
+        return low_bits, fitted, True
+    return low_bits, 1 << (bits - low_bits), False
+
+
+def _network(keys: Keys, n: int, x: NDArray[np.int64], inverse: bool) -> NDArray[np.int64]:
+    low_bits, high_size, fitted = _domain(n)
+    low_mask = (1 << low_bits) - 1
+
+    def step(round_: int, low: NDArray[np.int64]) -> NDArray[np.int64]:
+        word = _mix(keys, round_, low)
+        return word * high_size >> 16 if fitted else word
+
     high, low = x >> low_bits, x & low_mask
     for round_ in range(0, ROUNDS, 2):
         if inverse:
             last = ROUNDS - 1 - round_
             low = (low - _mix(keys, last, high)) & low_mask
-            high = (high - _mix(keys, last - 1, low)) & high_mask
+            high = (high - step(last - 1, low)) % high_size
         else:
-            high = (high + _mix(keys, round_, low)) & high_mask
+            high = (high + step(round_, low)) % high_size
             low = (low + _mix(keys, round_ + 1, high)) & low_mask
     return high << low_bits | low
 
@@ -48,10 +64,9 @@ def _walk(
     n: int, x: NDArray[np.int64], seed: int, epoch: int, stream: int, inverse: bool
 ) -> NDArray[np.int64]:
     keys = _keys(n, seed, epoch, stream)
-    bits = max(MIN_BITS, (n - 1).bit_length())
-    x = _network(keys, bits, x, inverse)
+    x = _network(keys, n, x, inverse)
     while (outside := x >= n).any():
-        x[outside] = _network(keys, bits, x[outside], inverse)
+        x[outside] = _network(keys, n, x[outside], inverse)
     return x
 
 

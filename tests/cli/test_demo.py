@@ -2,6 +2,7 @@
 
 import argparse
 import json
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,8 +19,9 @@ import torch
 import dynsample as ds
 from dynsample.cli import demo, main
 from dynsample.cli.demo import data, experiment, policies, report
-from dynsample.cli.demo.train import Run, train
+from dynsample.cli.demo.train import Run, one_cycle, train
 from dynsample.cli.demo.verify import Epoch, Recorder, verify
+from dynsample.torch import scaled_lr
 
 
 @pytest.fixture(scope="module")
@@ -114,6 +116,30 @@ def test_a_seed_decides_the_whole_run(small: data.Task) -> None:
     first, second, other = (train(small, policy, seed, epochs=epochs) for seed in (0, 0, 1))
     assert first.curve == second.curve
     assert first.curve != other.curve
+
+
+def test_the_learning_rate_rises_and_decays_to_zero() -> None:
+    shares = np.linspace(0, 1, 21)
+    rates = np.array([one_cycle(done) for done in shares])
+    assert (rates[0], rates.max(), rates[-1]) == (0, 1, 0)
+    assert np.all(np.diff(rates[shares > 0.1]) < 0)
+    assert one_cycle(1.01) == 0  # the last batch of a budget may go beyond it
+
+
+@pytest.mark.parametrize("name", ["baseline", "random", "importance", "short"])
+def test_every_row_decays_to_the_end(
+    name: str, small: data.Task, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scales = []
+
+    def recording(optimizer: torch.optim.Optimizer, scale: float) -> AbstractContextManager[None]:
+        scales.append(scale)
+        return scaled_lr(optimizer, scale)
+
+    monkeypatch.setattr("dynsample.cli.demo.train.scaled_lr", recording)
+    recorded(small, name)
+    assert max(scales) > 0.9
+    assert scales[-1] == 0
 
 
 def test_hidden_samples_are_looked_at_again_but_for_the_last_epoch(small: data.Task) -> None:

@@ -10,6 +10,27 @@ constexpr std::uint32_t kInfinity = 0x7F800000;
 inline std::uint32_t bits(float x) { return __builtin_bit_cast(std::uint32_t, x); }
 inline float from_bits(std::uint32_t x) { return __builtin_bit_cast(float, x); }
 
+// By bits, which order like the numbers where those are positive.
+Survey survey(const float* p, std::size_t n) {
+  constexpr std::size_t kBlock = 1024;  // counts of a block fit 32 bits
+  std::uint32_t largest = 0, negative = 0;
+  std::size_t positive = 0;
+  for (std::size_t first = 0; first < n; first += kBlock) {
+    const std::size_t last = n - first < kBlock ? n : first + kBlock;
+    std::uint32_t zeros = 0;
+    for (std::size_t i = first; i < last; ++i) {
+      const std::uint32_t raw = bits(p[i]), size = raw & 0x7FFFFFFFu;
+      const std::uint32_t finite = raw & (0u - std::uint32_t{raw < kInfinity});
+      largest = finite > largest ? finite : largest;
+      zeros += std::uint32_t{size == 0};
+      // a sign, and a size of neither 0 nor NaN
+      negative |= (raw ^ size) & (0u - std::uint32_t{size - 1u < kInfinity});
+    }
+    positive += last - first - zeros;
+  }
+  return {from_bits(largest), positive, negative != 0};
+}
+
 void rates(const float* p, std::size_t n, float substitute, double scale, std::uint64_t* out) {
   for (std::size_t i = 0; i < n; ++i) {
     const float here = (bits(p[i]) & kInfinity) == kInfinity ? substitute : p[i];
@@ -108,6 +129,6 @@ void power(const double* values, std::size_t n, double exponent, double* out) {
 }  // namespace
 
 extern const DrawKernels draw_kernels;
-const DrawKernels draw_kernels = {rates, race, power};
+const DrawKernels draw_kernels = {survey, rates, race, power};
 
 }  // namespace dynsample::DYNSAMPLE_ISA_NAME

@@ -6,7 +6,14 @@
 
 namespace dynsample {
 
+struct Survey {
+  float largest;         // of the finite ones, 0 when none is positive
+  std::size_t positive;  // neither 0 nor -0
+  bool negative;         // there is one below 0
+};
+
 struct DrawKernels {
+  Survey (*survey)(const float* p, std::size_t n);
   // out[i] = floor(p[i] * scale) + 1, 0 where p[i] is 0; `substitute` stands for p that is not
   // finite.
   void (*rates)(const float* p, std::size_t n, float substitute, double scale, std::uint64_t* out);

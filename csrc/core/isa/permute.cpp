@@ -1,12 +1,13 @@
 #include "core/permute.h"
 
 #include "core/isa/isa.h"
+#include "core/isa/lanes.h"
 
 namespace dynsample::DYNSAMPLE_ISA_NAME {
 namespace {
 
 constexpr std::size_t kBlock = 2048;  // the three arrays of a block stay in the first-level cache
-constexpr std::size_t kLanes = 32;
+constexpr std::size_t kVector = 32;   // 16-bit lanes
 
 struct Block {
   alignas(64) std::uint16_t high[kBlock];
@@ -15,10 +16,10 @@ struct Block {
 };
 
 // value[j] = one pass of the network over value[j], for j < count rounded up to whole vectors.
-template <bool backward>
+template <bool backward, bool fitted>
 void encrypt(const Permutation& key, Block& block, std::uint32_t* value, std::size_t count) {
   const Permutation p = key;
-  const std::size_t whole = (count + kLanes - 1) / kLanes * kLanes;
+  const std::size_t whole = (count + kVector - 1) / kVector * kVector;
   const std::uint32_t low_mask = (1u << p.low_bits) - 1;
   for (std::size_t j = 0; j < whole; ++j) {
     block.high[j] = static_cast<std::uint16_t>(value[j] >> p.low_bits);
@@ -27,9 +28,9 @@ void encrypt(const Permutation& key, Block& block, std::uint32_t* value, std::si
   for (std::size_t j = 0; j < whole; ++j) {
     std::uint16_t high = block.high[j], low = block.low[j];
     if (backward) {
-      permute_backward(p, high, low);
+      permute_backward<fitted>(p, high, low);
     } else {
-      permute_forward(p, high, low);
+      permute_forward<fitted>(p, high, low);
     }
     block.high[j] = high;
     block.low[j] = low;
@@ -41,25 +42,28 @@ void encrypt(const Permutation& key, Block& block, std::uint32_t* value, std::si
 
 // Walks the cycles of block.value[0, count) until all are below n. Those that are not are packed
 // and encrypted together, so that a rejection costs no more than its share of a vector.
-template <bool backward>
+template <bool backward, bool fitted>
 void walk(const Permutation& p, Block& block, std::size_t count) {
-  alignas(64) std::uint32_t value[kBlock + 1];
-  std::uint16_t place[kBlock + 1];
-  encrypt<backward>(p, block, block.value, count);
+  alignas(64) std::uint32_t value[kBlock + kVector];
+  std::uint32_t place[kBlock + kVector];
+  encrypt<backward, fitted>(p, block, block.value, count);
   std::size_t outside = 0;
-  for (std::size_t j = 0; j < count; ++j) {
-    place[outside] = static_cast<std::uint16_t>(j);
-    value[outside] = block.value[j];
-    outside += block.value[j] >= p.n;
+  for (std::size_t j = 0; j < count; j += std::size_t{kLanes}) {
+    const auto lanes = load(block.value + j);
+    std::uint32_t beyond = ~less(lanes, broadcast(p.n)) & kAllLanes;
+    if (count - j < std::size_t{kLanes}) beyond &= (1u << (count - j)) - 1;
+    compress(value + outside, lanes, beyond);
+    compress(place + outside, iota(static_cast<std::uint32_t>(j)), beyond);
+    outside += static_cast<std::size_t>(__builtin_popcount(beyond));
   }
   while (outside) {
-    const std::size_t whole = (outside + kLanes - 1) / kLanes * kLanes;
+    const std::size_t whole = (outside + kVector - 1) / kVector * kVector;
     for (std::size_t j = outside; j < whole; ++j) value[j] = 0;
-    encrypt<backward>(p, block, value, outside);
+    encrypt<backward, fitted>(p, block, value, outside);
     std::size_t left = 0;
     for (std::size_t j = 0; j < outside; ++j) {
       const std::uint32_t found = value[j];
-      const std::uint16_t at = place[j];
+      const std::uint32_t at = place[j];
       block.value[at] = found;
       place[left] = at;
       value[left] = found;
@@ -69,12 +73,18 @@ void walk(const Permutation& p, Block& block, std::size_t count) {
   }
 }
 
+template <bool backward>
+void walk(const Permutation& p, Block& block, std::size_t count) {
+  return p.fitted() ? walk<backward, true>(p, block, count)
+                    : walk<backward, false>(p, block, count);
+}
+
 void forward(const Permutation& p, const std::uint32_t* ids, std::uint32_t first, std::size_t count,
              std::int64_t* out) {
   Block block;
   for (std::size_t begin = 0; begin < count; begin += kBlock) {
     const std::size_t here = count - begin < kBlock ? count - begin : kBlock;
-    const std::size_t whole = (here + kLanes - 1) / kLanes * kLanes;
+    const std::size_t whole = (here + kVector - 1) / kVector * kVector;
     const std::uint32_t position = first + static_cast<std::uint32_t>(begin);
     for (std::size_t j = 0; j < whole; ++j) {
       block.value[j] = position + static_cast<std::uint32_t>(j);
@@ -93,7 +103,7 @@ void backward(const Permutation& p, const std::int64_t* values, std::size_t coun
   Block block;
   for (std::size_t begin = 0; begin < count; begin += kBlock) {
     const std::size_t here = count - begin < kBlock ? count - begin : kBlock;
-    const std::size_t whole = (here + kLanes - 1) / kLanes * kLanes;
+    const std::size_t whole = (here + kVector - 1) / kVector * kVector;
     for (std::size_t j = 0; j < here; ++j) {
       block.value[j] = static_cast<std::uint32_t>(values[begin + j]);
     }

@@ -21,12 +21,14 @@ constexpr std::size_t kStoreSlack = 128;
 struct SelectKernels {
   // Rows of [begin, end) that take part.
   std::size_t (*count)(const Rows& rows, std::size_t begin, std::size_t end);
-  // hidden[i] = key of row i < low, for i in [begin, end); keys in [low, high] and their row
-  // numbers are appended to `keys` and `ids` in ascending order of rows, until there are more than
-  // `capacity`.
+  // Bit i - begin of `below` = key of row i < low, for i in [begin, end); keys in [low, high] of
+  // rows that take part, and their row numbers, are appended to `keys` and `ids` in ascending order
+  // of rows, until there are more than `capacity`.
   Split (*split)(const Rows& rows, std::size_t begin, std::size_t end, std::uint32_t low,
-                 std::uint32_t high, std::uint8_t* hidden, std::uint32_t* keys, std::uint32_t* ids,
+                 std::uint32_t high, std::uint64_t* below, std::uint32_t* keys, std::uint32_t* ids,
                  std::size_t capacity);
+  // flags[i] = bit i of `words`, for i < n.
+  void (*expand)(const std::uint64_t* words, std::size_t n, std::uint8_t* flags);
   // Keys of rows in [begin, end) below `key`, and equal to it.
   Split (*tally)(const Rows& rows, std::size_t begin, std::size_t end, std::uint32_t key);
   // hidden[i] = key of row i < key, or equal to it and among the first `ties` such rows from begin.

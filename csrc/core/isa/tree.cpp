@@ -1,35 +1,33 @@
 #include "core/isa/tree.h"
 
 #include "core/isa/isa.h"
+#include "core/isa/lanes.h"
 
 namespace dynsample::DYNSAMPLE_ISA_NAME {
 namespace {
 
-constexpr std::size_t kFan = 64;       // children of a node
-constexpr std::size_t kLine = 8;       // leaves of a lowest child: one cache line
-constexpr std::size_t kBlock = 64;     // walks in flight
-constexpr std::size_t kNodeLines = 8;  // cache lines of a node
-
-inline void prefetch_node(const std::int64_t* node) {
-  for (std::size_t line = 0; line < kNodeLines; ++line) __builtin_prefetch(node + kLine * line);
-}
+constexpr std::size_t kFan = TreeNode::kFan, kLine = TreeLine::kSize;
+constexpr std::size_t kBlock = 64;  // walks in flight
 
 void update_block(const TreeArrays& tree, const std::uint32_t* index, const std::int64_t* units,
                   std::size_t count) {
   for (std::size_t j = 0; j < count; ++j) {
-    __builtin_prefetch(tree.leaves + index[j], 1);
-    prefetch_node(tree.nodes[0] + index[j] / (kLine * kFan) * kFan);
+    const std::size_t line = index[j] / kLine;
+    const TreeNode& node = tree.nodes[0][line / kFan];
+    __builtin_prefetch(tree.leaves + line, 1);
+    __builtin_prefetch(&node.lines, 1);
+    __builtin_prefetch(&node.children[line % kFan / kLine], 1);
   }
   for (std::size_t j = 0; j < count; ++j) {
-    const std::int64_t change = units[j] - tree.leaves[index[j]];
-    tree.leaves[index[j]] = units[j];
+    std::int64_t& leaf = tree.leaves[index[j] / kLine].value[index[j] % kLine];
+    const std::int64_t change = units[j] - leaf;
+    leaf = units[j];
     std::size_t child = index[j] / kLine;
     for (int level = 0; level < tree.levels; ++level, child /= kFan) {
-      std::int64_t* node = tree.nodes[level] + child / kFan * kFan;
-      const std::int64_t first = static_cast<std::int64_t>(child % kFan);
-      for (std::int64_t c = 0; c < static_cast<std::int64_t>(kFan); ++c) {
-        node[c] += c >= first ? change : 0;
-      }
+      TreeNode& node = tree.nodes[level][child / kFan];
+      const std::size_t line = child % kFan / kLine;
+      add_from(node.lines.value, line, change);
+      add_from(node.children[line].value, child % kLine, change);
     }
   }
 }
@@ -41,27 +39,36 @@ void update(const TreeArrays& tree, const std::uint32_t* index, const std::int64
   }
 }
 
-// All walks of a block go down one level together, so that their cache misses overlap.
+// The place whose range holds the target, which becomes the distance from the start of that range.
+// Without a branch: which place it is cannot be foretold.
+inline std::size_t step(const TreeLine& sums, std::int64_t& target) {
+  const std::size_t place = count_at_most(sums.value, target);
+  target -= sums.value[(place + kLine - 1) % kLine] & -std::int64_t{place > 0};
+  return place;
+}
+
+// All walks of a block go down one line together, so that their cache misses overlap.
 void find_block(const TreeArrays& tree, std::int64_t* targets, std::size_t count,
                 std::int64_t* index) {
-  std::uint64_t place[kBlock] = {};
+  std::size_t place[kBlock] = {}, lines[kBlock];
   for (int level = tree.levels - 1; level >= 0; --level) {
     for (std::size_t j = 0; j < count; ++j) {
-      const std::int64_t* node = tree.nodes[level] + place[j] * kFan;
-      const std::int64_t target = targets[j];
-      std::int64_t child = 0;  // how many prefix sums are at or below the target
-      for (std::size_t c = 0; c < kFan; ++c) child += node[c] <= target;
-      targets[j] -= child ? node[child - 1] : 0;
-      place[j] = place[j] * kFan + static_cast<std::uint64_t>(child);
+      const TreeNode& node = tree.nodes[level][place[j]];
+      lines[j] = step(node.lines, targets[j]);
+      __builtin_prefetch(&node.children[lines[j]]);
+    }
+    for (std::size_t j = 0; j < count; ++j) {
+      const TreeLine& children = tree.nodes[level][place[j]].children[lines[j]];
+      place[j] = place[j] * kFan + lines[j] * kLine + step(children, targets[j]);
       if (level) {
-        prefetch_node(tree.nodes[level - 1] + place[j] * kFan);
+        __builtin_prefetch(&tree.nodes[level - 1][place[j]].lines);
       } else {
-        __builtin_prefetch(tree.leaves + place[j] * kLine);
+        __builtin_prefetch(tree.leaves + place[j]);
       }
     }
   }
   for (std::size_t j = 0; j < count; ++j) {
-    const std::int64_t* line = tree.leaves + place[j] * kLine;
+    const std::int64_t* line = tree.leaves[place[j]].value;
     std::int64_t sum = 0, leaf = 0;
     for (std::size_t c = 0; c < kLine; ++c) {
       sum += line[c];

@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seeds", type=_count, default=3, metavar="N",
                         help="runs of each policy (%(default)s)")
     parser.add_argument("--seed", type=_seed, default=0, help="the first seed (%(default)s)")
-    parser.add_argument("--epochs", type=_count, help="(digits: 12, glyphs: 8)")
+    parser.add_argument("--epochs", type=_count, help="(digits: 12, glyphs: 10)")
     parser.add_argument("--verify", action="store_true",
                         help="recompute every epoch with the slow reference; 1 if any differs")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the table as JSON")

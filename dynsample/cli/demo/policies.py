@@ -32,7 +32,7 @@ class Row:
         The row whose cost in the same seed this one is given. Its cost, as a share of the
         baseline's, is the second argument of `policy`.
     fewer_epochs : bool
-        Spend that cost by stopping early.
+        Spend that cost on fewer epochs, the learning rate decaying within them.
     """
 
     policy: Callable[[Settings, float], Policy]

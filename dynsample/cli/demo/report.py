@@ -112,7 +112,7 @@ def print_table(
         pad_edge=False,
     )
     table.add_column("policy", no_wrap=True)
-    for heading in ("accuracy, %", "delta, pp", "backward", "forward\nonly", "cost", "wall"):
+    for heading in ("accuracy %", "delta pp", "backward", "forward\nonly", "cost", "wall"):
         table.add_column(heading, justify="right", no_wrap="\n" not in heading)
     for row in rows:
         table.add_row(

@@ -19,6 +19,8 @@ from dynsample.policies.base import Policy
 from dynsample.torch import DataLoader, scaled_lr
 
 FORWARD_COST = 1 / 3  # of a sample's forward pass, when forward and backward together cost 1
+WARM_UP = 0.1  # of training, in which the learning rate rises
+CLIP = 1.0  # largest norm of the gradient
 
 
 class ImageSet(torch.utils.data.Dataset[Any]):
@@ -79,7 +81,7 @@ def train(
     make_sampler: Callable[..., ds.Sampler] = ds.Sampler,
     epoch_done: Callable[[], None] = lambda: None,
 ) -> Run:
-    """Train one network from scratch, at most on `budget` samples."""
+    """Train one network from scratch, at most on `budget` samples; the learning rate ends at 0."""
     model = small_cnn(task.train_images.shape[-1], task.num_classes, seed)
     optimizer = torch.optim.SGD(
         model.parameters(), lr=task.lr, momentum=0.9, nesterov=True, fused=True
@@ -87,6 +89,7 @@ def train(
     train_set = ImageSet(task.train_images, task.train_labels)
     sampler = make_sampler(len(train_set), policy, batch_size=task.batch_size, seed=seed)
     loader = DataLoader(train_set, sampler=sampler, collate_fn=tuple)
+    length = min(epochs, budget / task.num_train)  # epochs until the learning rate is 0
     run = Run()
 
     for epoch in range(epochs):
@@ -99,8 +102,8 @@ def train(
             sampler.observe(index, logits=logits, targets=labels)
             optimizer.zero_grad()
             (sampler.weights(index) * loss).mean().backward()
-            torch.nn.utils.clip_grad_norm_(model.parameters(), task.clip, foreach=True)
-            with scaled_lr(optimizer, sampler.lr_scale):
+            torch.nn.utils.clip_grad_norm_(model.parameters(), CLIP, foreach=True)
+            with scaled_lr(optimizer, sampler.lr_scale * one_cycle(sampler.progress / length)):
                 optimizer.step()
             run.backward += len(index)
         if epoch < epochs - 1:  # nothing is hidden by what the last epoch would find
@@ -115,6 +118,17 @@ def train(
         run.curve.append((run.cost, accuracy(model, task)))
         epoch_done()
     return run
+
+
+def one_cycle(done: float) -> float:
+    """Learning rate at a share `done` of training, over its peak: a linear rise, a half cosine.
+
+    Without the decay, the accuracy on glyphs swings by several points from epoch to epoch, more
+    than the methods differ. By share, so that a run on a smaller budget decays as far.
+    """
+    if done < WARM_UP:
+        return done / WARM_UP
+    return (1 + math.cos(math.pi * min(1.0, (done - WARM_UP) / (1 - WARM_UP)))) / 2
 
 
 @torch.no_grad()
