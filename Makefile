@@ -1,13 +1,19 @@
-# Needs make, python3 (3.10 or later, with venv) and g++ (11 or later). Everything else goes to .venv.
-.PHONY: demo test bench lint wheel sanitize clean
+# Needs make, python3 (3.10 or later, with venv) and g++ (11 or later). Everything else goes to .venv,
+# but for the libraries that FFCV is compiled against.
+.PHONY: demo test test-dali110 bench lint wheel sanitize clean
 .SUFFIXES:
 
 PYTHON ?= python3
 VENV := .venv
+VENV110 := .venv-dali110
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 # One CUDA architecture is enough for a check of the build; wheels for others take the default list.
 export DYNSAMPLE_CUDA_ARCHS ?= 90-real
+
+# What FFCV is compiled against; only root can install it.
+FFCV_APT := libopencv-dev libturbojpeg0-dev pkg-config
+FIND_FFCV_APT := pkg-config --exists opencv4 libturbojpeg 2> /dev/null
 
 NATIVE := $(shell find csrc cmake -type f) CMakeLists.txt setup.py pyproject.toml
 PACKAGES := dynsample tests bench examples setup.py
@@ -15,17 +21,23 @@ PACKAGES := dynsample tests bench examples setup.py
 demo: $(VENV)/.built
 	$(BIN)/dynsample demo digits --plot demo-digits.png
 
-test: $(VENV)/.test-ready lint sanitize
+test: $(VENV)/.test-ready $(VENV)/.ffcv $(VENV)/.dali lint sanitize
 	$(BIN)/python -m pytest
 
-bench: $(VENV)/.test-ready
+# The tests of the DALI loader with the last DALI for CUDA 11, which needs numpy 1. That DALI asks
+# for versions with a class of distutils, which is deprecated.
+test-dali110: $(VENV)/.built $(VENV110)/.ready
+	$(VENV110)/bin/python -m pytest tests/loaders tests/core/test_files.py tests/core/test_pack.py \
+	  -k "dali or files or pack" -W "ignore:distutils Version:DeprecationWarning"
+
+bench: $(VENV)/.test-ready $(VENV)/.ffcv $(VENV)/.dali
 	$(BIN)/dynsample bench all
 
 lint: $(VENV)/.test-ready
 	$(BIN)/ruff format --check $(PACKAGES)
 	$(BIN)/ruff check $(PACKAGES)
 	$(BIN)/mypy
-	find csrc \( -name '*.h' -o -name '*.cpp' -o -name '*.cu' \) -print0 | \
+	find csrc \( -name '*.h' -o -name '*.cpp' -o -name '*.cc' -o -name '*.cu' \) -print0 | \
 	  xargs -0 $(BIN)/clang-format --dry-run -Werror
 
 # The tests of the kernels once more, with the address and undefined-behaviour sanitizers.
@@ -36,7 +48,7 @@ wheel: $(VENV)/.tools
 	$(BIN)/python -m pip wheel --no-build-isolation --no-deps -w dist .
 
 clean:
-	rm -rf $(VENV) build dist dynsample/*.so *.egg-info
+	rm -rf $(VENV) $(VENV110) build dist dynsample/*.so *.egg-info
 
 $(VENV)/.tools: requirements/build.txt requirements/demo.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -53,3 +65,27 @@ $(VENV)/.test-ready: $(VENV)/.built requirements/test.txt
 	@echo "installing the packages of requirements/test.txt into $(VENV)"
 	$(PIP) install -r requirements/test.txt
 	touch $@
+
+$(VENV)/.dali: $(VENV)/.tools requirements/dali.txt
+	@echo "installing the packages of requirements/dali.txt into $(VENV)"
+	$(PIP) install -r requirements/dali.txt
+	touch $@
+
+$(VENV110)/.ready: requirements/dali110.txt
+	test -x $(VENV110)/bin/python || $(PYTHON) -m venv $(VENV110)
+	@echo "installing the packages of requirements/dali110.txt into $(VENV110)"
+	$(VENV110)/bin/python -m pip --disable-pip-version-check -qq install -r requirements/dali110.txt
+	touch $@
+
+# Without the libraries there is no FFCV, no stamp, and another look the next time.
+$(VENV)/.ffcv: $(VENV)/.tools requirements/ffcv.txt
+	@$(FIND_FFCV_APT) || test "$$(id -u)" != 0 || \
+	  { apt-get -qq update && \
+	    DEBIAN_FRONTEND=noninteractive apt-get -qq install --no-install-recommends $(FFCV_APT); \
+	  } > /dev/null || true
+	@if $(FIND_FFCV_APT); then \
+	  echo "installing the packages of requirements/ffcv.txt into $(VENV)"; \
+	  $(PIP) install --no-deps -r requirements/ffcv.txt && touch $@; \
+	else \
+	  echo "FFCV is left out and its tests are skipped; it needs: apt-get install $(FFCV_APT)"; \
+	fi

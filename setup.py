@@ -1,6 +1,7 @@
 """Build dynsample: setuptools asks, CMake builds (see CMakeLists.txt)."""
 
 import os
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -9,6 +10,7 @@ from pathlib import Path
 import pybind11
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
+from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).parent.resolve()
 
@@ -49,10 +51,21 @@ class CMakeBuild(build_ext):
             subprocess.run(command, check=True, env=env)
 
 
+class BuildPython(build_py):
+    """The source of the DALI operator goes into the package, as users compile it themselves."""
+
+    def run(self) -> None:
+        """Copy the package, and beside it the source; a checkout has it in csrc."""
+        super().run()
+        if not self.editable_mode:
+            inside = Path(self.build_lib, "dynsample/dali/csrc")
+            shutil.copytree(ROOT / "csrc/dali", inside, dirs_exist_ok=True)
+
+
 setup(
     ext_modules=[
         Extension("dynsample._core", sources=[]),
         Extension("dynsample._cuda", sources=[], optional=True),  # there when CMake found nvcc
     ],
-    cmdclass={"build_ext": CMakeBuild},
+    cmdclass={"build_ext": CMakeBuild, "build_py": BuildPython},
 )

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
+    from dynsample.plan import EpochPlan
     from dynsample.sampler import Sampler
 
 
@@ -59,11 +60,7 @@ class BatchIterator:
 
     def __next__(self) -> NDArray[np.int64]:
         cursor = self._pass
-        if self._sampler.plan is not self._plan or self._sampler._pass(cursor.hidden) is not cursor:
-            raise RuntimeError(
-                f"epoch {self._plan.random.epoch} was left while it was being iterated: finish or "
-                "drop the iterator before set_epoch or load"
-            )
+        check_current(self._sampler, self._plan, cursor)
         self._sampler._explicit = False
         start, stop = cursor.drawn, min(cursor.drawn + self._batch_size, cursor.stop)
         if start >= stop:
@@ -82,6 +79,41 @@ class BatchIterator:
         self._sampler.load_state_dict(state)
         self._plan = self._sampler.plan
         self._pass = self._sampler._pass(self._pass.hidden)
+
+
+def check_current(sampler: Sampler, plan: EpochPlan, cursor: Pass) -> None:
+    """Raise when the sampler left the plan, or the position, that an iterator is at."""
+    if sampler.plan is not plan or sampler._pass(cursor.hidden) is not cursor:
+        raise RuntimeError(
+            f"epoch {plan.random.epoch} was left while it was being iterated: finish or "
+            "drop the iterator before set_epoch or load"
+        )
+
+
+class HandOut:
+    """Counts what an iterator of a prefetching loader handed to its user.
+
+    Made when the iterator has begun to draw; `check` comes before every batch, `received` when the
+    batch is handed out.
+    """
+
+    def __init__(self, sampler: Sampler, *, hidden: bool, batch_size: int) -> None:
+        self._sampler, self._plan, self._batch_size = sampler, sampler.plan, batch_size
+        self._pass = sampler._pass(hidden)
+        self._position = self._pass.received
+
+    def check(self) -> None:
+        """Raise when the sampler is no longer where this iterator left it."""
+        check_current(self._sampler, self._plan, self._pass)
+        if self._pass.received != self._position:
+            raise RuntimeError(
+                "another iterator went on with the same pass: finish or drop one of them first"
+            )
+
+    def received(self) -> None:
+        """Count one batch."""
+        self._pass.receive(self._batch_size)
+        self._position = self._pass.received
 
 
 class HiddenView:

@@ -159,8 +159,8 @@ class Sampler:
         }
 
     def _fold(self, plan: EpochPlan) -> tuple[int, int]:
-        if plan.refresh and self._passes[1].drawn < self._passes[1].stop:
-            left = self._passes[1].stop - self._passes[1].drawn
+        if plan.refresh and self._passes[1].received < self._passes[1].stop:
+            left = self._passes[1].stop - self._passes[1].received
             self._warn_once(
                 "refresh",
                 f"epoch {plan.random.epoch}: {left} of {plan.num_hidden} hidden samples were due "

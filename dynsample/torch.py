@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader as TorchDataLoader
 from torch.utils.data import default_collate
 
-from dynsample.passes import BatchIterator, HiddenView
+from dynsample.passes import BatchIterator, HandOut, HiddenView
 from dynsample.sampler import Sampler
 
 _OURS = ("batch_size", "shuffle", "batch_sampler", "drop_last", "generator")
+_END = object()
 
 
 class _IndexedDataset(torch.utils.data.Dataset[Any]):
@@ -56,8 +57,16 @@ class _Feed:
     def __init__(self, sampler: Sampler) -> None:
         self.sampler = sampler
         self.hidden: HiddenView | None = None
+        self.counted = False  # the loader that iterates counts what its user receives
 
     def __iter__(self) -> BatchIterator:
+        if not self.counted:
+            raise RuntimeError(
+                "another loader was made of the parts of a dynsample.torch.DataLoader, and would "
+                "lose its place: with Accelerate leave the loader out of accelerator.prepare() and "
+                "move batches to accelerator.device; with Lightning set "
+                "Trainer(use_distributed_sampler=False)"
+            )
         return self._pass.batches(prefetching=True)
 
     def __len__(self) -> int:
@@ -84,8 +93,10 @@ class DataLoader(TorchDataLoader[Any]):
 
     def __init__(self, dataset: Any, *, sampler: Sampler, **options: Any) -> None:
         if not isinstance(sampler, Sampler):
-            kind = type(sampler).__name__
-            raise TypeError(f"sampler must be a dynsample.Sampler, got {kind}")
+            raise TypeError(
+                f"sampler must be a dynsample.Sampler, got {type(sampler).__name__} (put there by "
+                "Lightning? set Trainer(use_distributed_sampler=False))"
+            )
         for name in _OURS:
             if name in options:
                 raise TypeError(f"{name} is decided by the sampler: give it to Sampler, not here")
@@ -121,17 +132,28 @@ class DataLoader(TorchDataLoader[Any]):
         return self._counted(HiddenView(sampler, batch_size or sampler.batch_size))
 
     def _counted(self, hidden: HiddenView | None) -> Iterator[Any]:
-        sampler = self._feed.sampler
-        self._feed.hidden = hidden
+        feed, samples = self._feed, self._feed.sampler if hidden is None else hidden
+        feed.hidden, feed.counted = hidden, True
         try:
             batches = super().__iter__()
         finally:
-            self._feed.hidden = None
-        cursor = sampler._pass(hidden is not None)
-        size = sampler.batch_size if hidden is None else hidden.batch_size
-        for batch in batches:
-            cursor.receive(size)
+            feed.hidden, feed.counted = None, False
+        hand_out = HandOut(feed.sampler, hidden=hidden is not None, batch_size=samples.batch_size)
+        while True:
+            hand_out.check()
+            batch = next(batches, _END)
+            if batch is _END:
+                return
+            hand_out.received()
             yield batch
+
+    def state_dict(self) -> dict[str, Any]:
+        """Position of the sampler: batches that your loop received, not those prefetched."""
+        return self._feed.sampler.state_dict()
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go to a position that `state_dict` gave."""
+        self._feed.sampler.load_state_dict(state)
 
     def __len__(self) -> int:
         """Batches of the epoch."""

@@ -19,3 +19,10 @@ def pytest_configure() -> None:
     site = os.environ.get("DYNSAMPLE_SANITIZED")
     if site and not Path(dynsample.__file__).is_relative_to(site):
         pytest.exit(f"the sanitized build in {site} was not the one imported", returncode=3)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("gpu"):
+        torch = pytest.importorskip("torch")
+        if not torch.cuda.is_available():
+            pytest.skip("needs a CUDA device")

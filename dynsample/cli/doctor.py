@@ -1,4 +1,4 @@
-"""Say what this installation can use: versions, instruction set, threads, CUDA."""
+"""Say what this installation can use: versions, instruction set, threads, CUDA, DALI's feed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import platform
 
 from dynsample import _core, cuda
 
-PACKAGES = ("numpy", "torch", "scikit-learn", "pillow", "matplotlib", "rich")
+PACKAGES = ("numpy", "torch", "ffcv", "scikit-learn", "pillow", "matplotlib", "rich")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -31,6 +31,8 @@ def findings() -> dict[str, str]:
         "instruction set": f"{_core.isa()} (available: {available})",
         "threads": str(_core.num_threads()),
         "CUDA": cuda_status(),
+        "DALI": dali_version(),
+        "DALI reader": dali_status(),
         **{package: version(package) for package in PACKAGES},
     }
 
@@ -54,3 +56,19 @@ def cuda_status() -> str:
     except cuda.CudaUnavailable as error:
         return f"loads, 0 devices: {error}"
     return f"loads, devices: {module.device_count()}"
+
+
+def dali_version() -> str:
+    """Name the DALI that an import gives, with its version."""
+    found = importlib.metadata.packages_distributions().get("nvidia", [])
+    names = sorted({name for name in found if name.startswith("nvidia-dali")})
+    return ", ".join(f"{name} {version(name)}" for name in names) or "not found"
+
+
+def dali_status() -> str:
+    """How a DALI pipeline will read, and why; compiles the operator if that was not yet done."""
+    if dali_version() == "not found":
+        return "none without DALI"
+    from dynsample.dali import operator
+
+    return operator.status()

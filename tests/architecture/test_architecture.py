@@ -14,18 +14,23 @@ SOURCES = sorted(
     path
     for folder in ("dynsample", "csrc", "bench", "tests", "examples")
     for path in (ROOT / folder).rglob("*")
-    if path.suffix in {".py", ".pyi", ".h", ".cpp", ".cu", ".cuh"}
+    if path.suffix in {".py", ".pyi", ".h", ".cpp", ".cc", ".cu", ".cuh"}
 )
 
 # A module may import those named here, and helpers that anything may use.
 LAYERS = {
     "torch": {"passes", "sampler"},
+    "dali": {"dali", "files", "pack", "passes", "sampler"},
+    "pack": {"files"},
+    "files": set(),
+    "ffcv": {"_ffcv_stream", "orders", "passes", "policies", "sampler"},
+    "_ffcv_stream": set(),
     "sampler": {
         "groups", "resume", "signals", "columns", "log", "orders", "passes", "plan", "policies",
         "staging", "table",
     },
     "resume": {"checkpoint", "plan", "table", "sampler"},  # the sampler for its type only
-    "passes": {"sampler"},  # for its type only
+    "passes": {"plan", "sampler"},  # for their types only
     "plan": {"_core", "ops", "orders", "policies"},
     "orders": {"ops", "policies"},
     "table": {"columns", "log", "reductions"},
@@ -83,6 +88,7 @@ def test_policies_reduce_only_through_the_table(path: Path) -> None:
 ALLOWED_INCLUDES = {
     "core": r'"core/|<[a-z_]+>|<c[a-z]+>|<immintrin.h>',
     "cuda": r'"cuda/|"core/(order_key|random|permute)\.h"|<[a-z_/]+(\.h|\.cuh)?>',
+    "dali": r'"(dali/|files\.h|table\.h)|<(fcntl|unistd|sys/[a-z]+)\.h>|<[a-z_]+>|<c[a-z]+>',
     "bind": r'"bind/|"core/|"cuda/|<pybind11/[a-z0-9_]+\.h>|<[a-z_]+>',
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -146,6 +147,27 @@ def test_the_sampler_is_a_batch_sampler_of_a_stock_loader() -> None:
         np.testing.assert_array_equal(torch.cat(ids).numpy(), sampler.plan.order)
         for index in sampler.hidden:
             observe(sampler, torch.from_numpy(index))
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_batches_of_an_epoch_that_was_left_are_not_handed_out() -> None:
+    sampler = ds.Sampler(N, batch_size=8)
+    batches = iter(DataLoader(Images(), sampler=sampler, num_workers=2, prefetch_factor=9))
+    next(batches)
+    sampler.set_epoch(1)  # all of epoch 0 is drawn by now
+    with pytest.raises(RuntimeError, match="epoch 0 was left while it was being iterated"):
+        next(batches)
+
+
+def test_the_state_of_the_loader_is_the_samplers() -> None:
+    sampler = make_sampler()
+    loader = DataLoader(Images(), sampler=sampler)
+    list(itertools.islice(loader, 2))
+    state = loader.state_dict()
+    assert state == sampler.state_dict()
+    rest = [index for *_, index in loader]
+    loader.load_state_dict(state)
+    torch.testing.assert_close([index for *_, index in loader], rest)
 
 
 @pytest.mark.parametrize(

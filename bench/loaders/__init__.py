@@ -1,0 +1,69 @@
+"""What bench_loader.py and bench_boundary.py time: one module per loader, named in `LOADERS`.
+
+A module has `cases(folder, images)`, which gives `Case`s, and may have `boundary(folder, samples)`,
+which gives a `Boundary`. What cannot be imported is left out with a word.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image
+
+# Module here, and the package that it needs.
+LOADERS = {"dali": "nvidia.dali", "ffcv": "ffcv", "torch": "torch"}
+CLASSES, WIDTH, HEIGHT = 10, 500, 375
+
+
+class Case(NamedTuple):
+    """Two loaders over the same images; each call is an epoch, and gives how many it held."""
+
+    name: str
+    ours: Callable[[], int]
+    peer: Callable[[], int]
+
+
+class Boundary(NamedTuple):
+    """What happens between the last batch of an epoch and the first of the next.
+
+    `prepare` brings ours to the last batch of an epoch of which everything was observed; `ours` and
+    `peer` go from there to the first batch of the next.
+    """
+
+    name: str
+    prepare: Callable[[], object]
+    ours: Callable[[], object]
+    peer_name: str
+    peer: Callable[[], object]
+
+
+def write_images(folder: Path, images: int) -> Path:
+    """Write JPEGs of about 90 KB, as large as those of ImageNet, into class folders."""
+    root = folder / f"images-{images}"
+    if root.exists():
+        return root
+    random = np.random.default_rng(0)
+    for label in range(CLASSES):
+        (root / f"class{label}").mkdir(parents=True)
+    y, x = np.mgrid[:HEIGHT, :WIDTH] / 60
+    noise = random.normal(0, 22, (8, HEIGHT, WIDTH, 3))
+    for i in range(images):
+        wave = np.sin(x + i) + np.cos(y * (1 + i % 7 / 7))
+        pixels = 128 + 45 * wave[:, :, None] + np.roll(noise[i % 8], i, 0)
+        image = Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8))
+        image.save(root / f"class{i % CLASSES}" / f"{i}.jpg", quality=83)
+    return root
+
+
+def link_images(root: Path, times: int) -> Path:
+    """Give every image `times` names, for a data set as large as real ones in paths."""
+    linked = root.with_name(f"{root.name}-{times}")
+    for path in root.rglob("*.jpg"):
+        (linked / path.parent.name).mkdir(parents=True, exist_ok=True)
+        for i in range(times):
+            os.link(path, linked / path.parent.name / f"{path.stem}-{i}.jpg")
+    return linked

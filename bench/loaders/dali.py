@@ -1,0 +1,166 @@
+"""DALI's own reader and iterator beside ours."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from nvidia.dali import fn, pipeline_def, types
+from nvidia.dali.plugin import pytorch as stock
+from nvidia.dali.plugin.base_iterator import LastBatchPolicy
+
+import dynsample as ds
+import dynsample.dali as dali
+from dynsample import files, pack
+from loaders import Boundary, Case, link_images, write_images
+
+THREADS = 2
+TRAIN_BATCH, BYTES_BATCH, BOUNDARY_BATCH = 64, 256, 256
+# Names of an image where nothing is decoded: DALI's reader keeps a file mapped while it is among
+# the next 1024, so that a small data set would never be opened again.
+NAMES = 16
+Reader = Callable[[], Any]
+
+
+@pipeline_def(num_threads=THREADS, device_id=None)
+def training(reader: Reader) -> Any:
+    """Do what training scripts for ImageNet do, on the CPU."""
+    encoded, label, *index = reader()
+    image = fn.decoders.image_random_crop(encoded)
+    image = fn.resize(image, size=(224, 224))
+    image = fn.crop_mirror_normalize(
+        image,
+        dtype=types.FLOAT,
+        output_layout="CHW",
+        mean=[123.7, 116.3, 103.5],
+        std=[58.4, 57.1, 57.4],
+        mirror=fn.random.coin_flip(),
+    )
+    return image, label, *index
+
+
+@pipeline_def(num_threads=THREADS, device_id=None)
+def head(reader: Reader) -> Any:
+    """Read every file whole, and keep its first bytes."""
+    encoded, label, *index = reader()
+    return fn.slice(encoded, start=0, shape=16, axes=[0]), label, *index
+
+
+def stock_loader(pipeline: Any, root: Path, batch_size: int) -> Callable[[], int]:
+    def read() -> Any:
+        return fn.readers.file(file_root=str(root), random_shuffle=True, name="Reader")
+
+    loader = stock.DALIClassificationIterator(
+        pipeline(read, batch_size=batch_size),
+        reader_name="Reader",
+        last_batch_policy=LastBatchPolicy.PARTIAL,
+        auto_reset=True,
+    )
+
+    return lambda: sum(len(batch[0]["label"]) for batch in loader)
+
+
+def our_loader(
+    pipeline: Any, read: Callable[[ds.Sampler], Any], sampler: ds.Sampler
+) -> Callable[[], int]:
+    loader = dali.DALIClassificationIterator(
+        pipeline(lambda: read(sampler), batch_size=sampler.batch_size), sampler=sampler
+    )
+    return lambda: sum(len(batch[0]["label"]) for batch in loader)
+
+
+def cases(folder: Path, images: int) -> Iterator[Case]:
+    """Training; then reading alone, from files and from a pack."""
+    root = write_images(folder, images)
+    sampler = ds.Sampler(images, batch_size=TRAIN_BATCH)
+    stock_ones = [stock_loader(training, root, TRAIN_BATCH) for _ in range(2)]
+
+    def from_files(sampler: ds.Sampler) -> Any:
+        return dali.readers.file(sampler=sampler, file_root=root)
+
+    yield Case("dali_train", our_loader(training, from_files, sampler), stock_ones[0])
+    yield Case("aa", *stock_ones)
+    linked, packed = link_images(root, NAMES), folder / "pack"
+    pack.write(files.from_folders(root), packed)
+    peer = stock_loader(head, linked, BYTES_BATCH)
+
+    def from_linked(sampler: ds.Sampler) -> Any:
+        return dali.readers.file(sampler=sampler, file_root=linked)
+
+    sampler = ds.Sampler(images * NAMES, batch_size=BYTES_BATCH)
+    yield Case("dali_bytes", our_loader(head, from_linked, sampler), peer)
+
+    def from_pack(sampler: ds.Sampler) -> Any:
+        return dali.readers.packed(sampler=sampler, path=packed)
+
+    equal = ds.WeightedRandom(np.ones(images, np.float32), num_draws=images * NAMES)
+    sampler = ds.Sampler(images, equal, batch_size=BYTES_BATCH)
+    yield Case("dali_packed_bytes", our_loader(head, from_pack, sampler), peer)
+
+
+@pipeline_def(batch_size=BOUNDARY_BATCH, num_threads=THREADS, device_id=None)
+def labels(reader: Reader) -> Any:
+    """Label and index, without decoding."""
+    _, label, *index = reader()
+    return label, *index
+
+
+def boundary(folder: Path, samples: int) -> Boundary:
+    """Fold, select and plan in a pipeline that goes on, beside a new pipeline with a new list.
+
+    The list is forged: many times the same small files, with names as long as those of ImageNet.
+    """
+    root = folder / "small"
+    (root / "n01440764").mkdir(parents=True)
+    names = [f"n01440764/n01440764_{i}.JPEG" for i in range(10000, 10100)]
+    for name in names:
+        (root / name).write_bytes(b"no image")
+    paths = [names[i % len(names)] for i in range(samples)]
+    listed = [f"{path} {i}\n" for i, path in enumerate(paths)]
+    (root / "list.txt").write_text("".join(listed))
+
+    policy = ds.Kakurenbo(fraction=0.3)
+    sampler = ds.Sampler(samples, policy, batch_size=BOUNDARY_BATCH)
+    pipeline = labels(lambda: dali.readers.file(sampler=sampler, file_list=root / "list.txt"))
+    loader = dali.DALIGenericIterator(pipeline, ["label"], sampler=sampler)
+    loss = np.random.default_rng(0).random(samples, np.float32)
+    sure = np.ones(BOUNDARY_BATCH, np.float32)
+
+    def observe(index: Any) -> None:
+        ids, one = np.asarray(index), sure[: len(index)]
+        sampler.observe(ids, loss=loss[ids], correct=one, confidence=one)
+
+    def prepare() -> None:
+        """Take most of the epoch from the sampler itself, and its end from the loader."""
+        passes = (sampler, sampler.hidden)
+        for batches in passes:
+            for step, index in enumerate(batches):
+                observe(index)
+                if batches is sampler and step == len(sampler) - 5:
+                    break
+        for batch in loader:
+            observe(batch[0]["index"])
+
+    def ours() -> None:
+        sampler.set_epoch(sampler.epoch + 1)
+        next(iter(loader))
+
+    def peer() -> None:
+        """Find the samples to keep, write their list, build, and take the first batch."""
+        num_hidden = int(0.3 * samples)
+        kept = np.sort(np.argpartition(loss, num_hidden)[num_hidden:])
+        with open(root / "kept.txt", "w") as file:
+            file.writelines(f"{paths[i]} {i}\n" for i in kept.tolist())
+        fresh = labels(
+            lambda: fn.readers.file(
+                file_root=str(root),
+                file_list=str(root / "kept.txt"),
+                random_shuffle=True,
+                name="Reader",
+            )
+        )
+        next(stock.DALIGenericIterator(fresh, ["label"], reader_name="Reader"))
+
+    return Boundary("dali_boundary", prepare, ours, "new pipeline, new list", peer)

@@ -1,0 +1,45 @@
+"""Write all images of a data set into one file, with labels and checksums, for readers.packed."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+from pathlib import Path
+
+from dynsample import files, pack
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what to pack and where the pack goes."""
+    parser.add_argument(
+        "source", type=Path, help="a folder of class folders, or a list of files and labels"
+    )
+    parser.add_argument("output", type=Path, help="where the pack goes")
+    parser.add_argument(
+        "--root", type=Path, help="what the paths of a list are below (default: its folder)"
+    )
+
+
+def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
+    """Pack, with a progress bar."""
+    if not importlib.util.find_spec("rich"):
+        parser.error('pack needs rich, not installed here: pip install "dynsample[dali]"')
+    if args.root is not None and args.source.is_dir():
+        parser.error("--root belongs to a list of files, and the source is a folder")
+    if args.output.is_dir():
+        parser.error(f"output: {args.output} is a folder, not a file")
+    from rich import progress
+
+    columns = (*progress.Progress.get_default_columns(), progress.MofNCompleteColumn())
+    try:
+        if args.source.is_dir():
+            samples = files.from_folders(args.source)
+        else:
+            samples = files.from_list(args.source, args.root)
+        with progress.Progress(*columns) as bar:
+            task = bar.add_task("packing", total=len(samples))
+            pack.write(samples, args.output, progress=lambda: bar.advance(task))
+    except (OSError, ValueError, files.SampleError) as error:
+        parser.error(str(error))
+    print(f"{args.output}: {len(samples)} images, {args.output.stat().st_size} bytes")
+    return 0

@@ -1,0 +1,292 @@
+"""The FFCV loader that follows a sampler and returns the index with every batch."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+
+try:
+    from ffcv.loader import Loader as FFCVLoader
+    from ffcv.loader import OrderOption
+    from ffcv.loader.loader import DEFAULT_OS_CACHE
+    from ffcv.pipeline import Compiler
+    from ffcv.reader import Reader
+except ImportError as error:
+    raise ImportError(
+        f"dynsample.ffcv needs FFCV, which cannot be imported ({error}): apt-get install "
+        'libopencv-dev libturbojpeg0-dev pkg-config, then pip install "dynsample[ffcv]" and '
+        "pip install --no-deps --no-binary ffcv ffcv==1.0.2"
+    ) from error
+
+from dynsample._checks import integer
+from dynsample._ffcv_stream import Stream
+from dynsample.orders import PageLocal, as_order
+from dynsample.passes import HandOut, HiddenView
+from dynsample.policies.base import Policy
+from dynsample.sampler import Sampler
+
+__all__ = ["Loader", "OrderOption", "page_local"]
+
+_ORDERS = {OrderOption.SEQUENTIAL: "sequential", OrderOption.RANDOM: "random"}
+
+
+class Loader(FFCVLoader):
+    """FFCV's Loader in the order of a `Sampler`: (image, label, ..., index).
+
+    Takes FFCV's arguments. With neither `sampler` nor `policy` it is FFCV's loader, of the same
+    order, length and outputs, but for iterators that may be left, dropped or fail at any time.
+
+    Parameters
+    ----------
+    fname, batch_size, num_workers, os_cache, order, distributed, seed, indices, pipelines, \
+custom_fields, drop_last, batches_ahead, recompile
+        As in FFCV. With `policy` they make the sampler: `seed` is 0 when left out, QUASI_RANDOM
+        gives `page_local`. With `sampler`, what is left out is the sampler's, and what is given
+        must agree with it.
+    sampler : Sampler, optional
+        Of as many samples as the file has.
+    policy : Policy, optional
+        Makes a sampler, found as `loader.sampler`.
+    extras : mapping of str to array or Tensor of shape [N, ...], optional
+        Further outputs: the rows of the batch's samples, in this order before the index. The
+        tables are read at every batch, so that changes in place take effect.
+
+    Attributes
+    ----------
+    sampler : Sampler or None
+    """
+
+    def __init__(
+        self,
+        fname: str,
+        batch_size: int,
+        num_workers: int = -1,
+        os_cache: bool = DEFAULT_OS_CACHE,
+        order: Any = None,
+        distributed: bool | None = None,
+        seed: int | None = None,
+        indices: Any = None,
+        pipelines: Mapping[str, Any] | None = None,
+        custom_fields: Mapping[str, Any] | None = None,
+        drop_last: bool | None = None,
+        batches_ahead: int = 3,
+        recompile: bool = False,
+        *,
+        sampler: Sampler | None = None,
+        policy: Policy | None = None,
+        extras: Mapping[str, Any] | None = None,
+    ) -> None:
+        planned = _is_planned(sampler, policy, extras)
+        if sampler is not None:
+            _check_agreement(
+                sampler,
+                indices,
+                distributed,
+                batch_size=batch_size,
+                drop_last=drop_last,
+                seed=seed,
+            )
+            drop_last, seed, indices = sampler.drop_last, sampler.seed, sampler.subset
+        super().__init__(
+            fname,
+            batch_size,
+            num_workers=num_workers,
+            os_cache=os_cache,
+            order=OrderOption.SEQUENTIAL if planned or order is None else order,
+            distributed=bool(distributed) and not planned,
+            seed=0 if planned and seed is None else seed,
+            indices=indices,
+            pipelines={} if pipelines is None else pipelines,
+            custom_fields={} if custom_fields is None else custom_fields,
+            drop_last=drop_last is None or drop_last,
+            batches_ahead=batches_ahead,
+            recompile=recompile,
+        )
+        self.sampler = sampler
+        if policy is not None:
+            self.sampler = Sampler(
+                int(self.reader.num_samples),
+                policy,
+                batch_size,
+                seed=self.seed,
+                drop_last=self.drop_last,
+                order=_plan_order(order or OrderOption.SEQUENTIAL, self.reader, batch_size),
+                subset=indices,
+            )
+        elif sampler is not None:
+            _check_file(sampler, self.reader, order)
+        self.extras = _as_tables(extras or {}, int(self.reader.num_samples))
+
+    def __len__(self) -> int:
+        """Batches of the epoch."""
+        return super().__len__() if self.sampler is None else len(self.sampler)
+
+    def __iter__(self) -> Iterator[Any]:
+        if self.sampler is None:
+            self._prepare()
+            size = self.batch_size
+            order = self.next_traversal_order()[: len(self) * size]
+            self.next_epoch += 1
+            return Stream(self, [order[i : i + size] for i in range(0, len(order), size)])
+        return self._planned(self.sampler, None)
+
+    def hidden(self, batch_size: int | None = None) -> Iterator[Any]:
+        """Iterate the hidden samples of the epoch, as batches like those of the loader.
+
+        File, memory manager and compiled code are the loader's own.
+
+        Parameters
+        ----------
+        batch_size : int, optional
+            By default the sampler's; a pass without gradients often affords more.
+        """
+        sampler = self._required_sampler("hidden")
+        size = sampler.batch_size if batch_size is None else batch_size
+        return self._planned(sampler, HiddenView(sampler, integer(size, "batch_size", 1, 2**31)))
+
+    def state_dict(self) -> dict[str, Any]:
+        """Position of the sampler: batches that your loop received, not those prefetched."""
+        return self._required_sampler("state_dict").state_dict()
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go to a position that `state_dict` gave."""
+        self._required_sampler("load_state_dict").load_state_dict(state)
+
+    def filter(self, field_name: str, condition: Any) -> Any:
+        """As in FFCV, which makes a new loader; not for one that follows a sampler."""
+        if self.sampler is not None:
+            raise TypeError(
+                "filter makes another loader, without the sampler: filter first, and give "
+                "Loader(..., indices=filtered.indices, policy=...)"
+            )
+        return super().filter(field_name, condition)
+
+    def _required_sampler(self, what: str) -> Sampler:
+        if self.sampler is None:
+            raise TypeError(f"{what} needs a loader made with sampler= or policy=")
+        return self.sampler
+
+    def _prepare(self) -> None:
+        Compiler.set_num_threads(self.num_workers)
+        if self.code is None or self.recompile:
+            self.generate_code()
+
+    def _planned(self, sampler: Sampler, hidden: HiddenView | None) -> Iterator[Any]:
+        samples = sampler if hidden is None else hidden
+        batches = list(samples.batches(prefetching=True))
+        hand_out = HandOut(sampler, hidden=hidden is not None, batch_size=samples.batch_size)
+        self._prepare()
+        view = copy.copy(self)  # what FFCV's iterator reads, at the batch size of this pass
+        view.batch_size = samples.batch_size
+        stream = Stream(view, [ids.view(np.uint64) for ids in batches])
+        tables = self.extras.values()
+        try:
+            for ids in batches:
+                hand_out.check()
+                fields = [_with_row(field) if len(ids) == 1 else field for field in next(stream)]
+                hand_out.received()
+                index = torch.from_numpy(ids)
+                rows = (table.index_select(0, index.to(table.device)) for table in tables)
+                yield (*fields, *rows, index)
+        finally:
+            stream.close()
+
+
+def _with_row(field: Any) -> Any:
+    """Give a batch of one its batch dimension back, which FFCV's Squeeze takes away as well."""
+    squeezed = isinstance(field, torch.Tensor) and field.shape[:1] != (1,)
+    return field.unsqueeze(0) if squeezed else field
+
+
+def page_local(fname: str | Reader, batch_size: int) -> PageLocal:
+    """Order that reads each page of a file once: QUASI_RANDOM, as `Sampler(order=...)` takes it.
+
+    Shuffles windows of 2 * `batch_size` pages, as many as FFCV keeps in memory. It is part of the
+    plan, so that it also holds under many ranks.
+    """
+    reader = fname if isinstance(fname, Reader) else Reader(fname)
+    allocated = reader.alloc_table
+    if not len(allocated):
+        raise ValueError(
+            f"{reader.file_name} keeps no data in pages: QUASI_RANDOM has no use, choose RANDOM"
+        )
+    pages = (allocated["ptr"] // reader.page_size).astype(np.int64)
+    page_of = np.full(int(reader.num_samples), pages.min())
+    page_of[allocated["sample_id"].astype(np.int64)[::-1]] = pages[::-1]  # the first one stays
+    return PageLocal(page_of - pages.min(), window=2 * batch_size)
+
+
+def _plan_order(order: Any, reader: Reader, batch_size: int) -> str | PageLocal:
+    if order == OrderOption.QUASI_RANDOM:
+        return page_local(reader, batch_size)
+    if order not in _ORDERS:
+        raise ValueError(f"order must be an OrderOption with sampler or policy, got {order!r}")
+    return _ORDERS[order]
+
+
+def _is_planned(sampler: Any, policy: Any, extras: Any) -> bool:
+    if sampler is not None and policy is not None:
+        raise TypeError("give sampler or policy, not both: a sampler has its policy")
+    if sampler is not None and not isinstance(sampler, Sampler):
+        raise TypeError(f"sampler must be a dynsample.Sampler, got {type(sampler).__name__}")
+    planned = sampler is not None or policy is not None
+    if extras and not planned:
+        raise TypeError("extras are rows by index: they need sampler or policy")
+    return planned
+
+
+def _check_agreement(
+    sampler: Sampler, indices: Any, distributed: bool | None, **given: int | None
+) -> None:
+    """Raise when an argument says something else than the sampler."""
+    for name, value in given.items():
+        if value is not None and value != getattr(sampler, name):
+            raise ValueError(
+                f"{name} is {value} and the sampler's is {getattr(sampler, name)}: give it to "
+                "Sampler, not here"
+            )
+    if indices is not None and (
+        sampler.subset is None or not np.array_equal(np.sort(np.asarray(indices)), sampler.subset)
+    ):
+        raise ValueError("indices differ from the sampler's: give Sampler(subset=indices)")
+    if distributed is False and sampler.group.size > 1:
+        raise ValueError(
+            f"distributed is False and the sampler plans for {sampler.group.size} ranks"
+        )
+
+
+def _check_file(sampler: Sampler, reader: Reader, order: Any) -> None:
+    """Raise when the sampler is not for this file, or has not the order that was asked for."""
+    if sampler.num_samples != reader.num_samples:
+        raise ValueError(
+            f"{reader.file_name} has {reader.num_samples} samples, the sampler was made for "
+            f"{sampler.num_samples}"
+        )
+    if order is None:
+        return
+    wanted = as_order(_plan_order(order, reader, sampler.batch_size)).fingerprint()
+    found = sampler._order.fingerprint()
+    if wanted != found:
+        paged = order == OrderOption.QUASI_RANDOM
+        hint = "dynsample.ffcv.page_local(fname, batch_size)" if paged else repr(wanted["name"])
+        raise ValueError(
+            f"order asks for {wanted['name']}, the sampler has {found['name']}: leave order out, "
+            f"or make Sampler(order={hint})"
+        )
+
+
+def _as_tables(extras: Mapping[str, Any], num_samples: int) -> dict[str, torch.Tensor]:
+    tables = {}
+    for name, values in extras.items():
+        table = values if isinstance(values, torch.Tensor) else torch.from_numpy(np.asarray(values))
+        if not table.dim() or len(table) != num_samples:
+            raise ValueError(
+                f"extras[{name!r}] must have a row for each of the {num_samples} samples, got "
+                f"shape {tuple(table.shape)}"
+            )
+        tables[name] = table.detach()
+    return tables

@@ -1,0 +1,217 @@
+"""Image files with labels: a tree of class folders, or a list of files."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+# The suffixes that DALI's own file reader takes, without regard to case.
+SUFFIXES = (
+    b".jpg", b".jpeg", b".png", b".bmp", b".tif", b".tiff", b".pnm", b".ppm", b".pgm", b".pbm",
+    b".jp2", b".webp", b".flac", b".ogg", b".wav",
+)  # fmt: skip
+_LABELS = np.iinfo(np.int32)
+# Of JPEG, without those inside compressed data: stuffing, fill bytes and restarts.
+_MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd8\xff]", re.DOTALL)
+
+
+class SampleError(RuntimeError):
+    """A sample cannot be read; the message names its file."""
+
+
+@dataclass(frozen=True, eq=False)
+class Packed:
+    """Where the images of a pack are.
+
+    Attributes
+    ----------
+    path : str
+    begin : int
+        Of the first image in the file, in bytes.
+    images : uint8[...]
+        The mapped images, back to back.
+    offsets : int64[N + 1]
+        Of each image in `images`, and the end of the last.
+    """
+
+    path: str
+    begin: int
+    images: NDArray[np.uint8]
+    offsets: NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Samples:
+    """Encoded images with labels. The id of a sample is its position.
+
+    Attributes
+    ----------
+    paths : uint8[...]
+        Where each sample is, or came from: NUL-terminated, one after the other.
+    starts : int64[N + 1]
+        Of each path, and the end of the last.
+    labels : int32[N]
+    pack : Packed or None
+        None when every path is a file.
+    """
+
+    paths: NDArray[np.uint8]
+    starts: NDArray[np.int64]
+    labels: NDArray[np.int32]
+    pack: Packed | None = None
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def path(self, i: int) -> str:
+        """File that sample `i` is read from, or was packed from."""
+        return os.fsdecode(self.paths[self.starts[i] : self.starts[i + 1] - 1].tobytes())
+
+    def read(self, i: int) -> NDArray[np.uint8]:
+        """Give the encoded bytes of sample `i`; a file that is gone or cut short is an error."""
+        if self.pack is not None:
+            return self.pack.images[self.pack.offsets[i] : self.pack.offsets[i + 1]]
+        try:
+            content = np.fromfile(self.path(i), np.uint8)
+        except OSError as error:
+            raise SampleError(f"sample {i}, {self.path(i)}: {error.strerror}") from error
+        if not len(content):
+            raise SampleError(f"sample {i}, {self.path(i)}: the file is empty")
+        if is_cut_short(content.tobytes()):
+            raise SampleError(f"sample {i}, {self.path(i)}: a JPEG that ends too soon")
+        return content
+
+
+def is_cut_short(image: bytes) -> bool:
+    """Whether this is a JPEG without its end marker. Bytes after the marker are common, and right.
+
+    Some decoders give such an image with its lower part unwritten.
+    """
+    if not image.startswith(b"\xff\xd8") or image.endswith(b"\xff\xd9"):
+        return False
+    at = 2
+    while match := _MARKER.search(image, at):
+        if match[0] == b"\xff\xd9":
+            return False
+        segment = image[match.end() : match.end() + 2]  # begins with its length
+        at = match.end() + int.from_bytes(segment, "big")
+    return True
+
+
+def from_names(
+    root: str | os.PathLike[str], names: Iterable[bytes], labels: Sequence[int]
+) -> Samples:
+    """Make samples of the files `root` + name."""
+    prefix = os.fsencode(os.path.abspath(root))
+    paths = [prefix + b"/" + name.lstrip(b"/") + b"\0" for name in names]
+    starts = np.zeros(len(paths) + 1, np.int64)
+    np.cumsum([len(path) for path in paths], out=starts[1:])
+    return Samples(np.frombuffer(b"".join(paths), np.uint8), starts, np.asarray(labels, np.int32))
+
+
+def scan(root: str | os.PathLike[str]) -> tuple[list[bytes], list[int]]:
+    """List the files of a tree of class folders: names below `root`, and labels.
+
+    Folders and the files in them are sorted by their bytes, so the order is that of every locale
+    and machine. A folder without images keeps its label; files beside the folders are skipped.
+    """
+    top = os.fsencode(root)
+    if not os.path.isdir(top):
+        raise NotADirectoryError(f"file_root must be a folder of class folders, got {root}")
+    folders = sorted(entry.name for entry in os.scandir(top) if entry.is_dir())
+    if not folders:
+        raise ValueError(f"file_root must hold one folder per class, found none in {root}")
+    names, labels = [], []
+    for label, folder in enumerate(folders):
+        inside = [
+            entry.name
+            for entry in os.scandir(os.path.join(top, folder))
+            if entry.name.lower().endswith(SUFFIXES) and not entry.is_dir()
+        ]
+        names += [folder + b"/" + name for name in sorted(inside)]
+        labels += [label] * len(inside)
+    if not names:
+        raise ValueError(f"file_root must hold images, found none in the folders of {root}")
+    return names, labels
+
+
+def from_folders(root: str | os.PathLike[str]) -> Samples:
+    """Make samples of a tree of class folders; see `scan`."""
+    return from_names(root, *scan(root))
+
+
+def parse_list(path: str | os.PathLike[str]) -> tuple[list[bytes], list[int]]:
+    """Read a list of files: a path, white space and a label on every line; paths may hold spaces.
+
+    Raises
+    ------
+    ValueError
+        With the number of the line that is wrong.
+    """
+    names, labels = [], []
+    with open(path, "rb") as lines:
+        for number, line in enumerate(lines, 1):
+            if not line.strip():
+                continue
+            try:
+                name, label = line.rsplit(None, 1)
+                labels.append(_label(label))
+            except ValueError:
+                text = line.strip().decode(errors="replace")
+                raise ValueError(
+                    f"{path}, line {number}: expected a path, a space and an integer label, "
+                    f"got {text!r}"
+                ) from None
+            names.append(name)
+    if not names:
+        raise ValueError(f"file_list must name at least one file, {path} is empty")
+    return names, labels
+
+
+def _label(text: bytes) -> int:
+    label = int(text)
+    if not _LABELS.min <= label <= _LABELS.max:
+        raise ValueError
+    return label
+
+
+def from_list(path: str | os.PathLike[str], root: str | os.PathLike[str] | None = None) -> Samples:
+    """Make samples of a list of files.
+
+    Parameters
+    ----------
+    path : path
+        See `parse_list`.
+    root : path, optional
+        What the paths are below, also those with a leading slash; by default the folder of the
+        list. When the first path is a file as it stands, and not below `root`, all are absolute.
+    """
+    names, labels = parse_list(path)
+    base = os.path.dirname(os.path.abspath(path)) if root is None else os.path.abspath(root)
+    first = names[0].lstrip(b"/")
+    absolute = names[0].startswith(b"/")
+    if not os.path.exists(os.path.join(os.fsencode(base), first)):
+        if not (absolute and os.path.exists(names[0])):
+            also = f", nor {os.fsdecode(names[0])}" if absolute else ""
+            raise FileNotFoundError(
+                f"{path} names {os.fsdecode(first)} first, and there is no such file below "
+                f"{base}{also}; file_root says where the files are"
+            )
+        base = "/"
+    return from_names(base, names, labels)
+
+
+def open_samples(
+    file_root: str | os.PathLike[str] | None, file_list: str | os.PathLike[str] | None
+) -> Samples:
+    """Make samples of a list of files if there is one, else of a tree of class folders."""
+    if file_list is not None:
+        return from_list(file_list, file_root)
+    if file_root is None:
+        raise TypeError("file_root or file_list is needed: where the images are")
+    return from_folders(file_root)

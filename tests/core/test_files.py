@@ -1,0 +1,133 @@
+"""Lists of image files: class folders, list files, and what is wrong with either."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from dynsample import files
+
+Tree = dict[str, list[str]]
+
+
+def make_tree(root: Path, tree: Tree) -> Path:
+    for folder, names in tree.items():
+        (root / folder).mkdir(parents=True)
+        for name in names:
+            (root / folder / name).write_bytes(f"{folder}/{name}".encode())
+    return root
+
+
+def contents(samples: files.Samples) -> list[str]:
+    return [samples.read(i).tobytes().decode() for i in range(len(samples))]
+
+
+def test_folders_and_files_are_sorted_by_their_bytes(tmp_path: Path) -> None:
+    tree = {"b": ["9.jpg", "10.jpg"], "B": ["é.JPG", "z.jpg"], "été": ["a b.jpeg"]}
+    samples = files.from_folders(make_tree(tmp_path, tree))
+    expected = ["B/z.jpg", "B/é.JPG", "b/10.jpg", "b/9.jpg", "été/a b.jpeg"]
+    assert contents(samples) == expected
+    assert samples.labels.tolist() == [0, 0, 1, 1, 2]
+    assert [samples.path(i) for i in range(5)] == [f"{tmp_path}/{name}" for name in expected]
+
+
+def test_an_empty_folder_keeps_its_label_and_other_files_are_skipped(tmp_path: Path) -> None:
+    root = make_tree(tmp_path, {"a": ["1.jpg", "notes.txt"], "b": [], "c": ["2.png"]})
+    (root / "file_list.txt").write_text("/a/1.jpg 0\n")
+    (root / "c" / "folder.jpg").mkdir()
+    samples = files.from_folders(root)
+    assert contents(samples) == ["a/1.jpg", "c/2.png"]
+    assert samples.labels.tolist() == [0, 2]
+
+
+@pytest.mark.parametrize(
+    ("tree", "message"),
+    [({}, "found none in"), ({"a": ["x.txt"]}, "file_root must hold images, found none")],
+)
+def test_a_tree_without_images_is_refused(tmp_path: Path, tree: Tree, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        files.from_folders(make_tree(tmp_path, tree))
+
+
+def test_a_list_may_have_slashes_spaces_tabs_and_windows_line_ends(tmp_path: Path) -> None:
+    root = make_tree(tmp_path / "data", {"a b": ["1 2.jpg", "3.jpg"], "c": ["4.jpg"]})
+    lines = b"/a b/1 2.jpg 7\na b/3.jpg\t-1\r\n\n  \nc/4.jpg   2147483647"
+    (root / "list.txt").write_bytes(lines)
+    (tmp_path / "elsewhere.txt").write_bytes(lines)
+    for samples in (
+        files.from_list(root / "list.txt"),
+        files.from_list(tmp_path / "elsewhere.txt", root),
+    ):
+        assert contents(samples) == ["a b/1 2.jpg", "a b/3.jpg", "c/4.jpg"]
+        assert samples.labels.tolist() == [7, -1, 2147483647]
+
+
+def test_paths_of_a_list_may_be_absolute_or_repeated(tmp_path: Path) -> None:
+    root = make_tree(tmp_path / "data", {"a": ["1.jpg"]})
+    (tmp_path / "list.txt").write_text(f"{root}/a/1.jpg 0\n" * 2)
+    assert contents(files.from_list(tmp_path / "list.txt")) == ["a/1.jpg"] * 2
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        ("/a/1.jpg 0\n/a/2.jpg\n", "line 2: expected a path, a space and an integer label, got"),
+        ("/a/1.jpg cat\n", "line 1: expected .* got '/a/1.jpg cat'"),
+        ("/a/1.jpg 2147483648\n", "line 1"),
+        ("17\n", "line 1"),
+        ("\n \n", "file_list must name at least one file"),
+    ],
+)
+def test_a_wrong_line_is_named(tmp_path: Path, lines: str, message: str) -> None:
+    (tmp_path / "list.txt").write_text(lines)
+    with pytest.raises(ValueError, match=message):
+        files.from_list(tmp_path / "list.txt")
+
+
+def test_a_list_whose_files_are_elsewhere_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "list.txt").write_text("/a/1.jpg 0\n")
+    with pytest.raises(FileNotFoundError, match=r"names a/1\.jpg first.* below .*, nor /a/1\.jpg"):
+        files.from_list(tmp_path / "list.txt")
+    with pytest.raises(NotADirectoryError, match="file_root must be a folder of class folders"):
+        files.open_samples(tmp_path / "list.txt", None)
+    with pytest.raises(TypeError, match="file_root or file_list is needed"):
+        files.open_samples(None, None)
+
+
+@pytest.mark.parametrize(("content", "message"), [(None, "No such file"), (b"", "file is empty")])
+def test_a_file_that_cannot_be_read_is_named(
+    tmp_path: Path, content: bytes | None, message: str
+) -> None:
+    samples = files.from_folders(make_tree(tmp_path, {"a": ["1.jpg"]}))
+    path = tmp_path / "a" / "1.jpg"
+    path.unlink()
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(files.SampleError, match=f"sample 0, {path}: .*{message}"):
+        samples.read(0)
+
+
+def jpeg(**options: object) -> bytes:
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 40, 3)).astype(np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "JPEG", **options)
+    return buffer.getvalue()
+
+
+JPEGS = [jpeg(), jpeg(progressive=True), jpeg(restart_marker_blocks=2), jpeg(comment=b"\xff\xd9")]
+
+
+@given(st.sampled_from(JPEGS), st.data())
+def test_a_jpeg_is_cut_short_at_every_place_but_its_end(image: bytes, data: st.DataObject) -> None:
+    size = data.draw(st.integers(2, len(image) - 1))
+    if image[:size].endswith(b"\xff\xd9"):  # inside the comment
+        size -= 1
+    assert files.is_cut_short(image[:size])
+    assert not files.is_cut_short(image)
+    assert not files.is_cut_short(image + data.draw(st.binary(min_size=1)))

@@ -1,0 +1,57 @@
+"""One module per loader: how the contract test opens it.
+
+A module has
+
+* `VARIANTS`, a dict of name -> keyword arguments of `open_loader`: ways of running the loader that
+  all must pass;
+* `PREFETCH`, a tuple of prefetch depths to try;
+* `FILES`, whether samples are read from their own files while iterating;
+* optionally `STOCK`, the variants that run somebody else's loader, which takes what it drew for
+  received and cannot go on after an error;
+* `open_loader(tree, sampler, *, prefetch=None, **variant) -> OpenLoader`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Batch(NamedTuple):
+    """What one batch said: int64[B] each, copied, so that it stays what it was.
+
+    Attributes
+    ----------
+    ids : read off the pixels
+    labels : as the loader gave them
+    index : as the loader gave it
+    """
+
+    ids: NDArray[np.int64]
+    labels: NDArray[np.int64]
+    index: NDArray[np.int64]
+
+
+class OpenLoader(Protocol):
+    """A loader at work."""
+
+    def __iter__(self) -> Iterator[Batch]:
+        """Iterate the kept samples; leaving the iterator early ends what it started."""
+        ...
+
+    def hidden(self, batch_size: int | None = None) -> Iterator[Batch]:
+        """Iterate the hidden samples."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    def state_dict(self) -> dict[str, Any]: ...
+
+    def load_state_dict(self, state: dict[str, Any]) -> None: ...
+
+    def close(self) -> None:
+        """Give everything back: threads, processes, files."""
+        ...
