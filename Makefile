@@ -18,8 +18,14 @@ FIND_FFCV_APT := pkg-config --exists opencv4 libturbojpeg 2> /dev/null
 NATIVE := $(shell find csrc cmake -type f) CMakeLists.txt setup.py pyproject.toml
 PACKAGES := dynsample tests bench examples setup.py
 
+# LOADER=torch, dali or ffcv: from JPEG files, through that loader.
+ifdef LOADER
+demo: $(VENV)/.built $(if $(filter-out torch,$(LOADER)),$(VENV)/.$(LOADER))
+	$(BIN)/dynsample demo glyphs --loader $(LOADER) --seeds 1
+else
 demo: $(VENV)/.built
 	$(BIN)/dynsample demo digits --plot demo-digits.png
+endif
 
 test: $(VENV)/.test-ready $(VENV)/.ffcv $(VENV)/.dali lint sanitize
 	$(BIN)/python -m pytest

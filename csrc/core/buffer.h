@@ -10,9 +10,7 @@
 #include <utility>
 #include <vector>
 
-#if defined(__linux__)
-#include <sys/mman.h>
-#endif
+#include "core/system.h"
 
 namespace dynsample {
 
@@ -32,9 +30,7 @@ struct LargeAllocator {
     const std::size_t whole = (bytes + kPage - 1) / kPage * kPage;
     void* memory = std::aligned_alloc(kPage, whole);
     if (!memory) throw std::bad_alloc();
-#if defined(MADV_HUGEPAGE)
-    madvise(memory, whole, MADV_HUGEPAGE);  // advice: nothing is lost where it is not taken
-#endif
+    prefer_large_pages(memory, whole);
     return static_cast<T*>(memory);
   }
   void deallocate(T* memory, std::size_t count) {

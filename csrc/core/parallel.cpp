@@ -11,24 +11,13 @@
 #include <string>
 #include <thread>
 
-#if defined(__linux__)
-#include <sched.h>
-#endif
+#include "core/system.h"
 
 namespace dynsample {
 namespace {
 
 constexpr std::size_t kMaxThreads = 256;
 constexpr std::size_t kMaxDefault = 4;  // the work is bound by memory: more gain little
-
-// Cores that this process may run on.
-std::size_t cores() {
-#if defined(__linux__)
-  cpu_set_t set;
-  if (sched_getaffinity(0, sizeof set, &set) == 0) return static_cast<std::size_t>(CPU_COUNT(&set));
-#endif
-  return std::max(1u, std::thread::hardware_concurrency());
-}
 
 // The number in an environment variable, 0 when it is unset or empty.
 std::size_t threads_from(const char* name) {
@@ -50,7 +39,7 @@ std::size_t default_threads() {
     const unsigned long value = std::strtoul(text, nullptr, 10);
     if (value >= 1) return std::min<std::size_t>(value, kMaxThreads);
   }
-  return std::min(cores(), kMaxDefault);
+  return std::min(available_cores(), kMaxDefault);
 }
 
 std::atomic<std::size_t>& thread_count() {

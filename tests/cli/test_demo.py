@@ -18,7 +18,8 @@ import torch
 
 import dynsample as ds
 from dynsample.cli import demo, main
-from dynsample.cli.demo import data, experiment, policies, report
+from dynsample.cli.demo import data, experiment, loaders, policies, report
+from dynsample.cli.demo.loaders import from_memory
 from dynsample.cli.demo.train import Run, one_cycle, train
 from dynsample.cli.demo.verify import Epoch, Recorder, verify
 from dynsample.torch import scaled_lr
@@ -107,13 +108,24 @@ def test_digits_are_split_as_promised() -> None:
 def recorded(task: data.Task, name: str, seed: int = 3) -> tuple[ds.Kakurenbo, list[Epoch]]:
     policy, epochs, budget = policies.ROWS[name].plan(SETTINGS, 0.8)
     recorder = Recorder()
-    train(task, policy, seed, epochs=epochs, budget=budget, make_sampler=recorder)
+    train(
+        task,
+        policy,
+        seed,
+        epochs=epochs,
+        open_loader=from_memory(task),
+        budget=budget,
+        make_sampler=recorder,
+    )
     return policy, recorder.sampler.epochs
 
 
 def test_a_seed_decides_the_whole_run(small: data.Task) -> None:
     policy, epochs, _ = policies.ROWS["kakurenbo"].plan(SETTINGS, 1.0)
-    first, second, other = (train(small, policy, seed, epochs=epochs) for seed in (0, 0, 1))
+    first, second, other = (
+        train(small, policy, seed, epochs=epochs, open_loader=from_memory(small))
+        for seed in (0, 0, 1)
+    )
     assert first.curve == second.curve
     assert first.curve != other.curve
 
@@ -208,6 +220,41 @@ def test_ctrl_c_reports_what_was_measured(
     rows = json.loads(out.read_text())["rows"]
     assert [row["policy"] for row in rows] == ["baseline", "kakurenbo"]
     assert "Interrupted after 2 of 24 runs" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("loader", "needs"), [("torch", "torch"), ("dali", "nvidia.dali"), ("ffcv", "ffcv")]
+)
+def test_files_are_read_in_the_same_order_as_memory(
+    loader: str,
+    needs: str,
+    small: data.Task,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    pytest.importorskip(needs)
+    monkeypatch.setitem(data.TASKS, "glyphs", lambda: small)
+    arguments = ["demo", "glyphs", "--loader", loader, "--epochs", "2", "--seeds", "1"]
+    arguments += ["--policy", "kakurenbo", "--plot", str(tmp_path / "f.png")]
+    assert main(arguments) == 0
+    printed = capsys.readouterr().out
+    assert f"{loader}, from files" in printed
+    assert "the same\n" in printed
+
+    open_loader = loaders.FROM_FILES[loader](small, tmp_path)
+    sampler = ds.Sampler(small.num_train, batch_size=small.batch_size)
+    for images, _, index in open_loader(sampler):  # as near as a lossy file comes
+        torch.testing.assert_close(images, small.train_images[index], atol=0.6, rtol=0)
+
+
+def test_another_order_is_reported(small: data.Task, monkeypatch: pytest.MonkeyPatch,
+                                   tmp_path: Path) -> None:  # fmt: skip
+    shuffled = replace(small, train_labels=small.train_labels.roll(1))
+    monkeypatch.setitem(data.TASKS, "glyphs", lambda: small)
+    monkeypatch.setitem(loaders.FROM_FILES, "torch", lambda task, folder: from_memory(shuffled))
+    arguments = ["demo", "glyphs", "--loader", "torch", "--epochs", "1", "--seeds", "1"]
+    assert main([*arguments, "--policy", "kakurenbo", "--plot", str(tmp_path / "f.png")]) == 1
 
 
 def made_up(accuracy: float, seconds: float, backward: int = 2800) -> Run:

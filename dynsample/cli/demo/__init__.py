@@ -16,9 +16,14 @@ NEEDS = {
     "matplotlib": "matplotlib",
     "rich": "rich",
 }
+_LOADER_NEEDS = {
+    "dali": ("nvidia", 'pip install "dynsample[dali]"'),
+    "ffcv": ("ffcv", 'pip install "dynsample[ffcv]", with what README.md says of FFCV'),
+}
 PICTURES = (".png", ".pdf", ".svg")
 # Light copies of what policies.py and data.py define, as `dynsample --help` must not import torch.
 DATASETS = ("digits", "glyphs")
+LOADERS = ("torch", "dali", "ffcv")
 ROWS = (
     "baseline", "kakurenbo", "infobatch", "importance", "random", "short", "random_same_cost",
     "hide_hardest",
@@ -39,6 +44,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seeds", type=_count, default=3, metavar="N",
                         help="runs of each policy (%(default)s)")
     parser.add_argument("--seed", type=_seed, default=0, help="the first seed (%(default)s)")
+    parser.add_argument("--loader", choices=LOADERS,
+                        help="train from JPEG files through this loader (default: from memory)")
     parser.add_argument("--epochs", type=_count, help="(digits: 12, glyphs: 10)")
     parser.add_argument("--verify", action="store_true",
                         help="recompute every epoch with the slow reference; 1 if any differs")
@@ -55,6 +62,10 @@ def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
         parser.error(
             f'demo needs {", ".join(missing)}, not installed here: pip install "dynsample[demo]"'
         )
+    if args.loader in _LOADER_NEEDS:
+        name, how = _LOADER_NEEDS[args.loader]
+        if not importlib.util.find_spec(name):
+            parser.error(f"--loader {args.loader} needs {name}, not installed here: {how}")
     args.plot = args.plot or Path(f"demo-{args.dataset}.png")
     for option in ("json", "plot"):
         if problem := _unwritable(getattr(args, option)):

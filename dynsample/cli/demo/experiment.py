@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import torch
 from rich.console import Console
@@ -13,6 +16,7 @@ from dynsample import Sampler
 from dynsample.cli import INTERRUPTED
 from dynsample.cli.demo import plot, report
 from dynsample.cli.demo.data import TASKS, Task
+from dynsample.cli.demo.loaders import FROM_FILES, OpenLoader, from_memory, order_digest
 from dynsample.cli.demo.policies import ROWS, Settings
 from dynsample.cli.demo.train import Run, train
 from dynsample.cli.demo.verify import Check, Recorder, verify
@@ -32,13 +36,26 @@ def run(args: argparse.Namespace) -> int:
     seeds = range(args.seed, args.seed + args.seeds)
     runs: Runs = {name: {} for name in names}
     checks: list[Check] = []
-    interrupted = False
-    try:
-        for name, seed, result, check in train_all(task, settings, names, seeds, args.verify):
-            runs[name][seed] = result
-            checks += [check] if check else []
-    except KeyboardInterrupt:
-        interrupted = True
+    interrupted, same_order = False, True
+    with contextlib.ExitStack() as stack:
+        open_loader = from_memory(task)
+        if args.loader:
+            open_loader = _from_files(stack, args.loader, task)
+            same_order = report.print_orders(
+                console,
+                {
+                    "torch, in memory": order_digest(from_memory(task), task, settings.epochs),
+                    f"{args.loader}, from files": order_digest(open_loader, task, settings.epochs),
+                },
+            )
+        try:
+            for name, seed, result, check in train_all(
+                task, settings, names, seeds, open_loader, record=args.verify
+            ):
+                runs[name][seed] = result
+                checks += [check] if check else []
+        except KeyboardInterrupt:
+            interrupted = True
     rows = report.summarise(runs, settings)
     if rows:
         report.print_table(console, task, settings, runs, rows)
@@ -53,7 +70,13 @@ def run(args: argparse.Namespace) -> int:
         done = sum(map(len, runs.values()))
         console.print(f"Interrupted after {done} of {len(names) * len(seeds)} runs.")
         return INTERRUPTED
-    return int(any(check.differences for check in checks))
+    return int(any(check.differences for check in checks) or not same_order)
+
+
+def _from_files(stack: contextlib.ExitStack, name: str, task: Task) -> OpenLoader:
+    """Write the task's files, to be removed when the stack unwinds, and say how to read them."""
+    folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="dynsample-demo-"))
+    return FROM_FILES[name](task, Path(folder))
 
 
 def selected(asked: list[str]) -> list[str]:
@@ -63,7 +86,13 @@ def selected(asked: list[str]) -> list[str]:
 
 
 def train_all(
-    task: Task, settings: Settings, names: list[str], seeds: range, record: bool
+    task: Task,
+    settings: Settings,
+    names: list[str],
+    seeds: range,
+    open_loader: OpenLoader,
+    *,
+    record: bool,
 ) -> Iterator[tuple[str, int, Run, Check | None]]:
     """Yield every run as it ends. Seeds are the outer loop, so that an early end is a fair one."""
     columns = (
@@ -72,7 +101,7 @@ def train_all(
     )  # fmt: skip
     baseline = settings.num_samples * settings.epochs
     warm_up = ROWS["baseline"].plan(settings, 1.0)[0]  # torch loads much at its first step
-    train(task, warm_up, seeds[0], epochs=1, budget=task.batch_size)
+    train(task, warm_up, seeds[0], epochs=1, open_loader=open_loader, budget=task.batch_size)
     with Progress(*columns, console=Console(stderr=True)) as progress:
         bar = progress.add_task("", total=len(names) * len(seeds) * settings.epochs)
         for number, seed in enumerate(seeds):
@@ -86,6 +115,7 @@ def train_all(
                     policy,
                     seed,
                     epochs=epochs,
+                    open_loader=open_loader,
                     budget=budget,
                     make_sampler=recorder or Sampler,
                     epoch_done=lambda: progress.advance(bar),

@@ -179,6 +179,16 @@ def _compared(runs: Runs, name: str, other: str) -> str:
     return f"{'better' if delta > 0 else 'worse'} ({delta:+.2f} ± {error:.2f} pp) than"
 
 
+def print_orders(console: Console, digests: dict[str, str]) -> bool:
+    """Print what each loader handed out, as a digest, and say whether it was the same."""
+    same = len(set(digests.values())) == 1
+    console.print("ids and labels handed out by KAKURENBO's plans, for the same observations:")
+    for name, digest in digests.items():
+        console.print(f"  {name:<18} {digest}", highlight=False)
+    console.print("  the same" if same else "  NOT the same", style="green" if same else "bold red")
+    return same
+
+
 def print_checks(console: Console, checks: Sequence[Check]) -> None:
     """Print what `--verify` compared, and every epoch that differed."""
     for check in checks:

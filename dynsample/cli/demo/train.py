@@ -7,34 +7,20 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 import torch.nn.functional as F
 
 import dynsample as ds
 from dynsample.cli.demo.data import Task
+from dynsample.cli.demo.loaders import OpenLoader
 from dynsample.cli.demo.model import small_cnn
 from dynsample.policies.base import Policy
-from dynsample.torch import DataLoader, scaled_lr
+from dynsample.torch import scaled_lr
 
 FORWARD_COST = 1 / 3  # of a sample's forward pass, when forward and backward together cost 1
 WARM_UP = 0.1  # of training, in which the learning rate rises
 CLIP = 1.0  # largest norm of the gradient
-
-
-class ImageSet(torch.utils.data.Dataset[Any]):
-    """Images and labels in memory, fetched by the batch."""
-
-    def __init__(self, images: torch.Tensor, labels: torch.Tensor) -> None:
-        self.images, self.labels = images, labels
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def __getitems__(self, ids: list[int]) -> tuple[torch.Tensor, torch.Tensor]:
-        index = torch.tensor(ids)
-        return self.images[index], self.labels[index]
 
 
 @dataclass
@@ -77,6 +63,7 @@ def train(
     seed: int,
     *,
     epochs: int,
+    open_loader: OpenLoader,
     budget: float = math.inf,
     make_sampler: Callable[..., ds.Sampler] = ds.Sampler,
     epoch_done: Callable[[], None] = lambda: None,
@@ -86,9 +73,8 @@ def train(
     optimizer = torch.optim.SGD(
         model.parameters(), lr=task.lr, momentum=0.9, nesterov=True, fused=True
     )
-    train_set = ImageSet(task.train_images, task.train_labels)
-    sampler = make_sampler(len(train_set), policy, batch_size=task.batch_size, seed=seed)
-    loader = DataLoader(train_set, sampler=sampler, collate_fn=tuple)
+    sampler = make_sampler(task.num_train, policy, batch_size=task.batch_size, seed=seed)
+    loader = open_loader(sampler)
     length = min(epochs, budget / task.num_train)  # epochs until the learning rate is 0
     run = Run()
 
