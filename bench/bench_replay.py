@@ -19,7 +19,7 @@ from common import Bench
 
 import dynsample as ds
 
-BATCH, STEPS = 256, 200
+BATCH, STEPS = 256, 2000
 SOURCE = Path(__file__).parent / "peers" / "sum_tree.cpp"
 
 Step = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
@@ -29,7 +29,8 @@ def torchrl_tree(priorities: np.ndarray) -> tuple[str, Step] | None:
     """TorchRL's own tree, if this environment has it."""
     try:
         from torchrl._torchrl import SumSegmentTreeFp32
-    except ImportError:
+    except ImportError as error:
+        print(f"TorchRL's tree cannot be imported: {error}")
         return None
     tree = SumSegmentTreeFp32(len(priorities))
     tree[np.arange(len(priorities))] = priorities

@@ -12,6 +12,7 @@ from typing import Any
 import numba
 import numpy as np
 from ffcv.loader.epoch_iterator import EpochIterator
+from ffcv.memory_managers import ProcessCacheManager
 from numpy.typing import NDArray
 
 BATCH_LIMIT_S = 1800.0  # the first batch waits for compilation, on a busy machine
@@ -42,12 +43,16 @@ class Producer(EpochIterator):
     def __init__(self, loader: Any, batches: Sequence[NDArray[np.uint64]]) -> None:
         self.error: BaseException | None = None
         self.fname = loader.fname
-        self.closed = True  # until the memory is there to give back
+        self.opened = False
         _refuse_concurrent_workqueue(loader.num_workers)
+        if isinstance(loader.memory_manager, ProcessCacheManager):
+            with open(loader.fname, "rb"):  # its threads would fail to, unheard
+                pass
         super().__init__(loader, _Chunks(batches, loader.batch_size))
 
     def start(self) -> None:
         """Start, when all is set up."""
+        self.opened = True
         _producers.add(self)
         ended = self.terminate_event.is_set  # FFCV asks this only while the queue is full
         self.iter_ixes = takewhile(lambda _: not ended(), self.iter_ixes)
@@ -79,7 +84,7 @@ class Producer(EpochIterator):
 
     def close(self) -> None:
         """End the thread and give its memory back."""
-        if self.closed:
+        if not self.opened:
             return
         self.terminate_event.set()
         deadline = time.monotonic() + STOP_LIMIT_S
@@ -91,7 +96,7 @@ class Producer(EpochIterator):
                     f"the pipeline of {self.fname} did not end in {STOP_LIMIT_S:g} s"
                 )
         _drain(self.output_queue)
-        self.closed = True
+        self.opened = False
         self.memory_context.__exit__(None, None, None)
         for reader in getattr(getattr(self.memory_context, "executor", None), "threads", ()):
             reader.join(STOP_LIMIT_S)

@@ -187,13 +187,19 @@ custom_fields, drop_last, batches_ahead, recompile
         try:
             for ids in batches:
                 hand_out.check()
-                fields = next(stream)
+                fields = [_with_row(field) if len(ids) == 1 else field for field in next(stream)]
                 hand_out.received()
                 index = torch.from_numpy(ids)
                 rows = (table.index_select(0, index.to(table.device)) for table in tables)
                 yield (*fields, *rows, index)
         finally:
             stream.close()
+
+
+def _with_row(field: Any) -> Any:
+    """Give a batch of one its batch dimension back, which FFCV's Squeeze takes away as well."""
+    squeezed = isinstance(field, torch.Tensor) and field.shape[:1] != (1,)
+    return field.unsqueeze(0) if squeezed else field
 
 
 def page_local(fname: str | Reader, batch_size: int) -> PageLocal:

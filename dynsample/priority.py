@@ -100,10 +100,13 @@ class PriorityTree:
         ValueError
             No priority is positive; k, seed or step out of range.
         """
-        for name, value, limit in (("k", k, 32), ("seed", seed, 64), ("step", step, 32)):
-            if not 0 <= value < 2**limit:
-                raise ValueError(f"{name} must be in [0, 2**{limit}), got {value}")
-        return self._native.draw(k, seed, step)
+        try:
+            return self._native.draw(k, seed, step)
+        except TypeError:  # looked at only now: this is called in every step
+            for name, value, limit in (("k", k, 32), ("seed", seed, 64), ("step", step, 32)):
+                if not 0 <= value < 2**limit:
+                    raise ValueError(f"{name} must be in [0, 2**{limit}), got {value}") from None
+            raise
 
     def state_dict(self) -> dict[str, Any]:
         """Give the priorities, in units."""

@@ -14,7 +14,8 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-LOADERS = {"dali": "nvidia.dali", "torch": "torch"}  # module here, and the package that it needs
+# Module here, and the package that it needs.
+LOADERS = {"dali": "nvidia.dali", "ffcv": "ffcv", "torch": "torch"}
 CLASSES, WIDTH, HEIGHT = 10, 500, 375
 
 

@@ -20,7 +20,7 @@ bool update(PrefixTree& tree, py::handle index, py::handle priorities) {
   return true;
 }
 
-py::tuple draw(const PrefixTree& tree, std::size_t k, std::uint64_t seed, std::uint32_t step) {
+py::tuple draw(const PrefixTree& tree, std::uint32_t k, std::uint64_t seed, std::uint32_t step) {
   Array<std::int64_t> index(k);
   Array<float> probabilities(k);
   tree.draw(seed, step, out(index), out(probabilities));

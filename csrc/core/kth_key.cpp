@@ -23,8 +23,9 @@ Range guess(const std::uint32_t* keys, std::size_t n, std::size_t k) {
   std::uint32_t sample[kSample];
   const Positions positions(n, kSample);
   for (std::size_t j = 0; j < kSample; ++j) sample[j] = keys[positions[j]];
-  std::sort(sample, sample + kSample);
-  const auto [low, high] = bracket(kSample, k, n);
+  const auto [low, high] = bracket(kSample, k, n, 4.0);
+  std::nth_element(sample, sample + low - 1, sample + kSample);
+  if (high > low) std::nth_element(sample + low, sample + high - 1, sample + kSample);
   return {low == 1 ? 0 : sample[low - 1], high == kSample ? kNotEligibleKey : sample[high - 1]};
 }
 
@@ -32,10 +33,10 @@ Range guess(const std::uint32_t* keys, std::size_t n, std::size_t k) {
 
 KeyBuffer key_buffer(std::size_t capacity) { return KeyBuffer(capacity + kStoreSlack); }
 
-Ranks bracket(std::size_t size, std::size_t k, std::size_t n) {
+Ranks bracket(std::size_t size, std::size_t k, std::size_t n, double deviations) {
   const double share = static_cast<double>(k) / static_cast<double>(n);
   const double middle = share * static_cast<double>(size);
-  const double margin = 4.0 * std::sqrt(middle * (1.0 - share)) + 2.0;
+  const double margin = deviations * std::sqrt(middle * (1.0 - share)) + 2.0;
   const auto rank = [&](double wanted) {
     return static_cast<std::size_t>(std::clamp(wanted, 1.0, static_cast<double>(size)));
   };

@@ -33,9 +33,9 @@ struct Ranks {
   std::size_t low, high;  // from 1
 };
 
-// Ranks in a sample of `size` keys between which the k-th of n keys lies, but for odds of about
-// 1 in 10,000: four standard deviations to either side, and a little more for small samples.
-Ranks bracket(std::size_t size, std::size_t k, std::size_t n);
+// Ranks in a sample of `size` keys between which the k-th of n keys lies, unless it is so many
+// standard deviations away; with a little more room for small samples.
+Ranks bracket(std::size_t size, std::size_t k, std::size_t n, double deviations);
 
 // The k-th lowest of `keys`, k in [1, keys.size()].
 std::uint32_t kth_key(std::span<const std::uint32_t> keys, std::size_t k);

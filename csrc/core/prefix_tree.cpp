@@ -90,13 +90,15 @@ void PrefixTree::draw(std::uint64_t seed, std::uint32_t step, std::span<std::int
   std::vector<std::uint32_t> words(4 * divide_up(k, 2));
   kernels().random.fill(seed, 0, step, kTree, words.size() / 4, words.data());
   std::vector<std::int64_t> targets(k);
+  const int shift = std::has_single_bit(k) ? std::countr_zero(k) : -1;  // spares most a division
   // j * total = quotient * k + rest, kept up by additions
   std::uint64_t quotient = 0, rest = 0;
   for (std::size_t j = 0; j < k; ++j) {
     const std::uint64_t bits = words[2 * j] | std::uint64_t{words[2 * j + 1]} << 32;
     const auto within =
         static_cast<std::uint64_t>(static_cast<unsigned __int128>(bits) * all >> 64);
-    targets[j] = static_cast<std::int64_t>(quotient + (rest + within) / k);
+    const std::uint64_t whole = shift >= 0 ? (rest + within) >> shift : (rest + within) / k;
+    targets[j] = static_cast<std::int64_t>(quotient + whole);
     quotient += all / k;
     rest += all % k;
     if (rest >= k) {

@@ -48,11 +48,14 @@ std::size_t count_eligible(const Rows& rows) {
 class Selection {
  public:
   Selection(const Rows& rows, std::size_t k, std::uint8_t* hidden)
-      : rows_(rows), k_(k), hidden_(hidden), chunks_(rows.size) {}
+      : rows_(rows), k_(k), hidden_(hidden), chunks_(rows.size), expected_(rows.size) {}
 
   void run() {
     take_sample();
-    if (by_candidates()) return;
+    for (const double deviations : {3.0, 9.0}) {  // odds of 1 in 400 that one read is not enough
+      set_bracket(deviations);
+      if (by_candidates()) return;
+    }
     if (k_ >= count_eligible(rows_)) return hide_eligible();
     if (by_tie(low_) || by_tie(high_)) return;
     by_radix();
@@ -67,6 +70,7 @@ class Selection {
   };
 
   void take_sample();
+  void set_bracket(double deviations);
   bool by_candidates();
   void hide_eligible();
   bool by_tie(std::uint32_t key);
@@ -81,33 +85,39 @@ class Selection {
   std::uint8_t* const hidden_;
   const Chunks chunks_;
   std::uint32_t low_ = 0, high_ = kNotEligibleKey;
-  std::size_t expected_ = 0;  // rows in [low_, high_], by the sample
+  KeyBuffer sample_;      // keys of some rows, of none when there are few
+  std::size_t expected_;  // rows in [low_, high_], by the sample
 };
 
-// Brackets the k-th key by order statistics of n^(2/3) keys: that many leave about four times as
-// many candidates, and both are then small beside the read of all rows. The keys are read in short
-// runs, a cache miss for each; neighbours that resemble each other widen the truth a little, and
-// the bracket has room for that.
+// The k-th key is bracketed by order statistics of n^(2/3) keys: that many leave about three times
+// as many candidates, and both are then small beside the read of all rows. The keys are read in
+// short runs, a cache miss for each; when neighbours resemble each other, the truth is outside of
+// the first bracket more often.
 void Selection::take_sample() {
-  expected_ = rows_.size;
   if (rows_.size <= kSmall) return;
   const double wanted = std::pow(static_cast<double>(rows_.size), 2.0 / 3.0);
   const std::size_t runs = static_cast<std::size_t>(wanted) / kRun, size = runs * kRun;
-  const Positions positions(rows_.size - kRun + 1, runs);
-  KeyBuffer buffer = key_buffer(size);
+  const Positions positions(rows_.size / kRun - 1, runs);
+  const void* const data = rows_.keys ? static_cast<const void*>(rows_.keys) : rows_.values;
+  const auto line = reinterpret_cast<std::uintptr_t>(data) / sizeof(float);
+  const std::size_t aligned = (0 - line) % kRun;  // from here on, runs do not straddle cache lines
+  sample_.resize(size);
   for (std::size_t run = 0, j = 0; run < runs; ++run) {
-    const std::size_t first = positions[run];
-    const std::size_t ahead = positions[std::min(run + kAhead, runs - 1)];
-    __builtin_prefetch(rows_.keys ? static_cast<const void*>(rows_.keys + ahead)
-                                  : static_cast<const void*>(rows_.values + ahead));
-    for (std::size_t i = first; i < first + kRun; ++i) buffer[j++] = row_key(rows_, i);
+    const std::size_t first = positions[run] * kRun + aligned;
+    const std::size_t ahead = positions[std::min(run + kAhead, runs - 1)] * kRun + aligned;
+    __builtin_prefetch(static_cast<const float*>(data) + ahead);
+    for (std::size_t i = first; i < first + kRun; ++i) sample_[j++] = row_key(rows_, i);
   }
-  const std::span<const std::uint32_t> keys(buffer.data(), size);
-  const auto [low, high] = bracket(size, k_, rows_.size);
-  if (low > 1) low_ = kth_key(keys, low);
-  if (high < size) high_ = kth_key(keys, high);
-  const auto inside = std::count_if(keys.begin(), keys.end(),
-                                    [&](std::uint32_t key) { return low_ <= key && key <= high_; });
+}
+
+void Selection::set_bracket(double deviations) {
+  const std::size_t size = sample_.size();
+  if (size == 0) return;
+  const auto [low, high] = bracket(size, k_, rows_.size, deviations);
+  low_ = low > 1 ? kth_key(sample_, low) : 0;
+  high_ = high < size ? kth_key(sample_, high) : kNotEligibleKey;
+  const auto inside = std::ranges::count_if(
+      sample_, [&](std::uint32_t key) { return low_ <= key && key <= high_; });
   expected_ = static_cast<std::size_t>(inside) * rows_.size / size;
 }
 

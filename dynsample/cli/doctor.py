@@ -8,7 +8,7 @@ import platform
 
 from dynsample import _core, cuda
 
-PACKAGES = ("numpy", "torch", "scikit-learn", "pillow", "matplotlib", "rich")
+PACKAGES = ("numpy", "torch", "ffcv", "scikit-learn", "pillow", "matplotlib", "rich")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

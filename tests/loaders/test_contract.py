@@ -5,6 +5,7 @@ A new loader is a module in `adapters/` and a line in `LOADERS`.
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import importlib
 import itertools
@@ -325,11 +326,13 @@ def test_a_file_that_cannot_be_read_is_named_and_the_loader_stays_usable(
 def resources() -> dict[str, int]:
     """What this process holds: threads, open files, child processes, and bytes of memory."""
     gc.collect()
-    task = Path("/proc/self/task")
-    children = [(thread / "children").read_text().split() for thread in task.iterdir()]
+    children = []
+    for thread in Path("/proc/self/task").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # it ended just now
+            children.append((thread / "children").read_text().split())
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return {
-        "threads": len(list(task.iterdir())),
+        "threads": len(children),
         "files": len(os.listdir("/proc/self/fd")),
         "children": sum(map(len, children)),
         "memory": pages * os.sysconf("SC_PAGE_SIZE"),
@@ -354,4 +357,5 @@ def test_many_epochs_hold_no_more_threads_files_or_memory(
     before, after = epochs(range(20)), epochs(range(20, 50))
     grown = {name: after[name] - before[name] for name in before}
     assert grown.pop("memory") < 12 << 20  # one batch an epoch would be 12 MB, a ring several times
-    assert all(growth <= 0 for growth in grown.values()), grown
+    # One an epoch would be 30; a few may be about to end.
+    assert all(growth <= 3 for growth in grown.values()), grown

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,7 +28,7 @@ pytest.importorskip(
 import ffcv.loader
 from adapters.ffcv import write
 from ffcv.fields.decoders import IntDecoder
-from ffcv.transforms import ToTensor
+from ffcv.transforms import Squeeze, ToTensor
 from images import read_ids
 from numba.core import event
 
@@ -251,6 +253,20 @@ def test_a_failing_pipeline_raises_in_the_loop_and_the_loader_stays_usable(
         assert len(rest) == len(loader)
 
 
+def test_a_paged_file_that_is_gone_is_named_and_the_loader_stays_usable(
+    beton: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "moved.beton"
+    shutil.copy(beton, path)
+    sampler = make_sampler()
+    loader = Loader(str(path), BATCH, num_workers=2, os_cache=False, sampler=sampler)
+    path.rename(tmp_path / "away")
+    with pytest.raises(FileNotFoundError, match=r"moved\.beton"):
+        next(iter(loader))
+    (tmp_path / "away").rename(path)
+    assert indices(loader) == sampler.plan.order.tolist()
+
+
 @pytest.mark.parametrize("planned", [True, False], ids=["planned", "plain"])
 def test_next_after_the_end_stops_again(beton: str, planned: bool) -> None:
     sampler = make_sampler() if planned else None
@@ -346,6 +362,26 @@ def test_the_index_is_the_users_to_keep_and_to_change(beton: str) -> None:
     np.testing.assert_array_equal(torch.cat(kept).numpy(), sampler.plan.order)
     kept[0] += 1000
     assert sampler.plan.slice(0, BATCH).max() < N
+
+
+def test_a_batch_of_one_keeps_its_batch_dimension(beton: str) -> None:
+    sampler = ds.Sampler(N, batch_size=4)  # 53 = 13 * 4 + 1
+    squeezed = {"label": [IntDecoder(), ToTensor(), Squeeze()]}
+    loader = Loader(beton, 4, num_workers=2, sampler=sampler, pipelines=squeezed)
+    *_, (images, labels, index) = [tuple(map(torch.clone, fields)) for fields in loader]
+    assert (len(images), labels.shape, index.shape) == (1, (1,), (1,))
+
+
+def test_hidden_samples_that_were_prefetched_and_not_received_are_due(beton: str) -> None:
+    sampler = make_sampler(policy=HideLast20())
+    loader = Loader(beton, BATCH, num_workers=2, sampler=sampler)
+    for _, _, index in loader:
+        sampler.observe(index)
+    for _, _, index in loader.hidden():
+        sampler.observe(index)
+        break
+    with pytest.warns(RuntimeWarning, match="epoch 0: 12 of 20 hidden samples were due"):
+        sampler.set_epoch(1)
 
 
 def test_the_hidden_pass_compiles_nothing(beton: str) -> None:
