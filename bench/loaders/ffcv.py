@@ -13,12 +13,12 @@ from ffcv.fields.decoders import RandomResizedCropRGBImageDecoder
 from ffcv.loader import Loader as StockLoader
 from ffcv.transforms import RandomHorizontalFlip, ToTensor, ToTorchImage
 from ffcv.writer import DatasetWriter
-from loaders import CLASSES, Case, write_images
 from PIL import Image
 
 import dynsample as ds
 from dynsample.columns import Last
 from dynsample.ffcv import Loader, OrderOption
+from loaders import CLASSES, Case, write_images
 
 BATCH, WORKERS = 64, 2
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 from nvidia.dali import Pipeline, fn
@@ -15,29 +13,43 @@ def find_culprits(samples: Samples, ids: NDArray[np.int64], error: str) -> list[
     """Name the samples of `ids` that `error` names, else those that cannot be read or decoded."""
     paths = {int(i): samples.path(int(i)) for i in ids}
     named = [f"sample {i}, {path}" for i, path in paths.items() if path in error]
-    return named or [found for i in paths if (found := _problem(samples, i))]
+    if named:
+        return named
+    decoder = _Decoder()
+    return [found for i in paths if (found := _problem(samples, i, decoder))]
 
 
-def _problem(samples: Samples, i: int) -> str | None:
+def _problem(samples: Samples, i: int, decoder: _Decoder) -> str | None:
     try:
         encoded = samples.read(i)
     except SampleError as error:
         return str(error)
-    return None if _decodes(encoded) else f"sample {i}, {samples.path(i)}: not a whole image"
+    return None if decoder.takes(encoded) else f"sample {i}, {samples.path(i)}: not a whole image"
 
 
-def _decodes(encoded: NDArray[np.uint8]) -> bool:
-    """Whether DALI's decoder takes these bytes; in a pipeline of its own, which an error ends."""
+class _Decoder:
+    """Decodes one image at a time in a pipeline of its own, which an error ends."""
 
-    def source() -> Any:
-        return [encoded]
+    def __init__(self) -> None:
+        self._pipeline: Pipeline | None = None
+        self._encoded: NDArray[np.uint8] = np.empty(0, np.uint8)
 
-    pipeline = Pipeline(batch_size=1, num_threads=1, device_id=None, prefetch_queue_depth=1)
-    with pipeline:
-        pipeline.set_outputs(fn.decoders.image(fn.external_source(source=source, batch=True)))
-    try:
+    def takes(self, encoded: NDArray[np.uint8]) -> bool:
+        """Whether DALI's decoder takes these bytes."""
+        self._encoded = encoded
+        try:
+            if self._pipeline is None:
+                self._pipeline = self._build()
+            self._pipeline.run()
+        except RuntimeError:
+            self._pipeline = None
+            return False
+        return True
+
+    def _build(self) -> Pipeline:
+        pipeline = Pipeline(1, 1, device_id=None, exec_pipelined=False, exec_async=False)
+        with pipeline:
+            encoded = fn.external_source(source=lambda: [self._encoded], batch=True)
+            pipeline.set_outputs(fn.decoders.image(encoded))
         pipeline.build()
-        pipeline.run()
-    except RuntimeError:
-        return False
-    return True
+        return pipeline
