@@ -1,0 +1,44 @@
+"""Running whole scripts, and applying the README's changes to stock ones."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+# Appended to a changed script: KAKURENBO did hide samples.
+HIDES = """
+assert epoch == sampler.epoch == 3
+assert sampler.plan.num_hidden > 0
+assert sampler.lr_scale > 1
+"""
+
+
+def run(*command: str | Path) -> str:
+    """Run a script; give what it printed."""
+    done = subprocess.run(
+        [sys.executable, *map(str, command)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def stock_script(name: str) -> str:
+    """Text of a script in this folder."""
+    return Path(__file__).with_name(name).read_text().replace("  # noqa: B007", "")
+
+
+def changed(script: str, first_line: str) -> str:
+    """Apply the README's diff that begins with `first_line`, whose hunks are separated by @@."""
+    diffs = re.findall(r"```diff\n(.+?)```", (ROOT / "README.md").read_text(), re.S)
+    (diff,) = [diff for diff in diffs if diff.startswith(first_line + "\n")]
+    for hunk in re.split(r"^@@\n", diff, flags=re.MULTILINE):
+        lines = hunk.splitlines(keepends=True)
+        before = "".join(line[1:] for line in lines if line[0] != "+")
+        after = "".join(line[1:] for line in lines if line[0] != "-")
+        assert script.count(before) == 1, before
+        script = script.replace(before, after)
+    return script
