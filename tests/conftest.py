@@ -1,5 +1,6 @@
 """Settings of all tests."""
 
+import gc
 import os
 from pathlib import Path
 
@@ -21,7 +22,18 @@ def pytest_configure() -> None:
         pytest.exit(f"the sanitized build in {site} was not the one imported", returncode=3)
 
 
+_pipelines_left = pytest.StashKey[bool]()
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
+    # A DALI pipeline that waits for the garbage collector must not meet it in a forked worker of
+    # a later test: there it has no threads, and aborts.
+    stash = item.session.stash
+    if "dali" in item.nodeid:
+        stash[_pipelines_left] = True
+    elif stash.get(_pipelines_left, False):
+        stash[_pipelines_left] = False
+        gc.collect()
     if item.get_closest_marker("gpu"):
         torch = pytest.importorskip("torch")
         if not torch.cuda.is_available():
