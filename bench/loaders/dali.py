@@ -18,9 +18,9 @@ from loaders import Boundary, Case, link_images, write_images
 
 THREADS = 2
 TRAIN_BATCH, BYTES_BATCH, BOUNDARY_BATCH = 64, 256, 256
-# Names of an image where nothing is decoded: DALI's reader keeps a file mapped while it is among
-# the next 1024, so that a small data set would never be opened again.
-NAMES = 16
+# Names of an image: DALI's reader keeps a file mapped while it is among the next 1024, so that a
+# small data set would never be opened again.
+TRAIN_NAMES, BYTES_NAMES = 2, 16
 Reader = Callable[[], Any]
 
 
@@ -74,28 +74,29 @@ def our_loader(
 def cases(folder: Path, images: int) -> Iterator[Case]:
     """Training; then reading alone, from files and from a pack."""
     root = write_images(folder, images)
-    sampler = ds.Sampler(images, batch_size=TRAIN_BATCH)
-    stock_ones = [stock_loader(training, root, TRAIN_BATCH) for _ in range(2)]
+    twice = link_images(root, TRAIN_NAMES)
+    sampler = ds.Sampler(images * TRAIN_NAMES, batch_size=TRAIN_BATCH)
+    stock_ones = [stock_loader(training, twice, TRAIN_BATCH) for _ in range(2)]
 
     def from_files(sampler: ds.Sampler) -> Any:
-        return dali.readers.file(sampler=sampler, file_root=root)
+        return dali.readers.file(sampler=sampler, file_root=twice)
 
     yield Case("dali_train", our_loader(training, from_files, sampler), stock_ones[0])
     yield Case("aa", *stock_ones)
-    linked, packed = link_images(root, NAMES), folder / "pack"
+    linked, packed = link_images(root, BYTES_NAMES), folder / "pack"
     pack.write(files.from_folders(root), packed)
     peer = stock_loader(head, linked, BYTES_BATCH)
 
     def from_linked(sampler: ds.Sampler) -> Any:
         return dali.readers.file(sampler=sampler, file_root=linked)
 
-    sampler = ds.Sampler(images * NAMES, batch_size=BYTES_BATCH)
+    sampler = ds.Sampler(images * BYTES_NAMES, batch_size=BYTES_BATCH)
     yield Case("dali_bytes", our_loader(head, from_linked, sampler), peer)
 
     def from_pack(sampler: ds.Sampler) -> Any:
         return dali.readers.packed(sampler=sampler, path=packed)
 
-    equal = ds.WeightedRandom(np.ones(images, np.float32), num_draws=images * NAMES)
+    equal = ds.WeightedRandom(np.ones(images, np.float32), num_draws=images * BYTES_NAMES)
     sampler = ds.Sampler(images, equal, batch_size=BYTES_BATCH)
     yield Case("dali_packed_bytes", our_loader(head, from_pack, sampler), peer)
 
