@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import ctypes
 import json
 import statistics
 import time
@@ -10,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
 PER_SECOND = {"ms": 1e3, "us": 1e6}
 
 
@@ -35,6 +38,18 @@ def _seconds(call: Callable[[], object], setup: Callable[[], object] | None) -> 
     start = time.perf_counter()
     call()
     return time.perf_counter() - start
+
+
+def keep_memory() -> None:
+    """Let freed memory stay with the process.
+
+    Else it hangs on what was allocated before whether a side gets fresh pages, and waits for the
+    system to clear them, at every call.
+    """
+    with contextlib.suppress(AttributeError, OSError):  # glibc's own
+        libc = ctypes.CDLL(None)
+        libc.mallopt(_M_MMAP_THRESHOLD, 1 << 30)
+        libc.mallopt(_M_TRIM_THRESHOLD, -1)
 
 
 class Bench:

@@ -15,7 +15,7 @@ namespace {
 
 // Seen, quota and one column of a partition's rows are to stay in the first-level cache while its
 // records go by; beyond so many partitions the write to all of them at once costs more than that.
-constexpr std::size_t kPartitionRows = std::size_t{1} << 13;
+constexpr std::size_t kPartitionRows = std::size_t{1} << 12;
 constexpr std::size_t kMaxPartitions = 2048;
 constexpr std::size_t kDirectRecords = 8192;              // not worth a partition
 constexpr std::size_t kThreadRecords = 1 << 17;           // not worth another thread
