@@ -7,12 +7,14 @@ which gives a `Boundary`. What cannot be imported is left out with a word.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image
+
+import dynsample as ds
 
 # Module here, and the package that it needs.
 LOADERS = {"dali": "nvidia.dali", "ffcv": "ffcv", "torch": "torch"}
@@ -39,6 +41,40 @@ class Boundary(NamedTuple):
     ours: Callable[[], object]
     peer_name: str
     peer: Callable[[], object]
+
+
+class Epochs:
+    """KAKURENBO's epochs over `samples`, every one observed with the same losses."""
+
+    def __init__(self, samples: int, batch_size: int) -> None:
+        self.sampler = ds.Sampler(samples, ds.Kakurenbo(fraction=0.3), batch_size=batch_size)
+        self.loss = np.random.default_rng(0).random(samples, np.float32)
+        self._sure = np.ones(batch_size, np.float32)
+
+    def observe(self, index: Any) -> None:
+        """Report a batch."""
+        ids, one = np.asarray(index), self._sure[: len(index)]
+        self.sampler.observe(ids, loss=self.loss[ids], correct=one, confidence=one)
+
+    def run_out(self, loader: Iterable[Any], index_of: Callable[[Any], Any]) -> None:
+        """Take most of the epoch from the sampler itself, and its end from the loader."""
+        for step, index in enumerate(self.sampler):
+            self.observe(index)
+            if step == len(self.sampler) - 5:
+                break
+        for index in self.sampler.hidden:
+            self.observe(index)
+        for batch in loader:
+            self.observe(index_of(batch))
+
+    def plan(self) -> None:
+        """Fold, select and plan the next one."""
+        self.sampler.set_epoch(self.sampler.epoch + 1)
+
+    def kept_by_numpy(self) -> np.ndarray:
+        """Find what a user would keep without us, ascending."""
+        num_hidden = int(0.3 * len(self.loss))
+        return np.sort(np.argpartition(self.loss, num_hidden)[num_hidden:])
 
 
 def write_images(folder: Path, images: int) -> Path:

@@ -14,7 +14,7 @@ from nvidia.dali.plugin.base_iterator import LastBatchPolicy
 import dynsample as ds
 import dynsample.dali as dali
 from dynsample import files, pack
-from loaders import Boundary, Case, link_images, write_images
+from loaders import Boundary, Case, Epochs, link_images, write_images
 
 THREADS = 2
 TRAIN_BATCH, BYTES_BATCH, BOUNDARY_BATCH = 64, 256, 256
@@ -122,36 +122,21 @@ def boundary(folder: Path, samples: int) -> Boundary:
     listed = [f"{path} {i}\n" for i, path in enumerate(paths)]
     (root / "list.txt").write_text("".join(listed))
 
-    policy = ds.Kakurenbo(fraction=0.3)
-    sampler = ds.Sampler(samples, policy, batch_size=BOUNDARY_BATCH)
+    epochs = Epochs(samples, BOUNDARY_BATCH)
+    sampler = epochs.sampler
     pipeline = labels(lambda: dali.readers.file(sampler=sampler, file_list=root / "list.txt"))
     loader = dali.DALIGenericIterator(pipeline, ["label"], sampler=sampler)
-    loss = np.random.default_rng(0).random(samples, np.float32)
-    sure = np.ones(BOUNDARY_BATCH, np.float32)
-
-    def observe(index: Any) -> None:
-        ids, one = np.asarray(index), sure[: len(index)]
-        sampler.observe(ids, loss=loss[ids], correct=one, confidence=one)
 
     def prepare() -> None:
-        """Take most of the epoch from the sampler itself, and its end from the loader."""
-        passes = (sampler, sampler.hidden)
-        for batches in passes:
-            for step, index in enumerate(batches):
-                observe(index)
-                if batches is sampler and step == len(sampler) - 5:
-                    break
-        for batch in loader:
-            observe(batch[0]["index"])
+        epochs.run_out(loader, lambda batch: batch[0]["index"])
 
     def ours() -> None:
-        sampler.set_epoch(sampler.epoch + 1)
+        epochs.plan()
         next(iter(loader))
 
     def peer() -> None:
         """Find the samples to keep, write their list, build, and take the first batch."""
-        num_hidden = int(0.3 * samples)
-        kept = np.sort(np.argpartition(loss, num_hidden)[num_hidden:])
+        kept = epochs.kept_by_numpy()
         with open(root / "kept.txt", "w") as file:
             file.writelines(f"{paths[i]} {i}\n" for i in kept.tolist())
         fresh = labels(

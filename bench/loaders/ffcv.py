@@ -9,18 +9,19 @@ from typing import Any
 import numpy as np
 import torch
 from ffcv.fields import IntField, RGBImageField
-from ffcv.fields.decoders import RandomResizedCropRGBImageDecoder
+from ffcv.fields.decoders import IntDecoder, RandomResizedCropRGBImageDecoder
 from ffcv.loader import Loader as StockLoader
 from ffcv.transforms import RandomHorizontalFlip, ToTensor, ToTorchImage
+from ffcv.traversal_order import Random
 from ffcv.writer import DatasetWriter
 from PIL import Image
 
 import dynsample as ds
 from dynsample.columns import Last
 from dynsample.ffcv import Loader, OrderOption
-from loaders import CLASSES, Case, write_images
+from loaders import CLASSES, Boundary, Case, Epochs, write_images
 
-BATCH, WORKERS = 64, 2
+BATCH, WORKERS, BOUNDARY_BATCH = 64, 2, 256
 
 
 class Images:
@@ -81,3 +82,46 @@ def cases(folder: Path, images: int) -> Iterator[Case]:
     path = write(folder, images)
     yield Case("ffcv_train", our_loader(path, images), stock_loader(path))
     yield Case("aa", stock_loader(path), stock_loader(path))
+
+
+def boundary(folder: Path, samples: int) -> Boundary:
+    """Fold, select and plan, beside giving FFCV's loader other indices; the file holds labels."""
+    path = str(folder / "labels.beton")
+    DatasetWriter(path, {"label": IntField()}, num_workers=WORKERS).from_indexed_dataset(
+        [(i,) for i in range(samples)], chunksize=10000
+    )
+    epochs = Epochs(samples, BOUNDARY_BATCH)
+    loader = Loader(
+        path,
+        BOUNDARY_BATCH,
+        num_workers=WORKERS,
+        pipelines={"label": [IntDecoder(), ToTensor()]},
+        sampler=epochs.sampler,
+    )
+    stock = StockLoader(
+        path,
+        BOUNDARY_BATCH,
+        num_workers=WORKERS,
+        order=OrderOption.RANDOM,
+        pipelines={"label": [IntDecoder(), ToTensor()]},
+    )
+
+    left: list[Any] = []  # FFCV's iterators go on in the background until they are closed
+
+    def prepare() -> None:
+        while left:
+            left.pop().close()
+        epochs.run_out(loader, lambda batch: batch[-1])
+
+    def ours() -> None:
+        epochs.plan()
+        next(iter(loader))
+
+    def peer() -> None:
+        """Find the samples to keep, and take the first batch of another order of them."""
+        stock.indices = epochs.kept_by_numpy().astype(np.uint64)
+        stock.traversal_order = Random(stock)
+        left.append(iter(stock))
+        next(left[0])
+
+    return Boundary("ffcv_boundary", prepare, ours, "other indices", peer)
