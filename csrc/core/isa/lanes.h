@@ -63,6 +63,16 @@ inline std::size_t count_at_most(const std::int64_t* from, std::int64_t limit) {
       __builtin_popcount(_mm512_cmple_epi64_mask(_mm512_loadu_si512(from), limits)));
 }
 
+// How many of the sums of the first 1, 2, ... 8 numbers are at most `limit`.
+inline std::size_t count_sums_at_most(const std::int64_t* from, std::int64_t limit) {
+  const __m512i zero = _mm512_setzero_si512(), limits = _mm512_set1_epi64(limit);
+  __m512i sums = _mm512_loadu_si512(from);
+  sums = _mm512_add_epi64(sums, _mm512_maskz_alignr_epi64(0xFF, sums, zero, 7));
+  sums = _mm512_add_epi64(sums, _mm512_maskz_alignr_epi64(0xFF, sums, zero, 6));
+  sums = _mm512_add_epi64(sums, _mm512_maskz_alignr_epi64(0xFF, sums, zero, 4));
+  return static_cast<std::size_t>(__builtin_popcount(_mm512_cmple_epi64_mask(sums, limits)));
+}
+
 #elif defined(__AVX2__)
 
 constexpr int kLanes = 8;
@@ -185,6 +195,18 @@ inline std::size_t count_at_most(const std::int64_t* from, std::int64_t limit) {
   return count;
 }
 
+#endif
+
+#if !defined(__AVX512F__)
+inline std::size_t count_sums_at_most(const std::int64_t* from, std::int64_t limit) {
+  std::int64_t sum = 0;
+  std::size_t count = 0;
+  for (int j = 0; j < 8; ++j) {
+    sum += from[j];
+    count += sum <= limit;
+  }
+  return count;
+}
 #endif
 
 // The lower `kLanes` bits of a mask.

@@ -68,13 +68,8 @@ void find_block(const TreeArrays& tree, std::int64_t* targets, std::size_t count
     }
   }
   for (std::size_t j = 0; j < count; ++j) {
-    const std::int64_t* line = tree.leaves[place[j]].value;
-    std::int64_t sum = 0, leaf = 0;
-    for (std::size_t c = 0; c < kLine; ++c) {
-      sum += line[c];
-      leaf += sum <= targets[j];
-    }
-    index[j] = static_cast<std::int64_t>(place[j] * kLine) + leaf;
+    const std::size_t leaf = count_sums_at_most(tree.leaves[place[j]].value, targets[j]);
+    index[j] = static_cast<std::int64_t>(place[j] * kLine + leaf);
   }
 }
 
