@@ -33,7 +33,8 @@ test: $(VENV)/.test-ready $(VENV)/.ffcv $(VENV)/.dali lint sanitize
 # The tests of the DALI loader with the last DALI for CUDA 11, which needs numpy 1. That DALI asks
 # for versions with a class of distutils, which is deprecated.
 test-dali110: $(VENV)/.built $(VENV110)/.ready
-	$(VENV110)/bin/python -m pytest tests/loaders tests/core/test_files.py tests/core/test_pack.py \
+	PYTHONPATH=$(CURDIR) $(VENV110)/bin/python -m pytest \
+	  tests/loaders tests/core/test_files.py tests/core/test_pack.py \
 	  -k "dali or files or pack" -W "ignore:distutils Version:DeprecationWarning"
 
 bench: $(VENV)/.test-ready $(VENV)/.ffcv $(VENV)/.dali
