@@ -44,6 +44,12 @@ std::uint64_t pointers_below(std::uint64_t y, std::uint32_t k) {
   return std::min<std::uint64_t>(k, (y >> 32) + ((y & 0xFFFFFFFF) != 0));
 }
 
+// Where the circle of the systematic draw is cut open.
+std::uint64_t start_of(const Rates& rates, std::uint64_t seed, std::uint32_t epoch) {
+  const Philox4 word = philox(seed, 0, epoch, kDraw);
+  return high_product(std::uint64_t{word.lane[1]} << 32 | word.lane[0], rates.total());
+}
+
 // Calls body(row, count) for all rows.
 template <class Body>
 void systematic(const Rates& rates, std::uint32_t k, std::uint64_t start, const Body& body) {
@@ -132,16 +138,6 @@ std::size_t Rates::block(std::size_t first, std::array<std::uint64_t, kBlock>& r
   kernels().draw.rates(probabilities_.data() + first, count, substitute_, scale_, rates.data());
   return count;
 }
-
-namespace {
-
-// Where the circle of the systematic draw is cut open.
-std::uint64_t start_of(const Rates& rates, std::uint64_t seed, std::uint32_t epoch) {
-  const Philox4 word = philox(seed, 0, epoch, kDraw);
-  return high_product(std::uint64_t{word.lane[1]} << 32 | word.lane[0], rates.total());
-}
-
-}  // namespace
 
 void draw_counts(std::span<const float> probabilities, std::uint32_t k, std::uint64_t seed,
                  std::uint32_t epoch, DrawMethod method, std::span<std::uint32_t> counts) {

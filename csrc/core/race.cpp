@@ -18,6 +18,7 @@ namespace {
 constexpr std::size_t kThreadRows = std::size_t{1} << 18;  // not worth another thread
 
 }  // namespace
+
 void draw_mask(std::span<const float> probabilities, std::size_t k, std::uint64_t seed,
                std::uint32_t epoch, std::span<std::uint8_t> mask) {
   const Probabilities all = check_probabilities(probabilities);

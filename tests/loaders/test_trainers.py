@@ -102,13 +102,10 @@ def trainer(lightning: Any, **options: Any) -> Any:
     )
 
 
-def test_lightning_trains_on_the_planned_samples(lightning: Any) -> None:
-    sampler = make_sampler()
-    loader = DataLoader(Samples(), sampler=sampler)
-    received: dict[int, list[int]] = {}
-    planned: dict[int, list[int]] = {}
+def linear(lightning: Any) -> Any:
+    """Give a Lightning module without a training step."""
 
-    class Model(lightning.LightningModule):  # type: ignore[misc]
+    class Linear(lightning.LightningModule):  # type: ignore[misc]
         def __init__(self) -> None:
             super().__init__()
             self.net = torch.nn.Linear(1, 2)
@@ -116,6 +113,16 @@ def test_lightning_trains_on_the_planned_samples(lightning: Any) -> None:
         def configure_optimizers(self) -> Any:
             return torch.optim.SGD(self.parameters(), lr=0.1)
 
+    return Linear
+
+
+def test_lightning_trains_on_the_planned_samples(lightning: Any) -> None:
+    sampler = make_sampler()
+    loader = DataLoader(Samples(), sampler=sampler)
+    received: dict[int, list[int]] = {}
+    planned: dict[int, list[int]] = {}
+
+    class Model(linear(lightning)):  # type: ignore[misc]
         def training_step(self, batch: Any, _: int) -> torch.Tensor:
             x, y, index = batch
             received.setdefault(self.current_epoch, []).extend(index.tolist())
@@ -143,14 +150,7 @@ def test_lightning_trains_on_the_planned_samples(lightning: Any) -> None:
 
 
 def test_lightning_that_would_replace_the_sampler_is_told_what_to_set(lightning: Any) -> None:
-    class Model(lightning.LightningModule):  # type: ignore[misc]
-        def __init__(self) -> None:
-            super().__init__()
-            self.net = torch.nn.Linear(1, 2)
-
-        def configure_optimizers(self) -> Any:
-            return torch.optim.SGD(self.parameters(), lr=0.1)
-
+    class Model(linear(lightning)):  # type: ignore[misc]
         def training_step(self, batch: Any, _: int) -> torch.Tensor:
             return self.net(batch[0]).sum()
 
