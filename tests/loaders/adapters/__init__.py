@@ -13,7 +13,7 @@ A module has
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -55,3 +55,29 @@ class OpenLoader(Protocol):
     def close(self) -> None:
         """Give everything back: threads, processes, files."""
         ...
+
+
+class Opened:
+    """An `OpenLoader` over a loader of dynsample, whose batches `form` reads."""
+
+    def __init__(self, loader: Any, form: Callable[[Any], Batch]) -> None:
+        self._loader, self._form = loader, form
+
+    def __iter__(self) -> Iterator[Batch]:
+        return map(self._form, self._loader)
+
+    def hidden(self, batch_size: int | None = None) -> Iterator[Batch]:
+        return map(self._form, self._loader.hidden(batch_size))
+
+    def __len__(self) -> int:
+        return len(self._loader)
+
+    def state_dict(self) -> dict[str, Any]:
+        state: dict[str, Any] = self._loader.state_dict()
+        return state
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self._loader.load_state_dict(state)
+
+    def close(self) -> None:
+        del self._loader

@@ -15,7 +15,7 @@ from nvidia.dali import Pipeline, fn, pipeline_def
 
 import dynsample as ds
 import dynsample.dali as dali
-from adapters import Batch
+from adapters import Batch, Opened
 from dynsample import pack
 from dynsample.dali.operator import SWITCH
 from dynsample.files import from_folders
@@ -36,34 +36,23 @@ PREFETCH = (1, 4)
 FILES = True
 
 
-class OpenDali:
-    """See `adapters.OpenLoader`."""
+class OpenDali(Opened):
+    """Opens a second pipeline for a pass with larger batches than the first one has."""
 
     def __init__(self, tree: ImageTree, sampler: ds.Sampler, options: dict[str, Any]) -> None:
         self._open = lambda **more: make_iterator(tree, sampler, **{**options, **more})
-        self._iterator = self._open()
+        super().__init__(self._open(), _batch)
         self._wide: Any = None
 
-    def __iter__(self) -> Iterator[Batch]:
-        return map(_batch, self._iterator)
-
     def hidden(self, batch_size: int | None = None) -> Iterator[Batch]:
-        if batch_size is not None and batch_size > self._iterator.batch_size:
-            self._wide = self._wide or self._open(hidden_pipeline=True)
-            return map(_batch, self._wide.hidden(batch_size))
-        return map(_batch, self._iterator.hidden(batch_size))
-
-    def __len__(self) -> int:
-        return len(self._iterator)
-
-    def state_dict(self) -> dict[str, Any]:
-        return self._iterator.state_dict()
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        self._iterator.load_state_dict(state)
+        if batch_size is None or batch_size <= self._loader.batch_size:
+            return super().hidden(batch_size)
+        self._wide = self._wide or self._open(hidden_pipeline=True)
+        return map(_batch, self._wide.hidden(batch_size))
 
     def close(self) -> None:
-        del self._iterator, self._wide
+        super().close()
+        del self._wide
 
 
 def _batch(batch: list[dict[str, Any]]) -> Batch:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
@@ -13,7 +12,7 @@ from images import ImageTree, read_ids
 from PIL import Image
 
 import dynsample as ds
-from adapters import Batch
+from adapters import Batch, Opened
 from dynsample.ffcv import Loader
 
 VARIANTS: dict[str, dict[str, Any]] = {
@@ -46,31 +45,6 @@ def write(tree: ImageTree, write_mode: str = "jpg", **options: Any) -> str:
 _written = cache(write)
 
 
-class OpenFFCV:
-    """See `adapters.OpenLoader`."""
-
-    def __init__(self, loader: Loader) -> None:
-        self._loader = loader
-
-    def __iter__(self) -> Iterator[Batch]:
-        return map(_batch, self._loader)
-
-    def hidden(self, batch_size: int | None = None) -> Iterator[Batch]:
-        return map(_batch, self._loader.hidden(batch_size))
-
-    def __len__(self) -> int:
-        return len(self._loader)
-
-    def state_dict(self) -> dict[str, Any]:
-        return self._loader.state_dict()
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        self._loader.load_state_dict(state)
-
-    def close(self) -> None:
-        del self._loader
-
-
 def _batch(batch: tuple[torch.Tensor, ...]) -> Batch:
     images, labels, index = batch
     return Batch(read_ids(images.numpy()), labels.numpy()[:, 0].copy(), index.numpy().copy())
@@ -78,10 +52,9 @@ def _batch(batch: tuple[torch.Tensor, ...]) -> Batch:
 
 def open_loader(
     tree: ImageTree, sampler: ds.Sampler, *, prefetch: int | None = None, **variant: Any
-) -> OpenFFCV:
+) -> Opened:
     """Open a Loader."""
     ahead = {} if prefetch is None else {"batches_ahead": prefetch}
     path = _written(tree)
-    return OpenFFCV(
-        Loader(path, sampler.batch_size, num_workers=2, sampler=sampler, **ahead, **variant)
-    )
+    loader = Loader(path, sampler.batch_size, num_workers=2, sampler=sampler, **ahead, **variant)
+    return Opened(loader, _batch)

@@ -13,7 +13,7 @@ from images import ImageTree, read_ids
 from PIL import Image
 
 import dynsample as ds
-from adapters import Batch
+from adapters import Batch, Opened
 from dynsample.passes import HiddenView
 from dynsample.torch import DataLoader
 
@@ -92,30 +92,11 @@ class Stateful:
     def hidden(self, batch_size: int | None = None) -> Iterator[Any]:
         return iter(self._over(HiddenView(self._sampler, batch_size or self._sampler.batch_size)))
 
-
-class OpenTorch:
-    """See `adapters.OpenLoader`."""
-
-    def __init__(self, loader: DataLoader | Stateful, sampler: ds.Sampler) -> None:
-        self._loader, self._sampler = loader, sampler
-
-    def __iter__(self) -> Iterator[Batch]:
-        return map(_batch, self._loader)
-
-    def hidden(self, batch_size: int | None = None) -> Iterator[Batch]:
-        return map(_batch, self._loader.hidden(batch_size))
-
-    def __len__(self) -> int:
-        return len(self._loader)
-
     def state_dict(self) -> dict[str, Any]:
         return self._sampler.state_dict()
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self._sampler.load_state_dict(state)
-
-    def close(self) -> None:
-        del self._loader
 
 
 def _batch(batch: list[torch.Tensor]) -> Batch:
@@ -130,11 +111,11 @@ def open_loader(
     prefetch: int | None = None,
     stateful: bool = False,
     **variant: Any,
-) -> OpenTorch:
+) -> Opened:
     """Open a DataLoader; a prefetch depth needs workers, and gets one where there are none."""
     if stateful:
-        return OpenTorch(Stateful(tree, sampler), sampler)
+        return Opened(Stateful(tree, sampler), _batch)
     if prefetch is not None:
         workers = max(variant["num_workers"], 1)
         variant = {**variant, "num_workers": workers, "prefetch_factor": prefetch}
-    return OpenTorch(DataLoader(ImageFolder(tree), sampler=sampler, **variant), sampler)
+    return Opened(DataLoader(ImageFolder(tree), sampler=sampler, **variant), _batch)
