@@ -51,3 +51,17 @@ def fingerprint(array: NDArray[Any]) -> str:
     identity = hashlib.blake2b(f"{array.dtype.str}{array.shape}".encode(), digest_size=16)
     identity.update(np.ascontiguousarray(array).view(np.uint8).data)
     return identity.hexdigest()
+
+def as_subset(subset: Any, num_samples: int) -> NDArray[np.int64]:
+    """Ids of a subset of the data set, ascending, when each is there once."""
+    ids = subset.detach().cpu().numpy() if is_tensor(subset) else np.asarray(subset)
+    if ids.ndim != 1 or (len(ids) and ids.dtype.kind not in "iu"):
+        raise TypeError(f"subset must be a one-dimensional integer array, got {ids.dtype}")
+    unique = np.unique(ids.astype(np.int64))
+    if len(unique) != len(ids):
+        raise ValueError(f"subset must not repeat ids: {len(ids) - len(unique)} are repeated")
+    if len(unique) and not (unique[0] >= 0 and unique[-1] < num_samples):
+        raise IndexError(
+            f"subset must hold ids in [0, {num_samples}), got {unique[0]} to {unique[-1]}"
+        )
+    return unique

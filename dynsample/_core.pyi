@@ -1,4 +1,4 @@
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,7 +32,11 @@ def unpermute(
     n: int, values: NDArray[np.int64], seed: int, epoch: int, stream: int
 ) -> NDArray[np.int64]: ...
 def digest(
-    seed: int, epoch: int, first: int, ids: NDArray[np.int64], weights: NDArray[np.float32]
+    seed: int,
+    epoch: int,
+    positions: NDArray[np.int64],
+    ids: NDArray[np.int64],
+    weights: NDArray[np.float32],
 ) -> tuple[int, int]: ...
 def hide_lowest(
     scores: NDArray[np.float32],
@@ -57,7 +61,9 @@ class Bitmap:
     def select(self, ranks: NDArray[np.int64]) -> NDArray[np.int64]: ...
 
 class ObservationLog:
-    def __init__(self, num_samples: int, signals: list[str]) -> None: ...
+    def __init__(self, num_samples: int, signals: list[str], max_bytes: int) -> None: ...
+    def binary(self) -> list[bool]: ...
+    def non_finite(self) -> int: ...
     def append(self, index: Any, signals: Any) -> bool: ...
     def set_rows(self, row_of: NDArray[np.int32] | None) -> None: ...
     def set_allowed(self, allowed: NDArray[np.bool_] | None) -> None: ...
@@ -69,13 +75,91 @@ class ObservationLog:
     def signal(self, number: int) -> NDArray[np.float32]: ...
 
 def register_torch(torch: Any) -> None: ...
+
+_Spec = tuple[str, int, float, list[NDArray[Any]]]
+_Layout = tuple[int, bool, list[tuple[int, bool]]]
+_Packed = tuple[NDArray[np.uint32], NDArray[np.uint64]]
+
 def fold(
     log: ObservationLog,
-    columns: list[tuple[str, int, float, list[NDArray[Any]]]],
+    columns: list[_Spec],
     seen: NDArray[np.bool_],
-    quota: NDArray[np.uint8] | NDArray[np.uint32] | None,
     tickets: NDArray[np.int64] | None,
-) -> int: ...
+) -> None: ...
+def pack(
+    log: ObservationLog, layout: _Layout, tickets: NDArray[np.int64] | None
+) -> _Packed: ...
+def fold_packed(
+    packed: list[_Packed],
+    layout: _Layout,
+    columns: list[_Spec],
+    seen: NDArray[np.bool_],
+    num_rows: int,
+) -> None: ...
+def match(
+    issued: NDArray[np.uint32], log: ObservationLog, first: int, unique: bool
+) -> tuple[NDArray[np.int64] | None, int]: ...
+
+class Candidates:
+    @overload
+    def __init__(
+        self, values: NDArray[np.float32], where: NDArray[np.bool_] | None, finite_only: bool
+    ) -> None: ...
+    @overload
+    def __init__(
+        self,
+        probabilities: NDArray[np.float32],
+        first: int,
+        substitute: float,
+        seed: int,
+        epoch: int,
+    ) -> None: ...
+    def histogram(self, prefix: int | None = None) -> NDArray[np.uint32]: ...
+    def tally(self, key: int) -> tuple[int, int]: ...
+    def mark(self, ties: int) -> NDArray[np.bool_]: ...
+
+def sum_parts(
+    values: NDArray[np.float32], where: NDArray[np.bool_] | None, finite_only: bool
+) -> NDArray[np.int64]: ...
+def rounded_sum(parts: NDArray[np.int64]) -> tuple[float, int]: ...
+def survey(probabilities: NDArray[np.float32]) -> tuple[float, int]: ...
+def exponent_sums(
+    probabilities: NDArray[np.float32], substitute: float
+) -> NDArray[np.uint64]: ...
+
+class RatesPart:
+    def __init__(
+        self,
+        probabilities: NDArray[np.float32],
+        sums: NDArray[np.uint64],
+        substitute: float,
+        k: int,
+    ) -> None: ...
+    @property
+    def total(self) -> int: ...
+    def systematic(
+        self, before: int, total: int, k: int, seed: int, epoch: int
+    ) -> NDArray[np.uint32]: ...
+    def count(self, before: int, points: NDArray[np.uint64]) -> NDArray[np.uint32]: ...
+    def inverse(self, total: int, num_rows: int) -> NDArray[np.float32]: ...
+
+def multinomial_points(
+    total: int, seed: int, epoch: int, first: int, count: int
+) -> NDArray[np.uint64]: ...
+def cdf_counts(
+    values: NDArray[np.float32], where: NDArray[np.bool_] | None, low: float, high: float
+) -> NDArray[np.uint64]: ...
+def cdf_keep(
+    values: NDArray[np.float32],
+    where: NDArray[np.bool_] | None,
+    low: float,
+    high: float,
+    counts: NDArray[np.uint64],
+    beta: float,
+    seed: int,
+    epoch: int,
+    first: int,
+) -> NDArray[np.bool_]: ...
 
 class PrefixTree:
     def __init__(self, size: int) -> None: ...

@@ -13,10 +13,13 @@ import shutil
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from dynsample.groups import Group
 
 FORMAT = "dynsample"
 VERSION = 1
@@ -132,42 +135,148 @@ def read_index(path: Path) -> dict[str, Any]:
     return body
 
 
-def save(path: Path, files: Mapping[str, Mapping[str, NDArray[Any]]], facts: Any) -> int:
-    """Write a generation; give its number. On an error the previous one stays as it was."""
-    path.mkdir(parents=True, exist_ok=True)
-    has_previous = (path / INDEX).exists()
-    previous = read_index(path)["generation"] if has_previous else 0
-    generation = previous + 1
+def save(
+    path: Path,
+    files: Mapping[str, Mapping[str, NDArray[Any]]],
+    facts: Any,
+    part: list[int],
+    group: Group,
+) -> int:
+    """Write a generation, every rank its files; give its number.
+
+    On an error on any rank the previous generation stays as it was, and every rank raises.
+    `part` are integers of each rank that `Saved.parts` gives back. Collective.
+    """
+    what = f"the save to {path}"
+    root = group.rank == 0
+    number = group.agree(lambda: _begin(path) if root else 0, what)
+    generation = int(group.all_gather(np.array([number]), what)[0][0])
     folder = path / f"generation-{generation:08d}"
     try:
+        headers = group.agree(lambda: _write(path, folder, files), what)
+        text = json.dumps({"headers": headers, "part": part}).encode()
+        parts = [
+            json.loads(each.tobytes()) for each in group.all_gather(np.frombuffer(text, "u1"), what)
+        ]
+        body = {
+            "generation": generation,
+            "headers": {name: crc for each in parts for name, crc in each["headers"].items()},
+            "parts": [each["part"] for each in parts],
+            "facts": facts,
+        }
+        group.agree(lambda: _commit(path, folder, body) if root else None, what)
+    except BaseException:
+        if root and _generation(path) != generation:
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
+    if root:
+        for old in path.glob("generation-*"):
+            if old != folder:
+                shutil.rmtree(old, ignore_errors=True)
+    return generation
+
+
+def _generation(path: Path) -> int:
+    """Give the generation that counts, 0 when there is none."""
+    generation: int = read_index(path)["generation"] if (path / INDEX).exists() else 0
+    return generation
+
+
+def _explained(path: Path, error: OSError) -> OSError:
+    try:
+        previous = _generation(path)
+    except (OSError, StateError):
+        previous = 0
+    kept = f"; generation {previous} is still there" if previous else ""
+    return OSError(error.errno, f"saving to {path} failed: {error.strerror}{kept}")
+
+
+def _begin(path: Path) -> int:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        generation = _generation(path) + 1
+        folder = path / f"generation-{generation:08d}"
         if folder.exists():  # left by a save that was killed
             shutil.rmtree(folder)
         folder.mkdir()
-        headers = {name: write_tensors(folder / name, part) for name, part in files.items()}
+    except OSError as error:
+        raise _explained(path, error) from error
+    return generation
+
+
+def _write(
+    path: Path, folder: Path, files: Mapping[str, Mapping[str, NDArray[Any]]]
+) -> dict[str, int]:
+    if not folder.is_dir():
+        raise StateError(
+            f"{folder} was made by rank 0 and is not there: save to a file system that all ranks "
+            "share"
+        )
+    try:
+        headers = {name: write_tensors(_file(folder, name), part) for name, part in files.items()}
         _sync(folder)
-        body = json.dumps({"generation": generation, "headers": headers, "facts": facts})
-        index = {"format": FORMAT, "version": VERSION, "crc32": zlib.crc32(body.encode()),
-                 "body": body}  # fmt: skip
-        temporary = folder / INDEX
+    except OSError as error:
+        raise _explained(path, error) from error
+    return headers
+
+
+def _commit(path: Path, folder: Path, body: Any) -> None:
+    text = json.dumps(body)
+    crc = zlib.crc32(text.encode())
+    index = {"format": FORMAT, "version": VERSION, "crc32": crc, "body": text}
+    temporary = folder / INDEX
+    try:
         with temporary.open("w") as file:
             json.dump(index, file)
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path / INDEX)  # the new generation counts from here on
     except OSError as error:
-        shutil.rmtree(folder, ignore_errors=True)
-        kept = f"; generation {previous} is still there" if has_previous else ""
-        raise OSError(error.errno, f"saving to {path} failed: {error.strerror}{kept}") from error
+        raise _explained(path, error) from error
     _sync(path)
-    for old in path.glob("generation-*"):
-        if old != folder:
-            shutil.rmtree(old, ignore_errors=True)
-    return generation
 
 
-def load(path: Path) -> tuple[dict[str, Tensors], Any]:
-    """Read the whole saved state and check it; the files' tensors by name, and the facts."""
-    body = read_index(path)
-    folder = path / f"generation-{body['generation']:08d}"
-    files = {name: read_tensors(folder / name, crc) for name, crc in body["headers"].items()}
-    return files, body["facts"]
+def _file(folder: Path, name: str) -> Path:
+    return folder / f"{name}.safetensors"
+
+
+class Saved:
+    """A saved state, read file by file.
+
+    Attributes
+    ----------
+    generation : int
+    facts : JSON value
+    parts : list of list of int
+        What each rank that saved gave as `part`.
+    """
+
+    def __init__(self, path: Path) -> None:
+        body = read_index(path)
+        self.generation, self.facts, self.parts = body["generation"], body["facts"], body["parts"]
+        self._folder = path / f"generation-{self.generation:08d}"
+        self._headers: dict[str, int] = body["headers"]
+
+    def read(self, name: str) -> Tensors:
+        """Read one file and check every byte of it."""
+        return read_tensors(_file(self._folder, name), self._headers[name])
+
+    def cut(
+        self, name: str, prefix: str, ranges: list[tuple[int, int]], wanted: tuple[int, int]
+    ) -> Tensors:
+        """Rows of `wanted` out of the files of all ranks, of which each holds a range of rows.
+
+        Of the tensors whose name begins with `prefix` and has no other one.
+        """
+        pieces: dict[str, list[NDArray[Any]]] = {}
+        first, last = wanted
+        for rank, (begin, end) in enumerate(ranges):
+            here = max(first, begin), min(last, end)
+            if here[0] >= here[1] and rank:
+                continue  # the first file says what the tensors are, when no row is wanted
+            tensors = self.read(f"{name}-{rank:05d}")
+            for tensor, array in tensors.items():
+                if tensor.startswith(prefix) and ("outstanding/" in tensor) == bool(prefix):
+                    rows = array[max(here[0] - begin, 0) : max(here[1] - begin, 0)]
+                    pieces.setdefault(tensor, []).append(rows)
+        return {tensor: np.concatenate(arrays) for tensor, arrays in pieces.items()}

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Parts = Mapping[str, NDArray[Any]]
+FoldSpec = tuple[str, int, float, list[NDArray[Any]]]
 
 
 def _check_int(name: str, value: object, least: int) -> None:
@@ -205,7 +206,7 @@ class Transitions(Column):
         return count
 
 
-def native(column: Column, signal: int, parts: Parts) -> tuple[str, int, float, list[NDArray[Any]]]:
+def native(column: Column, signal: int, parts: Parts) -> FoldSpec:
     """Describe a column to the native fold: kind, number of its signal, parameter, arrays."""
     order = column.allocate(0)
     if missing := order.keys() - parts.keys():

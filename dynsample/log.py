@@ -11,7 +11,13 @@ from numpy.typing import NDArray
 
 from dynsample import _core
 from dynsample._arrays import is_tensor
-from dynsample.columns import Column, Parts, native
+from dynsample.columns import Column, FoldSpec, Parts, native
+
+MAX_BYTES = 2**34
+
+# Shift of the rows of a block, whether tickets are in the records, and signals: number, as a bit.
+Layout = tuple[int, bool, list[tuple[int, bool]]]
+Packed = tuple[NDArray[np.uint32], NDArray[np.uint64]]  # records, and where each block starts
 
 
 class ObservationLog:
@@ -23,9 +29,13 @@ class ObservationLog:
         Rows of the table.
     signals : sequence of str
         Signals kept of every observation, as float32; memory is about 4 + 4 * S bytes each.
+    max_bytes : int
+        What the log may hold; an observation beyond it is an error.
     """
 
-    def __init__(self, num_samples: int, signals: Sequence[str]) -> None:
+    def __init__(
+        self, num_samples: int, signals: Sequence[str], max_bytes: int = MAX_BYTES
+    ) -> None:
         if isinstance(num_samples, bool) or not isinstance(num_samples, int):
             raise TypeError(f"num_samples must be an int, got {type(num_samples).__name__}")
         if not 0 <= num_samples < 2**32:
@@ -34,7 +44,7 @@ class ObservationLog:
         self.signals = tuple(signals)
         if len(set(self.signals)) != len(self.signals):
             raise ValueError(f"signals must differ, got {self.signals}")
-        self._native = _core.ObservationLog(num_samples, list(self.signals))
+        self._native = _core.ObservationLog(num_samples, list(self.signals), max_bytes)
 
     def append(self, index: Any, signals: Mapping[str, Any]) -> None:
         """Append one batch: all of it, or nothing on an error.
@@ -103,6 +113,14 @@ class ObservationLog:
             raise ValueError(f"signal must be one of {self.signals}, got {name!r}")
         return self._native.signal(self.signals.index(name))
 
+    def non_finite(self) -> int:
+        """Values of all signals that are NaN or infinite."""
+        return self._native.non_finite()
+
+    def binary(self) -> list[bool]:
+        """Whether every observation of a signal, in their order, is 0 or 1."""
+        return self._native.binary()
+
     def reserve(self, count: int) -> None:
         """Make room for `count` observations in all."""
         self._native.reserve(count)
@@ -167,9 +185,8 @@ def fold(
     seen: NDArray[np.bool_],
     *,
     epoch: int,
-    quota: NDArray[np.uint8] | NDArray[np.uint32] | None = None,
     tickets: NDArray[np.int64] | None = None,
-) -> int:
+) -> None:
     """Apply the log to the columns, by (row, ticket), in place. The log is left as it is.
 
     Parameters
@@ -183,17 +200,22 @@ def fold(
         Set for the rows that were observed.
     epoch : int
         The epoch of the observations.
-    quota : uint8[N] or uint32[N], optional
-        How often each row may be observed; counted down. The last above it are dropped.
-    tickets : int64[len(log)], optional
+    tickets : int64[len(log)], below 2**32, optional
         Position of each observation in the epoch's order; below zero: padded, dropped. Without
         them the call order counts.
-
-    Returns
-    -------
-    int
-        Observations dropped because they were above the quota.
     """
+    _core.fold(log._native, fold_specs(log, columns, parts, epoch), seen, tickets)
+
+
+def pack(log: ObservationLog, layout: Layout, tickets: NDArray[np.int64] | None) -> Packed:
+    """Sort a log into blocks of rows; observations with a ticket below zero are left out."""
+    return _core.pack(log._native, layout, tickets)
+
+
+def fold_specs(
+    log: ObservationLog, columns: Mapping[str, Column], parts: Mapping[str, Parts], epoch: int
+) -> list[FoldSpec]:
+    """Describe the columns that take observations of `epoch` to the native fold."""
     specs = []
     for name, column in columns.items():
         signal = column.signal or name
@@ -201,4 +223,4 @@ def fold(
             raise ValueError(f"column {name!r} needs signal {signal!r}; the log has {log.signals}")
         if column.takes(epoch):
             specs.append(native(column, log.signals.index(signal), parts[name]))
-    return _core.fold(log._native, specs, seen, quota, tickets)
+    return specs

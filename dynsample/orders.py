@@ -26,6 +26,12 @@ class Order(Protocol):
         """Give the function (start, stop) -> rows at the positions [start, stop)."""
         ...
 
+    def positions(
+        self, ranks: NDArray[np.int64], count: int, random: EpochRandom, stream: int
+    ) -> NDArray[np.int64]:
+        """Positions of members, by their ranks among `count`: the inverse of the arrangement."""
+        ...
+
     def fingerprint(self) -> dict[str, Any]:
         """Identity of the order, for resume checks."""
         ...
@@ -46,6 +52,15 @@ class RandomOrder:
 
         return rows
 
+    def positions(
+        self, ranks: NDArray[np.int64], count: int, random: EpochRandom, stream: int
+    ) -> NDArray[np.int64]:
+        """Positions of members, by their ranks among `count`: the inverse of the arrangement."""
+        positions: NDArray[np.int64] = ops.unpermute(
+            count, ranks, seed=random.seed, epoch=random.epoch, stream=stream
+        )
+        return positions
+
     def fingerprint(self) -> dict[str, Any]:
         """Identity of the order, for resume checks."""
         return {"name": "random"}
@@ -58,6 +73,12 @@ class SequentialOrder:
     def arrange(self, members: NDArray[np.uint32], random: EpochRandom, stream: int) -> Slice:
         """Give the function (start, stop) -> rows at the positions [start, stop)."""
         return lambda start, stop: members[start:stop].astype(np.int64)
+
+    def positions(
+        self, ranks: NDArray[np.int64], count: int, random: EpochRandom, stream: int
+    ) -> NDArray[np.int64]:
+        """Positions of members, by their ranks among `count`: these ranks."""
+        return ranks
 
     def fingerprint(self) -> dict[str, Any]:
         """Identity of the order, for resume checks."""
@@ -113,6 +134,14 @@ class PageLocal:
         ]
         order = np.concatenate(chunks) if chunks else np.empty(0, np.int64)
         return lambda start, stop: order[start:stop].copy()
+
+    def positions(
+        self, ranks: NDArray[np.int64], count: int, random: EpochRandom, stream: int
+    ) -> NDArray[np.int64]:
+        """Refuse: a window's pages are spread over the ranks that own samples."""
+        raise ValueError(
+            'order must be "random" or "sequential" with placement="sharded", got a PageLocal'
+        )
 
     def fingerprint(self) -> dict[str, Any]:
         """Identity of the order, for resume checks."""

@@ -1,4 +1,4 @@
-"""The two passes of an epoch and their cursors: the kept samples, then the hidden ones."""
+"""Passes over a plan: the epoch's batches, and those of the hidden samples."""
 
 from __future__ import annotations
 
@@ -8,14 +8,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dynsample.ledger import PADDED
+from dynsample.shards import Steps
+
 if TYPE_CHECKING:
-    from dynsample.plan import EpochPlan
+    from dynsample.plan import Plan
     from dynsample.sampler import Sampler
 
 
 @dataclass
 class Pass:
-    """How far one pass over the plan has come, in positions.
+    """How far one pass over the plan has come, in positions, on all ranks.
 
     Attributes
     ----------
@@ -24,7 +27,7 @@ class Pass:
     drawn : int
         Positions handed to whatever iterates.
     received : int
-        Positions the user's loop received: the cursor. Behind `drawn` by what a loader prefetches.
+        Positions the users' loops received: the cursor. Behind `drawn` by what a loader prefetches.
     start : int
         Cursor at which the last iterator began.
     """
@@ -40,35 +43,52 @@ class Pass:
         self.drawn = self.start = self.received
 
     def receive(self, rows: int) -> None:
-        """Count rows that reached the user's loop."""
+        """Count rows that reached the users' loops."""
         self.received = min(self.received + rows, self.stop)
 
 
 class BatchIterator:
-    """Batches of ids from the cursor on; also what a DataLoader iterates."""
+    """This rank's batches of ids from the cursor on; also what a DataLoader iterates."""
 
     def __init__(self, sampler: Sampler, hidden: bool, batch_size: int, prefetching: bool) -> None:
         self._sampler = sampler
-        self._plan = sampler.plan
-        self._pass = sampler._pass(hidden)
-        self._pass.rewind()
-        self._batch_size = batch_size
+        self._steps = Steps(batch_size, sampler.group.rank, sampler.group.size)
         self._prefetching = prefetching
+        self._begin(hidden)
+
+    def _begin(self, hidden: bool) -> None:
+        sampler = self._sampler
+        self._plan, self._pass = sampler.plan, sampler._pass(hidden)
+        self._pass.rewind()
+        self._issued = sampler._ledger.issued[hidden]
+        self._issued.rewind(self._pass.received)
+        begin, stop = self._pass.received, self._pass.stop
+        self._rows = self._plan.source(self._steps, begin, stop, hidden=hidden)
 
     def __iter__(self) -> BatchIterator:
         return self
 
     def __next__(self) -> NDArray[np.int64]:
-        cursor = self._pass
+        cursor, steps = self._pass, self._steps
         check_current(self._sampler, self._plan, cursor)
         self._sampler._explicit = False
-        start, stop = cursor.drawn, min(cursor.drawn + self._batch_size, cursor.stop)
+        start, stop = cursor.drawn, min(cursor.drawn + steps.rows, cursor.stop)
         if start >= stop:
             raise StopIteration
+        first, last = steps.block(start, stop)
+        if first < last:
+            rows = self._rows(first, last)
+            self._issued.append(start, stop, first, rows)
+        else:  # fewer rows than ranks: nothing is left for this one, and it takes part all the same
+            rows = self._rows(start, start + 1)
+            self._issued.append(start, stop, PADDED, rows)
+        ids = self._plan.ids(rows)
+        if first == last and not cursor.hidden:
+            self._sampler._padded = ids
         cursor.drawn = stop
         if not self._prefetching:
             cursor.receive(stop - start)
-        return self._plan.slice(start, stop, hidden=cursor.hidden)
+        return ids
 
     def state_dict(self) -> dict[str, Any]:
         """State of the sampler, at the position of this iterator."""
@@ -77,11 +97,10 @@ class BatchIterator:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Put the sampler, and with it this iterator, at a saved position."""
         self._sampler.load_state_dict(state)
-        self._plan = self._sampler.plan
-        self._pass = self._sampler._pass(self._pass.hidden)
+        self._begin(self._pass.hidden)
 
 
-def check_current(sampler: Sampler, plan: EpochPlan, cursor: Pass) -> None:
+def check_current(sampler: Sampler, plan: Plan, cursor: Pass) -> None:
     """Raise when the sampler left the plan, or the position, that an iterator is at."""
     if sampler.plan is not plan or sampler._pass(cursor.hidden) is not cursor:
         raise RuntimeError(
@@ -98,7 +117,8 @@ class HandOut:
     """
 
     def __init__(self, sampler: Sampler, *, hidden: bool, batch_size: int) -> None:
-        self._sampler, self._plan, self._batch_size = sampler, sampler.plan, batch_size
+        self._sampler, self._plan = sampler, sampler.plan
+        self._rows = batch_size * sampler.group.size
         self._pass = sampler._pass(hidden)
         self._position = self._pass.received
 
@@ -111,8 +131,8 @@ class HandOut:
             )
 
     def received(self) -> None:
-        """Count one batch."""
-        self._pass.receive(self._batch_size)
+        """Count one step."""
+        self._pass.receive(self._rows)
         self._position = self._pass.received
 
 
@@ -127,7 +147,8 @@ class HiddenView:
         return self.batches(prefetching=False)
 
     def __len__(self) -> int:
-        return -(-self._sampler._pass(hidden=True).stop // self.batch_size)
+        rows = self.batch_size * self._sampler.group.size
+        return -(-self._sampler._pass(hidden=True).stop // rows)
 
     def batches(self, *, prefetching: bool) -> BatchIterator:
         """Iterate; with `prefetching` the loader counts what its user receives."""

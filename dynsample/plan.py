@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,36 +15,32 @@ from dynsample import _core, ops
 from dynsample._checks import MAX_SAMPLES, integer, random_key
 from dynsample.orders import Order, Slice, as_order
 from dynsample.policies.base import EpochRandom, Selection
+from dynsample.shards import Steps
 
 ORDER_STREAM = 0
 HIDDEN_ORDER_STREAM = 1
 _DIGEST_CHUNK = 1 << 20
 
 
-@dataclass(frozen=True, eq=False)
-class EpochPlan:
-    """One epoch: members, order, weights. Made by `build_plan`.
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Plan(ABC):
+    """What is fixed for one epoch, whichever ranks hold the order.
 
     Attributes
     ----------
     random : EpochRandom
         Seed and epoch.
-    members : uint32[M]
-        Rows of the epoch in ascending order, as often as they are drawn.
-    hidden_rows : uint32[H]
-        Rows that are left out, ascending.
     weights : float32[N] or None
-        Loss weight of every row; None means 1.
+        Loss weight of every row of the table; None means 1.
     index : int64[N] or None
         Id of every row; None where rows are ids.
     lr_scale, refresh, stats
         As in `Selection`.
+    repeated : bool
+        Whether a row can come more than once.
     """
 
     random: EpochRandom
-    num_rows: int
-    members: NDArray[np.uint32]
-    hidden_rows: NDArray[np.uint32]
     weights: NDArray[np.float32] | None
     index: NDArray[np.int64] | None
     lr_scale: float
@@ -51,6 +48,58 @@ class EpochPlan:
     stats: Mapping[str, float]
     repeated: bool
     order_by: Order
+
+    @property
+    @abstractmethod
+    def num_positions(self) -> int:
+        """Length of the epoch's order."""
+
+    @property
+    @abstractmethod
+    def num_hidden(self) -> int:
+        """Samples left out of this epoch."""
+
+    @property
+    @abstractmethod
+    def digest(self) -> str:
+        """128 bits over (position, id, weight) of the whole order, as 32 hexadecimal digits."""
+
+    @abstractmethod
+    def source(self, steps: Steps, begin: int, stop: int, *, hidden: bool) -> Slice:
+        """Give the function (first, last) -> rows, for this rank's blocks of [begin, stop)."""
+
+    @abstractmethod
+    def weights_of(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Loss weights of rows that were issued to this rank."""
+
+    @abstractmethod
+    def allowed(self) -> NDArray[np.bool_] | None:
+        """Rows that this epoch issues at all; None when it issues every row, or none knows."""
+
+    @abstractmethod
+    def summary(self) -> dict[str, float]:
+        """Figures that differ, in all likelihood, when another selection was made."""
+
+    def ids(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Data-set ids of rows."""
+        return rows if self.index is None else self.index[rows]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class EpochPlan(Plan):
+    """One epoch: members, order, weights. Made by `build_plan`.
+
+    Attributes
+    ----------
+    members : uint32[M]
+        Rows of the epoch in ascending order, as often as they are drawn.
+    hidden_rows : uint32[H]
+        Rows that are left out, ascending.
+    """
+
+    num_rows: int
+    members: NDArray[np.uint32]
+    hidden_rows: NDArray[np.uint32]
 
     @property
     def num_positions(self) -> int:
@@ -70,9 +119,6 @@ class EpochPlan:
     def _hidden_slice(self) -> Slice:
         return self.order_by.arrange(self.hidden_rows, self.random, HIDDEN_ORDER_STREAM)
 
-    def _ids(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-        return rows if self.index is None else self.index[rows]
-
     def rows(self, start: int, stop: int, *, hidden: bool = False) -> NDArray[np.int64]:
         """Rows of the table at positions [start, stop) of the order, or of the hidden pass."""
         length = self.num_hidden if hidden else self.num_positions
@@ -80,9 +126,17 @@ class EpochPlan:
             raise ValueError(f"start and stop must be in [0, {length}], got {start} and {stop}")
         return (self._hidden_slice if hidden else self._kept_slice)(start, stop)
 
+    def source(self, steps: Steps, begin: int, stop: int, *, hidden: bool) -> Slice:
+        """Give the function (first, last) -> rows; here of any positions."""
+        return self._hidden_slice if hidden else self._kept_slice
+
+    def weights_of(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Loss weights of rows."""
+        return np.ones(rows.shape, np.float32) if self.weights is None else self.weights[rows]
+
     def slice(self, start: int, stop: int, *, hidden: bool = False) -> NDArray[np.int64]:
         """Ids at positions [start, stop) of the order, or of the pass over the hidden samples."""
-        return self._ids(self.rows(start, stop, hidden=hidden))
+        return self.ids(self.rows(start, stop, hidden=hidden))
 
     @cached_property
     def order(self) -> NDArray[np.int64]:
@@ -92,19 +146,17 @@ class EpochPlan:
     @cached_property
     def hidden(self) -> NDArray[np.int64]:
         """Ids that are left out of this epoch, ascending."""
-        return self._ids(self.hidden_rows.astype(np.int64))
+        return self.ids(self.hidden_rows.astype(np.int64))
 
     @cached_property
     def digest(self) -> str:
         """128 bits over (position, id, weight) of the whole order, as 32 hexadecimal digits."""
         total = 0
         for start in range(0, self.num_positions, _DIGEST_CHUNK):
-            rows = self.rows(start, min(start + _DIGEST_CHUNK, self.num_positions))
-            weights = np.empty(0, np.float32) if self.weights is None else self.weights[rows]
-            high, low = _core.digest(
-                self.random.seed, self.random.epoch, start, self._ids(rows), weights
-            )
-            total += high << 64 | low
+            stop = min(start + _DIGEST_CHUNK, self.num_positions)
+            rows = self.rows(start, stop)
+            weights = None if self.weights is None else self.weights[rows]
+            total += digest_of(self.random, np.arange(start, stop), self.ids(rows), weights)
         return f"{total % (1 << 128):032x}"
 
     def allowed(self) -> NDArray[np.bool_] | None:
@@ -115,21 +167,26 @@ class EpochPlan:
         mask[self.members] = True
         return mask
 
-    def issued(self, kept_stop: int, hidden_stop: int) -> NDArray[np.unsignedinteger[Any]]:
-        """How often each row was handed out, when this many positions of each pass were."""
-        kept = self.members if kept_stop == self.num_positions else self.rows(0, kept_stop)
-        if self.repeated:
-            counts: NDArray[np.unsignedinteger[Any]] = np.bincount(
-                kept, minlength=self.num_rows
-            ).astype(np.uint32)
-        else:
-            counts = np.zeros(self.num_rows, np.uint8)
-            counts[kept] = 1
-        if hidden_stop == self.num_hidden:
-            counts[self.hidden_rows] = 1
-        else:
-            counts[self.rows(0, hidden_stop, hidden=True)] = 1
-        return counts
+    def summary(self) -> dict[str, float]:
+        """Figures that differ, in all likelihood, when another selection was made."""
+        return {
+            "num_positions": self.num_positions,
+            "num_hidden": self.num_hidden,
+            "sum of rows": int(self.members.sum(dtype=np.uint64)),
+            "lr_scale": self.lr_scale,
+        }
+
+
+def digest_of(
+    random: EpochRandom,
+    positions: NDArray[np.int64],
+    ids: NDArray[np.int64],
+    weights: NDArray[np.float32] | None,
+) -> int:
+    """Sum of the 128-bit hashes of (position, id, weight); those of parts add up."""
+    given = np.empty(0, np.float32) if weights is None else weights
+    high, low = _core.digest(random.seed, random.epoch, positions, ids, given)
+    return high << 64 | low
 
 
 def build_plan(
@@ -160,15 +217,8 @@ def build_plan(
     """
     num_samples = integer(num_samples, "num_samples", 0, MAX_SAMPLES)
     seed, epoch, _ = random_key(seed, epoch)
-    for name in ("hidden", "counts", "weights"):
-        array = getattr(selection, name)
-        if array is not None and array.shape != (num_samples,):
-            raise ValueError(
-                f"selection.{name} must have shape ({num_samples},), got {array.shape}"
-            )
-    if selection.counts is not None and selection.hidden is not None:
-        raise ValueError("a selection gives counts or hidden, not both")
-    members, hidden_rows = _members(selection, num_samples)
+    check_selection(selection, num_samples)
+    members, hidden_rows = selected_rows(selection, num_samples)
     return EpochPlan(
         random=EpochRandom(seed, epoch),
         num_rows=num_samples,
@@ -184,12 +234,23 @@ def build_plan(
     )
 
 
-def _members(
-    selection: Selection, num_samples: int
+def check_selection(selection: Selection, num_rows: int) -> None:
+    """Raise when a selection is not of this many rows."""
+    for name in ("hidden", "counts", "weights"):
+        array = getattr(selection, name)
+        if array is not None and array.shape != (num_rows,):
+            raise ValueError(f"selection.{name} must have shape ({num_rows},), got {array.shape}")
+    if selection.counts is not None and selection.hidden is not None:
+        raise ValueError("a selection gives counts or hidden, not both")
+
+
+def selected_rows(
+    selection: Selection, num_rows: int
 ) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
+    """Rows of the epoch, as often as they are drawn, and rows that are left out; ascending."""
     none = np.empty(0, np.uint32)
     if selection.counts is not None:
-        return np.repeat(np.arange(num_samples, dtype=np.uint32), selection.counts), none
+        return np.repeat(np.arange(num_rows, dtype=np.uint32), selection.counts), none
     if selection.hidden is None:
-        return np.arange(num_samples, dtype=np.uint32), none
+        return np.arange(num_rows, dtype=np.uint32), none
     return ops.mask_ids(selection.hidden, invert=True), ops.mask_ids(selection.hidden)

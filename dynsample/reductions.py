@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +15,7 @@ from dynsample.policies.base import EpochRandom, Selection
 Floats = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 
-_WALK_STREAM = 16  # kWalk in csrc/core/random.h
+WALK_STREAM = 16  # kWalk in csrc/core/random.h
 
 
 @dataclass(frozen=True)
@@ -27,22 +28,18 @@ class Draw:
         How often each row was drawn.
     mask : bool[N] or None
         Which rows were drawn.
-    probabilities : float32[N]
-        What was drawn from, up to a factor; NaN drew with the largest.
-    k : int
-        Number of draws.
+    inverse : callable
+        Works `inverse_probabilities` out.
     """
 
     counts: NDArray[np.uint32] | None
     mask: Mask | None
-    probabilities: Floats
-    k: int
+    inverse: Callable[[], Floats]
 
-    @cached_property
+    @property
     def inverse_probabilities(self) -> Floats:
         """1 / (N p_i) of every row, float32[N], from the integers that decided; 0 where p is 0."""
-        inverse: Floats = ops.inverse_probabilities(self.probabilities, self.k)
-        return inverse
+        return self.inverse()
 
     def selection(self, weights: Floats | None = None) -> Selection:
         """Select what was drawn."""
@@ -59,6 +56,7 @@ class Reductions:
 
     num_samples: int
     seen: Mask
+    sharded = False
 
     def _seen(self, where: Mask | None) -> Mask | None:
         if self.seen.all():
@@ -125,7 +123,7 @@ class Reductions:
                 epoch=random.epoch,
                 start=begin,
                 stop=end,
-                stream=_WALK_STREAM,
+                stream=WALK_STREAM,
             )
             mask[rows] = True
         return mask
@@ -170,13 +168,19 @@ class Reductions:
         -------
         Draw
         """
-        known = self._seen(None) if known is None else known
-        if known is not None and not known.all():
-            probabilities = np.where(known, probabilities, np.float32(np.nan))
+        probabilities = self._given(probabilities, known)
         if not np.isfinite(probabilities).any():
             probabilities = np.ones(self.num_samples, np.float32)
         key = {"seed": random.seed, "epoch": random.epoch}
+        inverse = partial(ops.inverse_probabilities, probabilities, k)
         if replacement:
             counts = ops.draw_counts(probabilities, k, method=method, **key)
-            return Draw(counts, None, probabilities, k)
-        return Draw(None, ops.draw_mask(probabilities, k, **key), probabilities, k)
+            return Draw(counts, None, inverse)
+        return Draw(None, ops.draw_mask(probabilities, k, **key), inverse)
+
+    def _given(self, probabilities: Floats, known: Mask | None) -> Floats:
+        known = self._seen(None) if known is None else known
+        if known is None or known.all():
+            return probabilities
+        unknown: Floats = np.where(known, probabilities, np.float32(np.nan))
+        return unknown

@@ -6,23 +6,31 @@ import json
 import os
 import warnings
 from collections.abc import Mapping
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from dynsample import checkpoint
-from dynsample._arrays import fingerprint
+from dynsample.agreement import check_agreement
 from dynsample.checkpoint import StateError, Tensors
-from dynsample.plan import EpochPlan
+from dynsample.exchange import fold_everywhere
+from dynsample.passes import BatchIterator, Pass
+from dynsample.plan import Plan
 from dynsample.table import ScoreTable
 
 if TYPE_CHECKING:
+    from dynsample.ledger import Ledger
     from dynsample.sampler import Sampler
 
 STATE_VERSION = 1
 ALLOWABLE = frozenset({"seed", "policy", "order"})
 
 
-def plan_stats(plan: EpochPlan, table: ScoreTable) -> dict[str, float]:
+def plan_stats(plan: Plan, table: ScoreTable) -> dict[str, float]:
     """Figures of a plan for `Sampler.stats`."""
     rows = table.num_samples
     return {
@@ -35,6 +43,32 @@ def plan_stats(plan: EpochPlan, table: ScoreTable) -> dict[str, float]:
         "unseen": rows - table.count(table.seen),
         **plan.stats,
     }
+
+
+def check_ranks(sampler: Sampler, epoch: int, restart: bool) -> None:
+    """Raise on every rank when ranks were given different things, saying which."""
+    if sampler.group.size == 1:
+        return
+    here = sampler._plan and sampler.epoch
+    facts = {
+        **identity(sampler, epoch),
+        "version": _version(),
+        "batch_size": sampler.batch_size,
+        "drop_last": sampler.drop_last,
+        "placement": sampler.placement,
+        "set_epoch": [epoch, restart],
+        "current epoch": here,
+        "generation": sampler.generation,
+    }
+    check_agreement(sampler.group, facts, f"the start of epoch {epoch}")
+
+
+@cache
+def _version() -> str:
+    try:
+        return f"{version('dynsample')}, state {STATE_VERSION}"
+    except PackageNotFoundError:  # run from its sources
+        return f"state {STATE_VERSION}"
 
 
 def state_dict(sampler: Sampler) -> dict[str, Any]:
@@ -83,65 +117,81 @@ def load_state_dict(sampler: Sampler, state: Mapping[str, Any]) -> None:
             f"table gives plan {plan.digest}: load the table with sampler.load(path) first"
         )
     if plan is not sampler._plan:
-        sampler._log.clear()
+        sampler._ledger.clear()
         sampler.stats = plan_stats(plan, sampler.table)
-    _resume(sampler, plan, state)
-
-
-def _resume(sampler: Sampler, plan: EpochPlan, state: Mapping[str, Any]) -> None:
-    sampler._start(plan, kept_stop=state["stop"])
-    kept, hidden = sampler._passes
-    kept.received, hidden.received = state["positions"], state["hidden_positions"]
-    for cursor in (kept, hidden):
-        cursor.rewind()
+    sampler._start(plan, state["stop"], (state["positions"], state["hidden_positions"]))
+    for cursor in sampler._passes:
+        _issue(sampler, cursor)
     sampler._explicit = False
+
+
+def _issue(sampler: Sampler, cursor: Pass) -> None:
+    """Note as issued what this rank got before the cursor, and take back what comes after."""
+    issued, received = sampler._ledger.issued[cursor.hidden], cursor.received
+    issued.rewind(received)
+    cursor.received = issued.end
+    batches = BatchIterator(sampler, cursor.hidden, sampler.batch_size, prefetching=False)
+    while cursor.received < received:
+        next(batches)
+    cursor.rewind()
 
 
 def identity(sampler: Sampler, epoch: int) -> dict[str, Any]:
     """Name what must be the same for a saved state to be of this run."""
     return {
         "num_samples": sampler.num_samples,
-        "subset": None if sampler.subset is None else fingerprint(sampler.subset),
+        "subset": sampler._subset_fingerprint,
         "columns": {name: repr(column) for name, column in sampler.table.columns.items()},
         "seed": sampler.seed,
         "policy": sampler.policy.fingerprint(epoch),
-        "order": sampler._order.fingerprint(),
+        "order": sampler._order_fingerprint,
     }
 
 
 def save(sampler: Sampler, path: str | os.PathLike[str], consumed: int | None) -> None:
-    """Write table, log, policy and position as one generation."""
-    plan = sampler.plan
-    kept = sampler._passes[0]
+    """Write table, log, policy and position as one generation, a part of it on every rank."""
+    plan, group, table = sampler.plan, sampler.group, sampler.table
+    kept, hidden = sampler._passes
+    log, issued = sampler._log, sampler._ledger.issued[0]
     if consumed is not None:
         kept.received = _consumed_positions(sampler, consumed)
-    elif kept.received - len(sampler._log) > sampler.batch_size and len(sampler._log):
+    elif len(issued) - len(log) > sampler.batch_size and len(log):
         raise ValueError(
-            f"{kept.received} positions of epoch {plan.random.epoch} were drawn and "
-            f"{len(sampler._log)} observed: a loader that prefetches cannot say what your loop "
-            "received; pass consumed=, the number of batches it received"
+            f"{len(issued)} rows of epoch {plan.random.epoch} were drawn and {len(log)} observed: "
+            "a loader that prefetches cannot say what your loop received; pass consumed=, the "
+            "number of batches it received"
         )
+    first, last = _share(table.num_samples, group.rank, group.size)
+    if table.sharded:
+        first, last = table.bounds
+    begin = table.bounds[0]
+    observed = sampler._ledger.state(plan, (kept.received, hidden.received))
     files = {
-        "table.safetensors": sampler.table.state(),
-        "log.safetensors": {
-            "index": sampler._log.index(),
-            **{f"signal/{name}": sampler._log.signal(name) for name in sampler._log.signals},
+        f"table-{group.rank:05d}": {
+            name: array[first - begin : last - begin] for name, array in table.state().items()
         },
-        "policy.safetensors": sampler.policy.state(),
+        f"log-{group.rank:05d}": observed,
     }
+    if group.rank == 0:
+        files["policy"] = sampler.policy.state()
     facts = {"state": state_dict(sampler), "identity": identity(sampler, plan.random.epoch)}
-    sampler.generation = checkpoint.save(Path(path), files, facts)
+    part = [first, last, len(observed["index"]), len(observed["outstanding/index"])]
+    sampler.generation = checkpoint.save(Path(path), files, facts, part, group)
+
+
+def _share(count: int, rank: int, size: int) -> tuple[int, int]:
+    return rank * count // size, (rank + 1) * count // size
 
 
 def _consumed_positions(sampler: Sampler, consumed: int) -> int:
-    kept = sampler._passes[0]
-    drawn = -(-(kept.drawn - kept.start) // sampler.batch_size)
+    kept, rows = sampler._passes[0], sampler.batch_size * sampler.group.size
+    drawn = -(-(kept.drawn - kept.start) // rows)
     if not 0 <= consumed <= drawn:
         raise ValueError(
             f"consumed must be in [0, {drawn}], the batches drawn since the iterator began, "
             f"got {consumed}"
         )
-    return min(kept.start + consumed * sampler.batch_size, kept.stop)
+    return min(kept.start + consumed * rows, kept.stop)
 
 
 def load(sampler: Sampler, path: str | os.PathLike[str], allow: frozenset[str]) -> None:
@@ -150,16 +200,13 @@ def load(sampler: Sampler, path: str | os.PathLike[str], allow: frozenset[str]) 
         raise ValueError(
             f"allow must be among {', '.join(sorted(ALLOWABLE))}, got {', '.join(sorted(allow))}"
         )
-    files, facts = checkpoint.load(Path(path))
-    state = _checked(facts["state"])
-    _check_identity(facts["identity"], identity(sampler, state["epoch"]), allow, path)
-    table, log = sampler._empty(sampler.table.columns)
-    table.load(files["table.safetensors"])
-    _restore_log(log, files["log.safetensors"])
+    group = sampler.group
+    saved, table, observed = group.agree(lambda: _read(sampler, path, allow), f"the load of {path}")
+    state = saved.facts["state"]
     before = sampler.policy.state()
     try:
         if "policy" not in allow:
-            sampler.policy.load_state(files["policy.safetensors"])
+            sampler.policy.load_state(saved.read("policy"))
         plan = sampler._make_plan(table, state["epoch"])
         changed = plan.digest != state["digest"]
         if changed and not allow:
@@ -168,36 +215,63 @@ def load(sampler: Sampler, path: str | os.PathLike[str], allow: frozenset[str]) 
                 f"gives {plan.digest} here: it was saved by another version of the code"
             )
         if changed:
-            plan = _start_again(sampler, table, log, state)
+            plan = _start_again(sampler, table, observed, state)
     except BaseException:
         sampler.policy.load_state(before)
         raise
-    sampler._replace(table, log)
-    sampler.generation = checkpoint.read_index(Path(path))["generation"]
+    _, ledger = sampler._empty(sampler.table.columns)
+    sampler._replace(table, ledger)
+    sampler.generation = saved.generation
     sampler.stats = plan_stats(plan, table)
     if changed:
         sampler._start(plan)
     else:
-        _resume(sampler, plan, state)
+        _restore(ledger, observed)
+        sampler._start(plan, state["stop"], (state["positions"], state["hidden_positions"]))
+        for cursor in sampler._passes:
+            ledger.issued[cursor.hidden].end = cursor.received
+    sampler._explicit = False
+
+
+def _read(
+    sampler: Sampler, path: str | os.PathLike[str], allow: frozenset[str]
+) -> tuple[checkpoint.Saved, ScoreTable, Tensors]:
+    """Read this rank's rows and share of the observations, of whatever ranks wrote them."""
+    saved = checkpoint.Saved(Path(path))
+    epoch = _checked(saved.facts["state"])["epoch"]
+    _check_identity(saved.facts["identity"], identity(sampler, epoch), allow, path)
+    table, _ = sampler._empty(sampler.table.columns)
+    rows = [(first, last) for first, last, _, _ in saved.parts]
+    table.load(saved.cut("table", "", rows, table.bounds))
+    observed: Tensors = {}
+    for place, prefix in ((2, ""), (3, "outstanding/")):
+        ends = np.cumsum([0, *(part[place] for part in saved.parts)]).tolist()
+        share = _share(ends[-1], sampler.group.rank, sampler.group.size)
+        observed |= saved.cut("log", prefix, list(pairwise(ends)), share)
+    return saved, table, observed
+
+
+def _restore(ledger: Ledger, observed: Tensors) -> None:
+    signals = {name: observed[f"signal/{name}"] for name in ledger.log.signals}
+    outstanding = observed["outstanding/index"], observed["outstanding/ticket"]
+    ledger.restore(observed["index"], observed["ticket"], signals, outstanding)
 
 
 def _start_again(
-    sampler: Sampler, table: ScoreTable, log: Any, state: Mapping[str, Any]
-) -> EpochPlan:
-    table.fold(log, epoch=state["epoch"])
+    sampler: Sampler, table: ScoreTable, observed: Tensors, state: Mapping[str, Any]
+) -> Plan:
+    _, ledger = sampler._empty(sampler.table.columns)
+    _restore(ledger, observed)
+    fold_everywhere(
+        table, ledger.log, ledger.carried, sampler.group, epoch=state["epoch"], repeated=True
+    )
     warnings.warn(
         f"what was allowed to differ changes the plan: epoch {state['epoch']} starts again, with "
-        f"its {len(log)} observations in the table",
+        "its observations so far in the table",
         RuntimeWarning,
         stacklevel=4,
     )
-    log.clear()
     return sampler._make_plan(table, state["epoch"])
-
-
-def _restore_log(log: Any, tensors: Tensors) -> None:
-    signals = {name: tensors[f"signal/{name}"] for name in log.signals}
-    log.restore(tensors["index"], signals)
 
 
 def _check_identity(

@@ -6,22 +6,25 @@ import os
 import time
 import warnings
 from collections.abc import Iterable, Mapping
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dynsample import groups, resume
+from dynsample import boundary, groups, resume
 from dynsample import signals as signal_functions
-from dynsample._arrays import is_tensor, like
-from dynsample._checks import MAX_SAMPLES, integer
+from dynsample._arrays import as_subset, fingerprint, is_tensor, like
+from dynsample._checks import MAX_SAMPLES, choice, integer
 from dynsample.columns import Column
-from dynsample.log import ObservationLog
-from dynsample.orders import Order, as_order
+from dynsample.ledger import Ledger
+from dynsample.log import MAX_BYTES, ObservationLog
+from dynsample.orders import Order, PageLocal, as_order
 from dynsample.passes import BatchIterator, HiddenView, Pass
-from dynsample.plan import EpochPlan, build_plan
-from dynsample.policies.base import EpochRandom, Policy
+from dynsample.plan import Plan
+from dynsample.policies.base import Policy
 from dynsample.policies.uniform import Uniform
+from dynsample.sharded_table import ShardedTable
 from dynsample.staging import PinnedRing
 from dynsample.table import ScoreTable
 
@@ -51,8 +54,16 @@ class Sampler:
         The ids to train on (a coreset); by default all. The policy then sees M samples.
     columns : mapping of str to Column, optional
         Further columns to keep in the table, beside those of the policy.
-    group : "auto" or Group
-        The ranks that train together; "auto" refuses a launched world that it cannot serve.
+    group : "auto", Group, mpi4py communicator or torch process group
+        The ranks that train together, see `dynsample.groups`; "auto" finds those that were
+        launched. `batch_size` is that of one rank.
+    placement : "replicated" or "sharded"
+        Whether every rank holds the scores of all samples, or of a range of them. It changes where
+        things are and nothing of what is planned. With "sharded" the start of an iterator is
+        collective, `plan.order` is refused, and `observe` finds ids that were not issued at the
+        next epoch's start only.
+    max_log_bytes : int
+        What the observations of an epoch may take on a rank; beyond it `observe` is an error.
 
     Attributes
     ----------
@@ -72,46 +83,72 @@ class Sampler:
         order: str | Order = "random",
         subset: Any = None,
         columns: Mapping[str, Column] | None = None,
-        group: str | groups.Group | None = "auto",
+        group: Any = "auto",
+        placement: str = "replicated",
+        max_log_bytes: int = MAX_BYTES,
     ) -> None:
         self.num_samples = integer(num_samples, "num_samples", 0, MAX_SAMPLES)
         self.batch_size = integer(batch_size, "batch_size", 1, MAX_SAMPLES)
         self.seed = integer(seed, "seed", 0, 2**64 - 1)
         self.drop_last = bool(drop_last)
         self.policy = Uniform() if policy is None else policy
-        self.group = groups.as_group(group)
+        self.placement = choice(placement, "placement", ("replicated", "sharded"))
+        self.max_log_bytes = integer(max_log_bytes, "max_log_bytes", 0, 2**63 - 1)
         self._order = as_order(order)
-        self.subset = None if subset is None else _as_subset(subset, self.num_samples)
-        self.table, self._log = self._empty({**self.policy.columns, **(columns or {})})
+        if placement == "sharded" and isinstance(self._order, PageLocal):
+            raise ValueError(
+                'order must be "random" or "sequential" with placement="sharded", got a PageLocal'
+            )
+        self.subset = None if subset is None else as_subset(subset, self.num_samples)
+        self.group = groups.as_group(group)
+        self.table, self._ledger = self._empty({**self.policy.columns, **(columns or {})})
         self._ring = PinnedRing(self._log)
         self._known = {*signal_functions.NAMES, *self._log.signals}
-        self._plan: EpochPlan | None = None
+        self._plan: Plan | None = None
         self._passes = (Pass(False, 0), Pass(True, 0))
+        self._padded: NDArray[np.int64] | None = None  # this rank's last batch, when it is padded
         self._folded = False  # observations of this epoch are in the table
         self._explicit = False  # set_epoch was called, and no batch was asked for since
         self._warned: set[str] = set()
         self.generation = 0
         self.stats: dict[str, float] = {}
 
-    def _empty(self, columns: Mapping[str, Column]) -> tuple[ScoreTable, ObservationLog]:
+    @cached_property
+    def _subset_fingerprint(self) -> str | None:
+        return None if self.subset is None else fingerprint(self.subset)
+
+    @cached_property
+    def _order_fingerprint(self) -> dict[str, Any]:
+        return self._order.fingerprint()
+
+    @property
+    def _log(self) -> ObservationLog:
+        return self._ledger.log
+
+    def _empty(self, columns: Mapping[str, Column]) -> tuple[ScoreTable, Ledger]:
         rows = self.num_samples if self.subset is None else len(self.subset)
-        table = ScoreTable(rows, columns, index=self.subset)
+        if self.placement == "sharded":
+            table: ScoreTable = ShardedTable(rows, columns, self.group, self.subset)
+        else:
+            table = ScoreTable(rows, columns, self.subset)
         signals = sorted({column.signal or name for name, column in columns.items()})
-        log = ObservationLog(rows, signals)
+        log = ObservationLog(rows, signals, self.max_log_bytes)
         if self.subset is not None:
             row_of = np.full(self.num_samples, -1, np.int32)
             row_of[self.subset] = np.arange(rows, dtype=np.int32)
             log.set_rows(row_of)
-        return table, log
+        return table, Ledger(log)
 
-    def _replace(self, table: ScoreTable, log: ObservationLog) -> None:
-        self.table, self._log = table, log
-        self._ring = PinnedRing(log)
+    def _replace(self, table: ScoreTable, ledger: Ledger) -> None:
+        self.table, self._ledger = table, ledger
+        self._ring = PinnedRing(ledger.log)
 
     # Epochs
 
     def set_epoch(self, epoch: int, *, restart: bool = False) -> None:
         """Fold what was observed and plan `epoch`; the current epoch is left as it is.
+
+        Collective: on many ranks, all call it with the same epoch.
 
         Parameters
         ----------
@@ -122,100 +159,78 @@ class Sampler:
         Raises
         ------
         ObservationError
-            When samples were observed that the epoch did not issue, or more often than it issued
-            them. These observations are left out of the table; calling again goes on without them.
+            When samples were observed that the epoch did not issue to the rank that observed them,
+            or more often than it issued them. These observations are left out of the table; calling
+            again goes on without them.
+        DisagreementError
+            When ranks have other arguments, data sets, policies or versions than each other.
+        GroupError
+            When another rank does not come within the time limit of the group.
         """
         epoch = integer(epoch, "epoch", 0, 2**32 - 1)
         self._explicit = True
         if self._plan is not None and epoch == self.epoch and not restart:
             return
+        resume.check_ranks(self, epoch, restart)
         self._ring.drain(everything=True)
-        fold_seconds = not_issued = non_finite = 0.0
+        folded = boundary.Folded()
         if restart:
-            self._log.clear()
-        elif self._plan is not None and len(self._log):
-            start = time.perf_counter()
-            not_issued, non_finite = self._fold(self._plan)
-            fold_seconds = time.perf_counter() - start
-            if not_issued:
-                self.stats["not_issued"] = not_issued
+            self._ledger.clear()
+        elif self._plan is not None:
+            folded = boundary.close_epoch(self, self._plan)
+            self._folded = True
+            if folded.not_issued:
+                self.stats["not_issued"] = folded.not_issued
                 raise ObservationError(
-                    f"{not_issued} observations of epoch {self.epoch} were of samples that it did "
-                    "not issue, or not that often (a batch observed twice, or batches that did "
-                    "not come from this sampler); they were left out of the table. "
-                    f"set_epoch({epoch}) again goes on without them"
+                    f"{folded.not_issued} observations of epoch {self.epoch} were of samples that "
+                    "it did not issue to the rank that observed them, or not that often (a batch "
+                    "observed twice, or batches that did not come from this sampler); they were "
+                    f"left out of the table. set_epoch({epoch}) again goes on without them"
                 )
-        elif self._plan is not None and not self._folded:
-            self._warn_unobserved()
         start = time.perf_counter()
         plan = self._make_plan(self.table, epoch)
+        self._ledger.clear()
         self._start(plan)
         self.stats = {
             **resume.plan_stats(plan, self.table),
             "not_issued": 0,
-            "non_finite": non_finite,
-            "fold_seconds": fold_seconds,
+            "non_finite": folded.non_finite,
+            "fold_seconds": folded.seconds,
             "plan_seconds": time.perf_counter() - start,
         }
 
-    def _fold(self, plan: EpochPlan) -> tuple[int, int]:
-        if plan.refresh and self._passes[1].received < self._passes[1].stop:
-            left = self._passes[1].stop - self._passes[1].received
-            self._warn_once(
-                "refresh",
-                f"epoch {plan.random.epoch}: {left} of {plan.num_hidden} hidden samples were due "
-                "for a forward pass and were not iterated; go over sampler.hidden after the "
-                "epoch, or choose a larger refresh_every",
-            )
-        non_finite = sum(
-            len(self._log) - int(np.count_nonzero(np.isfinite(self._log.signal(name))))
-            for name in self._log.signals
-        )
-        quota = plan.issued(self._passes[0].drawn, self._passes[1].drawn)
-        rejected = self.table.fold(self._log, epoch=plan.random.epoch, quota=quota)
-        self._log.clear()
-        self._folded = True
-        return rejected, non_finite
+    def _make_plan(self, table: ScoreTable, epoch: int) -> Plan:
+        return boundary.make_plan(self, table, epoch)
 
-    def _make_plan(self, table: ScoreTable, epoch: int) -> EpochPlan:
-        selection = self.policy.select(table, epoch, EpochRandom(self.seed, epoch))
-        return build_plan(
-            selection,
-            table.num_samples,
-            seed=self.seed,
-            epoch=epoch,
-            order=self._order,
-            index=self.subset,
-        )
-
-    def _start(self, plan: EpochPlan, kept_stop: int | None = None) -> None:
+    def _start(
+        self, plan: Plan, kept_stop: int | None = None, received: tuple[int, int] = (0, 0)
+    ) -> None:
         if kept_stop is None:
-            whole = plan.num_positions // self.batch_size * self.batch_size
+            rows = self.batch_size * self.group.size
+            whole = plan.num_positions // rows * rows
             kept_stop = whole if self.drop_last else plan.num_positions
-        self._plan, self._folded = plan, False
         hidden_stop = plan.num_hidden if plan.refresh else 0
-        self._passes = (Pass(False, kept_stop), Pass(True, hidden_stop))
+        boundary.fetch(self, plan, received[0], kept_stop)
+        self._plan, self._folded, self._padded = plan, False, None
+        self._passes = (
+            Pass(False, kept_stop, received=received[0]),
+            Pass(True, hidden_stop, received=received[1]),
+        )
+        for cursor in self._passes:
+            cursor.rewind()
         self._log.set_allowed(plan.allowed())
-
-    def _warn_unobserved(self) -> None:
-        if self.policy.columns and self._passes[0].drawn:
-            self._warn_once(
-                "unobserved",
-                f"nothing was observed in epoch {self.epoch}, and {type(self.policy).__name__} "
-                f"selects by {', '.join(self._log.signals)}: call sampler.observe in every step",
-            )
 
     def _warn_once(self, what: str, message: str) -> None:
         if what not in self._warned:
             self._warned.add(what)
-            warnings.warn(message, RuntimeWarning, stacklevel=4)
+            warnings.warn(message, RuntimeWarning, stacklevel=5)
 
     # Batches
 
     def __len__(self) -> int:
-        """Batches of the epoch, whatever the cursor."""
+        """Batches of the epoch, the same number on every rank, whatever the cursor."""
         self._ensure_planned()
-        return -(-self._passes[0].stop // self.batch_size)
+        return -(-self._passes[0].stop // (self.batch_size * self.group.size))
 
     def __iter__(self) -> BatchIterator:
         return self.batches(prefetching=False)
@@ -239,7 +254,7 @@ class Sampler:
     def _pass(self, hidden: bool) -> Pass:
         return self._passes[hidden]
 
-    def _ensure_planned(self) -> EpochPlan:
+    def _ensure_planned(self) -> Plan:
         if self._plan is None:
             self.set_epoch(0)
             self._explicit = False
@@ -292,19 +307,22 @@ class Sampler:
             self._log.append(index, signals)
 
     def weights(self, index: Any) -> Any:
-        """Loss weights of a batch: float32[B], of the kind and on the device of `index`."""
+        """Loss weights of a batch: float32[B], of the kind and on the device of `index`.
+
+        A padded row, which a rank gets when fewer rows than ranks are left, has weight 0.
+        """
         plan = self._ensure_planned()
         ids = index.detach().cpu().numpy() if is_tensor(index) else np.asarray(index)
-        if plan.weights is None:
-            weights = np.ones(ids.shape, np.float32)
+        if self._padded is not None and np.array_equal(ids, self._padded):
+            weights = np.zeros(ids.shape, np.float32)
         else:
             rows = ids if self.subset is None else np.searchsorted(self.subset, ids)
-            weights = plan.weights[rows]
+            weights = plan.weights_of(rows)
         result = like(weights, index)
         return result.to(index.device) if is_tensor(index) else result
 
     @property
-    def plan(self) -> EpochPlan:
+    def plan(self) -> Plan:
         """The plan of the current epoch; epoch 0 is planned when there is none yet."""
         return self._ensure_planned()
 
@@ -327,8 +345,8 @@ class Sampler:
     @property
     def max_batches(self) -> int:
         """Batches of an epoch that holds every sample once."""
-        rows = self.table.num_samples
-        return rows // self.batch_size if self.drop_last else -(-rows // self.batch_size)
+        rows, step = self.table.num_samples, self.batch_size * self.group.size
+        return rows // step if self.drop_last else -(-rows // step)
 
     # State
 
@@ -376,17 +394,3 @@ class Sampler:
             When the state is damaged, foreign, newer, or of another run; the sampler is unchanged.
         """
         resume.load(self, path, frozenset(allow))
-
-
-def _as_subset(subset: Any, num_samples: int) -> NDArray[np.int64]:
-    ids = subset.detach().cpu().numpy() if is_tensor(subset) else np.asarray(subset)
-    if ids.ndim != 1 or (len(ids) and ids.dtype.kind not in "iu"):
-        raise TypeError(f"subset must be a one-dimensional integer array, got {ids.dtype}")
-    unique = np.unique(ids.astype(np.int64))
-    if len(unique) != len(ids):
-        raise ValueError(f"subset must not repeat ids: {len(ids) - len(unique)} are repeated")
-    if len(unique) and not (unique[0] >= 0 and unique[-1] < num_samples):
-        raise IndexError(
-            f"subset must hold ids in [0, {num_samples}), got {unique[0]} to {unique[-1]}"
-        )
-    return unique

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dynsample import _core
 from dynsample._arrays import as_numpy
 from dynsample._checks import MAX_SAMPLES, integer
 from dynsample.columns import EMA, Column, Last, Mean, Window
-from dynsample.log import ObservationLog, fold
+from dynsample.log import Layout, ObservationLog, Packed, fold, fold_specs
 from dynsample.reductions import Floats, Mask, Reductions
 
 _NAN_UNTIL_OBSERVED = (Last, EMA, Mean, Window)
@@ -41,22 +42,33 @@ class ScoreTable(Reductions):
     ) -> None:
         self.num_samples = integer(num_samples, "num_samples", 0, MAX_SAMPLES)
         self.columns = {name: _checked_column(name, column) for name, column in columns.items()}
-        self.seen: Mask = np.zeros(self.num_samples, np.bool_)
         self._index = None if index is None else _checked_index(index, self.num_samples)
-        self._parts = {
-            name: column.allocate(self.num_samples) for name, column in self.columns.items()
-        }
+        rows = self.num_rows
+        self.seen: Mask = np.zeros(rows, np.bool_)
+        self._parts = {name: column.allocate(rows) for name, column in self.columns.items()}
         self._imported: dict[str, Column] = {}
         self._own_log: ObservationLog | None = None
 
     # Content
 
+    @property
+    def bounds(self) -> tuple[int, int]:
+        """First row that is here, and the one after the last: all of them, unless sharded."""
+        return 0, self.num_samples
+
+    @property
+    def num_rows(self) -> int:
+        """Rows that are here."""
+        first, last = self.bounds
+        return last - first
+
     @cached_property
     def index(self) -> NDArray[np.int64]:
-        """Data-set ids of the rows, int64[N], ascending."""
+        """Data-set ids of the rows that are here, int64[N], ascending."""
+        first, last = self.bounds
         if self._index is not None:
-            return self._index
-        return np.arange(self.num_samples, dtype=np.int64)
+            return self._index[first:last]
+        return np.arange(first, last, dtype=np.int64)
 
     def __getitem__(self, name: str) -> Floats:
         """Value of a column, float32[N], read only; NaN for what was not observed."""
@@ -118,13 +130,29 @@ class ScoreTable(Reductions):
         log: ObservationLog,
         *,
         epoch: int,
-        quota: NDArray[np.uint8] | NDArray[np.uint32] | None = None,
         tickets: NDArray[np.int64] | None = None,
-    ) -> int:
-        """Apply a log to the columns; see `dynsample.log.fold`. Returns what the quota dropped."""
-        return fold(
-            log, self.columns, self._parts, self.seen, epoch=epoch, quota=quota, tickets=tickets
-        )
+    ) -> None:
+        """Apply a log to the columns; see `dynsample.log.fold`."""
+        fold(log, self.columns, self._parts, self.seen, epoch=epoch, tickets=tickets)
+
+    def fold_packed(
+        self,
+        log: ObservationLog,
+        packed: list[Packed],
+        layout: Layout,
+        rows: tuple[int, int],
+        *,
+        epoch: int,
+    ) -> None:
+        """Apply what was packed of logs like `log` to the rows [first, last)."""
+        begin = self.bounds[0]
+        first, last = rows[0] - begin, rows[1] - begin
+        parts = {
+            name: {part: array[first:last] for part, array in column.items()}
+            for name, column in self._parts.items()
+        }
+        specs = fold_specs(log, self.columns, parts, epoch)
+        _core.fold_packed(packed, layout, specs, self.seen[first:last], last - first)
 
     def set_column(self, name: str, values: Any) -> None:
         """Set a column to imported scores and mark every row as seen.
@@ -154,15 +182,18 @@ class ScoreTable(Reductions):
 
     def rows(self, values: Any, name: str = "values") -> Floats:
         """Give the entries of a float32 array over the data set that belong to the rows."""
-        if self._index is None:
-            return self.checked(values, name)
+        first, last = self.bounds
         array = as_numpy(values, name, np.float32)
+        if self._index is None:
+            if len(array) != self.num_samples:
+                raise ValueError(f"{name} must have {self.num_samples} entries, got {len(array)}")
+            return array[first:last]
         if len(self._index) and self._index[-1] >= len(array):
             raise ValueError(
                 f"{name} must have an entry for every sample of the data set, got {len(array)} "
                 f"and the subset holds sample {self._index[-1]}"
             )
-        taken: Floats = array[self._index]
+        taken: Floats = array[self.index]
         return taken
 
     def checked(self, values: Any, name: str = "values") -> Floats:
@@ -172,8 +203,8 @@ class ScoreTable(Reductions):
         return array
 
     def _check_rows(self, array: NDArray[Any], name: str) -> None:
-        if len(array) != self.num_samples:
-            raise ValueError(f"{name} must have {self.num_samples} entries, got {len(array)}")
+        if len(array) != self.num_rows:
+            raise ValueError(f"{name} must have {self.num_rows} entries, got {len(array)}")
 
     # State
 
@@ -207,7 +238,7 @@ class ScoreTable(Reductions):
             raise ValueError(f"state lacks {missing}, has unknown {sorted(unknown)}")
         checked = {name: _checked_column(name, Last()) for name in sorted(names)}
         for name, array in state.items():
-            like = expected.get(name, np.empty(self.num_samples, np.float32))
+            like = expected.get(name, np.empty(self.num_rows, np.float32))
             if array.dtype != like.dtype:
                 raise TypeError(f"{name} must have dtype {like.dtype}, got {array.dtype}")
             if array.shape != like.shape:

@@ -38,6 +38,7 @@ void bind_draw(py::module_& module);
 void bind_order(py::module_& module);
 void bind_random(py::module_& module);
 void bind_select(py::module_& module);
+void bind_shard(py::module_& module);
 void bind_bitmap(py::module_& module);
 void bind_sum(py::module_& module);
 void bind_tree(py::module_& module);

@@ -5,14 +5,16 @@
 namespace dynsample::bind {
 namespace {
 
-py::tuple digest_words(std::uint64_t seed, std::uint32_t epoch, std::uint32_t first,
-                       const Array<std::int64_t>& ids, const Array<float>& weights) {
+py::tuple digest_words(std::uint64_t seed, std::uint32_t epoch,
+                       const Array<std::int64_t>& positions, const Array<std::int64_t>& ids,
+                       const Array<float>& weights) {
+  const auto position_span = in(positions, "positions");
   const auto id_span = in(ids, "ids");
   const auto weight_span = in(weights, "weights");
   unsigned __int128 sum = 0;
   {
     py::gil_scoped_release unlocked;
-    sum = digest(seed, epoch, first, id_span, weight_span);
+    sum = digest(seed, epoch, position_span, id_span, weight_span);
   }
   return py::make_tuple(static_cast<std::uint64_t>(sum >> 64), static_cast<std::uint64_t>(sum));
 }
@@ -20,8 +22,9 @@ py::tuple digest_words(std::uint64_t seed, std::uint32_t epoch, std::uint32_t fi
 }  // namespace
 
 void bind_digest(py::module_& module) {
-  module.def("digest", &digest_words, py::arg("seed"), py::arg("epoch"), py::arg("first"),
-             py::arg("ids").noconvert(), py::arg("weights").noconvert());
+  module.def("digest", &digest_words, py::arg("seed"), py::arg("epoch"),
+             py::arg("positions").noconvert(), py::arg("ids").noconvert(),
+             py::arg("weights").noconvert());
 }
 
 }  // namespace dynsample::bind

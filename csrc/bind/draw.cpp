@@ -47,7 +47,8 @@ Array<float> inverses(const Array<float>& probabilities, std::uint32_t k) {
   Array<float> weights(probabilities.size());
   const auto result = out(weights);
   py::gil_scoped_release unlocked;
-  inverse_probabilities(p, k, result);
+  const Rates rates(p, k);
+  inverse_probabilities(rates, rates.total(), result.size(), result);
   return weights;
 }
 

@@ -2,11 +2,17 @@
 
 #include <pybind11/stl.h>
 
+#include <algorithm>
+#include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
+#include <tuple>
+#include <utility>
 #include <vector>
 
 #include "bind/bind.h"
+#include "core/match.h"
 
 namespace dynsample::bind {
 
@@ -30,13 +36,11 @@ std::span<As> part(py::handle array, std::size_t size, const char* name) {
   return {reinterpret_cast<As*>(typed.mutable_data()), size};  // an error when read-only
 }
 
-// (kind, number of the signal, parameter, arrays) as dynsample.columns makes it.
-Column column(const py::tuple& spec, const ObservationLog& log) {
+// (kind, number of the signal, parameter, arrays) as dynsample.columns makes it, for n rows.
+Column column(const py::tuple& spec, std::size_t n) {
   const std::string kind = spec[0].cast<std::string>();
   const std::size_t signal = spec[1].cast<std::size_t>();
-  if (signal >= log.num_signals()) throw py::index_error("no such signal");
   const py::sequence arrays = spec[3];
-  const std::size_t n = log.num_samples();
   if (kind == "last") return {signal, LastColumn{part<float>(arrays[0], n, "value")}};
   if (kind == "ema") {
     return {signal, EmaColumn{part<float>(arrays[0], n, "value"), spec[2].cast<float>()}};
@@ -60,31 +64,118 @@ Column column(const py::tuple& spec, const ObservationLog& log) {
   throw py::value_error("no column of kind '" + kind + "'");
 }
 
-Quota quota_of(const py::object& quota, std::size_t n) {
-  if (quota.is_none()) return {};
-  if (Array<std::uint8_t>::check_(quota)) return part<std::uint8_t>(quota, n, "quota");
-  if (Array<std::uint32_t>::check_(quota)) return part<std::uint32_t>(quota, n, "quota");
-  throw py::type_error("quota must be a contiguous array of uint8 or uint32");
+using Specs = std::vector<py::tuple>;
+
+std::vector<Column> columns_of(const Specs& specs, std::size_t n, std::size_t num_signals) {
+  std::vector<Column> columns;
+  for (const py::tuple& spec : specs) columns.push_back(column(spec, n));
+  for (const Column& one : columns) {
+    if (one.signal >= num_signals) throw py::index_error("no such signal");
+  }
+  return columns;
 }
 
-std::size_t fold_log(py::handle log, const std::vector<py::tuple>& specs, const py::object& seen,
-                     const py::object& quota, const std::optional<Array<std::int64_t>>& tickets) {
+using Tickets = std::optional<Array<std::int64_t>>;
+
+std::span<const std::int64_t> span_of(const Tickets& tickets) {
+  return tickets ? in(*tickets, "tickets") : std::span<const std::int64_t>();
+}
+
+void fold_log(py::handle log, const Specs& specs, const py::object& seen, const Tickets& tickets) {
   ObservationLog& observations = log_of(log);
-  std::vector<Column> columns;
-  for (const py::tuple& spec : specs) columns.push_back(column(spec, observations));
   const std::size_t n = observations.num_samples();
+  const auto columns = columns_of(specs, n, observations.num_signals());
   const auto marks = part<bool, std::uint8_t>(seen, n, "seen");
-  const Quota left = quota_of(quota, n);
-  const auto order = tickets ? in(*tickets, "tickets") : std::span<const std::int64_t>();
+  const auto order = span_of(tickets);
   py::gil_scoped_release unlocked;
-  return fold(observations, columns, marks, left, order);
+  fold(observations, columns, marks, order);
+}
+
+// (shift, whether there are tickets, [(number of a signal, whether it is a bit), ...])
+using LayoutSpec = std::tuple<int, bool, std::vector<std::pair<std::size_t, bool>>>;
+
+Layout layout_of(const LayoutSpec& spec) {
+  const auto& [shift, tickets, signals] = spec;
+  if (shift < 0 || shift > 32) throw py::value_error("shift must be in [0, 32]");
+  Layout layout{shift, tickets, {}};
+  for (const auto& [number, bit] : signals) layout.signals.push_back({number, bit});
+  return layout;
+}
+
+py::tuple pack_log(py::handle log, const LayoutSpec& spec, const Tickets& tickets) {
+  ObservationLog& observations = log_of(log);
+  const Layout layout = layout_of(spec);
+  for (const Layout::Signal& signal : layout.signals) {
+    if (signal.number >= observations.num_signals()) throw py::index_error("no such signal");
+  }
+  const auto order = span_of(tickets);
+  auto records = std::make_unique<Buffer<std::uint32_t>>();
+  std::vector<std::size_t> starts;
+  {
+    py::gil_scoped_release unlocked;
+    const std::lock_guard<std::mutex> lock(observations.mutex());
+    starts = pack(observations, layout, order, *records);
+  }
+  const std::uint32_t* data = records->data();
+  const auto size = static_cast<py::ssize_t>(records->size());
+  py::capsule owner(records.release(),
+                    [](void* p) { delete static_cast<Buffer<std::uint32_t>*>(p); });
+  return py::make_tuple(Array<std::uint32_t>(size, data, owner),
+                        py::array_t<std::uint64_t>(static_cast<py::ssize_t>(starts.size()),
+                                                   starts.data()));
+}
+
+using Packed = std::pair<Array<std::uint32_t>, Array<std::uint64_t>>;
+
+// Segments of the same blocks; row 0 of the columns is row 0 of the first one.
+void fold_packed(const std::vector<Packed>& packed, const LayoutSpec& spec, const Specs& specs,
+                 const py::object& seen, std::size_t n) {
+  const Layout layout = layout_of(spec);
+  const auto columns = columns_of(specs, n, SIZE_MAX);
+  const auto marks = part<bool, std::uint8_t>(seen, n, "seen");
+  std::vector<Segment> segments;
+  for (const auto& [records, starts] : packed) {
+    const std::span<const std::uint64_t> places = in(starts, "starts");
+    if (places.empty() || places.back() * layout.words() != in(records, "records").size() ||
+        ((places.size() - 2) << layout.shift) >= std::max<std::size_t>(n, 1)) {
+      throw py::value_error("a packed log is not of these columns");
+    }
+    segments.push_back({records.data(), {places.data(), places.size()}});
+  }
+  py::gil_scoped_release unlocked;
+  fold(segments, layout, columns, marks);
+}
+
+// None for the places when observation j is the j-th that was issued.
+py::tuple match_log(const Array<std::uint32_t>& issued, py::handle log, std::size_t first,
+                    bool unique) {
+  const auto from = in(issued, "issued");
+  const std::span<const std::uint32_t> rows = log_of(log).rows();
+  if (first > rows.size()) throw py::value_error("first is beyond the log");
+  const std::span<const std::uint32_t> observed = rows.subspan(first);
+  if (observed.size() <= from.size() && std::ranges::equal(observed, from.first(observed.size()))) {
+    return py::make_tuple(py::none(), 0);
+  }
+  Array<std::int64_t> places(static_cast<py::ssize_t>(observed.size()));
+  const auto to = out(places);
+  std::size_t unmatched;
+  {
+    py::gil_scoped_release unlocked;
+    unmatched = match(from, observed, unique, to);
+  }
+  return py::make_tuple(places, unmatched);
 }
 
 }  // namespace
 
 void bind_fold(py::module_& module) {
   module.def("fold", &fold_log, py::arg("log"), py::arg("columns"), py::arg("seen"),
-             py::arg("quota"), py::arg("tickets").noconvert());
+             py::arg("tickets").noconvert());
+  module.def("pack", &pack_log, py::arg("log"), py::arg("layout"), py::arg("tickets").noconvert());
+  module.def("fold_packed", &fold_packed, py::arg("packed").noconvert(), py::arg("layout"),
+             py::arg("columns"), py::arg("seen"), py::arg("num_rows"));
+  module.def("match", &match_log, py::arg("issued").noconvert(), py::arg("log"), py::arg("first"),
+             py::arg("unique"));
 }
 
 }  // namespace dynsample::bind

@@ -20,8 +20,8 @@ struct Log {
   py::object row_of = py::none();
   py::object allowed = py::none();
 
-  Log(std::size_t num_samples, std::vector<py::str> signals)
-      : log(num_samples, signals.size()), names(std::move(signals)) {}
+  Log(std::size_t num_samples, std::vector<py::str> signals, std::size_t max_bytes)
+      : log(num_samples, signals.size(), max_bytes), names(std::move(signals)) {}
 };
 
 constexpr std::size_t kMaxSignals = 64;
@@ -77,11 +77,12 @@ ObservationLog& log_of(py::handle object) { return object.cast<Log&>().log; }
 void bind_log(py::module_& module) {
   module.def("register_torch", &register_torch, py::arg("torch"));
   py::class_<Log>(module, "ObservationLog")
-      .def(py::init([](std::size_t num_samples, std::vector<py::str> signals) {
+      .def(py::init([](std::size_t num_samples, std::vector<py::str> signals,
+                       std::size_t max_bytes) {
              if (signals.size() > kMaxSignals) throw py::value_error("signals must be at most 64");
-             return std::make_unique<Log>(num_samples, std::move(signals));
+             return std::make_unique<Log>(num_samples, std::move(signals), max_bytes);
            }),
-           py::arg("num_samples"), py::arg("signals"))
+           py::arg("num_samples"), py::arg("signals"), py::arg("max_bytes"))
       .def("append", &append)
       .def(
           "set_rows",
@@ -106,6 +107,15 @@ void bind_log(py::module_& module) {
       .def("clear", [](Log& self) { self.log.clear(); })
       .def("restore", &restore, py::arg("index").noconvert(), py::arg("signals").noconvert())
       .def("__len__", [](const Log& self) { return self.log.size(); })
+      .def("non_finite", [](const Log& self) { return self.log.non_finite(); })
+      .def("binary",
+           [](const Log& self) {
+             std::vector<bool> binary;
+             for (std::size_t s = 0; s < self.names.size(); ++s) {
+               binary.push_back(self.log.binary(s));
+             }
+             return binary;
+           })
       .def("index", [](const Log& self) { return copy(self.log.rows()); })
       .def("signal", [](const Log& self, std::size_t s) {
         if (s >= self.names.size()) throw py::index_error("no such signal");

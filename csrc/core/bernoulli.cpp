@@ -14,32 +14,31 @@
 namespace dynsample {
 namespace {
 
-constexpr std::size_t kBins = 1000;
 constexpr std::size_t kBatch = 1024;
 
-struct Range {
-  double low, high;
+bool takes_part(const CdfPart& part, std::size_t i) {
+  return std::isfinite(part.values[i]) && (part.where.empty() || part.where[i]);
+}
 
-  std::size_t bin(float value) const {
-    const double z = (static_cast<double>(value) - low) / (high - low);
-    return std::min(static_cast<std::size_t>(kBins * z), kBins - 1);
-  }
-};
+std::size_t bin(const CdfPart& part, std::size_t i) {
+  const double low = part.low, high = part.high;
+  const double z = (static_cast<double>(part.values[i]) - low) / (high - low);
+  return std::min(static_cast<std::size_t>(kCdfBins * z), kCdfBins - 1);
+}
 
 // For each bin, the words below which a row is kept.
-std::array<std::uint64_t, kBins> thresholds(const std::array<std::uint64_t, kBins>& counts,
-                                            double beta) {
-  std::array<double, kBins> share;
+CdfCounts thresholds(const CdfCounts& counts, double beta) {
+  std::array<double, kCdfBins> share;
   std::uint64_t total = 0, below = 0;
   for (const std::uint64_t count : counts) total += count;
-  for (std::size_t bin = 0; bin < kBins; ++bin) {
+  for (std::size_t bin = 0; bin < kCdfBins; ++bin) {
     below += counts[bin];
     share[bin] = static_cast<double>(below) / static_cast<double>(total);
   }
-  std::array<double, kBins> probability;
-  kernels().draw.power(share.data(), kBins, beta, probability.data());
-  std::array<std::uint64_t, kBins> keep_below;
-  for (std::size_t bin = 0; bin < kBins; ++bin) {
+  std::array<double, kCdfBins> probability;
+  kernels().draw.power(share.data(), kCdfBins, beta, probability.data());
+  CdfCounts keep_below;
+  for (std::size_t bin = 0; bin < kCdfBins; ++bin) {
     keep_below[bin] = static_cast<std::uint64_t>(std::min(probability[bin], 1.0) * 0x1p32);
   }
   return keep_below;
@@ -66,33 +65,43 @@ void power(std::span<const float> values, double exponent, std::span<float> out)
   }
 }
 
+CdfCounts cdf_counts(const CdfPart& part) {
+  CdfCounts counts = {};
+  for (std::size_t i = 0; i < part.values.size(); ++i) {
+    if (takes_part(part, i)) ++counts[bin(part, i)];
+  }
+  return counts;
+}
+
+void cdf_keep(const CdfPart& part, const CdfCounts& counts, double beta, std::uint64_t seed,
+              std::uint32_t epoch, std::size_t first, std::span<std::uint8_t> kept) {
+  if (first % 4) throw std::invalid_argument("first must be a multiple of 4");
+  const CdfCounts keep_below = thresholds(counts, beta);
+  std::array<std::uint32_t, kBatch> words;
+  for (std::size_t at = 0; at < part.values.size(); at += kBatch) {
+    const std::size_t here = std::min(kBatch, part.values.size() - at);
+    kernels().random.fill(seed, (first + at) / 4, epoch, kBernoulli, (here + 3) / 4, words.data());
+    for (std::size_t i = at; i < at + here; ++i) {
+      kept[i] = !takes_part(part, i) || words[i - at] < keep_below[bin(part, i)];
+    }
+  }
+}
+
 void bernoulli_cdf(std::span<const float> values, double beta, std::uint64_t seed,
                    std::uint32_t epoch, std::span<const std::uint8_t> where,
                    std::span<std::uint8_t> kept) {
-  const auto takes_part = [&](std::size_t i) {
-    return std::isfinite(values[i]) && (where.empty() || where[i]);
-  };
-  std::fill(kept.begin(), kept.end(), 1);
-  Range range = {std::numeric_limits<double>::infinity(), -std::numeric_limits<double>::infinity()};
+  constexpr float kInfinity = std::numeric_limits<float>::infinity();
+  CdfPart part{values, where, kInfinity, -kInfinity};
   for (std::size_t i = 0; i < values.size(); ++i) {
-    if (!takes_part(i)) continue;
-    range.low = std::min(range.low, static_cast<double>(values[i]));
-    range.high = std::max(range.high, static_cast<double>(values[i]));
+    if (!takes_part(part, i)) continue;
+    part.low = std::min(part.low, values[i]);
+    part.high = std::max(part.high, values[i]);
   }
-  if (!(range.low < range.high)) return;
-  std::array<std::uint64_t, kBins> counts = {};
-  for (std::size_t i = 0; i < values.size(); ++i) {
-    if (takes_part(i)) ++counts[range.bin(values[i])];
+  if (!(part.low < part.high)) {
+    std::ranges::fill(kept, 1);
+    return;
   }
-  const std::array<std::uint64_t, kBins> keep_below = thresholds(counts, beta);
-  std::array<std::uint32_t, kBatch> words;
-  for (std::size_t first = 0; first < values.size(); first += kBatch) {
-    const std::size_t here = std::min(kBatch, values.size() - first);
-    kernels().random.fill(seed, first / 4, epoch, kBernoulli, (here + 3) / 4, words.data());
-    for (std::size_t i = first; i < first + here; ++i) {
-      if (takes_part(i)) kept[i] = words[i - first] < keep_below[range.bin(values[i])];
-    }
-  }
+  cdf_keep(part, cdf_counts(part), beta, seed, epoch, 0, kept);
 }
 
 }  // namespace dynsample

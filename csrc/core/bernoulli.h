@@ -1,6 +1,8 @@
 // Selective Backprop's coins, and a power that is the same on every machine.
 #pragma once
 
+#include <array>
+#include <cstddef>
 #include <cstdint>
 #include <span>
 
@@ -18,5 +20,20 @@ void power(std::span<const float> values, double exponent, std::span<float> out)
 void bernoulli_cdf(std::span<const float> values, double beta, std::uint64_t seed,
                    std::uint32_t epoch, std::span<const std::uint8_t> where,
                    std::span<std::uint8_t> kept);
+
+// The same in parts of the rows: the counts by bin of all parts add up. `low` and `high` are the
+// extremes of the rows that take part, `first` is the number of the first row, a multiple of 4.
+constexpr std::size_t kCdfBins = 1000;
+using CdfCounts = std::array<std::uint64_t, kCdfBins>;
+
+struct CdfPart {
+  std::span<const float> values;
+  std::span<const std::uint8_t> where;
+  float low, high;
+};
+
+CdfCounts cdf_counts(const CdfPart& part);
+void cdf_keep(const CdfPart& part, const CdfCounts& counts, double beta, std::uint64_t seed,
+              std::uint32_t epoch, std::size_t first, std::span<std::uint8_t> kept);
 
 }  // namespace dynsample

@@ -19,22 +19,6 @@ namespace {
 constexpr std::uint32_t kFewCopies = 4;  // of a row, stored whatever its count
 static_assert(kFewCopies <= kStoreSlack);
 
-// The sum of values that are finite and not negative, independent of their order: integer sums by
-// exponent (24 bits each, below 2^56), added from the largest exponent down.
-double ordered_sum(std::span<const float> values, float substitute) {
-  std::uint64_t sums[256] = {};
-  for (const float value : values) {
-    const auto bits = std::bit_cast<std::uint32_t>(std::isfinite(value) ? value : substitute);
-    const std::uint32_t exponent = bits >> 23 & 0xFF, fraction = bits & 0x7FFFFF;
-    sums[exponent] += exponent ? fraction | 0x800000 : fraction;
-  }
-  double sum = 0;
-  for (int exponent = 254; exponent >= 0; --exponent) {
-    sum += std::ldexp(static_cast<double>(sums[exponent]), std::max(exponent, 1) - 150);
-  }
-  return sum;
-}
-
 std::uint64_t high_product(std::uint64_t a, std::uint64_t b) {
   return static_cast<std::uint64_t>(static_cast<unsigned __int128>(a) * b >> 64);
 }
@@ -45,61 +29,78 @@ std::uint64_t pointers_below(std::uint64_t y, std::uint32_t k) {
 }
 
 // Where the circle of the systematic draw is cut open.
-std::uint64_t start_of(const Rates& rates, std::uint64_t seed, std::uint32_t epoch) {
+std::uint64_t start_of(std::uint64_t total, std::uint64_t seed, std::uint32_t epoch) {
   const Philox4 word = philox(seed, 0, epoch, kDraw);
-  return high_product(std::uint64_t{word.lane[1]} << 32 | word.lane[0], rates.total());
+  return high_product(std::uint64_t{word.lane[1]} << 32 | word.lane[0], total);
 }
 
-// Calls body(row, count) for all rows.
+// Calls body(row, count) for all rows of a part.
 template <class Body>
-void systematic(const Rates& rates, std::uint32_t k, std::uint64_t start, const Body& body) {
-  const std::uint64_t before = rates.total() - start;  // length from U to the end of the circle
-  const std::uint64_t skipped = pointers_below(before, k), at_start = k - skipped;
-  std::uint64_t position = 0, last = 0;
-  rates.for_blocks([&](std::size_t first, std::span<const std::uint64_t> block) {
+void systematic(const Rates& part, Interval interval, std::uint32_t k, std::uint64_t start,
+                const Body& body) {
+  const std::uint64_t to_end = interval.total - start;  // length from U to the end of the circle
+  const std::uint64_t skipped = pointers_below(to_end, k), at_start = k - skipped;
+  // Pointers in [0, position), less those that come before U.
+  const auto pointers = [=](std::uint64_t position) {
+    const bool passed = position >= start;  // where the pointers begin again
+    return pointers_below(passed ? position - start : position + to_end, k) +
+           (passed ? at_start : 0 - skipped);
+  };
+  std::uint64_t position = interval.before, last = pointers(position);
+  part.for_blocks([&](std::size_t first, std::span<const std::uint64_t> block) {
     for (std::size_t j = 0; j < block.size(); ++j) {
       position += block[j];
-      const bool passed = position >= start;  // where the pointers begin again
-      const std::uint64_t seen = pointers_below(passed ? position - start : position + before, k) +
-                                 (passed ? at_start : 0 - skipped);
+      const std::uint64_t seen = pointers(position);
       body(first + j, static_cast<std::uint32_t>(seen - last));
       last = seen;
     }
   });
 }
 
+// Finds the row of a part that a point lies in.
+class Lookup {
+ public:
+  explicit Lookup(const Rates& part) : until_(part.size()) {
+    std::uint64_t sum = 0;
+    part.for_blocks([&](std::size_t first, std::span<const std::uint64_t> block) {
+      for (std::size_t j = 0; j < block.size(); ++j) until_[first + j] = sum += block[j];
+    });
+    const std::size_t n = until_.size();
+    shift_ = std::max(0, static_cast<int>(std::bit_width(part.total())) -
+                             static_cast<int>(std::bit_width(n)));
+    // guide[b] = the first row that reaches beyond the start of bucket b.
+    guide_.resize((part.total() >> shift_) + 2);
+    std::size_t row = 0;
+    for (std::size_t b = 0; b < guide_.size(); ++b) {
+      const auto edge = static_cast<unsigned __int128>(b) << shift_;
+      while (row + 1 < n && until_[row] <= edge) ++row;
+      guide_[b] = static_cast<std::uint32_t>(row);
+    }
+  }
+
+  std::size_t operator()(std::uint64_t point) const {
+    const std::uint32_t* at = &guide_[point >> shift_];
+    return static_cast<std::size_t>(
+        std::upper_bound(until_.begin() + at[0], until_.begin() + at[1], point) - until_.begin());
+  }
+
+ private:
+  Buffer<std::uint64_t> until_;
+  Buffer<std::uint32_t> guide_;
+  int shift_;
+};
+
 void multinomial(const Rates& rates, std::uint32_t k, std::uint64_t seed, std::uint32_t epoch,
                  std::span<std::uint32_t> counts) {
-  const std::size_t n = counts.size();
-  Buffer<std::uint64_t> until(n);
-  std::uint64_t sum = 0;
-  rates.for_blocks([&](std::size_t first, std::span<const std::uint64_t> block) {
-    for (std::size_t j = 0; j < block.size(); ++j) until[first + j] = sum += block[j];
-  });
-  // guide[b] = the first row that reaches beyond the start of bucket b.
-  const int shift = std::max(
-      0, static_cast<int>(std::bit_width(rates.total())) - static_cast<int>(std::bit_width(n)));
-  Buffer<std::uint32_t> guide((rates.total() >> shift) + 2);
-  std::size_t row = 0;
-  for (std::size_t b = 0; b < guide.size(); ++b) {
-    const auto edge = static_cast<unsigned __int128>(b) << shift;
-    while (row < n - 1 && until[row] <= edge) ++row;
-    guide[b] = static_cast<std::uint32_t>(row);
-  }
+  const Lookup row_of(rates);
   std::fill(counts.begin(), counts.end(), 0);
-  constexpr std::size_t kBatch = 512;
-  std::uint32_t words[2 * kBatch];
+  constexpr std::uint32_t kBatch = 512;
+  std::array<std::uint64_t, kBatch> points;
   for (std::uint32_t first = 0; first < k;) {
-    const auto here = static_cast<std::uint32_t>(std::min<std::size_t>(kBatch, k - first));
-    kernels().random.fill(seed, first / 2, epoch, kMultinomial, (here + 1) / 2, words);
-    for (std::uint32_t j = 0; j < here; ++j) {
-      const std::uint64_t uniform = std::uint64_t{words[2 * j + 1]} << 32 | words[2 * j];
-      const std::uint64_t x = high_product(uniform, rates.total());
-      const std::uint32_t* at = &guide[x >> shift];
-      ++counts[static_cast<std::size_t>(
-          std::upper_bound(until.begin() + at[0], until.begin() + at[1], x) - until.begin())];
-    }
-    first += here;
+    const std::span here(points.data(), std::min(kBatch, k - first));
+    multinomial_points(rates.total(), seed, epoch, first, here);
+    for (const std::uint64_t point : here) ++counts[row_of(point)];
+    first += static_cast<std::uint32_t>(here.size());
   }
 }
 
@@ -118,24 +119,48 @@ Probabilities check_probabilities(std::span<const float> probabilities) {
   return {found.largest > 0 ? found.largest : 1, found.positive};
 }
 
-Rates::Rates(std::span<const float> probabilities, std::uint32_t k)
-    : probabilities_(probabilities), substitute_(check_probabilities(probabilities).substitute) {
-  const double sum = ordered_sum(probabilities, substitute_);
+ExponentSums exponent_sums(std::span<const float> probabilities, float substitute) {
+  ExponentSums sums = {};
+  for (const float value : probabilities) {
+    const auto bits = std::bit_cast<std::uint32_t>(std::isfinite(value) ? value : substitute);
+    const std::uint32_t exponent = bits >> 23 & 0xFF, fraction = bits & 0x7FFFFF;
+    sums[exponent] += exponent ? fraction | 0x800000 : fraction;
+  }
+  return sums;
+}
+
+RateScale rate_scale(const ExponentSums& sums, float substitute, std::uint32_t k) {
+  double sum = 0;
+  for (int exponent = 254; exponent >= 0; --exponent) {  // from the largest down
+    sum += std::ldexp(static_cast<double>(sums[exponent]), std::max(exponent, 1) - 150);
+  }
   if (sum == 0 && k > 0) {
     throw std::invalid_argument("probabilities must have a positive entry to draw " +
-                                std::to_string(k) + " from, got " +
-                                std::to_string(probabilities.size()) + " entries without one");
+                                std::to_string(k) + " from, got none");
   }
   // The factor outweighs the roundings (below 2^-44 together), so that R >= k * 2^32.
-  scale_ = sum == 0 ? 0 : k * 0x1p32 / sum * (1 + 0x1p-40);
+  return {substitute, sum == 0 ? 0 : k * 0x1p32 / sum * (1 + 0x1p-40)};
+}
+
+Rates::Rates(std::span<const float> probabilities, RateScale scale)
+    : probabilities_(probabilities), scale_(scale) {
   for_blocks([this](std::size_t, std::span<const std::uint64_t> block) {
     for (const std::uint64_t rate : block) total_ += rate;
   });
 }
 
+RateScale rate_scale(std::span<const float> probabilities, std::uint32_t k) {
+  const float substitute = check_probabilities(probabilities).substitute;
+  return rate_scale(exponent_sums(probabilities, substitute), substitute, k);
+}
+
+Rates::Rates(std::span<const float> probabilities, std::uint32_t k)
+    : Rates(probabilities, rate_scale(probabilities, k)) {}
+
 std::size_t Rates::block(std::size_t first, std::array<std::uint64_t, kBlock>& rates) const {
   const std::size_t count = std::min(kBlock, size() - first);
-  kernels().draw.rates(probabilities_.data() + first, count, substitute_, scale_, rates.data());
+  kernels().draw.rates(probabilities_.data() + first, count, scale_.substitute, scale_.scale,
+                       rates.data());
   return count;
 }
 
@@ -147,8 +172,39 @@ void draw_counts(std::span<const float> probabilities, std::uint32_t k, std::uin
   } else if (method == DrawMethod::kMultinomial) {
     multinomial(rates, k, seed, epoch, counts);
   } else {
-    systematic(rates, k, start_of(rates, seed, epoch),
-               [&](std::size_t row, std::uint32_t count) { counts[row] = count; });
+    systematic_counts(rates, {0, rates.total()}, k, seed, epoch, counts);
+  }
+}
+
+void systematic_counts(const Rates& part, Interval interval, std::uint32_t k, std::uint64_t seed,
+                       std::uint32_t epoch, std::span<std::uint32_t> counts) {
+  systematic(part, interval, k, start_of(interval.total, seed, epoch),
+             [&](std::size_t row, std::uint32_t count) { counts[row] = count; });
+}
+
+void multinomial_points(std::uint64_t total, std::uint64_t seed, std::uint32_t epoch,
+                        std::uint32_t first, std::span<std::uint64_t> points) {
+  if (first % 2) throw std::invalid_argument("first must be even");
+  constexpr std::size_t kBatch = 512;
+  std::array<std::uint32_t, 2 * kBatch> words;
+  for (std::size_t at = 0; at < points.size(); at += kBatch) {
+    const std::size_t here = std::min(kBatch, points.size() - at);
+    kernels().random.fill(seed, (first + at) / 2, epoch, kMultinomial, (here + 1) / 2,
+                          words.data());
+    for (std::size_t j = 0; j < here; ++j) {
+      points[at + j] = high_product(std::uint64_t{words[2 * j + 1]} << 32 | words[2 * j], total);
+    }
+  }
+}
+
+void count_points(const Rates& part, std::uint64_t before, std::span<const std::uint64_t> points,
+                  std::span<std::uint32_t> counts) {
+  std::fill(counts.begin(), counts.end(), 0);
+  if (points.empty()) return;
+  const Lookup row_of(part);
+  for (const std::uint64_t point : points) {
+    if (point - before >= part.total()) throw std::invalid_argument("a point is in another part");
+    ++counts[row_of(point - before)];
   }
 }
 
@@ -170,19 +226,18 @@ void draw(std::span<const float> probabilities, std::uint64_t seed, std::uint32_
     multinomial(rates, k, seed, epoch, counts);
     for (std::size_t row = 0; row < counts.size(); ++row) append(row, counts[row]);
   } else {
-    systematic(rates, k, start_of(rates, seed, epoch), append);
+    systematic(rates, {0, rates.total()}, k, start_of(rates.total(), seed, epoch), append);
   }
   order_slice(make_permutation(k, seed, epoch, kDrawOrder), {ids.data(), k}, 0, out);
 }
 
-void inverse_probabilities(std::span<const float> probabilities, std::uint32_t k,
+void inverse_probabilities(const Rates& part, std::uint64_t total, std::size_t num_rows,
                            std::span<float> out) {
-  const Rates rates(probabilities, k);
-  const auto n = static_cast<double>(out.size()), total = static_cast<double>(rates.total());
-  rates.for_blocks([&](std::size_t first, std::span<const std::uint64_t> block) {
+  const auto n = static_cast<double>(num_rows), sum = static_cast<double>(total);
+  part.for_blocks([&](std::size_t first, std::span<const std::uint64_t> block) {
     for (std::size_t j = 0; j < block.size(); ++j) {
       const auto rate = static_cast<double>(block[j]);
-      out[first + j] = block[j] ? static_cast<float>(total / (n * rate)) : 0;
+      out[first + j] = block[j] ? static_cast<float>(sum / (n * rate)) : 0;
     }
   });
 }

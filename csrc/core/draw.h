@@ -24,13 +24,29 @@ struct Probabilities {
 // Throws std::invalid_argument that names the first negative one.
 Probabilities check_probabilities(std::span<const float> probabilities);
 
+// The sum of probabilities as integers by exponent, which add up over parts in any order (24 bits
+// each, below 2^56 in all).
+using ExponentSums = std::array<std::uint64_t, 256>;
+ExponentSums exponent_sums(std::span<const float> probabilities, float substitute);
+
+// What turns probabilities into rates for k draws, the same for all parts of them. Throws
+// std::invalid_argument when there is nothing to draw k > 0 from.
+struct RateScale {
+  float substitute;
+  double scale;
+};
+RateScale rate_scale(const ExponentSums& sums, float substitute, std::uint32_t k);
+RateScale rate_scale(std::span<const float> probabilities, std::uint32_t k);
+
 // The r of all rows, worked out block by block where they are needed: they would take twice the
 // room of the probabilities.
 class Rates {
  public:
   static constexpr std::size_t kBlock = 512;
 
-  // Throws std::invalid_argument when one is negative, or when there is nothing to draw k > 0 from.
+  Rates(std::span<const float> probabilities, RateScale scale);
+
+  // By themselves. Throws std::invalid_argument when one is negative, or as rate_scale does.
   Rates(std::span<const float> probabilities, std::uint32_t k);
 
   std::size_t size() const { return probabilities_.size(); }
@@ -49,9 +65,14 @@ class Rates {
   std::size_t block(std::size_t first, std::array<std::uint64_t, kBlock>& rates) const;
 
   std::span<const float> probabilities_;
-  float substitute_;
-  double scale_;
+  RateScale scale_;
   std::uint64_t total_ = 0;
+};
+
+// Where the rates of a part of the rows lie among those of all.
+struct Interval {
+  std::uint64_t before;  // sum of the rates of the rows before the part
+  std::uint64_t total;   // R
 };
 
 // counts[i] = how often row i is drawn; they add up to k. Systematic: R is a circle, pointers stand
@@ -60,12 +81,24 @@ class Rates {
 void draw_counts(std::span<const float> probabilities, std::uint32_t k, std::uint64_t seed,
                  std::uint32_t epoch, DrawMethod method, std::span<std::uint32_t> counts);
 
+// The systematic draw for a part of the rows.
+void systematic_counts(const Rates& part, Interval interval, std::uint32_t k, std::uint64_t seed,
+                       std::uint32_t epoch, std::span<std::uint32_t> counts);
+
+// The multinomial draw for a part of the rows: draws first, ... are points below R; each point that
+// is in the interval of a row counts for it.
+void multinomial_points(std::uint64_t total, std::uint64_t seed, std::uint32_t epoch,
+                        std::uint32_t first, std::span<std::uint64_t> points);
+void count_points(const Rates& part, std::uint64_t before, std::span<const std::uint64_t> points,
+                  std::span<std::uint32_t> counts);
+
 // k = out.size() rows in random order.
 void draw(std::span<const float> probabilities, std::uint64_t seed, std::uint32_t epoch,
           DrawMethod method, std::span<std::int64_t> out);
 
-// out[i] = R / (N r_i), 0 where r_i is 0: the weights that make the draw unbiased.
-void inverse_probabilities(std::span<const float> probabilities, std::uint32_t k,
+// out[i] = R / (N r_i), 0 where r_i is 0: the weights that make the draw unbiased. R is `total`, N
+// the number of all rows.
+void inverse_probabilities(const Rates& part, std::uint64_t total, std::size_t num_rows,
                            std::span<float> out);
 
 }  // namespace dynsample

@@ -2,260 +2,355 @@
 
 #include <algorithm>
 #include <bit>
-#include <memory>
-#include <numeric>
 #include <stdexcept>
 #include <string>
-#include <vector>
 
 #include "core/parallel.h"
 
 namespace dynsample {
 namespace {
 
-// Seen, quota and one column of a partition's rows are to stay in the first-level cache while its
-// records go by; beyond so many partitions the write to all of them at once costs more than that.
-constexpr std::size_t kPartitionRows = std::size_t{1} << 12;
-constexpr std::size_t kMaxPartitions = 2048;
-constexpr std::size_t kDirectRecords = 8192;              // not worth a partition
+// What a block's rows need of the first-level cache while its records go by is to fit there; beyond
+// so many blocks the write to all of them at once costs more than that.
+constexpr std::size_t kBlockRows = std::size_t{1} << 12;
+constexpr std::size_t kMaxBlocks = 2048;
+constexpr std::size_t kDirectRecords = 8192;              // not worth more than one block
 constexpr std::size_t kThreadRecords = 1 << 17;           // not worth another thread
 constexpr std::size_t kKeptWords = std::size_t{1} << 24;  // scratch beyond 64 MiB is given back
-constexpr std::size_t kAhead = 8;  // records by which a partition's next cache line is fetched
+constexpr std::size_t kAhead = 8;  // records by which a block's next cache line is fetched
 
-// Records are groups of 32-bit words: the row, then the signals that columns observe. Tickets, if
-// any, are in an array of their own. The common numbers of words are template arguments, the others
-// (kWords = 0) are read at run time.
-template <std::size_t kWords>
-struct Records {
-  std::size_t num_words;
-  Buffer<std::uint32_t>& data;
-  Buffer<std::int64_t> tickets;
+std::uint32_t row_mask(const Layout& layout) {
+  return static_cast<std::uint32_t>((std::uint64_t{1} << layout.shift) - 1);
+}
 
-  std::size_t words() const { return kWords ? kWords : num_words; }
-  std::uint32_t* at(std::size_t j) { return data.data() + j * words(); }
-};
+// What a log is written from. The common numbers of words and bits are template arguments, for the
+// others (kMany) they are read at run time.
+constexpr std::size_t kMany = 99;
+
+// Tickets can leave observations out, and be written as well.
+enum class Tickets { kNone, kDrop, kWrite };
 
 struct Source {
   std::span<const std::uint32_t> rows;
-  std::vector<const float*> signals;  // those that columns observe
-  std::span<const std::int64_t> tickets;
-  Buffer<std::uint32_t>& scratch;
+  const std::int64_t* tickets;
+  std::vector<const float*> words, bits;  // the signals
+  int shift;
+  std::uint32_t mask;
 };
 
-template <std::size_t kWords>
-struct Partitioned {
-  Records<kWords> records;
-  std::vector<std::size_t> starts;  // of the partitions, and the end
-};
-
-// Counts the kept records of [begin, end) by partition. The loops here work on copies of pointers:
-// the compiler cannot know that what they store to is not what holds them.
-void count(const Source& source, std::size_t begin, std::size_t end, int shift,
-           std::size_t* counts) {
+// Counts the kept records of [begin, end) by block. The loops here work on copies of pointers: the
+// compiler cannot know that what they store to is not what holds them.
+void count(const Source& source, std::size_t begin, std::size_t end, std::size_t* counts) {
   const std::uint32_t* rows = source.rows.data();
-  if (!source.tickets.data()) {
-    for (std::size_t j = begin; j < end; ++j) ++counts[rows[j] >> shift];
+  const std::int64_t* tickets = source.tickets;
+  const int shift = source.shift;
+  if (!tickets) {
+    for (std::size_t j = begin; j < end; ++j) ++counts[std::uint64_t{rows[j]} >> shift];
   } else {
-    const std::int64_t* tickets = source.tickets.data();
-    for (std::size_t j = begin; j < end; ++j) counts[rows[j] >> shift] += tickets[j] >= 0;
+    for (std::size_t j = begin; j < end; ++j) {
+      counts[std::uint64_t{rows[j]} >> shift] += tickets[j] >= 0;
+    }
   }
 }
 
-// Writes the kept records of [begin, end) to where `places` says, by partition.
-template <std::size_t kWords>
-void write(const Source& source, std::size_t begin, std::size_t end, int shift,
-           Records<kWords>& records, std::size_t* places) {
-  const std::size_t words = records.words();
-  const float* copies[kWords ? kWords : 1];
-  const float* const* signals = source.signals.data();
-  if constexpr (kWords > 1) signals = std::copy_n(signals, kWords - 1, copies) - (kWords - 1);
+// Writes the kept records of [begin, end) to where `places` says, by block.
+template <std::size_t kWords, std::size_t kBits, Tickets kTickets>
+void write(const Source& source, std::size_t begin, std::size_t end, std::uint32_t* data,
+           std::size_t* places) {
+  const std::size_t num_words = kWords == kMany ? source.words.size() : kWords;
+  const std::size_t num_bits = kBits == kMany ? source.bits.size() : kBits;
+  const float* word_copies[kWords == kMany ? 1 : kWords + 1];
+  const float* bit_copies[kBits == kMany ? 1 : kBits + 1];
+  const float* const* words = source.words.data();
+  const float* const* bits = source.bits.data();
+  if constexpr (kWords != kMany) {
+    std::copy_n(words, kWords, word_copies);
+    words = word_copies;
+  }
+  if constexpr (kBits != kMany) {
+    std::copy_n(bits, kBits, bit_copies);
+    bits = bit_copies;
+  }
   const std::uint32_t* rows = source.rows.data();
-  const std::int64_t* tickets = source.tickets.data();
-  std::uint32_t* const data = records.data.data();
-  std::int64_t* const record_tickets = records.tickets.data();
+  const std::int64_t* tickets = source.tickets;
+  const std::uint32_t mask = source.mask;
+  const int shift = source.shift;
+  const std::size_t size = 1 + (kTickets == Tickets::kWrite) + num_words;
   for (std::size_t j = begin; j < end; ++j) {
-    if (tickets && tickets[j] < 0) continue;
-    const std::size_t to = places[rows[j] >> shift]++;
-    std::uint32_t* record = data + to * words;
-    __builtin_prefetch(record + kAhead * words, 1);
-    record[0] = rows[j];
-    for (std::size_t s = 1; s < words; ++s) {
-      record[s] = std::bit_cast<std::uint32_t>(signals[s - 1][j]);
+    if (kTickets != Tickets::kNone && tickets[j] < 0) continue;
+    const std::uint32_t row = rows[j];
+    std::uint32_t* record = data + places[std::uint64_t{row} >> shift]++ * size;
+    __builtin_prefetch(record + kAhead * size, 1);
+    std::uint32_t first = row & mask;
+    for (std::size_t b = 0; b < num_bits; ++b) {
+      first |= std::uint32_t{bits[b][j] != 0} << (static_cast<std::size_t>(shift) + b);
     }
-    if (tickets) record_tickets[to] = tickets[j];
-  }
-}
-
-// Stable counting sort by row >> shift: the log is cut into chunks, each counts, then each writes
-// to where its records belong. Records with a ticket below zero are left out.
-template <std::size_t kWords>
-Partitioned<kWords> partition(const Source& source, std::size_t partitions, int shift) {
-  const std::size_t size = source.rows.size();
-  const std::size_t chunks = std::clamp<std::size_t>(size / kThreadRecords, 1, num_threads());
-  const auto begin = [&](std::size_t chunk) { return size * chunk / chunks; };
-  std::vector<std::size_t> places(chunks * partitions);
-  parallel_for(chunks, [&](std::size_t chunk) {
-    count(source, begin(chunk), begin(chunk + 1), shift, places.data() + chunk * partitions);
-  });
-  Partitioned<kWords> result{{1 + source.signals.size(), source.scratch, {}}, {}};
-  result.starts.resize(partitions + 1);
-  std::size_t place = 0;
-  for (std::size_t p = 0; p < partitions; ++p) {
-    result.starts[p] = place;
-    for (std::size_t chunk = 0; chunk < chunks; ++chunk) {
-      const std::size_t here = places[chunk * partitions + p];
-      places[chunk * partitions + p] = place;
-      place += here;
+    *record++ = first;
+    if (kTickets == Tickets::kWrite) *record++ = static_cast<std::uint32_t>(tickets[j]);
+    for (std::size_t s = 0; s < num_words; ++s) {
+      record[s] = std::bit_cast<std::uint32_t>(words[s][j]);
     }
   }
-  result.starts[partitions] = place;
-  Records<kWords>& records = result.records;
-  records.data.resize(place * records.words());
-  if (source.tickets.data()) records.tickets.resize(place);
-  parallel_for(chunks, [&](std::size_t chunk) {
-    write(source, begin(chunk), begin(chunk + 1), shift, records,
-          places.data() + chunk * partitions);
-  });
-  return result;
 }
 
-// Puts the records of one partition into (row, ticket) order, unless they are in ticket order
-// already: then call order within a row is what is asked for.
-template <std::size_t kWords>
-void sort_by_ticket(Records<kWords>& records, std::size_t begin, std::size_t end) {
-  const std::int64_t* tickets = records.tickets.data();
-  if (std::is_sorted(tickets + begin, tickets + end)) return;
-  std::vector<std::size_t> order(end - begin);
-  for (std::size_t j = 0; j < order.size(); ++j) order[j] = begin + j;
-  std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
-    const std::uint32_t row_a = *records.at(a), row_b = *records.at(b);
-    return row_a != row_b ? row_a < row_b : tickets[a] < tickets[b];
-  });
-  std::vector<std::uint32_t> sorted;
-  sorted.reserve(order.size() * records.words());
-  for (const std::size_t j : order) {
-    sorted.insert(sorted.end(), records.at(j), records.at(j) + records.words());
+using Write = void (*)(const Source&, std::size_t, std::size_t, std::uint32_t*, std::size_t*);
+
+template <Tickets kTickets>
+Write writer(const Source& source) {
+  const auto of_words = [&]<std::size_t kWords>() -> Write {
+    if (source.bits.empty()) return write<kWords, 0, kTickets>;
+    return source.bits.size() == 1 ? write<kWords, 1, kTickets> : write<kWords, kMany, kTickets>;
+  };
+  switch (source.words.size()) {
+    case 1:
+      return of_words.template operator()<1>();
+    case 2:
+      return of_words.template operator()<2>();
+    case 3:
+      return of_words.template operator()<3>();
+    default:
+      return of_words.template operator()<kMany>();
   }
-  std::copy(sorted.begin(), sorted.end(), records.at(begin));
 }
 
-// Moves the records within the quota to the front and marks their rows; returns where they end.
-template <class Count, std::size_t kWords>
-std::size_t admit(std::span<Count> quota, std::span<std::uint8_t> seen, Records<kWords>& records,
-                  std::size_t begin, std::size_t end) {
-  std::size_t to = begin;
-  Count* const counts = quota.data();
-  std::uint8_t* const flags = seen.data();
-  const std::size_t words = records.words();
-  const std::uint32_t* record = records.at(begin);
-  for (std::size_t j = begin; j < end; ++j, record += words) {
-    const std::uint32_t row = *record;
-    const Count left = counts[row];
-    if (left == 0) continue;
-    counts[row] = left - 1;
-    flags[row] = 1;
-    if (to != j) std::copy_n(record, words, records.at(to));
-    ++to;
-  }
-  return to;
-}
+// Records of one block, in the segments or sorted in a buffer.
+struct Run {
+  const std::uint32_t* begin;
+  const std::uint32_t* end;
+};
+
+// Where a signal is in a record.
+struct Place {
+  bool bit;
+  std::size_t at;
+};
 
 template <std::size_t kWords>
-std::size_t admit(std::monostate, std::span<std::uint8_t> seen, Records<kWords>& records,
-                  std::size_t begin, std::size_t end) {
-  for (std::size_t j = begin; j < end; ++j) seen[*records.at(j)] = 1;
-  return end;
-}
-
-template <std::size_t kWords>
-void update(const Column& column, std::size_t place, Records<kWords>& records, std::size_t begin,
-            std::size_t end) {
+void update(const Column& column, Place place, Run run, std::size_t num_words, std::uint32_t mask,
+            std::size_t base) {
+  const std::size_t words = kWords == kMany ? num_words : kWords;
   std::visit(
       [&](auto rule) {
-        const std::size_t words = records.words();
-        const std::uint32_t* record = records.at(begin);
-        for (std::size_t j = begin; j < end; ++j, record += words) {
-          rule.update(record[0], std::bit_cast<float>(record[place]));
+        if (place.bit) {
+          for (const std::uint32_t* record = run.begin; record != run.end; record += words) {
+            const auto value = static_cast<float>(record[0] >> place.at & 1);
+            rule.update(base + (record[0] & mask), value);
+          }
+        } else {
+          for (const std::uint32_t* record = run.begin; record != run.end; record += words) {
+            rule.update(base + (record[0] & mask), std::bit_cast<float>(record[place.at]));
+          }
         }
       },
       column.rule);
 }
 
-// The fold proper. `places` are the words of the columns' signals in a record.
-template <std::size_t kWords>
-std::size_t fold_records(const Source& source, std::span<const Column> columns,
-                         std::span<const std::size_t> places, std::span<std::uint8_t> seen,
-                         const Quota& quota) {
-  std::size_t rows = kPartitionRows;
-  while (rows * kMaxPartitions < seen.size()) rows *= 2;
-  if (source.rows.size() <= kDirectRecords) rows = std::bit_ceil(std::max(seen.size(), rows));
-  const std::size_t partitions = std::max<std::size_t>(1, (seen.size() + rows - 1) / rows);
-  auto parts = partition<kWords>(source, partitions, std::countr_zero(rows));
-  std::vector<std::size_t> dropped(partitions);
-  const auto fold_one = [&](std::size_t p) {
-    const std::size_t begin = parts.starts[p], end = parts.starts[p + 1];
-    if (source.tickets.data()) sort_by_ticket(parts.records, begin, end);
-    const std::size_t kept = std::visit(
-        [&](auto counts) { return admit(counts, seen, parts.records, begin, end); }, quota);
-    dropped[p] = end - kept;
-    for (std::size_t c = 0; c < columns.size(); ++c) {
-      update(columns[c], places[c], parts.records, begin, kept);
+// Folds some blocks; one of these for each thread.
+class Folder {
+ public:
+  Folder(std::span<const Segment> segments, const Layout& layout, std::span<const Column> columns,
+         std::span<std::uint8_t> seen)
+      : segments_(segments), layout_(layout), columns_(columns), seen_(seen) {
+    std::size_t word = 1 + layout.tickets, bit = static_cast<std::size_t>(layout.shift);
+    std::vector<Place> of_signal;
+    for (const Layout::Signal& signal : layout.signals) {
+      of_signal.resize(std::max(of_signal.size(), signal.number + 1));
+      of_signal[signal.number] = {signal.bit, signal.bit ? bit++ : word++};
     }
-  };
-  const std::size_t chunks =
-      std::clamp<std::size_t>(source.rows.size() / kThreadRecords, 1, partitions);
-  parallel_for(chunks, [&](std::size_t chunk) {
-    for (std::size_t p = partitions * chunk / chunks; p < partitions * (chunk + 1) / chunks; ++p) {
-      fold_one(p);
+    for (const Column& column : columns) places_.push_back(of_signal.at(column.signal));
+  }
+
+  void fold(std::size_t block) {
+    const std::size_t base = block << layout_.shift;
+    if (layout_.tickets && !in_ticket_order(block)) {
+      sort(block);
+      apply({sorted_.data(), sorted_.data() + sorted_.size()}, base);
+    } else {
+      for (const Segment& segment : segments_) apply(run(segment, block), base);
     }
-  });
-  return std::accumulate(dropped.begin(), dropped.end(), std::size_t{0});
-}
+  }
+
+ private:
+  Run run(const Segment& segment, std::size_t block) const {
+    return {segment.records + segment.starts[block] * words_,
+            segment.records + segment.starts[block + 1] * words_};
+  }
+
+  bool in_ticket_order(std::size_t block) const {
+    std::uint32_t last = 0;
+    for (const Segment& segment : segments_) {
+      const Run records = run(segment, block);
+      for (const std::uint32_t* record = records.begin; record != records.end; record += words_) {
+        if (record[1] < last) return false;
+        last = record[1];
+      }
+    }
+    return true;
+  }
+
+  void sort(std::size_t block) {
+    order_.clear();
+    for (const Segment& segment : segments_) {
+      const Run records = run(segment, block);
+      for (const std::uint32_t* at = records.begin; at != records.end; at += words_) {
+        order_.push_back(at);
+      }
+    }
+    const std::uint32_t mask = row_mask(layout_);
+    std::stable_sort(order_.begin(), order_.end(),
+                     [mask](const std::uint32_t* a, const std::uint32_t* b) {
+                       const std::uint32_t row_a = a[0] & mask, row_b = b[0] & mask;
+                       return row_a != row_b ? row_a < row_b : a[1] < b[1];
+                     });
+    sorted_.clear();
+    for (const std::uint32_t* record : order_) {
+      sorted_.insert(sorted_.end(), record, record + words_);
+    }
+  }
+
+  void apply(Run records, std::size_t base) {
+    const std::uint32_t mask = row_mask(layout_);
+    std::uint8_t* const flags = seen_.data() + base;
+    for (const std::uint32_t* record = records.begin; record != records.end; record += words_) {
+      flags[record[0] & mask] = 1;
+    }
+    for (std::size_t c = 0; c < columns_.size(); ++c) {
+      const auto of_words = [&]<std::size_t kWords>() {
+        update<kWords>(columns_[c], places_[c], records, words_, mask, base);
+      };
+      switch (words_) {
+        case 2:
+          of_words.operator()<2>();
+          break;
+        case 3:
+          of_words.operator()<3>();
+          break;
+        case 4:
+          of_words.operator()<4>();
+          break;
+        default:
+          of_words.operator()<kMany>();
+      }
+    }
+  }
+
+  const std::span<const Segment> segments_;
+  const Layout& layout_;
+  const std::span<const Column> columns_;
+  const std::span<std::uint8_t> seen_;
+  const std::size_t words_ = layout_.words();
+  std::vector<Place> places_;
+  std::vector<const std::uint32_t*> order_;
+  std::vector<std::uint32_t> sorted_;
+};
 
 }  // namespace
 
-std::size_t fold(ObservationLog& log, std::span<const Column> columns, std::span<std::uint8_t> seen,
-                 const Quota& quota, std::span<const std::int64_t> tickets) {
+std::size_t Layout::words() const {
+  const auto bits = std::ranges::count_if(signals, [](const Signal& s) { return s.bit; });
+  return 1 + tickets + signals.size() - static_cast<std::size_t>(bits);
+}
+
+Layout layout_of(const ObservationLog& log, std::span<const Column> columns, bool tickets) {
+  std::size_t rows = kBlockRows;
+  while (rows * kMaxBlocks < log.num_samples()) rows *= 2;
+  if (log.size() <= kDirectRecords) rows = std::bit_ceil(std::max(log.num_samples(), rows));
+  Layout layout{std::countr_zero(rows), tickets, {}};
+  int free = 32 - layout.shift;
+  std::vector<bool> used(log.num_signals());
+  for (const Column& column : columns) used[column.signal] = true;
+  for (std::size_t s = 0; s < used.size(); ++s) {
+    if (used[s]) layout.signals.push_back({s, log.binary(s) && free-- > 0});
+  }
+  return layout;
+}
+
+// A stable counting sort: the log is cut into chunks, each counts, then each writes to where its
+// records belong.
+std::vector<std::size_t> pack(ObservationLog& log, const Layout& layout,
+                              std::span<const std::int64_t> tickets,
+                              Buffer<std::uint32_t>& records) {
+  const std::size_t size = log.size();
+  if ((layout.tickets || tickets.data()) && tickets.size() != size) {
+    throw std::invalid_argument("tickets must have " + std::to_string(size) +
+                                " entries, one per observation, got " +
+                                std::to_string(tickets.size()));
+  }
+  if (layout.tickets && size && std::ranges::max(tickets) >> 32) {
+    throw std::invalid_argument("tickets must be below 2**32, got " +
+                                std::to_string(std::ranges::max(tickets)));
+  }
+  Source source{log.rows(), tickets.data(), {}, {}, layout.shift, row_mask(layout)};
+  for (const auto [number, bit] : layout.signals) {
+    if (bit && !log.binary(number)) throw std::invalid_argument("a signal is not 0 or 1");
+    (bit ? source.bits : source.words).push_back(log.signal(number).data());
+  }
+  if (static_cast<std::size_t>(layout.shift) + source.bits.size() > 32) {
+    throw std::invalid_argument("rows and bits do not fit a word");
+  }
+  const std::size_t block_rows = std::size_t{1} << layout.shift;
+  const std::size_t blocks =
+      std::max<std::size_t>(1, (log.num_samples() + block_rows - 1) >> layout.shift);
+  const std::size_t chunks = std::clamp<std::size_t>(size / kThreadRecords, 1, num_threads());
+  const auto begin = [&](std::size_t chunk) { return size * chunk / chunks; };
+  std::vector<std::size_t> places(chunks * blocks);
+  parallel_for(chunks, [&](std::size_t chunk) {
+    count(source, begin(chunk), begin(chunk + 1), places.data() + chunk * blocks);
+  });
+  std::vector<std::size_t> starts(blocks + 1);
+  std::size_t place = 0;
+  for (std::size_t b = 0; b < blocks; ++b) {
+    starts[b] = place;
+    for (std::size_t chunk = 0; chunk < chunks; ++chunk) {
+      const std::size_t here = places[chunk * blocks + b];
+      places[chunk * blocks + b] = place;
+      place += here;
+    }
+  }
+  starts[blocks] = place;
+  records.resize(place * layout.words());
+  const Write write_records = layout.tickets   ? writer<Tickets::kWrite>(source)
+                              : source.tickets ? writer<Tickets::kDrop>(source)
+                                               : writer<Tickets::kNone>(source);
+  parallel_for(chunks, [&](std::size_t chunk) {
+    write_records(source, begin(chunk), begin(chunk + 1), records.data(),
+                  places.data() + chunk * blocks);
+  });
+  return starts;
+}
+
+void fold(std::span<const Segment> segments, const Layout& layout, std::span<const Column> columns,
+          std::span<std::uint8_t> seen) {
+  if (segments.empty()) return;
+  const std::size_t blocks = segments[0].starts.size() - 1;
+  std::size_t records = 0;
+  for (const Segment& segment : segments) {
+    if (segment.starts.size() != blocks + 1) {
+      throw std::invalid_argument("segments must have the same blocks");
+    }
+    records += segment.starts[blocks];
+  }
+  const std::size_t chunks = std::clamp<std::size_t>(records / kThreadRecords, 1, blocks);
+  parallel_for(chunks, [&](std::size_t chunk) {
+    Folder folder(segments, layout, columns, seen);
+    for (std::size_t b = blocks * chunk / chunks; b < blocks * (chunk + 1) / chunks; ++b) {
+      folder.fold(b);
+    }
+  });
+}
+
+void fold(ObservationLog& log, std::span<const Column> columns, std::span<std::uint8_t> seen,
+          std::span<const std::int64_t> tickets) {
   const std::lock_guard<std::mutex> lock(log.mutex());
   if (seen.size() != log.num_samples()) {
     throw std::invalid_argument("seen must have " + std::to_string(log.num_samples()) +
                                 " rows, got " + std::to_string(seen.size()));
   }
-  if (tickets.data() && tickets.size() != log.size()) {
-    throw std::invalid_argument("tickets must have " + std::to_string(log.size()) +
-                                " entries, one per observation, got " +
-                                std::to_string(tickets.size()));
-  }
-  Source source{log.rows(), {}, tickets, log.scratch()};
-  std::vector<std::size_t> places;  // word of each column's signal in a record
-  std::vector<std::size_t> word_of(log.num_signals(), 0);
-  for (const Column& column : columns) {
-    if (!word_of[column.signal]) {
-      source.signals.push_back(log.signal(column.signal).data());
-      word_of[column.signal] = source.signals.size();
-    }
-    places.push_back(word_of[column.signal]);
-  }
-  const auto run = [&]<std::size_t kWords>() {
-    return fold_records<kWords>(source, columns, places, seen, quota);
-  };
-  const auto fold_all = [&] {
-    switch (1 + source.signals.size()) {
-      case 2:
-        return run.operator()<2>();
-      case 3:
-        return run.operator()<3>();
-      case 4:
-        return run.operator()<4>();
-      case 5:
-        return run.operator()<5>();
-      default:
-        return run.operator()<0>();
-    }
-  };
-  const std::size_t dropped = fold_all();
+  const Layout layout = layout_of(log, columns, tickets.data() != nullptr);
+  const std::vector<std::size_t> starts = pack(log, layout, tickets, log.scratch());
+  const Segment segment{log.scratch().data(), starts};
+  fold({&segment, 1}, layout, columns, seen);
   if (log.scratch().capacity() > kKeptWords) log.scratch() = {};
-  return dropped;
 }
 
 }  // namespace dynsample

@@ -1,6 +1,7 @@
 #include "core/log.h"
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
 #include <limits>
 #include <stdexcept>
@@ -17,8 +18,12 @@ std::string nth(std::int64_t id, std::size_t row) {
 
 }  // namespace
 
-ObservationLog::ObservationLog(std::size_t num_samples, std::size_t num_signals)
-    : num_samples_(num_samples), signals_(num_signals) {
+ObservationLog::ObservationLog(std::size_t num_samples, std::size_t num_signals,
+                               std::size_t max_bytes)
+    : num_samples_(num_samples),
+      max_rows_(max_bytes / (sizeof(std::uint32_t) + num_signals * sizeof(float))),
+      signals_(num_signals),
+      binary_(num_signals, true) {
   if (num_samples > std::numeric_limits<std::uint32_t>::max()) {
     throw std::invalid_argument("num_samples must be in [0, 2**32), got " +
                                 std::to_string(num_samples));
@@ -48,9 +53,7 @@ void ObservationLog::append(std::span<const Id> index, std::span<const float* co
     for (std::size_t j = 0; j < count; ++j) bad |= !allowed_[rows[j]];
   }
   if (bad) refuse(index);
-  for (std::size_t s = 0; s < signals_.size(); ++s) {
-    if (count) std::memcpy(signals_[s].data() + size_, signals[s], count * sizeof(float));
-  }
+  for (std::size_t s = 0; s < signals_.size(); ++s) store(s, signals[s], count);
   size_ += count;
 }
 
@@ -88,10 +91,25 @@ void ObservationLog::restore(std::span<const std::uint32_t> rows,
   size_ = 0;
   grow(rows.size());
   std::copy(rows.begin(), rows.end(), rows_.begin());
-  for (std::size_t s = 0; s < signals_.size(); ++s) {
-    std::copy_n(signals[s], rows.size(), signals_[s].begin());
-  }
+  binary_.assign(binary_.size(), true);
+  non_finite_ = 0;
+  for (std::size_t s = 0; s < signals_.size(); ++s) store(s, signals[s], rows.size());
   size_ = rows.size();
+}
+
+// Writes after the last observation.
+void ObservationLog::store(std::size_t s, const float* values, std::size_t count) {
+  float* const to = signals_[s].data() + size_;
+  if (count) std::memcpy(to, values, count * sizeof(float));
+  bool other = false;
+  std::uint32_t non_finite = 0;
+  for (std::size_t j = 0; j < count; ++j) {
+    const auto bits = std::bit_cast<std::uint32_t>(to[j]);
+    other |= bits != 0 && bits != std::bit_cast<std::uint32_t>(1.0f);
+    non_finite += (bits & 0x7F800000) == 0x7F800000;
+  }
+  if (other) binary_[s] = false;
+  non_finite_ += non_finite;
 }
 
 void ObservationLog::set_rows(std::span<const std::int32_t> row_of) {
@@ -115,7 +133,12 @@ void ObservationLog::set_allowed(std::span<const std::uint8_t> allowed) {
 
 void ObservationLog::grow(std::size_t count) {
   if (count <= rows_.size()) return;
-  const std::size_t size = std::max({count, kFirstRows, rows_.size() + rows_.size() / 2});
+  if (count > max_rows_) {
+    throw std::length_error("a log of " + std::to_string(count) + " observations is beyond the " +
+                            std::to_string(max_rows_) + " that max_log_bytes allows");
+  }
+  const std::size_t size =
+      std::min(std::max({count, kFirstRows, rows_.size() + rows_.size() / 2}), max_rows_);
   for (Buffer<float>& signal : signals_) signal.resize(size);
   rows_.resize(size);  // last: its length is what says that all have grown
 }
@@ -130,6 +153,8 @@ void ObservationLog::reserve(std::size_t count) {
 void ObservationLog::clear() {
   const std::lock_guard<std::mutex> lock(mutex_);
   size_ = 0;
+  binary_.assign(binary_.size(), true);
+  non_finite_ = 0;
 }
 
 }  // namespace dynsample

@@ -16,11 +16,12 @@ namespace dynsample {
 // threads; a fold holds `mutex()` while it reads.
 class ObservationLog {
  public:
-  ObservationLog(std::size_t num_samples, std::size_t num_signals);
+  // `max_bytes` bounds what it holds.
+  ObservationLog(std::size_t num_samples, std::size_t num_signals, std::size_t max_bytes);
 
   // Appends one batch: signals[s] points to index.size() floats. Throws std::out_of_range for an id
-  // outside of the ids, std::invalid_argument for one that was not issued; nothing is appended
-  // then.
+  // outside of the ids, std::invalid_argument for one that was not issued, std::length_error beyond
+  // the bound; nothing is appended then.
   template <class Id>
   void append(std::span<const Id> index, std::span<const float* const> signals);
 
@@ -40,6 +41,10 @@ class ObservationLog {
   std::size_t num_signals() const { return signals_.size(); }
   std::span<const std::uint32_t> rows() const { return {rows_.data(), size_}; }
   std::span<const float> signal(std::size_t s) const { return {signals_[s].data(), size_}; }
+  // Whether every observation of a signal is 0 or 1; values of all signals that are not finite.
+  bool binary(std::size_t s) const { return binary_[s]; }
+  std::size_t non_finite() const { return non_finite_; }
+
   std::mutex& mutex() { return mutex_; }
 
   // Working memory of a fold, kept from one to the next: fresh pages cost as much as half a fold.
@@ -47,13 +52,16 @@ class ObservationLog {
 
  private:
   void grow(std::size_t count);
+  void store(std::size_t s, const float* values, std::size_t count);
   template <class Id>
   [[noreturn]] void refuse(std::span<const Id> index) const;
 
-  std::size_t num_samples_;
+  std::size_t num_samples_, max_rows_;
   std::size_t size_ = 0;  // the vectors are as long as their capacity; this much of them counts
   Buffer<std::uint32_t> rows_;
   std::vector<Buffer<float>> signals_;
+  std::vector<char> binary_;
+  std::size_t non_finite_ = 0;
   Buffer<std::uint32_t> scratch_;
   std::span<const std::int32_t> row_of_;
   std::span<const std::uint8_t> allowed_;

@@ -4,7 +4,14 @@
 #include <cstdint>
 #include <span>
 
+#include "core/kth_key.h"
+
 namespace dynsample {
+
+// Keys of the rows first, ..., whose k lowest over all rows are drawn; 2^32 - 1 where p is 0. `first`
+// is a multiple of 4, `substitute` stands for a p that is not finite.
+KeyBuffer race_keys(std::span<const float> probabilities, std::size_t first, float substitute,
+                    std::uint64_t seed, std::uint32_t epoch);
 
 // mask[i] = 1 for k rows drawn without replacement: those with the smallest E_i / p_i, E_i
 // exponential, ties to the smaller row (Efraimidis and Spirakis, "Weighted random sampling with a

@@ -4,7 +4,6 @@
 #include <atomic>
 #include <bit>
 #include <cmath>
-#include <mutex>
 #include <numeric>
 #include <stdexcept>
 #include <string>
@@ -14,6 +13,7 @@
 #include "core/dispatch.h"
 #include "core/kth_key.h"
 #include "core/order_key.h"
+#include "core/radix.h"
 
 namespace dynsample {
 namespace {
@@ -77,7 +77,6 @@ class Selection {
   void by_radix();
   std::uint32_t kth_of(const std::vector<Part>& parts, std::size_t inside, std::size_t k) const;
   static std::size_t settle(Part& part, std::uint32_t kth, std::size_t ties);
-  std::vector<std::uint32_t> histogram(const std::uint32_t* prefix) const;
 
   const SelectKernels& kernel_ = kernels().select;
   const Rows rows_;
@@ -201,23 +200,10 @@ void Selection::hide_eligible() {
 
 // Two reads, no scratch: right when the k-th key is `key`, which many rows share. Else false.
 bool Selection::by_tie(std::uint32_t key) {
-  std::vector<std::size_t> below(chunks_.count()), equal(chunks_.count());
-  chunks_.run([&](std::size_t chunk, std::size_t first, std::size_t last) {
-    const Split found = kernel_.tally(rows_, first, last, key);
-    below[chunk] = found.below;
-    equal[chunk] = found.inside;
-  });
-  const std::size_t lower = total(below);
-  if (k_ <= lower || k_ > lower + total(equal)) return false;
-  std::vector<std::size_t> ties(chunks_.count());  // the first ones in order of rows
-  std::size_t left = k_ - lower;
-  for (std::size_t chunk = 0; chunk < ties.size(); ++chunk) {
-    ties[chunk] = std::min(left, equal[chunk]);
-    left -= ties[chunk];
-  }
-  chunks_.run([&](std::size_t chunk, std::size_t first, std::size_t last) {
-    kernel_.mark(rows_, first, last, key, ties[chunk], hidden_);
-  });
+  const Tally found = tally(rows_, key);
+  const auto [below, equal] = found.total();
+  if (k_ <= below || k_ > below + equal) return false;
+  mark(rows_, key, found, k_ - below, hidden_);
   return true;
 }
 
@@ -229,26 +215,9 @@ void Selection::by_radix() {
     while (left > counts[digit]) left -= counts[digit++];
     return digit;
   };
-  const std::uint32_t upper = find(histogram(nullptr));
-  const std::uint32_t lower = find(histogram(&upper));
+  const std::uint32_t upper = find(key_histogram(rows_, nullptr));
+  const std::uint32_t lower = find(key_histogram(rows_, &upper));
   if (!by_tie(upper << 16 | lower)) throw std::logic_error("radix selection missed its key");
-}
-
-// Counts of the upper halves of all keys, or of the lower halves of those with the upper `prefix`.
-std::vector<std::uint32_t> Selection::histogram(const std::uint32_t* prefix) const {
-  std::vector<std::uint32_t> sum(1u << 16);
-  std::mutex mutex;
-  chunks_.run([&](std::size_t, std::size_t first, std::size_t last) {
-    std::vector<std::uint32_t> counts(sum.size());
-    if (prefix) {
-      kernel_.lower_histogram(rows_, first, last, *prefix, counts.data());
-    } else {
-      kernel_.upper_histogram(rows_, first, last, counts.data());
-    }
-    const std::lock_guard<std::mutex> lock(mutex);
-    for (std::size_t j = 0; j < sum.size(); ++j) sum[j] += counts[j];
-  });
-  return sum;
 }
 
 }  // namespace

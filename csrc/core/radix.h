@@ -1,0 +1,34 @@
+// Exact selection in rounds of histograms: for rows that are spread over ranks, or whose sample
+// misled. The counts of several ranks add up to those of all rows.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "core/isa/select.h"
+#include "core/rows.h"
+
+namespace dynsample {
+
+constexpr std::size_t kDigits = 1u << 16;
+
+// Counts of the upper halves of the keys of all rows that take part, or of the lower halves of those
+// with the upper half `prefix`.
+std::vector<std::uint32_t> key_histogram(const Rows& rows, const std::uint32_t* prefix);
+
+// Rows with a key below `key` and equal to it, by chunks of rows.
+struct Tally {
+  std::vector<std::size_t> below, equal;
+
+  Split total() const;
+};
+
+Tally tally(const Rows& rows, std::uint32_t key);
+
+// hidden[i] = key of row i is below `key`, or equal to it and among the first `ties` such rows.
+// `tally` is that of `key`.
+void mark(const Rows& rows, std::uint32_t key, const Tally& tally, std::size_t ties,
+          std::uint8_t* hidden);
+
+}  // namespace dynsample

@@ -1,0 +1,118 @@
+"""Between two epochs: the fold of what was observed, and the next plan."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from dynsample.agreement import check_agreement
+from dynsample.exchange import fold_everywhere
+from dynsample.plan import Plan, build_plan
+from dynsample.policies.base import EpochRandom
+from dynsample.sharded_plan import build_sharded_plan
+from dynsample.shards import Steps
+from dynsample.table import ScoreTable
+
+if TYPE_CHECKING:
+    from dynsample.ledger import Ledger
+    from dynsample.sampler import Sampler
+
+
+@dataclass(frozen=True)
+class Folded:
+    """What came of the observations of an epoch, on all ranks.
+
+    Attributes
+    ----------
+    not_issued : int
+        Observations of nothing that was issued, left out.
+    non_finite : int
+        Values that are NaN or infinite.
+    seconds : float
+    """
+
+    not_issued: int = 0
+    non_finite: int = 0
+    seconds: float = 0.0
+
+
+def close_epoch(sampler: Sampler, plan: Plan) -> Folded:
+    """Fold the observations of all ranks into the table and clear the log."""
+    log, group = sampler._log, sampler.group
+    what = f"the end of epoch {plan.random.epoch}"
+    start = time.perf_counter()
+    counts = np.array([len(log), log.non_finite(), sampler._passes[0].drawn])
+    observed, non_finite, drawn = group.sum(counts, what).tolist()
+    if not observed:
+        if sampler.policy.columns and drawn and not sampler._folded:
+            _warn_unobserved(sampler, plan)
+        return Folded()
+    _warn_of_refresh(sampler, plan)
+    not_issued = fold(sampler.table, sampler._ledger, plan, sampler)
+    sampler._ledger.drop_observations()
+    return Folded(not_issued, non_finite, time.perf_counter() - start)
+
+
+def fold(table: ScoreTable, ledger: Ledger, plan: Plan, sampler: Sampler) -> int:
+    """Fold a ledger of `plan` into a table; give how many observations were of nothing issued."""
+    group, epoch = sampler.group, plan.random.epoch
+    what = f"the observations of epoch {epoch}"
+    tickets, not_issued = ledger.settle(plan, group, what)
+    if group.size == 1 and not table.sharded:
+        table.fold(ledger.log, epoch=epoch, tickets=tickets)
+    else:
+        fold_everywhere(
+            table, ledger.log, tickets, group, epoch=epoch, repeated=plan.repeated
+        )
+    return not_issued
+
+
+def _warn_of_refresh(sampler: Sampler, plan: Plan) -> None:
+    hidden = sampler._passes[1]
+    if plan.refresh and hidden.received < hidden.stop:
+        sampler._warn_once(
+            "refresh",
+            f"epoch {plan.random.epoch}: {hidden.stop - hidden.received} of {plan.num_hidden} "
+            "hidden samples were due for a forward pass and were not iterated; go over "
+            "sampler.hidden after the epoch, or choose a larger refresh_every",
+        )
+
+
+def _warn_unobserved(sampler: Sampler, plan: Plan) -> None:
+    sampler._warn_once(
+        "unobserved",
+        f"nothing was observed in epoch {plan.random.epoch}, and {type(sampler.policy).__name__} "
+        f"selects by {', '.join(sampler._log.signals)}: call sampler.observe in every step",
+    )
+
+
+def make_plan(sampler: Sampler, table: ScoreTable, epoch: int) -> Plan:
+    """Select from a table and plan; on all ranks the same, or an error on all of them."""
+    random = EpochRandom(sampler.seed, epoch)
+    policy, group = sampler.policy, sampler.group
+    what = f"the plan of epoch {epoch}"
+    if not table.sharded:
+        selection = group.agree(lambda: policy.select(table, epoch, random), what)
+        plan: Plan = build_plan(
+            selection, table.num_samples, seed=sampler.seed, epoch=epoch, order=sampler._order,
+            index=sampler.subset,
+        )  # fmt: skip
+    else:
+        plan = build_sharded_plan(
+            policy.select(table, epoch, random), table.bounds, group, random=random,
+            order=sampler._order, index=sampler.subset,
+        )  # fmt: skip
+    if group.size > 1:
+        check_agreement(group, plan.summary(), what)
+    return plan
+
+
+def fetch(sampler: Sampler, plan: Plan, begin: int, stop: int) -> None:
+    """Have the rows of an epoch, and its digest, where they are needed: they come from others."""
+    if sampler.placement == "sharded":
+        steps = Steps(sampler.batch_size, sampler.group.rank, sampler.group.size)
+        plan.source(steps, begin, stop, hidden=False)
+        plan.digest  # noqa: B018 - so that state_dict is local afterwards

@@ -1,0 +1,187 @@
+"""What a rank was given in an epoch, what it observed, and which position an observation is of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dynsample import _core
+from dynsample.log import ObservationLog
+
+if TYPE_CHECKING:
+    from dynsample.groups import Group
+    from dynsample.plan import Plan
+
+PADDED, UNKNOWN = -1, -2  # instead of a position
+Rows = NDArray[np.uint32]
+Tickets = NDArray[np.int64]
+
+_NO_ROWS = np.empty(0, np.uint32)
+_NO_TICKETS = np.empty(0, np.int64)
+
+
+class Issued:
+    """Rows that one pass handed to this rank, in order, and their positions."""
+
+    def __init__(self) -> None:
+        self._rows = np.empty(0, np.uint32)
+        self._size = 0
+        self._blocks: list[tuple[int, int, int]] = []  # step, first position, place in `rows`
+        self.end = 0  # position up to which steps were handed out
+
+    def __len__(self) -> int:
+        return self._size
+
+    def append(self, step: int, stop: int, first: int, rows: NDArray[np.int64]) -> None:
+        """Add the rows at the positions first, ... of the step [step, stop)."""
+        end = self._size + len(rows)
+        if end > len(self._rows):
+            grown = np.empty(max(end, 2 * len(self._rows), 4096), np.uint32)
+            grown[: self._size] = self._rows[: self._size]
+            self._rows = grown
+        self._rows[self._size : end] = rows
+        self._blocks.append((step, first, self._size))
+        self._size, self.end = end, stop
+
+    def rewind(self, position: int) -> None:
+        """Take back the steps from `position` on: they will be handed out again."""
+        while self._blocks and self._blocks[-1][0] >= position:
+            self._size = self._blocks.pop()[2]
+        self.end = min(self.end, position)
+
+    @property
+    def padded(self) -> bool:
+        """Whether the last row is padded."""
+        return bool(self._blocks) and self._blocks[-1][1] == PADDED
+
+    @property
+    def rows(self) -> Rows:
+        """All rows, in order."""
+        return self._rows[: self._size]
+
+    def positions(self) -> Tickets:
+        """Their positions in the pass, `PADDED` for a padded row."""
+        if not self._blocks:
+            return _NO_TICKETS
+        _, first, places = np.array(self._blocks, np.int64).T
+        sizes = np.diff(places, append=self._size)
+        positions: Tickets = np.repeat(first - places, sizes) + np.arange(self._size)
+        positions[np.repeat(first == PADDED, sizes)] = PADDED
+        return positions
+
+
+class Ledger:
+    """The log of an epoch and what was issued in it.
+
+    A ticket is a position in the epoch's order; those of the pass over hidden samples come after
+    them.
+
+    Attributes
+    ----------
+    log : ObservationLog
+    issued : (Issued, Issued)
+        Of the kept and of the hidden pass, since the epoch began or was loaded.
+    carried : int64[C]
+        Tickets of the first observations of the log, which were loaded.
+    outstanding : (uint32[M], int64[M])
+        Rows, and their tickets, that were received and not observed before the state was saved
+        which was loaded.
+    """
+
+    def __init__(self, log: ObservationLog) -> None:
+        self.log = log
+        self.clear()
+
+    def clear(self) -> None:
+        """Begin an epoch."""
+        self.log.clear()
+        self.issued = (Issued(), Issued())
+        self.carried = _NO_TICKETS
+        self.outstanding = (_NO_ROWS, _NO_TICKETS)
+
+    def drop_observations(self) -> None:
+        """Go on in the epoch without what was observed."""
+        self.log.clear()
+        self.carried = _NO_TICKETS
+
+    def restore(
+        self,
+        rows: Rows,
+        tickets: Tickets,
+        signals: Mapping[str, Any],
+        outstanding: tuple[Rows, Tickets],
+    ) -> None:
+        """Begin with what `state` gave, of this or of other ranks."""
+        self.clear()
+        self.log.restore(rows, signals)
+        self.carried, self.outstanding = tickets, outstanding
+
+    def _match(self, plan: Plan) -> tuple[Tickets | None, int]:
+        kept, hidden = self.issued
+        rows = np.concatenate([kept.rows, hidden.rows]) if len(hidden) else kept.rows
+        unique = not plan.repeated
+        return _core.match(rows, self.log._native, len(self.carried), unique=unique)
+
+    def _positions(self, plan: Plan) -> Tickets:
+        kept, hidden = (issued.positions() for issued in self.issued)
+        return np.concatenate([kept, np.where(hidden < 0, hidden, hidden + plan.num_positions)])
+
+    def _tickets(self, plan: Plan, places: Tickets | None) -> Tickets:
+        positions = self._positions(plan)
+        if places is None:
+            found = positions[: len(self.log) - len(self.carried)]
+        else:
+            found = np.append(positions, UNKNOWN)[places]
+        return np.concatenate([self.carried, found])
+
+    def settle(self, plan: Plan, group: Group, what: str) -> tuple[Tickets | None, int]:
+        """Tickets of the log, and how many observations of all ranks are of nothing issued.
+
+        None for the tickets when they make no difference: no row comes twice, none is padded.
+        Collective. Any rank may observe what was received, by whichever rank, before a state was
+        saved.
+        """
+        places, _ = self._match(plan)
+        plain = places is None and not plan.repeated
+        plain &= not any(issued.padded for issued in self.issued) and not (self.carried < 0).any()
+        tickets = None if plain else self._tickets(plan, places)
+        unknown = 0 if tickets is None else int(np.count_nonzero(tickets == UNKNOWN))
+        counts = np.array([unknown, len(self.outstanding[0])])
+        unknown_everywhere, outstanding = group.sum(counts, what).tolist()
+        if not unknown_everywhere or not outstanding:
+            return tickets, unknown_everywhere
+        return self._settle_late(self._tickets(plan, places), group, what)
+
+    def _settle_late(self, tickets: Tickets, group: Group, what: str) -> tuple[Tickets, int]:
+        places = np.flatnonzero(tickets == UNKNOWN)
+        late = group.all_gather(self.log.index()[places], what)
+        rows = np.concatenate(group.all_gather(self.outstanding[0], what))
+        unused = np.concatenate(group.all_gather(self.outstanding[1], what))
+        order = np.argsort(unused, kind="stable")
+        log = ObservationLog(2**32 - 1, [])
+        log.restore(np.concatenate(late), {})
+        found, left = _core.match(rows[order], log._native, 0, unique=False)
+        if found is None:
+            found = np.arange(len(log))
+        begin = sum(len(part) for part in late[: group.rank])
+        tickets[places] = np.append(unused[order], UNKNOWN)[found[begin : begin + len(places)]]
+        return tickets, left
+
+    def state(self, plan: Plan, received: tuple[int, int]) -> dict[str, NDArray[Any]]:
+        """What a resumed run needs: the log with its tickets, and what it has not of `received`."""
+        tickets = self._tickets(plan, self._match(plan)[0])
+        rows = np.concatenate([self.outstanding[0], *(issued.rows for issued in self.issued)])
+        issued = np.concatenate([self.outstanding[1], self._positions(plan)])
+        kept, hidden = received
+        stop = np.where(issued < plan.num_positions, kept, plan.num_positions + hidden)
+        still = (issued >= 0) & (issued < stop) & ~np.isin(issued, tickets)
+        return {
+            "index": self.log.index(),
+            "ticket": tickets,
+            **{f"signal/{name}": self.log.signal(name) for name in self.log.signals},
+            "outstanding/index": rows[still],
+            "outstanding/ticket": issued[still],
+        }

@@ -1,0 +1,263 @@
+"""The plan of an epoch whose order no rank holds: owners send each rank the rows that it needs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dynsample.groups import Group
+from dynsample.orders import Order, Slice
+from dynsample.plan import (
+    HIDDEN_ORDER_STREAM,
+    ORDER_STREAM,
+    Plan,
+    check_selection,
+    digest_of,
+    selected_rows,
+)
+from dynsample.policies.base import EpochRandom, Selection
+from dynsample.shards import Steps
+
+_CHUNK = 1 << 17  # rows of an owner that are sent at a time
+_LIMBS = 4
+
+
+@dataclass(frozen=True, eq=False)
+class Members:
+    """Rows of one pass that this rank owns.
+
+    Attributes
+    ----------
+    rows : uint32[m]
+        Ascending, as often as they are drawn.
+    before : int
+        Members on lower ranks.
+    count : int
+        Members on all ranks.
+    """
+
+    rows: NDArray[np.uint32]
+    before: int
+    count: int
+
+
+class Delivered:
+    """This rank's rows of the positions [begin, stop) of a pass, and their weights."""
+
+    def __init__(self, steps: Steps, begin: int, stop: int) -> None:
+        self.steps, self.begin, self.stop = steps, begin, stop
+        self.rows = np.empty(steps.count(begin, stop), np.uint32)
+        self.weights = np.ones(len(self.rows), np.float32)
+        self.padded = np.empty(0, np.uint32)
+
+    def serves(self, steps: Steps, begin: int, stop: int) -> bool:
+        """Whether the blocks of [begin, stop) are among these."""
+        offset = begin - self.begin
+        aligned = offset >= 0 and offset % steps.rows == 0
+        return steps == self.steps and stop == self.stop and (aligned or begin == stop)
+
+    def __call__(self, first: int, last: int) -> NDArray[np.int64]:
+        """Rows at the positions [first, last) of one block, or the padded row."""
+        place = int(self.steps.places(np.array([first]), self.begin, self.stop)[0])
+        begin, stop = self.steps.block(*self._step(first))
+        if not begin <= first < stop:
+            return self.padded.astype(np.int64)
+        return self.rows[place : place + last - first].astype(np.int64)
+
+    def _step(self, position: int) -> tuple[int, int]:
+        start = position - (position - self.begin) % self.steps.rows
+        return start, min(start + self.steps.rows, self.stop)
+
+    @cached_property
+    def _by_row(self) -> NDArray[np.int64]:
+        return np.argsort(self.rows, kind="stable")
+
+    def find(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Places of rows, -1 for those that are not here."""
+        if not len(self.rows):
+            return np.full(len(rows), -1)
+        order = self._by_row
+        at = np.searchsorted(self.rows, rows.astype(np.uint32), sorter=order)
+        places = order[np.minimum(at, len(order) - 1)]
+        found: NDArray[np.int64] = np.where(self.rows[places] == rows, places, -1)
+        return found
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class ShardedPlan(Plan):
+    """One epoch, of which this rank holds the rows that it owns and those that it is to train on.
+
+    `weights` are those of the owned rows, from `first_row` on. `digest`, `slice` and the start of an
+    iterator are collective.
+    """
+
+    group: Group
+    first_row: int
+    kept: Members
+    left_out: Members
+    _delivered: dict[bool, Delivered] = field(default_factory=dict)
+
+    @property
+    def num_positions(self) -> int:
+        """Length of the epoch's order."""
+        return self.kept.count
+
+    @property
+    def num_hidden(self) -> int:
+        """Samples left out of this epoch."""
+        return self.left_out.count
+
+    @property
+    def order(self) -> NDArray[np.int64]:
+        """Refuse: no rank holds the order."""
+        raise RuntimeError(
+            'plan.order needs placement="replicated"; with "sharded" no rank holds the order: '
+            "plan.slice(start, stop) gives a part of it, on all ranks together"
+        )
+
+    def _members(self, hidden: bool) -> Members:
+        return self.left_out if hidden else self.kept
+
+    def _parts(
+        self, hidden: bool
+    ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32] | None]]:
+        """Give positions, rows and weights of the owned members, some at a time."""
+        members = self._members(hidden)
+        stream = HIDDEN_ORDER_STREAM if hidden else ORDER_STREAM
+        for start in range(0, len(members.rows), _CHUNK):
+            rows = members.rows[start : start + _CHUNK].astype(np.int64)
+            ranks = np.arange(len(rows)) + (members.before + start)
+            positions = self.order_by.positions(ranks, members.count, self.random, stream)
+            weights = None if self.weights is None else self.weights[rows - self.first_row]
+            yield positions, rows, weights
+
+    @cached_property
+    def digest(self) -> str:
+        """128 bits over (position, id, weight) of the whole order; collective when first asked."""
+        total = 0
+        for positions, rows, weights in self._parts(hidden=False):
+            total += digest_of(self.random, positions, self.ids(rows), weights)
+        limbs = [total >> 32 * limb & 0xFFFFFFFF for limb in range(_LIMBS)]
+        sums = self.group.sum(np.array(limbs, np.uint64), self._what("the digest")).tolist()
+        total = sum(limb << 32 * place for place, limb in enumerate(sums))
+        return f"{total % (1 << 128):032x}"
+
+    def _what(self, part: str) -> str:
+        return f"{part} of the plan of epoch {self.random.epoch}"
+
+    def source(self, steps: Steps, begin: int, stop: int, *, hidden: bool) -> Slice:
+        """Give the function (first, last) -> rows; collective when the blocks are others."""
+        delivered = self._delivered.get(hidden)
+        if delivered is None or not delivered.serves(steps, begin, stop):
+            delivered = self._deliver(steps, begin, stop, hidden)
+            self._delivered[hidden] = delivered
+        return delivered
+
+    def _deliver(self, steps: Steps, begin: int, stop: int, hidden: bool) -> Delivered:
+        what = self._what("the hidden samples" if hidden else "the order")
+        delivered = Delivered(steps, begin, stop)
+        weighted = self.weights is not None
+        pad_at = delivered._step(stop - 1)[0] if 0 < (stop - begin) % steps.rows < steps.size else -1
+        pad = np.empty(0, np.uint32)
+        none = np.empty(0, np.int64), np.empty(0, np.int64), None
+        rounds = -(-len(self._members(hidden).rows) // _CHUNK)
+        parts = self._parts(hidden)
+        for _ in range(max(map(int, np.concatenate(self.group.all_gather(np.array([rounds]), what))))):
+            positions, rows, weights = next(parts, none)
+            pad = np.append(pad, rows[positions == pad_at].astype(np.uint32))
+            wanted = (positions >= begin) & (positions < stop)
+            positions = positions[wanted]
+            record = [positions.astype(np.uint32), rows[wanted].astype(np.uint32)]
+            if weighted:
+                sent = np.empty(0, np.float32) if weights is None else weights[wanted]
+                record.append(sent.view(np.uint32))
+            owners = steps.owners(positions, begin, stop)
+            order = np.argsort(owners.astype(np.uint16), kind="stable")
+            packets = np.stack(record, axis=1)[order]
+            bounds = np.cumsum(np.bincount(owners, minlength=steps.size))[:-1]
+            sends = [packet.reshape(-1) for packet in np.split(packets, bounds)]
+            came = np.concatenate(self.group.all_to_all(sends, what)).reshape(-1, len(record))
+            places = steps.places(came[:, 0].astype(np.int64), begin, stop)
+            delivered.rows[places] = came[:, 1]
+            if weighted:
+                delivered.weights[places] = np.ascontiguousarray(came[:, 2]).view(np.float32)
+        if pad_at >= 0:
+            delivered.padded = np.concatenate(self.group.all_gather(pad, what))
+        return delivered
+
+    def slice(self, start: int, stop: int, *, hidden: bool = False) -> NDArray[np.int64]:
+        """Ids at positions [start, stop) of the order; collective, with the same bounds."""
+        length = self._members(hidden).count
+        if not 0 <= start <= stop <= length:
+            raise ValueError(f"start and stop must be in [0, {length}], got {start} and {stop}")
+        ids = np.zeros(stop - start, np.int64)
+        for positions, rows, _ in self._parts(hidden):
+            wanted = (positions >= start) & (positions < stop)
+            ids[positions[wanted] - start] = self.ids(rows[wanted])
+        return self.group.sum(ids, self._what("a slice"))
+
+    def weights_of(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Loss weights of rows that were delivered to this rank."""
+        weights = np.ones(rows.shape, np.float32)
+        if self.weights is None:
+            return weights
+        missing = np.ones(rows.shape, np.bool_)
+        for delivered in self._delivered.values():
+            places = delivered.find(rows)
+            found = places >= 0
+            weights[found] = delivered.weights[places[found]]
+            missing &= ~found
+        if missing.any():
+            first = self.ids(rows[missing])[0]
+            raise IndexError(f"index {first} was not issued to rank {self.group.rank}")
+        return weights
+
+    def allowed(self) -> None:
+        """Give None: what other ranks were issued is not known here."""
+        return None
+
+    def summary(self) -> dict[str, float]:
+        """Figures that differ, in all likelihood, when another selection was made."""
+        return {
+            "num_positions": self.num_positions,
+            "num_hidden": self.num_hidden,
+            "lr_scale": self.lr_scale,
+        }
+
+
+def build_sharded_plan(
+    selection: Selection,
+    bounds: tuple[int, int],
+    group: Group,
+    *,
+    random: EpochRandom,
+    order: Order,
+    index: NDArray[np.int64] | None,
+) -> ShardedPlan:
+    """Plan an epoch from what a policy selected of the rows [first, last) on every rank."""
+    first, last = bounds
+    check_selection(selection, last - first)
+    kept, left_out = selected_rows(selection, last - first)
+    what = f"the selection of epoch {random.epoch}"
+    counts = np.array([len(kept), len(left_out)])
+    before = group.exclusive_scan(counts, what).tolist()
+    total = group.sum(counts, what).tolist()
+    kept, left_out = kept + np.uint32(first), left_out + np.uint32(first)
+    return ShardedPlan(
+        random=random,
+        group=group,
+        first_row=first,
+        kept=Members(kept, before[0], total[0]),
+        left_out=Members(left_out, before[1], total[1]),
+        weights=selection.weights,
+        index=index,
+        lr_scale=selection.lr_scale,
+        refresh=selection.refresh,
+        stats=selection.stats,
+        repeated=selection.counts is not None,
+        order_by=order,
+    )
