@@ -51,8 +51,9 @@ class Sampler:
         The ids to train on (a coreset); by default all. The policy then sees M samples.
     columns : mapping of str to Column, optional
         Further columns to keep in the table, beside those of the policy.
-    group : "auto" or Group
-        The ranks that train together; "auto" refuses a launched world that it cannot serve.
+    group : "auto", Group, mpi4py communicator or torch.distributed process group
+        The ranks that train together; "auto" finds them, or refuses a launched world that it
+        cannot join. This version serves one rank.
 
     Attributes
     ----------
@@ -80,6 +81,10 @@ class Sampler:
         self.drop_last = bool(drop_last)
         self.policy = Uniform() if policy is None else policy
         self.group = groups.as_group(group)
+        if self.group.size > 1:
+            raise RuntimeError(
+                f"one rank is served, got {self.group}: several come with the next change"
+            )
         self._order = as_order(order)
         self.subset = None if subset is None else _as_subset(subset, self.num_samples)
         self.table, self._log = self._empty({**self.policy.columns, **(columns or {})})
