@@ -1,5 +1,5 @@
 # Needs make, python3 (3.10 or later, with venv) and g++ (11 or later). Everything else goes to .venv,
-# but for the libraries that FFCV is compiled against.
+# but for the libraries that FFCV is compiled against, and Open MPI.
 .PHONY: demo test test-dali110 bench lint wheel sanitize clean
 .SUFFIXES:
 
@@ -15,6 +15,11 @@ export DYNSAMPLE_CUDA_ARCHS ?= 90-real
 FFCV_APT := libopencv-dev libturbojpeg0-dev pkg-config
 FIND_FFCV_APT := pkg-config --exists opencv4 libturbojpeg 2> /dev/null
 
+# A second MPI beside the MPICH of requirements/mpi.txt, under names of its own; only root can
+# install it.
+OPENMPI_APT := openmpi-bin
+FIND_OPENMPI := command -v mpiexec.openmpi > /dev/null
+
 NATIVE := $(shell find csrc cmake -type f) CMakeLists.txt setup.py pyproject.toml
 PACKAGES := dynsample tests bench examples setup.py
 
@@ -27,7 +32,7 @@ demo: $(VENV)/.built
 	$(BIN)/dynsample demo digits --plot demo-digits.png
 endif
 
-test: $(VENV)/.test-ready $(VENV)/.ffcv $(VENV)/.dali lint sanitize
+test: $(VENV)/.test-ready $(VENV)/.ffcv $(VENV)/.dali $(VENV)/.mpi lint sanitize
 	$(BIN)/python -m pytest
 
 # The tests of the DALI loader with the last DALI for CUDA 11, which needs numpy 1. That DALI asks
@@ -76,6 +81,18 @@ $(VENV)/.test-ready: $(VENV)/.built requirements/test.txt
 $(VENV)/.dali: $(VENV)/.tools requirements/dali.txt
 	@echo "installing the packages of requirements/dali.txt into $(VENV)"
 	$(PIP) install -r requirements/dali.txt
+	touch $@
+
+# Without Open MPI its tests are skipped; the stamp is of MPICH and mpi4py.
+$(VENV)/.mpi: $(VENV)/.tools requirements/mpi.txt
+	@$(FIND_OPENMPI) || test "$$(id -u)" != 0 || \
+	  { apt-get -qq update && \
+	    DEBIAN_FRONTEND=noninteractive apt-get -qq install --no-install-recommends $(OPENMPI_APT); \
+	  } > /dev/null || true
+	@$(FIND_OPENMPI) || \
+	  echo "Open MPI is left out and its tests are skipped; it needs: apt-get install $(OPENMPI_APT)"
+	@echo "installing the packages of requirements/mpi.txt into $(VENV)"
+	$(PIP) install -r requirements/mpi.txt
 	touch $@
 
 $(VENV110)/.ready: requirements/dali110.txt

@@ -42,7 +42,7 @@ LAYERS = {
     "signals": set(),
     "batch": {"_core", "ops"},
     "schedules": set(),
-    "groups": set(),
+    "groups": {"groups"},
     "checkpoint": set(),
 }  # fmt: skip
 ANYONE = {"_arrays", "_checks", "ops"}

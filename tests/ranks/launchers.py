@@ -1,0 +1,157 @@
+"""Starting worlds of ranks on this machine, and ending them whatever happens."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import sysconfig
+import time
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+TRANSPORTS = ("mpich", "openmpi", "gloo")
+_MARK = "DYNSAMPLE_TEST_WORLD"  # in the environment of every process of a world
+# With more ranks than cores nobody may spin.
+_POLITE = {
+    "OMP_NUM_THREADS": "1",
+    "DYNSAMPLE_THREADS": "1",
+    "MPIR_CVAR_POLLS_BEFORE_YIELD": "1",
+    "OMPI_MCA_mpi_yield_when_idle": "1",
+}
+_LAUNCHED = ("PMI_", "PMIX_", "OMPI_", "SLURM_", "HOROVOD_", "TORCHELASTIC_", "MPI4PY_")
+
+
+def missing(transport: str) -> str | None:
+    """Say why a transport cannot be tested here."""
+    if transport == "gloo":
+        return None if importlib.util.find_spec("torch") else "needs torch"
+    if not importlib.util.find_spec("mpi4py"):
+        return "needs mpi4py: pip install -r requirements/mpi.txt"
+    if transport == "openmpi" and not openmpi_library():
+        return "needs Open MPI: apt-get install openmpi-bin"
+    if transport == "mpich" and not (_scripts() / "mpiexec.hydra").exists():
+        return "needs MPICH: pip install -r requirements/mpi.txt"
+    return None
+
+
+def require(transport: str) -> None:
+    """Skip the test where the transport is missing."""
+    if reason := missing(transport):
+        pytest.skip(reason)
+
+
+def openmpi_library() -> str | None:
+    """Path of the libmpi of the system's Open MPI, where its launcher is installed too."""
+    if not shutil.which("mpiexec.openmpi"):
+        return None
+    listing = subprocess.run(["/sbin/ldconfig", "-p"], capture_output=True, text=True, check=False)
+    paths = [line.split("=> ")[1] for line in listing.stdout.splitlines() if "libmpi.so.40" in line]
+    return paths[0] if paths else None
+
+
+def environment(**more: str) -> dict[str, str]:
+    """Environment of a process that nothing launched, to which a launcher adds."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(_LAUNCHED) and name not in ("RANK", "WORLD_SIZE")
+    }
+    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    return {**kept, **_POLITE, "PYTHONPATH": path, "GLOO_SOCKET_IFNAME": "lo", **more}
+
+
+@dataclass
+class World:
+    """A world that runs, with what it printed so far in a file."""
+
+    processes: list[subprocess.Popen[bytes]]
+    log: Path
+
+    def wait(self, seconds: float = 120) -> list[int]:
+        """Exit statuses of the launched processes; the test fails when that takes longer."""
+        end = time.monotonic() + seconds
+        return [self._wait(process, end) for process in self.processes]
+
+    def wait_first(self, seconds: float = 120) -> int:
+        """Exit status of the first launched process alone."""
+        return self._wait(self.processes[0], time.monotonic() + seconds)
+
+    def _wait(self, process: subprocess.Popen[bytes], end: float) -> int:
+        try:
+            return process.wait(max(0, end - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            pytest.fail(f"the world did not end:\n{self.output()}")
+
+    def output(self) -> str:
+        return self.log.read_text(errors="replace")
+
+
+@contextlib.contextmanager
+def world(transport: str, size: int, folder: Path, *command: str, **more: str) -> Iterator[World]:
+    """Run `python command...` on every rank, and leave no process of it behind.
+
+    `transport` is one of TRANSPORTS, "torchrun" for gloo under that launcher, or "plain" for
+    processes that are on their own.
+    """
+    mark = uuid.uuid4().hex
+    environ = environment(**{_MARK: mark}, **more)
+    python = [sys.executable, *command]
+    if transport == "mpich":
+        launches = [([str(_scripts() / "mpiexec.hydra"), "-n", str(size), *python], {})]
+        environ.setdefault("MPI4PY_LIBMPI", str(_scripts().parent / "lib" / "libmpi.so.12"))
+    elif transport == "openmpi":
+        launcher = [str(shutil.which("mpiexec.openmpi")), "--allow-run-as-root", "--oversubscribe"]
+        launches = [([*launcher, "-n", str(size), *python], {})]
+        environ.setdefault("MPI4PY_LIBMPI", str(openmpi_library()))
+    elif transport == "torchrun":
+        run = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(size)]
+        launches = [([sys.executable, *run, "--no-python", *python], {})]
+    else:
+        store = (folder / f"store-{mark}").as_uri()
+        of_gloo = {"WORLD_SIZE": str(size), "WORLD_STORE": store} if transport == "gloo" else {}
+        launches = [
+            (python, {**of_gloo, "RANK": str(rank)} if of_gloo else {}) for rank in range(size)
+        ]
+    log = folder / f"output-{mark}.txt"
+    with log.open("wb") as output:
+        processes = [
+            subprocess.Popen(
+                line,
+                env={**environ, **own},
+                cwd=ROOT,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+            for line, own in launches
+        ]
+    try:
+        yield World(processes, log)
+    finally:
+        _end(mark)
+        for process in processes:
+            process.wait()
+
+
+def _end(mark: str) -> None:
+    """Kill all that carry the mark: launchers put their ranks in sessions of their own."""
+    entry = f"{_MARK}={mark}".encode()
+    for path in Path("/proc").glob("[0-9]*/environ"):
+        with contextlib.suppress(OSError):
+            if entry in path.read_bytes().split(b"\0"):
+                os.kill(int(path.parent.name), signal.SIGKILL)
+
+
+def _scripts() -> Path:
+    return Path(sysconfig.get_path("scripts"))

@@ -1,0 +1,92 @@
+"""Every body holds on every transport and any number of ranks."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import launchers
+import pytest
+from world import bodies
+
+from dynsample import groups
+
+BODIES = bodies()
+SIZES = (1, 2, 3, 4)
+LIBRARIES = {"mpich": "MPICH", "openmpi": "Open MPI", "gloo": "gloo"}
+Reports = Callable[[str, int], tuple[dict[int, Any], str]]
+
+
+@pytest.fixture(scope="module")
+def reports(tmp_path_factory: pytest.TempPathFactory) -> Reports:
+    """Reports by rank of all bodies on a transport and size, and the output; launched once each."""
+    done: dict[tuple[str, int], tuple[dict[int, Any], str]] = {}
+
+    def get(transport: str, size: int) -> tuple[dict[int, Any], str]:
+        if (transport, size) not in done:
+            done[transport, size] = launch(transport, size, tmp_path_factory.mktemp(transport))
+        return done[transport, size]
+
+    return get
+
+
+def launch(transport: str, size: int, folder: Path, *arguments: str) -> tuple[dict[int, Any], str]:
+    kind = "torch" if transport == "gloo" else "mpi"
+    command = ["-m", "tests.ranks.world", "--transport", kind, "--report", str(folder), *arguments]
+    with launchers.world(transport, size, folder, *command) as world:
+        try:
+            statuses = world.wait(300)
+            end = f"exit statuses {statuses}"
+        except pytest.fail.Exception:
+            end = "the world did not end"
+    found = [json.loads(path.read_text()) for path in folder.glob("rank-*.json")]
+    return {report["rank"]: report for report in found}, f"{world.output()}\n{end}"
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("transport", launchers.TRANSPORTS)
+def test_the_world_is_the_one_launched(transport: str, size: int, reports: Reports) -> None:
+    launchers.require(transport)
+    found, output = reports(transport, size)
+    assert sorted(found) == list(range(size)), output
+    for report in found.values():
+        assert report["size"] == size
+        assert re.match(LIBRARIES[transport], report["library"])
+        assert list(report["bodies"]) == list(BODIES), output
+    assert re.search(r"exit statuses \[0(, 0)*\]$", output), output
+
+
+@pytest.mark.parametrize("body", BODIES)
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("transport", launchers.TRANSPORTS)
+def test_body(transport: str, size: int, body: str, reports: Reports) -> None:
+    launchers.require(transport)
+    found, output = reports(transport, size)
+    for rank in range(size):
+        assert rank in found, output
+        failure = found[rank]["bodies"].get(body, f"not reached:\n{output}")
+        assert failure is None, f"rank {rank}: {failure}"
+
+
+@pytest.mark.parametrize("transport", ["mpich", "openmpi"])
+def test_parts_beyond_the_counts_of_mpi_go_in_rounds(transport: str, tmp_path: Path) -> None:
+    launchers.require(transport)
+    names = [name for name in BODIES if name.startswith("protocol.") and "megabytes" not in name]
+    found, output = launch(transport, 3, tmp_path, "--mpi-bytes", "100", *names)
+    assert sorted(found) == [0, 1, 2], output
+    for report in found.values():
+        assert report["bodies"] == dict.fromkeys(names), output
+
+
+@pytest.mark.parametrize("body", BODIES)
+@pytest.mark.parametrize("size", [1, 2, 3, 5, 8])
+def test_body_on_simulated_ranks(size: int, body: str) -> None:
+    groups.simulate(size, BODIES[body])
+
+
+@pytest.mark.parametrize("body", BODIES)
+def test_body_on_one_process(body: str) -> None:
+    BODIES[body](groups.single())
