@@ -52,6 +52,7 @@ def fingerprint(array: NDArray[Any]) -> str:
     identity.update(np.ascontiguousarray(array).view(np.uint8).data)
     return identity.hexdigest()
 
+
 def as_subset(subset: Any, num_samples: int) -> NDArray[np.int64]:
     """Ids of a subset of the data set, ascending, when each is there once."""
     ids = subset.detach().cpu().numpy() if is_tensor(subset) else np.asarray(subset)

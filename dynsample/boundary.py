@@ -64,9 +64,7 @@ def fold(table: ScoreTable, ledger: Ledger, plan: Plan, sampler: Sampler) -> int
     if group.size == 1 and not table.sharded:
         table.fold(ledger.log, epoch=epoch, tickets=tickets)
     else:
-        fold_everywhere(
-            table, ledger.log, tickets, group, epoch=epoch, repeated=plan.repeated
-        )
+        fold_everywhere(table, ledger.log, tickets, group, epoch=epoch, repeated=plan.repeated)
     return not_issued
 
 

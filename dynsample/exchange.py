@@ -88,5 +88,3 @@ def _agreed_layout(
         free -= bit
         signals.append((number, bit))
     return shift, repeated, signals
-
-

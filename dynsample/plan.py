@@ -61,6 +61,16 @@ class Plan(ABC):
 
     @property
     @abstractmethod
+    def order(self) -> NDArray[np.int64]:
+        """Ids of the whole epoch by position, where a rank holds it."""
+
+    @property
+    @abstractmethod
+    def hidden(self) -> NDArray[np.int64]:
+        """Ids that are left out of this epoch, ascending; those of the owned rows when sharded."""
+
+    @property
+    @abstractmethod
     def digest(self) -> str:
         """128 bits over (position, id, weight) of the whole order, as 32 hexadecimal digits."""
 

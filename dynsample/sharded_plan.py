@@ -91,8 +91,8 @@ class Delivered:
 class ShardedPlan(Plan):
     """One epoch, of which this rank holds the rows that it owns and those that it is to train on.
 
-    `weights` are those of the owned rows, from `first_row` on. `digest`, `slice` and the start of an
-    iterator are collective.
+    `weights` are those of the owned rows, from `first_row` on. `slice`, and `digest` and an iterator
+    when they are the first of their kind, are collective.
     """
 
     group: Group
@@ -118,6 +118,11 @@ class ShardedPlan(Plan):
             'plan.order needs placement="replicated"; with "sharded" no rank holds the order: '
             "plan.slice(start, stop) gives a part of it, on all ranks together"
         )
+
+    @cached_property
+    def hidden(self) -> NDArray[np.int64]:
+        """Ids of the owned rows that are left out of this epoch, ascending."""
+        return self.ids(self.left_out.rows.astype(np.int64))
 
     def _members(self, hidden: bool) -> Members:
         return self.left_out if hidden else self.kept
@@ -161,12 +166,16 @@ class ShardedPlan(Plan):
         what = self._what("the hidden samples" if hidden else "the order")
         delivered = Delivered(steps, begin, stop)
         weighted = self.weights is not None
-        pad_at = delivered._step(stop - 1)[0] if 0 < (stop - begin) % steps.rows < steps.size else -1
+        pad_at = (
+            delivered._step(stop - 1)[0] if 0 < (stop - begin) % steps.rows < steps.size else -1
+        )
         pad = np.empty(0, np.uint32)
         none = np.empty(0, np.int64), np.empty(0, np.int64), None
         rounds = -(-len(self._members(hidden).rows) // _CHUNK)
         parts = self._parts(hidden)
-        for _ in range(max(map(int, np.concatenate(self.group.all_gather(np.array([rounds]), what))))):
+        for _ in range(
+            max(map(int, np.concatenate(self.group.all_gather(np.array([rounds]), what))))
+        ):
             positions, rows, weights = next(parts, none)
             pad = np.append(pad, rows[positions == pad_at].astype(np.uint32))
             wanted = (positions >= begin) & (positions < stop)
