@@ -103,6 +103,7 @@ class MPIGroup(Group):
     def _abort(self, what: str) -> NoReturn:
         message = self._waited(what)
         print(f"dynsample: {message}", file=sys.stderr, flush=True)
+        time.sleep(0.5)  # a launcher that ends a job may drop what it has not passed on yet
         self._comm.Abort(1)
         raise GroupError(message)
 
