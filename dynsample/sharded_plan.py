@@ -100,6 +100,7 @@ class ShardedPlan(Plan):
     kept: Members
     left_out: Members
     _delivered: dict[bool, Delivered] = field(default_factory=dict)
+    _digests: list[str] = field(default_factory=list)
 
     @property
     def num_positions(self) -> int:
@@ -140,9 +141,14 @@ class ShardedPlan(Plan):
             weights = None if self.weights is None else self.weights[rows - self.first_row]
             yield positions, rows, weights
 
-    @cached_property
+    @property
     def digest(self) -> str:
         """128 bits over (position, id, weight) of the whole order; collective when first asked."""
+        if not self._digests:  # no cached_property: it holds a lock that ranks in threads share
+            self._digests.append(self._digest())
+        return self._digests[0]
+
+    def _digest(self) -> str:
         total = 0
         for positions, rows, weights in self._parts(hidden=False):
             total += digest_of(self.random, positions, self.ids(rows), weights)
