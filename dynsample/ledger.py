@@ -177,7 +177,7 @@ class Ledger:
         return tickets, left
 
     def state(self, plan: Plan, received: tuple[int, int]) -> dict[str, NDArray[Any]]:
-        """What a resumed run needs: the log with its tickets, and what it has not of `received`."""
+        """Give the log with its tickets, and what is still to be observed of `received`."""
         tickets = self._tickets(plan, self._match(plan)[0])
         rows = np.concatenate([self.outstanding[0], *(issued.rows for issued in self.issued)])
         issued = np.concatenate([self.outstanding[1], self._positions(plan)])

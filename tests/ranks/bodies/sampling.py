@@ -26,10 +26,7 @@ def expected(policy: str, order: str = "random", every: int = 1, rows: int = run
 
 
 def _check(group: Group, policy: str, order: str, every: int, placement: str) -> None:
-    if runs.ROWS % group.size:
-        rows = group.size * 5
-    else:
-        rows = runs.ROWS
+    rows = group.size * 5 if runs.ROWS % group.size else runs.ROWS
     subset = None if every == 1 else np.arange(3, runs.N, every)
     sampler = runs.sampler(
         group, policy, order=order, subset=subset, placement=placement, rows=rows
