@@ -1,4 +1,4 @@
-"""The command line: `dynsample demo | bench | doctor | files | pack`.
+"""The command line: `dynsample demo | bench | doctor | files | pack | score | coreset`.
 
 A command is a module or package of this one with `add_arguments(parser)` and `run(args, parser)`;
 the latter returns the exit status. What a command needs beyond numpy it imports in `run`.
@@ -16,6 +16,8 @@ COMMANDS = {
     "doctor": "say what this installation can use",
     "files": "write the list of a tree of class folders",
     "pack": "write all images of a data set into one file",
+    "score": "average the scores of several runs",
+    "coreset": "choose which samples to keep for good",
 }
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 
