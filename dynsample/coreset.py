@@ -43,6 +43,22 @@ def _split(scores: Scores, k: int) -> tuple[Ids, Ids, int]:
     return unseen, seen, max(0, k - len(unseen))
 
 
+def _ranks(scores: Scores, ids: Ids, first: int, stop: int) -> Ids:
+    """Ids of the ranks [first, stop), without sorting the rest."""
+    if first >= stop:
+        return ids[:0]
+    values = scores[ids]
+    parted = np.partition(values, (first, stop - 1))
+    low, high = parted[first], parted[stop - 1]
+    chosen = (values > low) & (values < high)
+    for edge in (low, high):
+        ties = np.flatnonzero(values == edge)
+        before = np.count_nonzero(values < edge)
+        chosen[ties[max(first - before, 0) : max(stop - before, 0)]] = True
+    kept: Ids = ids[chosen]
+    return kept
+
+
 def _ascending(scores: Scores, ids: Ids) -> Ids:
     ordered: Ids = ids[np.argsort(scores[ids], kind="stable")]
     return ordered
@@ -82,7 +98,7 @@ def keep_highest(scores: Any, k: int) -> Ids:
     """
     values, k = _checked(scores, k)
     unseen, seen, rest = _split(values, k)
-    return _join(unseen, _ascending(values, seen)[len(seen) - rest :], k)
+    return _join(unseen, _ranks(values, seen, len(seen) - rest, len(seen)), k)
 
 
 def keep_lowest(scores: Any, k: int) -> Ids:
@@ -107,7 +123,7 @@ def keep_offset(scores: Any, k: int, offset: int) -> Ids:
     values, k = _checked(scores, k)
     unseen, seen, rest = _split(values, k)
     integer(offset, "offset", 0, max(0, len(seen) - rest))
-    return _join(unseen, _ascending(values, seen)[offset : offset + rest], k)
+    return _join(unseen, _ranks(values, seen, offset, offset + rest), k)
 
 
 def keep_random(num_samples: int, k: int, seed: int = 0) -> Ids:

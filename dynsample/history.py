@@ -14,7 +14,7 @@ from dynsample import _core
 from dynsample._checks import MAX_SAMPLES, integer
 
 FOLDER = "pred_prob_history"
-_BLOCK = 1 << 20  # bytes of text read at once
+_BLOCK = 1 << 18  # bytes of text read at once
 _LEAST = np.finfo(np.float32).smallest_subnormal
 
 
@@ -79,8 +79,13 @@ class DynUnc:
 
 
 def _fit_float32(values: NDArray[np.float64]) -> bool:
-    rounded = values.astype(np.float32)
-    return bool(((rounded == values) | np.isnan(values)).all())
+    for start in range(0, len(values), _BLOCK):
+        part = values[start : start + _BLOCK]
+        with np.errstate(over="ignore"):
+            rounded = part.astype(np.float32)
+        if not ((rounded == part) | np.isnan(part)).all():
+            return False
+    return True
 
 
 def find(folder: str | os.PathLike[str]) -> list[Path]:
@@ -132,7 +137,9 @@ def read_numbers(path: str | os.PathLike[str], out: NDArray[np.float64]) -> None
             if not block:
                 break
     if numbers != len(out):
-        raise ValueError(f"{path} must have {len(out)} numbers, one for every sample, has {numbers}")
+        raise ValueError(
+            f"{path} must have {len(out)} numbers, one for every sample, has {numbers}"
+        )
 
 
 def _shifted(message: str, lines: int) -> str:

@@ -44,7 +44,7 @@ def from_npy(path: str | os.PathLike[str], names: Sequence[bytes] | None = None)
     float[N]
         NaN for a sample without a row.
     """
-    array = np.load(path, allow_pickle=False)
+    array: NDArray[Any] = np.load(path, allow_pickle=False)
     if array.ndim == 1 and array.dtype.kind in "fiu":
         return array
     if array.ndim != 2 or array.shape[1] not in (2, 3):
@@ -144,7 +144,7 @@ def from_sampler(path: str | os.PathLike[str], column: str | None = None) -> NDA
     _fold_rest(saved, table, epoch)
     if column is None and len([*table]) != 1:
         raise ValueError(f"{path} has columns {', '.join(table)}: name one with --score")
-    column = choice([*table][0] if column is None else column, "score", (*table,))
+    column = choice(next(iter(table)) if column is None else column, "score", (*table,))
     values = table[column]
     if isinstance(declared.get(column), Transitions):
         return _forgetting(table, column)

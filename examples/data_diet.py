@@ -32,7 +32,7 @@ import dynsample as ds
 from dynsample.cli.demo.data import Task, digits
 from dynsample.cli.demo.loaders import ImageSet
 from dynsample.cli.demo.model import small_cnn
-from dynsample.cli.demo.train import accuracy, one_cycle
+from dynsample.cli.demo.train import accuracy
 from dynsample.score import mean_over_runs, run_file
 from dynsample.torch import DataLoader
 
@@ -98,8 +98,6 @@ def train(
             F.cross_entropy(logits, labels).backward()
             if args.clip:
                 torch.nn.utils.clip_grad_norm_(model.parameters(), args.clip)
-            for group in optimizer.param_groups:
-                group["lr"] = args.lr * one_cycle(sampler.progress / args.epochs)
             optimizer.step()
         if subset is None and epoch < args.early:
             names = ["el2n", "grand_last", *(["grand"] if epoch == args.early - 1 else [])]
@@ -219,9 +217,7 @@ def found_noise(scores: dict[str, NDArray[np.floating]]) -> dict[str, NDArray[np
     }
 
 
-def draw(
-    path: Path, scores: dict[str, NDArray[np.floating]], wrong: NDArray[np.bool_]
-) -> None:
+def draw(path: Path, scores: dict[str, NDArray[np.floating]], wrong: NDArray[np.bool_]) -> None:
     """Draw the distribution of every score, for wrong and for right labels."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -297,7 +293,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--window", type=int, default=10, help="epochs of Dyn-Unc's window")
     parser.add_argument("--keep", type=float, default=0.5, help="share to keep (%(default)s)")
     parser.add_argument("--offset", type=float, default=0.3, help="share of the lowest to skip")
-    parser.add_argument("--lr", type=float, default=0.1)
+    parser.add_argument("--lr", type=float, default=0.01, help="constant (%(default)s)")
     parser.add_argument("--clip", type=float, default=1.0, help="norm of gradients; 0: none")
     parser.add_argument("--plot", type=Path, default=Path("data_diet.png"))
     # fmt: on

@@ -34,13 +34,18 @@ void add_epoch(std::span<const double> probabilities, std::span<T> window,
   if (size < 2) throw std::invalid_argument("window must hold at least 2 epochs");
   parallel_for((n + kRows - 1) / kRows, [&](std::size_t chunk) {
     const std::size_t last = std::min(n, (chunk + 1) * kRows);
-    for (std::size_t row = chunk * kRows; row < last; ++row) {
-      if (probabilities[row] != 0) {
-        window[count[row] % size * n + row] = static_cast<T>(probabilities[row]);
-        count[row] += 1;
-      }
-    }
     const std::size_t first = chunk * kRows;
+    std::uint32_t same = count[first];  // most rows have as many as the one before: one division
+    T* slot = window.data() + same % size * n;
+    for (std::size_t row = first; row < last; ++row) {
+      if (probabilities[row] == 0) continue;
+      if (count[row] != same) {
+        same = count[row];
+        slot = window.data() + same % size * n;
+      }
+      slot[row] = static_cast<T>(probabilities[row]);
+      count[row] += 1;
+    }
     if (add_now) add(window.data() + first, n, size, last - first, sum.data() + first);
   });
 }

@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dynsample.columns import EMA, Column, Last, Mean, Parts, Transitions, Uncertainty, Window
-
 from dynsample.reference.scores import uncertainty
 
 

@@ -52,7 +52,7 @@ def dyn_unc_lines(folder: Path, file_list: Path, window: int, fraction: float) -
 
 
 def shares(sizes: Sequence[int], k: int) -> list[int]:
-    """Split k over groups: the smallest first, each an equal part of what is left, or all it has."""
+    """Split k over groups, smallest first: each an equal part of what is left, or all it has."""
     taken = [0] * len(sizes)
     order = sorted(range(len(sizes)), key=lambda i: (sizes[i], i))
     for place, i in enumerate(order):
@@ -62,7 +62,7 @@ def shares(sizes: Sequence[int], k: int) -> list[int]:
 
 
 def strata_of(scores: Sequence[float], count: int) -> list[int]:
-    """Number of the equal-width stratum of each score; the last one holds the highest."""
+    """Give the equal-width stratum of each score; the last one holds the highest."""
     low, high = min(scores), max(scores)
     if low == high:
         return [0] * len(scores)

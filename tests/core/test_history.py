@@ -106,9 +106,8 @@ def test_a_sample_never_seen_has_no_score() -> None:
 @pytest.mark.parametrize("form", ["%.18e", "%r", "%.9g", "+%.18e", "  %.17g \r"])
 def test_text_reads_to_the_same_bits_as_python_reads(tmp_path: Path, form: str) -> None:
     random = np.random.default_rng(3)
-    values = np.concatenate(
-        [random.random(20000), random.random(2000).astype(np.float32), 10.0 ** random.uniform(-40, 1, 9000)]
-    )  # fmt: skip
+    rounded, small = random.random(2000).astype(np.float32), 10.0 ** random.uniform(-40, 1, 9000)
+    values = np.concatenate([random.random(20000), rounded, small])
     path = tmp_path / "numbers.txt"
     lines = [form.replace("%r", "%s") % value for value in values.tolist()]
     path.write_bytes(("\n".join(lines)).encode())

@@ -149,8 +149,8 @@ def test_runs_that_do_not_fit_are_named(tmp_path: Path) -> None:
     write_runs(tmp_path, [np.zeros(3), np.zeros(4), np.zeros((2, 2))], "l2_error")
     with pytest.raises(ValueError, match=r"run_1.*has 4 samples, the runs before 3"):
         mean_over_runs(tmp_path, 2, 30, "l2_error")
+    write_runs(tmp_path / "b", [np.zeros(3)] * 3, "l2_error")
     with pytest.raises(FileNotFoundError, match="run_3"):
-        write_runs(tmp_path / "b", [np.zeros(3)] * 3, "l2_error")
         mean_over_runs(tmp_path / "b", 4, 30, "l2_error")
     with pytest.raises(ValueError, match="type must be one of"):
         mean_over_runs(tmp_path, 2, 30, "el2n")
