@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from dynsample._checks import MAX_SAMPLES, integer
 
 FOLDER = "pred_prob_history"
 _BLOCK = 1 << 18  # bytes of text read at once
+_READERS = 2  # each holds an epoch of numbers
 _LEAST = np.finfo(np.float32).smallest_subnormal
 
 
@@ -198,9 +200,31 @@ def dyn_unc(
             f"window must be less than the number of epochs, {len(files)}, as the last does not "
             f"count; got {window}"
         )
-    state, numbers = DynUnc(num_samples, window), np.empty(num_samples, np.float64)
-    for path in files:
-        read_numbers(path, numbers)
-        state.add(numbers, last=path is files[-1])
+    state = DynUnc(num_samples, window)
+    for number, probabilities in enumerate(_read_ahead(files, num_samples)):
+        state.add(probabilities, last=number == len(files) - 1)
         progress()
     return state
+
+
+def _read_ahead(files: Sequence[Path], num_samples: int) -> Iterator[NDArray[np.float64]]:
+    """Give the numbers of each file in turn, while threads read the next; good until the next."""
+    readers = min(_core.num_threads(), _READERS, len(files))
+    free = [np.empty(num_samples, np.float64) for _ in range(readers + 1)]
+
+    def read(path: Path, numbers: NDArray[np.float64]) -> NDArray[np.float64]:
+        read_numbers(path, numbers)
+        return numbers
+
+    with ThreadPoolExecutor(readers) as pool:  # parsing lets go of the lock
+        waiting = [pool.submit(read, path, free.pop()) for path in files[:readers]]
+        try:
+            for number in range(len(files)):
+                if number + readers < len(files):
+                    waiting.append(pool.submit(read, files[number + readers], free.pop()))
+                numbers = waiting.pop(0).result()
+                yield numbers
+                free.append(numbers)
+        finally:
+            for future in waiting:
+                future.cancel()

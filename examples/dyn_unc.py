@@ -265,6 +265,8 @@ def arguments() -> argparse.Namespace:
 
 def main() -> int:
     args = arguments()
+    if not torch.cuda.is_available():
+        torch.set_num_threads(1)  # DALI decodes on the other cores
     with tempfile.TemporaryDirectory() as folder:
         if args.data is None:
             args.data = Path(folder) / "data"
