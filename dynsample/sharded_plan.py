@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,11 +49,15 @@ class Members:
 class Delivered:
     """This rank's rows of the positions [begin, stop) of a pass, and their weights."""
 
-    def __init__(self, steps: Steps, begin: int, stop: int) -> None:
+    def __init__(self, steps: Steps, begin: int, stop: int, *, weighted: bool) -> None:
         self.steps, self.begin, self.stop = steps, begin, stop
         self.rows = np.empty(steps.count(begin, stop), np.uint32)
-        self.weights = np.ones(len(self.rows), np.float32)
+        self.weights = np.ones(len(self.rows) if weighted else 0, np.float32)
         self.padded = np.empty(0, np.uint32)
+
+    def arrays(self) -> tuple[NDArray[Any], ...]:
+        """What it holds."""
+        return self.rows, self.weights, self.padded
 
     def serves(self, steps: Steps, begin: int, stop: int) -> bool:
         """Whether the blocks of [begin, stop) are among these."""
@@ -170,8 +175,8 @@ class ShardedPlan(Plan):
 
     def _deliver(self, steps: Steps, begin: int, stop: int, hidden: bool) -> Delivered:
         what = self._what("the hidden samples" if hidden else "the order")
-        delivered = Delivered(steps, begin, stop)
         weighted = self.weights is not None
+        delivered = Delivered(steps, begin, stop, weighted=weighted)
         pad_at = (
             delivered._step(stop - 1)[0] if 0 < (stop - begin) % steps.rows < steps.size else -1
         )
