@@ -19,8 +19,8 @@ constexpr std::size_t kThreadRecords = 1 << 17;           // not worth another t
 constexpr std::size_t kKeptWords = std::size_t{1} << 24;  // scratch beyond 64 MiB is given back
 constexpr std::size_t kAhead = 8;  // records by which a block's next cache line is fetched
 
-std::uint32_t row_mask(const Layout& layout) {
-  return static_cast<std::uint32_t>((std::uint64_t{1} << layout.shift) - 1);
+std::uint32_t row_mask(int shift) {
+  return static_cast<std::uint32_t>((std::uint64_t{1} << shift) - 1);
 }
 
 // What a log is written from. The common numbers of words and bits are template arguments, for the
@@ -145,6 +145,57 @@ void update(const Column& column, Place place, Run run, std::size_t num_words, s
       column.rule);
 }
 
+// Columns of kind Last, one for each signal of the records: all are set in one go over them.
+struct LastColumns {
+  std::vector<float*> words, bits;  // in the order of the record
+};
+
+template <std::size_t kWords, std::size_t kBits>
+void set_last(const LastColumns& columns, std::uint8_t* seen, Run run, int shift,
+              std::size_t base) {
+  const std::uint32_t mask = row_mask(shift);
+  float* words[kWords + 1];
+  float* bits[kBits + 1];
+  for (std::size_t s = 0; s < kWords; ++s) words[s] = columns.words[s] + base;
+  for (std::size_t b = 0; b < kBits; ++b) bits[b] = columns.bits[b] + base;
+  seen += base;
+  for (const std::uint32_t* record = run.begin; record != run.end; record += 1 + kWords) {
+    const std::uint32_t row = record[0] & mask;
+    seen[row] = 1;
+    for (std::size_t s = 0; s < kWords; ++s) words[s][row] = std::bit_cast<float>(record[1 + s]);
+    for (std::size_t b = 0; b < kBits; ++b) {
+      bits[b][row] =
+          static_cast<float>(std::uint64_t{record[0]} >> (static_cast<std::size_t>(shift) + b) & 1);
+    }
+  }
+}
+
+using SetLast = void (*)(const LastColumns&, std::uint8_t*, Run, int, std::size_t);
+
+// The loop for these columns; null for none: then each column goes over the records by itself.
+SetLast setter(const LastColumns& columns) {
+  const auto of_words = [&]<std::size_t kWords>() -> SetLast {
+    switch (columns.bits.size()) {
+      case 0:
+        return set_last<kWords, 0>;
+      case 1:
+        return set_last<kWords, 1>;
+      default:
+        return nullptr;
+    }
+  };
+  switch (columns.words.size()) {
+    case 1:
+      return of_words.template operator()<1>();
+    case 2:
+      return of_words.template operator()<2>();
+    case 3:
+      return of_words.template operator()<3>();
+    default:
+      return nullptr;
+  }
+}
+
 // Folds some blocks; one of these for each thread.
 class Folder {
  public:
@@ -158,6 +209,7 @@ class Folder {
       of_signal[signal.number] = {signal.bit, signal.bit ? bit++ : word++};
     }
     for (const Column& column : columns) places_.push_back(of_signal.at(column.signal));
+    if (!layout.tickets) find_last();
   }
 
   void fold(std::size_t block) {
@@ -171,6 +223,22 @@ class Folder {
   }
 
  private:
+  void find_last() {
+    if (columns_.size() != layout_.signals.size()) return;
+    last_.words.resize(words_ - 1);
+    last_.bits.resize(columns_.size() - last_.words.size());
+    for (std::size_t c = 0; c < columns_.size(); ++c) {
+      const auto* rule = std::get_if<LastColumn>(&columns_[c].rule);
+      if (!rule) return;
+      const auto [bit, at] = places_[c];
+      float*& value = bit ? last_.bits[at - static_cast<std::size_t>(layout_.shift)]
+                          : last_.words[at - 1];
+      if (value) return;  // two columns of one signal
+      value = rule->value.data();
+    }
+    set_last_ = setter(last_);
+  }
+
   Run run(const Segment& segment, std::size_t block) const {
     return {segment.records + segment.starts[block] * words_,
             segment.records + segment.starts[block + 1] * words_};
@@ -196,7 +264,7 @@ class Folder {
         order_.push_back(at);
       }
     }
-    const std::uint32_t mask = row_mask(layout_);
+    const std::uint32_t mask = row_mask(layout_.shift);
     std::stable_sort(order_.begin(), order_.end(),
                      [mask](const std::uint32_t* a, const std::uint32_t* b) {
                        const std::uint32_t row_a = a[0] & mask, row_b = b[0] & mask;
@@ -209,7 +277,11 @@ class Folder {
   }
 
   void apply(Run records, std::size_t base) {
-    const std::uint32_t mask = row_mask(layout_);
+    if (set_last_) {
+      set_last_(last_, seen_.data(), records, layout_.shift, base);
+      return;
+    }
+    const std::uint32_t mask = row_mask(layout_.shift);
     std::uint8_t* const flags = seen_.data() + base;
     for (const std::uint32_t* record = records.begin; record != records.end; record += words_) {
       flags[record[0] & mask] = 1;
@@ -240,6 +312,8 @@ class Folder {
   const std::span<std::uint8_t> seen_;
   const std::size_t words_ = layout_.words();
   std::vector<Place> places_;
+  LastColumns last_;
+  SetLast set_last_ = nullptr;
   std::vector<const std::uint32_t*> order_;
   std::vector<std::uint32_t> sorted_;
 };
@@ -276,11 +350,11 @@ std::vector<std::size_t> pack(ObservationLog& log, const Layout& layout,
                                 " entries, one per observation, got " +
                                 std::to_string(tickets.size()));
   }
-  if (layout.tickets && size && std::ranges::max(tickets) >> 32) {
+  if (layout.tickets && size && std::ranges::max(tickets) > 0xFFFFFFFF) {
     throw std::invalid_argument("tickets must be below 2**32, got " +
                                 std::to_string(std::ranges::max(tickets)));
   }
-  Source source{log.rows(), tickets.data(), {}, {}, layout.shift, row_mask(layout)};
+  Source source{log.rows(), tickets.data(), {}, {}, layout.shift, row_mask(layout.shift)};
   for (const auto [number, bit] : layout.signals) {
     if (bit && !log.binary(number)) throw std::invalid_argument("a signal is not 0 or 1");
     (bit ? source.bits : source.words).push_back(log.signal(number).data());
@@ -321,8 +395,8 @@ std::vector<std::size_t> pack(ObservationLog& log, const Layout& layout,
 
 void fold(std::span<const Segment> segments, const Layout& layout, std::span<const Column> columns,
           std::span<std::uint8_t> seen) {
-  if (segments.empty()) return;
-  const std::size_t blocks = segments[0].starts.size() - 1;
+  const std::size_t blocks = segments.empty() ? 0 : segments[0].starts.size() - 1;
+  if (blocks == 0) return;
   std::size_t records = 0;
   for (const Segment& segment : segments) {
     if (segment.starts.size() != blocks + 1) {
