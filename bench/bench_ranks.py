@@ -61,6 +61,7 @@ class Ours:
                 self.sampler.observe(index, **{k: v[index] for k, v in self.scores.items()})
 
     def boundary(self) -> object:
+        """Fold, plan the next epoch, and have the rows of this rank."""
         sampler = self.sampler
         sampler.set_epoch(sampler.epoch + 1)
         rank, size, length = sampler.group.rank, sampler.group.size, sampler.plan.num_positions
@@ -126,7 +127,7 @@ def gathered(comm: object, index: np.ndarray, observed: dict[str, np.ndarray], n
 
 
 def run_rank(bench: Bench, args: argparse.Namespace) -> None:
-    """What one of the ranks does."""
+    """Do what one of the ranks does."""
     from mpi4py import MPI
 
     comm = MPI.COMM_WORLD

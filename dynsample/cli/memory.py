@@ -1,4 +1,4 @@
-"""What `dynsample plan --memory` measures: bytes of the table and of the order that a rank holds."""
+"""What `dynsample plan --memory` measures: bytes of table and order that a rank holds."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def _of_plan(sampler: Sampler) -> Iterable[NDArray[Any]]:
     if isinstance(plan, EpochPlan):
         yield from (plan.members, plan.hidden_rows)
     elif isinstance(plan, ShardedPlan):
-        yield from (plan.kept.rows, plan.left_out.rows)
+        yield from (plan.kept.times, plan.left_out.times)
         for delivered in plan._delivered.values():
             yield from delivered.arrays()
 

@@ -40,7 +40,8 @@ LAYERS = {
     "ledger": {"_core", "groups", "log", "plan"},  # groups, plan for their types only
     "exchange": {"groups", "log", "shards", "table"},  # groups, table for their types only
     "agreement": {"groups"},  # for its type only
-    "sharded_plan": {"groups", "orders", "plan", "policies", "shards"},
+    "sharded_plan": {"groups", "members", "orders", "plan", "policies", "shards"},
+    "members": {"shards"},
     "sharded_table": {"_core", "columns", "groups", "policies", "reductions", "shards", "table"},
     "plan": {"_core", "orders", "policies", "shards"},
     "shards": set(),
