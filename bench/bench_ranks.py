@@ -41,17 +41,17 @@ def scores(n: int) -> dict[str, np.ndarray]:
     }
 
 
-def new_sampler(n: int, group: ds.groups.Group) -> ds.Sampler:
+def new_sampler(n: int, group: ds.groups.Group, placement: str = "replicated") -> ds.Sampler:
     policy = ds.Kakurenbo(fraction=FRACTION, tau=TAU)
-    return ds.Sampler(n, policy, BATCH, seed=SEED, group=group)
+    return ds.Sampler(n, policy, BATCH, seed=SEED, group=group, placement=placement)
 
 
 class Ours:
     """The sampler, as a training loop uses it."""
 
-    def __init__(self, n: int, group: ds.groups.Group) -> None:
+    def __init__(self, n: int, group: ds.groups.Group, placement: str = "replicated") -> None:
         self.scores = scores(n)
-        self.sampler = new_sampler(n, group)
+        self.sampler = new_sampler(n, group, placement)
         self.sampler.set_epoch(0)
 
     def train(self) -> None:
@@ -62,11 +62,14 @@ class Ours:
 
     def boundary(self) -> object:
         """Fold, plan the next epoch, and have the rows of this rank."""
-        sampler = self.sampler
-        sampler.set_epoch(sampler.epoch + 1)
-        rank, size, length = sampler.group.rank, sampler.group.size, sampler.plan.num_positions
-        # As many rows as this rank will train on; batch by batch in training, here in one piece.
-        return sampler.plan.rows(rank * length // size, (rank + 1) * length // size)
+        self.sampler.set_epoch(self.sampler.epoch + 1)
+        return self.own_rows()
+
+    def own_rows(self) -> np.ndarray:
+        """As many rows as this rank will train on; batch by batch in training, here in one go."""
+        group, plan = self.sampler.group, self.sampler.plan
+        length = plan.num_positions
+        return plan.rows(group.rank * length // group.size, (group.rank + 1) * length // group.size)
 
     def check(self) -> None:
         """Raise when the plan is another than that of one process with the same scores."""
