@@ -1,16 +1,7 @@
 """The epoch boundary on more ranks than there are: a model of its time, and a simulation of it.
 
-Without `--simulate`: what it would take on 8 to 1024 ranks, from what is measured here on two. That
-is a model. Its assumptions:
-
-* A collective takes a time linear in its bytes, fitted to messages between two ranks of this
-  machine through shared memory, unless `--latency` and `--bandwidth` give those of a network.
-* The steps of a sum, a scan and a gather are log2 P; an exchange of all with all is P - 1 messages.
-  A gather moves what the others have, a sum its vector twice, an exchange what a rank sends.
-* Which calls a boundary makes, and how many bytes go with each, is recorded on two ranks at two
-  sizes, and taken as linear in the rows of a rank.
-* The rest is work of a rank alone: so much for each row of the data set, and for each of its own;
-  on a node of many ranks, nobody shares its memory's bandwidth.
+Without `--simulate`: what it would take on 8 to 1024 ranks. That is a model, fitted to what is
+measured here on two ranks; what it takes for granted is printed with it.
 
 `--simulate P` runs the boundary of P sharded ranks in turn in this process: scores made by the
 owners of their rows, selection, plan, delivery of every rank's rows, digest. It checks that the
@@ -34,11 +25,23 @@ from pathlib import Path
 import launch
 import numpy as np
 from bench_ranks import SEED, Ours, new_sampler
+from numpy.typing import NDArray
 from watched import Meter, Schedule, Watched
 
 import dynsample as ds
 from dynsample.cli.plan import set_random_scores
 
+ASSUMPTIONS = """\
+The model takes for granted:
+* A collective takes a time linear in its bytes, fitted to messages between two ranks of this
+  machine through shared memory, unless --latency and --bandwidth give those of a network.
+* The steps of a sum, a scan and a gather are log2 P; an exchange of all with all is P - 1 messages.
+  A gather moves what the others have, a sum its vector twice, an exchange what a rank sends.
+* How many calls of each kind a boundary makes, and the bytes of all of them, is recorded on two
+  ranks at two sizes, and taken as linear in the rows of a rank.
+* The rest is a rank's own work: so much for each row of the data set, and for each of its own. A
+  rank has a core to itself, and no other takes its memory's bandwidth.
+"""
 RANKS = (8, 16, 32, 64, 128, 256, 512, 1024)
 SAMPLES = (1_281_167, 14_197_122, 100_000_000, 1_000_000_000)
 SIZES = tuple(8 << shift for shift in range(0, 22, 3))  # bytes of the messages that are fitted
@@ -85,7 +88,7 @@ def measure_calls(group: ds.groups.Group) -> dict[str, dict[int, float]]:
 def measure_boundary(
     group: ds.groups.Group, n: int, placement: str
 ) -> tuple[list[tuple[str, int]], float, float]:
-    """Calls of a boundary, its seconds without them, and those for this rank's order alone."""
+    """Record the calls of a boundary; time it without them, and then this rank's order."""
     schedule = Schedule()
     ours = Ours(n, Watched(group, schedule), placement)
     alone, order = [], []
@@ -128,18 +131,26 @@ class Model:
 
     def communication(self, placement: str, ranks: int, samples: float) -> float:
         """Seconds in collectives."""
-        (few, *_), (many, *_) = self.found[placement]
         total, rows = 0.0, samples / ranks
-        for (kind, less), (_, more) in zip(few, many, strict=True):
-            slope = (more - less) / (self.n / 2 - self.n // 4 / 2)
-            sent = max(more + slope * (rows - self.n / 2), min(less, more))
-            latency, byte = self.calls[kind]
+        for kind, (latency, byte) in self.calls.items():
+            calls, sent = self._grown(placement, kind, rows)
             if kind == "exchange":
-                total += (ranks - 1) * latency + sent * byte
+                total += calls * (ranks - 1) * latency + sent * byte
             else:
                 moved = 2 * sent if kind == "sum" else (ranks - 1) * sent
-                total += math.log2(ranks) * latency + moved * byte
+                total += calls * math.log2(ranks) * latency + moved * byte
         return total
+
+    def _grown(self, placement: str, kind: str, rows: float) -> NDArray[np.float64]:
+        """Give the calls of a kind, and their bytes, of a rank with so many rows."""
+        less, more = (
+            np.array([len(sent), sum(sent)], np.float64)
+            for calls, *_ in self.found[placement]
+            for sent in [[number for name, number in calls if name == kind]]
+        )
+        slope = (more - less) / (self.n / 2 - self.n // 4 / 2)
+        start = np.maximum(more - slope * self.n / 2, [min(less[0], more[0]), 0])
+        return np.maximum(start, more + slope * (rows - self.n / 2))
 
     def alone(self, placement: str, ranks: int, samples: float) -> float:
         """Seconds of a rank's own work."""
@@ -178,7 +189,7 @@ def print_model(args: argparse.Namespace) -> int:
                 for n in SAMPLES
             ]
             print(f"{ranks:>6} ranks" + "            " + "".join(f"{cell:>20}" for cell in cells))
-    print(__doc__[__doc__.index("That\nis a model") : __doc__.index("`--simulate P`")].strip())
+    print(f"\n{ASSUMPTIONS}", end="")
     return 0
 
 
@@ -256,7 +267,9 @@ def run_simulation(args: argparse.Namespace) -> int:
 
 def main() -> int:
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        description=__doc__,
+        epilog=ASSUMPTIONS,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--n", type=int, default=1_281_167, help="samples (%(default)s)")
     parser.add_argument("--simulate", type=int, metavar="RANKS")

@@ -6,17 +6,14 @@ import time
 import tracemalloc
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from dynsample.groups import Group
 
-
-class Watch(Protocol):
-    """What is done around a collective call; it runs the call and gives its result."""
-
-    def __call__(self, kind: str, sent: int, call: Callable[[], Any]) -> Any: ...
+# What is done around a collective call (kind, bytes given, call): it runs it and gives its result.
+Watch = Callable[[str, int, Callable[[], Any]], Any]
 
 
 class Watched(Group):
@@ -48,6 +45,7 @@ class Schedule:
     seconds: float = 0.0
 
     def __call__(self, kind: str, sent: int, call: Callable[[], Any]) -> Any:
+        """Run one call."""
         self.calls.append((kind, sent))
         start = time.perf_counter()
         result = call()
@@ -77,6 +75,7 @@ class Meter:
         self.held += now - self._start
 
     def __call__(self, kind: str, sent: int, call: Callable[[], Any]) -> Any:
+        """Run one call, in which it is the turn of others."""
         self.pause()
         result = call()
         received = result if isinstance(result, list) else [result]
