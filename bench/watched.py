@@ -36,6 +36,10 @@ class Watched(Group):
         sent = sum(part.nbytes for part in parts)
         return self._watch("exchange", sent, lambda: self._group._all_to_all(parts, what))
 
+    def _exchange_bytes(self, sent: Any, lengths: Any, what: str) -> Any:
+        call = self._group._exchange_bytes
+        return self._watch("exchange", sent.nbytes, lambda: call(sent, lengths, what))
+
 
 @dataclass
 class Schedule:

@@ -132,9 +132,8 @@ class ShardedPlan(Plan):
             owners = steps.owners(positions, begin, stop)
             order = np.argsort(owners.astype(np.uint16), kind="stable")
             packets = np.stack(record, axis=1)[order]
-            bounds = np.cumsum(np.bincount(owners, minlength=steps.size))[:-1]
-            sends = [packet.reshape(-1) for packet in np.split(packets, bounds)]
-            came = np.concatenate(self.group.all_to_all(sends, what)).reshape(-1, len(record))
+            counts = np.bincount(owners, minlength=steps.size) * len(record)
+            came = self.group.exchange(packets.reshape(-1), counts, what).reshape(-1, len(record))
             places = steps.places(came[:, 0].astype(np.int64), begin, stop)
             delivered.rows[places] = came[:, 1]
             if weighted:
