@@ -45,6 +45,11 @@ class Candidates {
     rows_.keys = keys_.data();
   }
 
+  std::size_t count() const {
+    py::gil_scoped_release unlocked;
+    return count_eligible(rows_);
+  }
+
   py::array_t<std::uint32_t> histogram(std::optional<std::uint32_t> prefix) const {
     std::vector<std::uint32_t> counts;
     {
@@ -112,8 +117,8 @@ class RatesPart {
  public:
   RatesPart(Array<float> probabilities, const Array<std::uint64_t>& sums, float substitute,
             std::uint32_t k)
-      : probabilities_(std::move(probabilities)), rates_(make(probabilities_, sums, substitute, k)) {
-  }
+      : probabilities_(std::move(probabilities)),
+        rates_(make(probabilities_, sums, substitute, k)) {}
 
   std::uint64_t total() const { return rates_.total(); }
 
@@ -218,6 +223,7 @@ void bind_shard(py::module_& module) {
       .def(py::init<const Array<float>&, std::size_t, float, std::uint64_t, std::uint32_t>(),
            py::arg("probabilities").noconvert(), py::arg("first"), py::arg("substitute"),
            py::arg("seed"), py::arg("epoch"))
+      .def("count", &Candidates::count)
       .def("histogram", &Candidates::histogram, py::arg("prefix") = py::none())
       .def("tally", &Candidates::tally, py::arg("key"))
       .def("mark", &Candidates::mark, py::arg("ties"));
@@ -229,8 +235,8 @@ void bind_shard(py::module_& module) {
              py::arg("substitute"));
   py::class_<RatesPart>(module, "RatesPart")
       .def(py::init<Array<float>, const Array<std::uint64_t>&, float, std::uint32_t>(),
-           py::arg("probabilities").noconvert(), py::arg("sums").noconvert(),
-           py::arg("substitute"), py::arg("k"))
+           py::arg("probabilities").noconvert(), py::arg("sums").noconvert(), py::arg("substitute"),
+           py::arg("k"))
       .def_property_readonly("total", &RatesPart::total)
       .def("systematic", &RatesPart::systematic, py::arg("before"), py::arg("total"), py::arg("k"),
            py::arg("seed"), py::arg("epoch"))
