@@ -313,7 +313,8 @@ class Sampler:
         """
         plan = self._ensure_planned()
         ids = index.detach().cpu().numpy() if is_tensor(index) else np.asarray(index)
-        if self._padded is not None and np.array_equal(ids, self._padded):
+        at_end = self._passes[0].received == self._passes[0].stop  # it may be drawn ahead
+        if at_end and self._padded is not None and np.array_equal(ids, self._padded):
             weights = np.zeros(ids.shape, np.float32)
         else:
             rows = ids if self.subset is None else np.searchsorted(self.subset, ids)
