@@ -249,7 +249,7 @@ class Sampler:
     def hidden(self) -> HiddenView:
         """The hidden samples of this epoch, to iterate after it; empty without a due refresh."""
         self._ensure_planned()
-        return HiddenView(self, self.batch_size)
+        return HiddenView(self)
 
     def _pass(self, hidden: bool) -> Pass:
         return self._passes[hidden]
