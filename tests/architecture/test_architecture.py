@@ -23,7 +23,7 @@ LAYERS = {
     "dali": {"dali", "files", "pack", "passes", "sampler"},
     "pack": {"files"},
     "files": set(),
-    "ffcv": {"_ffcv_stream", "orders", "passes", "policies", "sampler"},
+    "ffcv": {"_ffcv_stream", "groups", "orders", "passes", "policies", "sampler"},
     "_ffcv_stream": set(),
     "sampler": {
         "boundary", "groups", "resume", "signals", "columns", "ledger", "log", "orders", "passes",
