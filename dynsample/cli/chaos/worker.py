@@ -23,6 +23,7 @@ from dynsample.groups import Group, GroupError, mpi, single, torch
 
 LOST_A_RANK, CANNOT_LOAD = 3, 4  # exit statuses
 SAVES = {"received": 0.15, "observed": 0.25, "planned": 0.3}  # chances
+_NO_WEIGHTS = np.empty(0, np.float32)
 
 
 class Training:
@@ -86,29 +87,36 @@ class Training:
         self.note_position()
         rows = self.received[hidden] - before
         first, last = self.share(rows)
-        own = index if first < last else index[:0]  # else the one row is a padded one
+        weights = _NO_WEIGHTS if hidden else self.sampler.weights(index)
+        own = last - first  # rows; with none of its own, a rank gets a padded one
         if self.drawn("received"):
-            ids = np.concatenate(self.group.all_gather(own, "a batch"))
-            self.save({"ids": bits(ids), "hidden": hidden})
-        self.work(index, own, rows, hidden)
+            whole = [
+                bits(np.concatenate(self.group.all_gather(part[:own], "a batch")))
+                for part in (index, weights)
+            ]
+            self.save({"batch": whole, "hidden": hidden})
+        self.work(index, weights, own, rows, hidden)
 
-    def catch_up(self, ids: str, hidden: bool) -> None:
+    def catch_up(self, batch: tuple[str, str], hidden: bool) -> None:
         """Do the step whose batch had been received, and not more, when the state was saved."""
-        index = from_bits(ids, np.int64)
+        index, weights = from_bits(batch[0], np.int64), from_bits(batch[1], np.float32)
         first, last = self.share(len(index))
-        own = index[first:last]
         with self.hooks.phase("hidden" if hidden else "step"):
-            self.work(own, own, len(index), hidden)
+            own = slice(first, last)
+            self.work(index[own], weights[own], last - first, len(index), hidden)
 
     def work(
-        self, index: NDArray[np.int64], own: NDArray[np.int64], rows: int, hidden: bool
+        self,
+        index: NDArray[np.int64],
+        weights: NDArray[np.float32],
+        own: int,
+        rows: int,
+        hidden: bool,
     ) -> None:
         """Train on a batch, or only look at it, and observe it; then count the step."""
         sampler, model = self.sampler, self.model
         output = model.forward(index)
-        weights = np.empty(0, np.float32)
         if not hidden:
-            weights = sampler.weights(index)
             gradient = model.gradient(index, output, weights)
             model.update(self.group.sum(gradient, "a training step"), sampler.lr_scale)
         self.recorder.append(
@@ -118,9 +126,9 @@ class Training:
             digest=sampler.state_dict()["digest"],
             rows=rows,
             first=self.share(rows)[0],
-            ids=bits(own),
-            weights=bits(weights[: len(own)]),
-            losses=bits(output.loss[: len(own)]),
+            ids=bits(index[:own]),
+            weights=bits(weights[:own]),
+            losses=bits(output.loss[:own]),
             model=self.digest(),
         )
         if len(index):
