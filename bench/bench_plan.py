@@ -18,6 +18,7 @@ import torch
 from common import Bench, keep_memory
 
 import dynsample as ds
+from dynsample import _core
 from dynsample.columns import Last
 from dynsample.log import ObservationLog
 from dynsample.reference.permute import permute as reference_permute
@@ -101,10 +102,14 @@ def main() -> int:
     columns = {name: Last() for name in signals}
     table = ds.ScoreTable(n, columns)
     policy = ds.Kakurenbo(fraction=FRACTION, tau=TAU)
-    quota = np.ones(n, np.uint8)
+    issued = index.astype(np.uint32)
+
+    def fold() -> None:
+        assert _core.match(issued, log._native, 0, unique=True) == (None, 0)
+        table.fold(log, epoch=0)
 
     def boundary() -> np.ndarray:
-        table.fold(log, epoch=0, quota=quota.copy())
+        fold()
         selection = policy.select(table, 1, ds.EpochRandom(1, 1))
         return ds.build_plan(selection, n, seed=1, epoch=1).order
 
@@ -124,8 +129,7 @@ def main() -> int:
         for target, values in zip(targets, signals.values(), strict=True):
             target[index] = values
 
-    bench.compare("fold, three signals", lambda: table.fold(log, epoch=0, quota=quota.copy()),
-                  "three numpy scatters", scatters)  # fmt: skip
+    bench.compare("fold, three signals", fold, "three numpy scatters", scatters)
     bench.finish()
     return 0
 

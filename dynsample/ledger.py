@@ -156,8 +156,9 @@ class Ledger:
         return self._settle_late(self._tickets(plan, places), group, what)
 
     def _settle_late(self, tickets: Tickets, group: Group, what: str) -> tuple[Tickets, int]:
+        observed = self.log.index()
         places = np.flatnonzero(tickets == UNKNOWN)
-        late = group.all_gather(self.log.index()[places], what)
+        late = group.all_gather(observed[places], what)
         rows = np.concatenate(group.all_gather(self.outstanding[0], what))
         unused = np.concatenate(group.all_gather(self.outstanding[1], what))
         order = np.argsort(unused, kind="stable")
@@ -168,10 +169,15 @@ class Ledger:
             found = np.arange(len(log))
         begin = sum(len(part) for part in late[: group.rank])
         tickets[places] = np.append(unused[order], UNKNOWN)[found[begin : begin + len(places)]]
+        # What is late was issued before all else: the earlier observation of a row is of it.
+        fresh = np.arange(len(tickets)) >= len(self.carried)
+        mixed = np.flatnonzero(fresh & (tickets >= 0) & np.isin(observed, observed[places]))
+        in_order = mixed[np.argsort(observed[mixed], kind="stable")]
+        tickets[in_order] = tickets[mixed[np.lexsort((tickets[mixed], observed[mixed]))]]
         return tickets, left
 
     def state(self, plan: Plan, received: tuple[int, int]) -> dict[str, NDArray[Any]]:
-        """What a resumed run needs: the log with its tickets, and what it has not of `received`."""
+        """Give the log with its tickets, and what is still to be observed of `received`."""
         tickets = self._tickets(plan, self._match(plan)[0])
         rows = np.concatenate([self.outstanding[0], *(issued.rows for issued in self.issued)])
         issued = np.concatenate([self.outstanding[1], self._positions(plan)])

@@ -48,7 +48,7 @@ class Pass:
 
 
 class BatchIterator:
-    """This rank's batches of ids from the cursor on; also what a DataLoader iterates."""
+    """Batches of ids of this rank, from the cursor on; also what a DataLoader iterates."""
 
     def __init__(self, sampler: Sampler, hidden: bool, batch_size: int, prefetching: bool) -> None:
         self._sampler = sampler

@@ -46,7 +46,7 @@ class Members:
 
 
 class Delivered:
-    """This rank's rows of the positions [begin, stop) of a pass, and their weights."""
+    """Rows that came to this rank for the positions [begin, stop) of a pass, and their weights."""
 
     def __init__(self, steps: Steps, begin: int, stop: int) -> None:
         self.steps, self.begin, self.stop = steps, begin, stop
@@ -91,8 +91,8 @@ class Delivered:
 class ShardedPlan(Plan):
     """One epoch, of which this rank holds the rows that it owns and those that it is to train on.
 
-    `weights` are those of the owned rows, from `first_row` on. `slice`, and `digest` and an iterator
-    when they are the first of their kind, are collective.
+    `weights` are those of the owned rows, from `first_row` on. `slice` is collective, and so are
+    `digest` and the start of an iterator when they are the first of their kind.
     """
 
     group: Group

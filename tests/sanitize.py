@@ -64,6 +64,7 @@ def main() -> int:
     }
     pytest = [sys.executable, "-P", "-m", "pytest", "-q"]
     tests = [f"tests/core/test_{name}.py" for name in KERNELS]
+    tests.append("tests/ranks/test_elastic.py")
     return subprocess.run([*pytest, *tests, *sys.argv[1:]], cwd=ROOT, env=environment).returncode
 
 

@@ -137,7 +137,7 @@ void fold_packed(const std::vector<Packed>& packed, const LayoutSpec& spec, cons
   for (const auto& [records, starts] : packed) {
     const std::span<const std::uint64_t> places = in(starts, "starts");
     if (places.empty() || places.back() * layout.words() != in(records, "records").size() ||
-        ((places.size() - 2) << layout.shift) >= std::max<std::size_t>(n, 1)) {
+        (places.size() > 2 && ((places.size() - 2) << layout.shift) >= n)) {
       throw py::value_error("a packed log is not of these columns");
     }
     segments.push_back({records.data(), {places.data(), places.size()}});

@@ -112,8 +112,8 @@ class RatesPart {
  public:
   RatesPart(Array<float> probabilities, const Array<std::uint64_t>& sums, float substitute,
             std::uint32_t k)
-      : probabilities_(std::move(probabilities)), rates_(make(probabilities_, sums, substitute, k)) {
-  }
+      : probabilities_(std::move(probabilities)),
+        rates_(make(probabilities_, sums, substitute, k)) {}
 
   std::uint64_t total() const { return rates_.total(); }
 
@@ -229,8 +229,8 @@ void bind_shard(py::module_& module) {
              py::arg("substitute"));
   py::class_<RatesPart>(module, "RatesPart")
       .def(py::init<Array<float>, const Array<std::uint64_t>&, float, std::uint32_t>(),
-           py::arg("probabilities").noconvert(), py::arg("sums").noconvert(),
-           py::arg("substitute"), py::arg("k"))
+           py::arg("probabilities").noconvert(), py::arg("sums").noconvert(), py::arg("substitute"),
+           py::arg("k"))
       .def_property_readonly("total", &RatesPart::total)
       .def("systematic", &RatesPart::systematic, py::arg("before"), py::arg("total"), py::arg("k"),
            py::arg("seed"), py::arg("epoch"))

@@ -276,7 +276,7 @@ std::vector<std::size_t> pack(ObservationLog& log, const Layout& layout,
                                 " entries, one per observation, got " +
                                 std::to_string(tickets.size()));
   }
-  if (layout.tickets && size && std::ranges::max(tickets) >> 32) {
+  if (layout.tickets && size && std::ranges::max(tickets) > 0xFFFFFFFF) {
     throw std::invalid_argument("tickets must be below 2**32, got " +
                                 std::to_string(std::ranges::max(tickets)));
   }
@@ -321,8 +321,8 @@ std::vector<std::size_t> pack(ObservationLog& log, const Layout& layout,
 
 void fold(std::span<const Segment> segments, const Layout& layout, std::span<const Column> columns,
           std::span<std::uint8_t> seen) {
-  if (segments.empty()) return;
-  const std::size_t blocks = segments[0].starts.size() - 1;
+  const std::size_t blocks = segments.empty() ? 0 : segments[0].starts.size() - 1;
+  if (blocks == 0) return;
   std::size_t records = 0;
   for (const Segment& segment : segments) {
     if (segment.starts.size() != blocks + 1) {

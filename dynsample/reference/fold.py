@@ -20,26 +20,20 @@ def fold(
     seen: NDArray[np.bool_],
     *,
     epoch: int,
-    quota: NDArray[Any] | None = None,
     tickets: NDArray[np.int64] | None = None,
-) -> int:
-    """Do what `dynsample.log.fold` does, from plain arrays; `quota` is left as it is."""
+) -> None:
+    """Do what `dynsample.log.fold` does, from plain arrays."""
     observations = defaultdict(list)
     for place, row in enumerate(index):
         ticket = place if tickets is None else int(tickets[place])
         if ticket >= 0:
             observations[int(row)].append((ticket, place))
-    dropped = 0
     for row, places in observations.items():
-        places.sort()
-        kept = places if quota is None else places[: int(quota[row])]
-        dropped += len(places) - len(kept)
-        for _, place in kept:
+        for _, place in sorted(places):
             seen[row] = True
             for name, column in columns.items():
                 if column.until is None or epoch < column.until:
                     _update(column, parts[name], row, signals[column.signal or name][place])
-    return dropped
 
 
 def _update(column: Column, parts: Parts, row: int, x: np.float32) -> None:
@@ -64,3 +58,11 @@ def _update(column: Column, parts: Parts, row: int, x: np.float32) -> None:
             parts["presentations"][row] += 1
         else:
             raise TypeError(f"no update rule for {type(column).__name__}")
+
+
+def match(issued: list[int], observed: list[int]) -> list[int]:
+    """Place in `issued` of each observation: the i-th of a row is of its i-th issue; else -1."""
+    left = defaultdict(list)
+    for place, row in enumerate(issued):
+        left[row].append(place)
+    return [left[row].pop(0) if left[row] else -1 for row in observed]

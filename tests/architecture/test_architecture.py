@@ -26,15 +26,27 @@ LAYERS = {
     "ffcv": {"_ffcv_stream", "orders", "passes", "policies", "sampler"},
     "_ffcv_stream": set(),
     "sampler": {
-        "groups", "resume", "signals", "columns", "log", "orders", "passes", "plan", "policies",
-        "staging", "table",
+        "boundary", "groups", "resume", "signals", "columns", "ledger", "log", "orders", "passes",
+        "plan", "policies", "sharded_table", "staging", "table",
     },
-    "resume": {"checkpoint", "plan", "table", "sampler"},  # the sampler for its type only
-    "passes": {"plan", "sampler"},  # for their types only
-    "plan": {"_core", "ops", "orders", "policies"},
-    "orders": {"ops", "policies"},
-    "table": {"columns", "log", "reductions"},
-    "reductions": {"ops", "policies"},
+    "resume": {  # the sampler and the ledger for their types only
+        "agreement", "checkpoint", "exchange", "ledger", "passes", "plan", "sampler", "table",
+    },
+    "boundary": {  # the sampler and the ledger for their types only
+        "agreement", "exchange", "ledger", "plan", "policies", "sampler", "sharded_plan", "shards",
+        "table",
+    },
+    "passes": {"ledger", "plan", "sampler", "shards"},  # plan, sampler for their types only
+    "ledger": {"_core", "groups", "log", "plan"},  # groups, plan for their types only
+    "exchange": {"groups", "log", "shards", "table"},  # groups, table for their types only
+    "agreement": {"groups"},  # for its type only
+    "sharded_plan": {"groups", "orders", "plan", "policies", "shards"},
+    "sharded_table": {"_core", "columns", "groups", "policies", "reductions", "shards", "table"},
+    "plan": {"_core", "orders", "policies", "shards"},
+    "shards": set(),
+    "orders": {"policies"},
+    "table": {"_core", "columns", "log", "reductions"},
+    "reductions": {"policies"},
     "policies": {"columns", "table", "policies", "schedules"},
     "staging": {"log"},
     "log": {"_core", "columns"},
@@ -43,7 +55,7 @@ LAYERS = {
     "batch": {"_core", "ops"},
     "schedules": set(),
     "groups": {"groups"},
-    "checkpoint": set(),
+    "checkpoint": {"groups"},  # for its type only
 }  # fmt: skip
 ANYONE = {"_arrays", "_checks", "ops"}
 

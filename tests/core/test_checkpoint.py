@@ -10,19 +10,29 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from dynsample import checkpoint
+from dynsample import checkpoint, groups
 from dynsample.checkpoint import StateError
 
 FILES = {
-    "table.safetensors": {
+    "table": {
         "loss/value": np.arange(5, dtype=np.float32),
         "seen": np.array([True, False, True, True, False]),
         "empty": np.empty(0, np.uint32),
         "window": np.arange(6, dtype=np.float32).reshape(2, 3),
     },
-    "log.safetensors": {"index": np.arange(3, dtype=np.uint32)},
+    "log": {"index": np.arange(3, dtype=np.uint32)},
 }
 FACTS = {"epoch": 3}
+
+
+def save(path: Path, files: dict[str, checkpoint.Tensors], facts: object) -> int:
+    return checkpoint.save(path, files, facts, [len(files)], groups.single())
+
+
+def load(path: Path) -> tuple[dict[str, checkpoint.Tensors], object]:
+    saved = checkpoint.Saved(path)
+    assert saved.parts == [[len(FILES)]]
+    return {name: saved.read(name) for name in FILES}, saved.facts
 
 
 def assert_same(files: dict[str, checkpoint.Tensors]) -> None:
@@ -33,27 +43,27 @@ def assert_same(files: dict[str, checkpoint.Tensors]) -> None:
 
 
 def test_what_was_saved_is_loaded(tmp_path: Path) -> None:
-    assert checkpoint.save(tmp_path / "state", FILES, FACTS) == 1
-    files, facts = checkpoint.load(tmp_path / "state")
+    assert save(tmp_path / "state", FILES, FACTS) == 1
+    files, facts = load(tmp_path / "state")
     assert_same(files)
     assert facts == FACTS
 
 
 def test_a_second_save_replaces_the_first(tmp_path: Path) -> None:
-    checkpoint.save(tmp_path, FILES, {"epoch": 1})
-    assert checkpoint.save(tmp_path, FILES, {"epoch": 2}) == 2
-    assert checkpoint.load(tmp_path)[1] == {"epoch": 2}
+    save(tmp_path, FILES, {"epoch": 1})
+    assert save(tmp_path, FILES, {"epoch": 2}) == 2
+    assert load(tmp_path)[1] == {"epoch": 2}
     assert [path.name for path in tmp_path.glob("generation-*")] == ["generation-00000002"]
 
 
 def test_files_are_safetensors_that_others_read(tmp_path: Path) -> None:
-    checkpoint.save(tmp_path, FILES, FACTS)
+    save(tmp_path, FILES, FACTS)
     tensors = load_file(next(tmp_path.glob("generation-*/table.safetensors")))
-    np.testing.assert_array_equal(tensors["window"], FILES["table.safetensors"]["window"])
+    np.testing.assert_array_equal(tensors["window"], FILES["table"]["window"])
 
 
 def test_every_flipped_byte_is_an_error(tmp_path: Path) -> None:
-    checkpoint.save(tmp_path, FILES, FACTS)
+    save(tmp_path, FILES, FACTS)
     for file in [tmp_path / "index.json", *tmp_path.glob("generation-*/*")]:
         content = file.read_bytes()
         for position in range(len(content)):
@@ -61,13 +71,13 @@ def test_every_flipped_byte_is_an_error(tmp_path: Path) -> None:
                 content[:position] + bytes([content[position] ^ 0x11]) + content[position + 1 :]
             )
             with pytest.raises(StateError):
-                checkpoint.load(tmp_path)
+                load(tmp_path)
         file.write_bytes(content)
-    checkpoint.load(tmp_path)
+    load(tmp_path)
 
 
 def test_a_truncated_or_lengthened_file_is_an_error(tmp_path: Path) -> None:
-    checkpoint.save(tmp_path, FILES, FACTS)
+    save(tmp_path, FILES, FACTS)
     for file in [tmp_path / "index.json", *tmp_path.glob("generation-*/*")]:
         content = file.read_bytes()
         for altered in (
@@ -79,39 +89,39 @@ def test_a_truncated_or_lengthened_file_is_an_error(tmp_path: Path) -> None:
         ):
             file.write_bytes(altered)
             with pytest.raises(StateError):
-                checkpoint.load(tmp_path)
+                load(tmp_path)
         file.write_bytes(content)
 
 
 def test_a_missing_state_is_named(tmp_path: Path) -> None:
     with pytest.raises(StateError, match=r"holds no saved state: index\.json is missing"):
-        checkpoint.load(tmp_path)
+        load(tmp_path)
 
 
 def test_a_foreign_index_is_refused(tmp_path: Path) -> None:
     (tmp_path / "index.json").write_text('{"weight_map": {}}')
     with pytest.raises(StateError, match="not an index that dynsample wrote"):
-        checkpoint.load(tmp_path)
+        load(tmp_path)
 
 
 def test_a_newer_format_asks_for_an_upgrade(tmp_path: Path) -> None:
-    checkpoint.save(tmp_path, FILES, FACTS)
+    save(tmp_path, FILES, FACTS)
     index = json.loads((tmp_path / "index.json").read_text())
     (tmp_path / "index.json").write_text(json.dumps({**index, "version": 2}))
     with pytest.raises(StateError, match="has format version 2; this dynsample reads up to 1"):
-        checkpoint.load(tmp_path)
+        load(tmp_path)
 
 
 def test_a_full_disk_keeps_the_previous_generation(tmp_path: Path) -> None:
-    checkpoint.save(tmp_path, FILES, FACTS)
+    save(tmp_path, FILES, FACTS)
     code = f"""
 import resource, numpy as np
 from pathlib import Path
-from dynsample import checkpoint
+from dynsample import checkpoint, groups
 resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
 try:
-    files = {{"table.safetensors": {{"x": np.zeros(10000)}}}}
-    checkpoint.save(Path({str(tmp_path)!r}), files, {{}})
+    files = {{"table": {{"x": np.zeros(10000)}}}}
+    checkpoint.save(Path({str(tmp_path)!r}), files, {{}}, [], groups.single())
 except OSError as error:
     print(error)
 """
@@ -120,14 +130,56 @@ except OSError as error:
     )
     assert "generation 1 is still there" in run.stdout
     assert [path.name for path in tmp_path.glob("generation-*")] == ["generation-00000001"]
-    assert_same(checkpoint.load(tmp_path)[0])
+    assert_same(load(tmp_path)[0])
 
 
 def test_what_a_killed_save_left_is_overwritten(tmp_path: Path) -> None:
-    checkpoint.save(tmp_path, FILES, FACTS)
+    save(tmp_path, FILES, FACTS)
     torn = tmp_path / "generation-00000002"
     torn.mkdir()
     (torn / "table.safetensors").write_bytes(b"half")
-    assert_same(checkpoint.load(tmp_path)[0])
-    assert checkpoint.save(tmp_path, FILES, FACTS) == 2
-    assert_same(checkpoint.load(tmp_path)[0])
+    assert_same(load(tmp_path)[0])
+    assert save(tmp_path, FILES, FACTS) == 2
+    assert_same(load(tmp_path)[0])
+
+
+def test_rows_are_cut_out_of_the_files_of_all_ranks(tmp_path: Path) -> None:
+    rows = [(0, 3), (3, 3), (3, 8)]
+
+    def write(group: groups.Group) -> None:
+        first, last = rows[group.rank]
+        files = {
+            f"log-{group.rank:05d}": {
+                "x": np.arange(first, last),
+                "outstanding/x": -np.arange(first, last),
+            }
+        }
+        checkpoint.save(tmp_path, files, {}, [first, last], group)
+
+    groups.simulate(3, write)
+    saved = checkpoint.Saved(tmp_path)
+    assert saved.parts == [list(pair) for pair in rows]
+    for first in range(9):
+        for last in range(first, 9):
+            cut = saved.cut("log", "", rows, (first, last))
+            assert cut.keys() == {"x"}
+            np.testing.assert_array_equal(cut["x"], np.arange(first, last))
+            cut = saved.cut("log", "outstanding/", rows, (first, last))
+            np.testing.assert_array_equal(cut["outstanding/x"], -np.arange(first, last))
+
+
+def test_a_rank_that_cannot_write_keeps_the_previous_generation(tmp_path: Path) -> None:
+    save(tmp_path, FILES, FACTS)
+    errors = []
+
+    def write(group: groups.Group) -> None:
+        files = {"x": {"x": np.zeros(1, "complex64" if group.rank == 1 else "float32")}}
+        try:
+            checkpoint.save(tmp_path, files, {}, [], group)
+        except (groups.GroupError, KeyError) as error:
+            errors.append((group.rank, str(error)))
+
+    groups.simulate(2, write)
+    assert dict(errors)[0].startswith(f"the save to {tmp_path} failed on rank 1 of 2: KeyError")
+    assert [path.name for path in tmp_path.glob("generation-*")] == ["generation-00000001"]
+    assert_same(load(tmp_path)[0])

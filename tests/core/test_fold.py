@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from dynsample import _core
 from dynsample.columns import EMA, Last, Mean, Transitions, Window
-from dynsample.log import ObservationLog, fold
+from dynsample.log import ObservationLog, fold, fold_specs, pack
 from dynsample.reference import fold as reference
 
 COLUMNS = {
@@ -67,28 +67,18 @@ def logs(draw):
         for name in SIGNALS
     }
     tickets = draw(st.none() | st.lists(st.integers(-2, 9), min_size=count, max_size=count))
-    small = st.lists(st.integers(0, 3), min_size=num_samples, max_size=num_samples)
-    quota = draw(st.none() | small)
-    dtype = draw(st.sampled_from([np.uint8, np.uint32]))
-    return (
-        num_samples,
-        index,
-        signals,
-        None if tickets is None else np.array(tickets, np.int64),
-        None if quota is None else np.array(quota, dtype),
-    )
+    return num_samples, index, signals, None if tickets is None else np.array(tickets, np.int64)
 
 
 @given(logs(), st.integers(0, 3))
 def test_fold_equals_the_oracle(case, epoch):
-    num_samples, index, signals, tickets, quota = case
+    num_samples, index, signals, tickets = case
     parts, seen = make_table(num_samples)
     expected, expected_seen = make_table(num_samples)
     args = {"epoch": epoch, "tickets": tickets}
-    wanted = reference.fold(index, signals, COLUMNS, expected, expected_seen, quota=quota, **args)
-    left = None if quota is None else quota.copy()
+    reference.fold(index, signals, COLUMNS, expected, expected_seen, **args)
     log = make_log(num_samples, index, signals)
-    assert fold(log, COLUMNS, parts, seen, quota=left, **args) == wanted
+    fold(log, COLUMNS, parts, seen, **args)
     assert_same(parts, expected)
     np.testing.assert_array_equal(seen, expected_seen)
     assert len(log) == len(index)
@@ -102,20 +92,16 @@ def test_partitioned_fold_equals_the_oracle(threads, with_tickets):
     index, signals = random_log(rng, num_samples, count)
     index[: count // 10] = rng.integers(0, 50, count // 10)
     tickets = rng.integers(-1, count, count) if with_tickets else None
-    quota = rng.integers(0, 3, num_samples).astype(np.uint8)
     parts, seen = make_table(num_samples)
     expected, expected_seen = make_table(num_samples)
-    wanted = reference.fold(
-        index, signals, COLUMNS, expected, expected_seen, epoch=0, quota=quota, tickets=tickets
-    )
+    reference.fold(index, signals, COLUMNS, expected, expected_seen, epoch=0, tickets=tickets)
     before = _core.num_threads()
     _core.set_num_threads(threads)
     try:
         log = make_log(num_samples, index, signals)
-        got = fold(log, COLUMNS, parts, seen, epoch=0, quota=quota, tickets=tickets)
+        fold(log, COLUMNS, parts, seen, epoch=0, tickets=tickets)
     finally:
         _core.set_num_threads(before)
-    assert got == wanted
     assert_same(parts, expected)
     np.testing.assert_array_equal(seen, expected_seen)
 
@@ -130,30 +116,61 @@ def test_a_log_split_over_threads_folds_alike():
         _core.set_num_threads(threads)
         try:
             parts, seen = make_table(num_samples)
-            quota = np.full(num_samples, 4, np.uint8)
-            log = make_log(num_samples, index, signals)
-            tables.append((parts, fold(log, COLUMNS, parts, seen, epoch=0, quota=quota)))
+            fold(make_log(num_samples, index, signals), COLUMNS, parts, seen, epoch=0)
+            tables.append(parts)
         finally:
             _core.set_num_threads(before)
-    assert_same(tables[0][0], tables[1][0])
-    assert tables[0][1] == tables[1][1] > 0
+    assert_same(tables[0], tables[1])
+
+
+rows_in_order = st.lists(st.integers(0, 5), max_size=12)
+
+
+@given(rows_in_order, rows_in_order)
+def test_the_nth_observation_of_a_row_is_of_its_nth_issue(issued, observed):
+    log = ObservationLog(6, [])
+    log.restore(np.array([0, *observed], np.uint32), {})
+    wanted = reference.match(issued, observed)
+    for unique in {False, len(set(issued)) == len(issued)}:
+        places, unknown = _core.match(np.array(issued, np.uint32), log._native, 1, unique)
+        found = list(range(len(observed))) if places is None else places.tolist()
+        assert found == wanted
+        assert unknown == wanted.count(-1)
+
+
+@settings(max_examples=50)
+@given(logs(), st.integers(1, 4), st.integers(1, 3), st.integers(0, 2))
+def test_logs_folded_in_packs_are_one_log(case, pieces, shift, signals_as_bits):
+    num_samples, index, signals, _ = case
+    signals["correct"] = (signals["correct"] > 0).astype(np.float32)
+    random = np.random.default_rng(0)
+    tickets = random.permutation(len(index)) - len(index) // 4
+    whole, seen = make_table(num_samples)
+    parts, seen_parts = make_table(num_samples)
+    fold(make_log(num_samples, index, signals), COLUMNS, whole, seen, epoch=0, tickets=tickets)
+    bits = [False, signals_as_bits > 0, False]
+    layout = (shift, True, list(enumerate(bits)))
+    packed, specs = [], []
+    for piece in np.array_split(random.permutation(len(index)), pieces):
+        log = make_log(num_samples, index[piece], {k: v[piece] for k, v in signals.items()})
+        packed.append(pack(log, layout, tickets[piece]))
+        specs = fold_specs(log, COLUMNS, parts, 0)
+    _core.fold_packed(packed, layout, specs, seen_parts, num_samples)
+    assert_same(parts, whole)
+    np.testing.assert_array_equal(seen_parts, seen)
 
 
 @given(logs(), st.randoms(use_true_random=False))
 def test_a_shuffled_log_with_tickets_gives_the_same_table(case, random):
-    num_samples, index, signals, _, quota = case
+    num_samples, index, signals, _ = case
     order = list(range(len(index)))
     random.shuffle(order)
     straight, seen = make_table(num_samples)
     shuffled, seen_shuffled = make_table(num_samples)
-    copy = None if quota is None else quota.copy()
-    log = make_log(num_samples, index, signals)
-    dropped = fold(log, COLUMNS, straight, seen, epoch=0, quota=quota)
+    fold(make_log(num_samples, index, signals), COLUMNS, straight, seen, epoch=0)
     log = make_log(num_samples, index[order], {k: v[order] for k, v in signals.items()})
     tickets = np.array(order, np.int64)
-    assert (
-        fold(log, COLUMNS, shuffled, seen_shuffled, epoch=0, quota=copy, tickets=tickets) == dropped
-    )
+    fold(log, COLUMNS, shuffled, seen_shuffled, epoch=0, tickets=tickets)
     assert_same(shuffled, straight)
     np.testing.assert_array_equal(seen_shuffled, seen)
 
@@ -161,7 +178,7 @@ def test_a_shuffled_log_with_tickets_gives_the_same_table(case, random):
 @settings(max_examples=25)
 @given(logs(), st.integers(0, 24))
 def test_folding_in_pieces_is_folding_at_once(case, cut):
-    num_samples, index, signals, _, _ = case
+    num_samples, index, signals, _ = case
     whole, seen = make_table(num_samples)
     pieces, seen_pieces = make_table(num_samples)
     fold(make_log(num_samples, index, signals), COLUMNS, whole, seen, epoch=0)
@@ -172,24 +189,12 @@ def test_folding_in_pieces_is_folding_at_once(case, cut):
     np.testing.assert_array_equal(seen_pieces, seen)
 
 
-def test_observations_above_the_quota_are_dropped_from_the_end_and_counted():
-    columns = {"loss": Last()}
-    parts, seen = make_table(3, columns)
-    log = make_log(3, [0, 1, 0, 0, 2], {"loss": [1, 2, 3, 4, 5]})
-    quota = np.array([2, 1, 0], np.uint32)
-    assert fold(log, columns, parts, seen, epoch=0, quota=quota) == 2
-    np.testing.assert_array_equal(parts["loss"]["value"], np.float32([3, 2, np.nan]))
-    np.testing.assert_array_equal(seen, [True, True, False])
-    np.testing.assert_array_equal(quota, [0, 0, 0])
-
-
-def test_padded_positions_are_dropped_without_being_counted():
+def test_tickets_below_zero_drop_their_observations():
     columns = {"loss": Last()}
     parts, seen = make_table(2, columns)
     log = make_log(2, [0, 0, 1], {"loss": [1, 2, 3]})
     tickets = np.array([0, -1, -7])
-    quota = np.array([1, 1], np.uint8)
-    assert fold(log, columns, parts, seen, epoch=0, quota=quota, tickets=tickets) == 0
+    fold(log, columns, parts, seen, epoch=0, tickets=tickets)
     np.testing.assert_array_equal(parts["loss"]["value"], np.float32([1, np.nan]))
     np.testing.assert_array_equal(seen, [True, False])
 
@@ -213,7 +218,7 @@ def test_an_ema_starts_again_after_nan():
 
 def test_a_fold_without_columns_still_marks_the_seen():
     parts, seen = make_table(2, {})
-    assert fold(make_log(2, [1], {"loss": [1]}), {}, parts, seen, epoch=0) == 0
+    fold(make_log(2, [1], {"loss": [1]}), {}, parts, seen, epoch=0)
     np.testing.assert_array_equal(seen, [False, True])
 
 
@@ -261,6 +266,18 @@ class TestRefusals:
         with pytest.raises(ValueError, match="tickets must have 2 entries"):
             self.fold(tickets=np.zeros(0, np.int64))
 
-    def test_quota_of_another_type(self):
-        with pytest.raises(TypeError, match="quota must be a contiguous array of uint8 or uint32"):
-            self.fold(quota=np.zeros(2, np.int64))
+    def test_a_ticket_that_does_not_fit(self):
+        with pytest.raises(ValueError, match=r"tickets must be below 2\*\*32, got 4294967296"):
+            self.fold(tickets=np.array([2**32, 0]))
+
+    def test_a_pack_of_other_columns(self):
+        layout = (12, False, [(0, False)])
+        packed = pack(make_log(2**13, [0, 2**13 - 1], {"loss": [1, 2]}), layout, None)
+        parts, seen = make_table(2, self.columns)
+        specs = fold_specs(make_log(2, [], {"loss": []}), self.columns, parts, 0)
+        with pytest.raises(ValueError, match="a packed log is not of these columns"):
+            _core.fold_packed([packed], layout, specs, seen, 2)
+
+    def test_bits_for_a_signal_that_is_not_0_or_1(self):
+        with pytest.raises(ValueError, match="a signal is not 0 or 1"):
+            pack(make_log(2, [0], {"loss": [2]}), (12, False, [(0, True)]), None)

@@ -169,7 +169,7 @@ def test_a_damaged_state_changes_nothing(tmp_path: Path) -> None:
     index = next(iter(sampler))
     sampler.observe(index, **signals(index, 0))
     sampler.save(tmp_path)
-    file = next(tmp_path.glob("generation-*/log.safetensors"))
+    file = next(tmp_path.glob("generation-*/log-00000.safetensors"))
     content = bytearray(file.read_bytes())
     content[-1] ^= 1
     file.write_bytes(content)

@@ -39,7 +39,7 @@ def missing(transport: str) -> str | None:
         return "needs mpi4py: pip install -r requirements/mpi.txt"
     if transport == "openmpi" and not openmpi_library():
         return "needs Open MPI: apt-get install openmpi-bin"
-    if transport == "mpich" and not (_scripts() / "mpiexec.hydra").exists():
+    if transport == "mpich" and not mpich_launcher().exists():
         return "needs MPICH: pip install -r requirements/mpi.txt"
     return None
 
@@ -67,7 +67,7 @@ def environment(**more: str) -> dict[str, str]:
         if not name.startswith(_LAUNCHED) and name not in ("RANK", "WORLD_SIZE")
     }
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
-    return {**kept, **_POLITE, "PYTHONPATH": path, "GLOO_SOCKET_IFNAME": "lo", **more}
+    return {**kept, **_POLITE, "PYTHONPATH": path, "GLOO_SOCKET_IFNAME": "lo"} | more
 
 
 @dataclass
@@ -96,6 +96,25 @@ class World:
         return self.log.read_text(errors="replace")
 
 
+Launch = tuple[list[str], dict[str, str]]  # a command line, and what its environment has more
+
+
+def python(*command: str) -> list[str]:
+    """Command line of this Python."""
+    return [sys.executable, *command]
+
+
+def mpich_launcher() -> Path:
+    """Path of MPICH's launcher; beside it Open MPI's could be called mpiexec."""
+    return _scripts() / "mpiexec.hydra"
+
+
+def of_mpich() -> dict[str, str]:
+    """What makes mpi4py load the MPICH of this Python."""
+    library = _scripts().parent / "lib" / "libmpi.so.12"
+    return {"MPI4PY_LIBMPI": os.environ.get("MPI4PY_LIBMPI", str(library))}
+
+
 @contextlib.contextmanager
 def world(transport: str, size: int, folder: Path, *command: str, **more: str) -> Iterator[World]:
     """Run `python command...` on every rank, and leave no process of it behind.
@@ -103,31 +122,37 @@ def world(transport: str, size: int, folder: Path, *command: str, **more: str) -
     `transport` is one of TRANSPORTS, "torchrun" for gloo under that launcher, or "plain" for
     processes that are on their own.
     """
-    mark = uuid.uuid4().hex
-    environ = environment(**{_MARK: mark}, **more)
-    python = [sys.executable, *command]
+    line = python(*command)
+    launches: list[Launch]
     if transport == "mpich":
-        launches = [([str(_scripts() / "mpiexec.hydra"), "-n", str(size), *python], {})]
-        environ.setdefault("MPI4PY_LIBMPI", str(_scripts().parent / "lib" / "libmpi.so.12"))
+        launches = [([str(mpich_launcher()), "-n", str(size), *line], {**of_mpich(), **more})]
     elif transport == "openmpi":
         launcher = [str(shutil.which("mpiexec.openmpi")), "--allow-run-as-root", "--oversubscribe"]
-        launches = [([*launcher, "-n", str(size), *python], {})]
-        environ.setdefault("MPI4PY_LIBMPI", str(openmpi_library()))
+        own = {"MPI4PY_LIBMPI": str(openmpi_library()), **more}
+        launches = [([*launcher, "-n", str(size), *line], own)]
     elif transport == "torchrun":
         run = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(size)]
-        launches = [([sys.executable, *run, "--no-python", *python], {})]
+        launches = [([sys.executable, *run, "--no-python", *line], more)]
+    elif transport == "gloo":
+        store = (folder / f"store-{uuid.uuid4().hex}").as_uri()
+        of_gloo = {"WORLD_SIZE": str(size), "WORLD_STORE": store, **more}
+        launches = [(line, {**of_gloo, "RANK": str(rank)}) for rank in range(size)]
     else:
-        store = (folder / f"store-{mark}").as_uri()
-        of_gloo = {"WORLD_SIZE": str(size), "WORLD_STORE": store} if transport == "gloo" else {}
-        launches = [
-            (python, {**of_gloo, "RANK": str(rank)} if of_gloo else {}) for rank in range(size)
-        ]
+        launches = [(line, more)] * size
+    with running(launches, folder) as started:
+        yield started
+
+
+@contextlib.contextmanager
+def running(launches: list[Launch], folder: Path) -> Iterator[World]:
+    """Start processes, and leave none of them, nor of theirs, behind."""
+    mark = uuid.uuid4().hex
     log = folder / f"output-{mark}.txt"
     with log.open("wb") as output:
         processes = [
             subprocess.Popen(
                 line,
-                env={**environ, **own},
+                env=environment(**{_MARK: mark}, **own),
                 cwd=ROOT,
                 stdin=subprocess.DEVNULL,
                 stdout=output,

@@ -1,0 +1,160 @@
+"""Runs of a sampler in which every score depends on when and where it was observed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import dynsample as ds
+from dynsample.groups import Group
+
+N = 997
+ROWS = 24  # of a step on all ranks: divides by 1, 2, 3, 4, 8
+COLUMNS = {
+    "mean": ds.Mean(signal="loss"),
+    "window": ds.Window(3, signal="loss"),
+    "events": ds.Transitions(signal="correct"),
+    "smooth": ds.EMA(signal="loss"),
+}
+POLICIES: dict[str, Callable[[], ds.Policy]] = {
+    "uniform": ds.Uniform,
+    "kakurenbo": lambda: ds.Kakurenbo(fraction=0.3, tau=0.5),
+    "infobatch": lambda: ds.InfoBatch(delta=1.0),
+    "importance": lambda: ds.ImportanceSampling(smoothing=0.1, correct_bias=True),
+    "importance without": lambda: ds.ImportanceSampling(num_draws=300, replacement=False),
+    "random": lambda: ds.RandomSubset(0.3),
+    "random with": lambda: ds.RandomSubset(0.3, replacement=True),
+    "backprop": ds.SelectiveBackprop,
+    "forgetting": lambda: ds.Forgetting(0.3, static_epochs=2, lag=True),
+    "weighted": lambda: ds.WeightedRandom("loss"),
+    "weighted by array": lambda: ds.WeightedRandom(np.arange(N, dtype=np.float32)),
+}
+
+
+def signals(index: NDArray[np.int64], step: int) -> dict[str, NDArray[np.float32]]:
+    loss = ((index * 7919 + step * 31) % N / 100).astype(np.float32)
+    return {
+        "loss": loss,
+        "correct": (loss < 6).astype(np.float32),
+        "confidence": np.where(loss < 5, loss / 5, 0).astype(np.float32),
+    }
+
+
+def sampler(group: Group, policy: str, **options: Any) -> ds.Sampler:
+    rows = options.pop("rows", ROWS)
+    return ds.Sampler(
+        options.pop("n", N), POLICIES[policy](), rows // group.size, seed=5, group=group,
+        columns=COLUMNS, **options,
+    )  # fmt: skip
+
+
+@dataclass
+class Step:
+    """One step on one rank: ids, their weights, and whether of the hidden pass."""
+
+    epoch: int
+    hidden: bool
+    ids: NDArray[np.int64]
+    weights: NDArray[np.float32]
+
+
+@dataclass
+class Run:
+    """What one rank, or all of them put together, went through."""
+
+    steps: dict[int, Step] = field(default_factory=dict)
+    digests: dict[int, str] = field(default_factory=dict)
+    table: dict[str, NDArray[Any]] = field(default_factory=dict)
+
+
+def _steps(sampler: ds.Sampler) -> Iterator[tuple[bool, NDArray[np.int64]]]:
+    sampler.set_epoch(sampler.epoch)  # so that a pass that is used up does not plan the next epoch
+    for hidden, samples in ((False, sampler), (True, sampler.hidden)):
+        for index in samples:
+            yield hidden, index
+
+
+def train(sampler: ds.Sampler, start: int, stop: int, *, late: bool = False) -> Run:
+    """Go through the steps [start, stop); with `late`, leave the last one unobserved."""
+    run, step = Run(), start
+    while step < stop:
+        for hidden, index in _steps(sampler):
+            weights = np.ones(len(index), np.float32) if hidden else sampler.weights(index)
+            run.steps[step] = Step(sampler.epoch, hidden, index, weights)
+            if not late or step + 1 < stop:
+                sampler.observe(index, **signals(index, step))
+            step += 1
+            if step == stop:
+                break
+        run.digests[sampler.epoch] = sampler.plan.digest
+        if step < stop:
+            sampler.set_epoch(sampler.epoch + 1)
+    return run
+
+
+def finish(sampler: ds.Sampler, run: Run) -> Run:
+    """Go to the end of the epoch, fold what was observed, and keep the table."""
+    for step, (_, index) in enumerate(_steps(sampler), max(run.steps) + 1):
+        sampler.observe(index, **signals(index, step))
+    sampler.set_epoch(sampler.epoch + 1)
+    run.digests[sampler.epoch] = sampler.plan.digest
+    run.table = {name: array.copy() for name, array in sampler.table.state().items()}
+    return run
+
+
+def put_together(runs: list[Run], *, sharded: bool) -> Run:
+    """One run out of those of all ranks; padded rows apart."""
+    whole = Run(digests=runs[0].digests)
+    for step, first in runs[0].steps.items():
+        parts = [run.steps[step] for run in runs]
+        ids = np.concatenate([part.ids for part in parts])
+        weights = np.concatenate([part.weights for part in parts])
+        if first.hidden:
+            kept = np.sort(np.unique(ids, return_index=True)[1])
+        else:
+            padded = len(ids) == len(runs) and (weights == 0)
+            kept = np.flatnonzero(~np.broadcast_to(padded, ids.shape))
+        whole.steps[step] = Step(first.epoch, first.hidden, ids[kept], weights[kept])
+    for name, array in runs[0].table.items():
+        tables = [run.table[name] for run in runs]
+        if not sharded:
+            for other in tables:
+                np.testing.assert_array_equal(other, array, name)
+        whole.table[name] = np.concatenate(tables) if sharded else array
+    return whole
+
+
+def assert_same(run: Run, expected: Run) -> None:
+    """Ids, weights, plans and table, to the bit."""
+    assert run.steps.keys() <= expected.steps.keys()
+    for step, found in run.steps.items():
+        wanted = expected.steps[step]
+        assert (found.epoch, found.hidden) == (wanted.epoch, wanted.hidden), step
+        np.testing.assert_array_equal(found.ids, wanted.ids, f"step {step}")
+        np.testing.assert_array_equal(found.weights, wanted.weights, f"step {step}")
+    for epoch, digest in run.digests.items():
+        assert digest == expected.digests[epoch], epoch
+    for name, array in run.table.items():
+        np.testing.assert_array_equal(array, expected.table[name], name)
+
+
+def gathered(group: Group, run: Run) -> list[Run]:
+    """Runs of all ranks, on every rank."""
+    import pickle
+
+    mine = np.frombuffer(pickle.dumps(run), np.uint8)
+    return [pickle.loads(part.tobytes()) for part in group.all_gather(mine, "the runs")]
+
+
+def shared_folder(group: Group) -> Path:
+    """A new folder, the same on every rank."""
+    import tempfile
+
+    name = tempfile.mkdtemp() if group.rank == 0 else ""
+    parts = group.all_gather(np.frombuffer(name.encode(), np.uint8), "a folder")
+    return Path(parts[0].tobytes().decode())
