@@ -195,7 +195,7 @@ class Training:
             first=first,
             last=last,
             digest=self.sampler.state_dict()["digest"],
-            model=bits(self.model.weights),
+            model=self.digest(),
             table={name: bits(array) for name, array in table.state().items()},
         )
 
@@ -250,7 +250,8 @@ def main() -> int:
             dist.destroy_process_group()
     except (GroupError, StateError) as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr, flush=True)
-        return LOST_A_RANK if isinstance(error, GroupError) else CANNOT_LOAD
+        # At once: threads of gloo that still wait for the lost rank abort a process that unwinds.
+        os._exit(LOST_A_RANK if isinstance(error, GroupError) else CANNOT_LOAD)
     return 0
 
 
