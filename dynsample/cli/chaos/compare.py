@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 from dynsample.cli.chaos import records
@@ -65,10 +66,9 @@ def differences(life: Life, reference: Life) -> Iterator[str]:
     for rank in life.torn:
         yield f"life {life.number}: a record of rank {rank} is torn"
     lines = (line for step in sorted(life.steps) for line in _of_step(life, step, reference))
-    for _, line in zip(range(_LINES), lines, strict=False):
-        yield line
-    for end in life.ends:
-        yield from _of_end(life, end, reference.ends[0])
+    yield from islice(lines, _LINES)
+    ends = (line for end in life.ends for line in _of_end(life, end, reference.ends[0]))
+    yield from islice(ends, _LINES)
 
 
 def _of_step(life: Life, step: int, reference: Life) -> Iterator[str]:

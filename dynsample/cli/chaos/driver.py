@@ -22,7 +22,7 @@ OUTSIDE = 0.3  # share of the kills that come from outside
 _ENTRIES = {"": 120, "step": 48, "observe": 30, "exchange": 12, "hidden": 10, "save": 40}
 _LONGEST_DELAY = 6e-3  # seconds; a save takes about as long
 _MOST_FAILURES = 5  # scenarios
-_MOST_EXTRA = 20  # scenarios beyond the last kill, for phases that saw none
+_MOST_IDLE = 20  # scenarios in turn without a kill that was still wanted
 
 
 class Chaos:
@@ -36,31 +36,26 @@ class Chaos:
     def __init__(self, args: argparse.Namespace, folder: Path) -> None:
         self.args, self.folder = args, folder
         self.source = random.Random(args.seed)
-        self.tally = Tally(required=self._required())
+        self.tally = Tally(args.kills, self._required())
 
     def _required(self) -> tuple[str, ...]:
         hidden = WITH_HIDDEN_PASS & set(self.args.policy)
         return tuple(phase for phase in PHASES if phase != "hidden" or hidden)
 
-    def wanted(self) -> bool:
-        """Whether there is more to kill."""
-        tally = self.tally
-        enough = sum(tally.kills.values()) >= self.args.kills
-        return not enough or bool(tally.spared)
-
     def scenarios(self, progress: Progress) -> None:
         """Run scenarios until enough ranks were killed, in every phase."""
         bar = progress.add_task("", total=self.args.kills)
-        policies, extra = list(self.args.policy), 0
+        policies, idle = list(self.args.policy), 0
         self.source.shuffle(policies)
-        while self.wanted() and len(self.tally.failed) < _MOST_FAILURES and extra < _MOST_EXTRA:
-            extra += sum(self.tally.kills.values()) >= self.args.kills
+        while self.tally.wanting and len(self.tally.failed) < _MOST_FAILURES and idle < _MOST_IDLE:
+            before = self.tally.wanting
             policy = policies[self.tally.scenarios % len(policies)]
             scenario = Scenario.draw(policy, self.args.ranks, self.source)
             self.tally.scenarios += 1
             progress.update(bar, description=str(scenario))
             folder = self.folder / f"scenario-{self.tally.scenarios:04d}"
             problems = self.lives(scenario, folder, progress, bar)
+            idle = idle + 1 if self.tally.wanting == before else 0
             name = f"scenario {self.tally.scenarios} ({scenario})"
             self.tally.mismatches += [f"{name}: {problem}" for problem in problems]
             if problems:
@@ -75,13 +70,15 @@ class Chaos:
         kills = min(each, self.source.randint(4, 12))
         lives: list[Life] = []
         while not problems:
-            orders = self.draw(scenario, folder, len(lives), kill=kills > 0 and self.wanted())
+            orders = self.draw(
+                scenario, folder, len(lives), kill=bool(kills > 0 and self.tally.wanting)
+            )
             before = generations.newest(folder)
             outcome = launch.run(orders)
             life = Life.read(orders)
             lives.append(life)
             self.tally.count(orders, life, outcome)
-            progress.update(bar, completed=sum(self.tally.kills.values()))
+            progress.update(bar, completed=self.tally.kills.total())
             problems = self.problems(life, reference, folder, before)
             if outcome.problem:
                 problems.append(f"life {life.number} on {life.size} ranks: {outcome.problem}")

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import dynsample
 from dynsample.cli.chaos.scenario import Orders, Page
-from dynsample.cli.chaos.worker import LOST_A_RANK
+from dynsample.cli.chaos.worker import CANNOT_LOAD, LOST_A_RANK
 
 LIFE_LIMIT = 180.0  # seconds; a life takes one or a few
 _GRACE = 15.0  # seconds beyond the group's limit in which a rank without its peers must end
@@ -166,6 +166,8 @@ def _judge(orders: Orders, statuses: list[int], struck: bool, output: str) -> Ou
     kill = orders.kill
     victim = Page.look(orders.page(kill.rank)) if kill else None
     tail = "\n".join(output.strip().splitlines()[-12:])
+    if CANNOT_LOAD in statuses:
+        return Outcome(problem=f"the checkpoint cannot be loaded:\n{tail}")
     if kill is None or victim is None or not (struck or victim.dying):
         return Outcome(problem=f"ended with status {statuses}, and no rank was killed:\n{tail}")
     if orders.group == "mpi":

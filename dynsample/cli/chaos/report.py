@@ -23,6 +23,8 @@ class Tally:
 
     Attributes
     ----------
+    asked : int
+        Kills that are wanted in all.
     required : tuple of str
         Phases that must see a kill.
     kills, outside : Counter of str
@@ -33,6 +35,7 @@ class Tally:
         What is left of scenarios with a mismatch.
     """
 
+    asked: int
     required: tuple[str, ...]
     kills: Counter[str] = field(default_factory=Counter)
     outside: Counter[str] = field(default_factory=Counter)
@@ -62,9 +65,14 @@ class Tally:
         return [phase for phase in self.required if not self.kills[phase]]
 
     @property
+    def wanting(self) -> int:
+        """Kills that are still to come, at least one in each phase."""
+        return max(0, self.asked - self.kills.total()) + len(self.spared)
+
+    @property
     def failing(self) -> bool:
         """Whether the run shows something wrong, or shows too little."""
-        return bool(self.mismatches or self.spared)
+        return bool(self.mismatches or self.wanting)
 
 
 def print_tally(console: Console, args: argparse.Namespace, tally: Tally) -> None:
