@@ -72,10 +72,10 @@ class ShardedTable(ScoreTable):
 
     def _lowest(self, candidates: _core.Candidates, k: int) -> Mask:
         """Find the k-th key in two rounds of histograms; ties go to the lower rows."""
-        upper = self._group.sum(candidates.histogram(), "a selection")
-        k = min(k, int(upper.sum(dtype=np.uint64)))
+        k = min(k, self._sum(candidates.count())[0])
         if k == 0:
             return np.zeros(self.num_rows, np.bool_)
+        upper = self._group.sum(candidates.histogram(), "a selection")
         high, below = _digit(upper, k)
         low, _ = _digit(self._group.sum(candidates.histogram(high), "a selection"), k - below)
         counts = np.array(candidates.tally(high << 16 | low), np.int64)

@@ -120,9 +120,9 @@ py::tuple pack_log(py::handle log, const LayoutSpec& spec, const Tickets& ticket
   const auto size = static_cast<py::ssize_t>(records->size());
   py::capsule owner(records.release(),
                     [](void* p) { delete static_cast<Buffer<std::uint32_t>*>(p); });
-  return py::make_tuple(Array<std::uint32_t>(size, data, owner),
-                        py::array_t<std::uint64_t>(static_cast<py::ssize_t>(starts.size()),
-                                                   starts.data()));
+  return py::make_tuple(
+      Array<std::uint32_t>(size, data, owner),
+      py::array_t<std::uint64_t>(static_cast<py::ssize_t>(starts.size()), starts.data()));
 }
 
 using Packed = std::pair<Array<std::uint32_t>, Array<std::uint64_t>>;

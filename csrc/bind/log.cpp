@@ -77,11 +77,12 @@ ObservationLog& log_of(py::handle object) { return object.cast<Log&>().log; }
 void bind_log(py::module_& module) {
   module.def("register_torch", &register_torch, py::arg("torch"));
   py::class_<Log>(module, "ObservationLog")
-      .def(py::init([](std::size_t num_samples, std::vector<py::str> signals,
-                       std::size_t max_bytes) {
-             if (signals.size() > kMaxSignals) throw py::value_error("signals must be at most 64");
-             return std::make_unique<Log>(num_samples, std::move(signals), max_bytes);
-           }),
+      .def(py::init(
+               [](std::size_t num_samples, std::vector<py::str> signals, std::size_t max_bytes) {
+                 if (signals.size() > kMaxSignals)
+                   throw py::value_error("signals must be at most 64");
+                 return std::make_unique<Log>(num_samples, std::move(signals), max_bytes);
+               }),
            py::arg("num_samples"), py::arg("signals"), py::arg("max_bytes"))
       .def("append", &append)
       .def(

@@ -45,6 +45,11 @@ class Candidates {
     rows_.keys = keys_.data();
   }
 
+  std::size_t count() const {
+    py::gil_scoped_release unlocked;
+    return count_eligible(rows_);
+  }
+
   py::array_t<std::uint32_t> histogram(std::optional<std::uint32_t> prefix) const {
     std::vector<std::uint32_t> counts;
     {
@@ -218,6 +223,7 @@ void bind_shard(py::module_& module) {
       .def(py::init<const Array<float>&, std::size_t, float, std::uint64_t, std::uint32_t>(),
            py::arg("probabilities").noconvert(), py::arg("first"), py::arg("substitute"),
            py::arg("seed"), py::arg("epoch"))
+      .def("count", &Candidates::count)
       .def("histogram", &Candidates::histogram, py::arg("prefix") = py::none())
       .def("tally", &Candidates::tally, py::arg("key"))
       .def("mark", &Candidates::mark, py::arg("ties"));

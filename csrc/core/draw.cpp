@@ -66,8 +66,8 @@ class Lookup {
       for (std::size_t j = 0; j < block.size(); ++j) until_[first + j] = sum += block[j];
     });
     const std::size_t n = until_.size();
-    shift_ = std::max(0, static_cast<int>(std::bit_width(part.total())) -
-                             static_cast<int>(std::bit_width(n)));
+    shift_ = std::max(
+        0, static_cast<int>(std::bit_width(part.total())) - static_cast<int>(std::bit_width(n)));
     // guide[b] = the first row that reaches beyond the start of bucket b.
     guide_.resize((part.total() >> shift_) + 2);
     std::size_t row = 0;

@@ -16,8 +16,8 @@
 namespace dynsample {
 
 // An observation as a record of 32-bit words: the row within its block in the low `shift` bits of
-// the first word, above them one bit for each signal that is 0 or 1 throughout; the ticket, if there
-// are any; the other signals.
+// the first word, above them one bit for each signal that is 0 or 1 throughout; the ticket, if
+// there are any; the other signals.
 struct Layout {
   struct Signal {
     std::size_t number;  // in the log
@@ -51,8 +51,8 @@ struct Segment {
 // Applies the same blocks of some packed logs to the columns and marks their rows as seen; row 0 of
 // the columns is row 0 of the first block.
 //
-// Observations of a row are applied by ascending ticket; without tickets, and for equal ones, in the
-// order of the segments and in call order. The result does not depend on the number of threads.
+// Observations of a row are applied by ascending ticket; without tickets, and for equal ones, in
+// the order of the segments and in call order. The result does not depend on the number of threads.
 void fold(std::span<const Segment> segments, const Layout& layout, std::span<const Column> columns,
           std::span<std::uint8_t> seen);
 

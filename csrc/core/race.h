@@ -8,8 +8,8 @@
 
 namespace dynsample {
 
-// Keys of the rows first, ..., whose k lowest over all rows are drawn; 2^32 - 1 where p is 0. `first`
-// is a multiple of 4, `substitute` stands for a p that is not finite.
+// Keys of the rows first, ..., whose k lowest over all rows are drawn; 2^32 - 1 where p is 0.
+// `first` is a multiple of 4, `substitute` stands for a p that is not finite.
 KeyBuffer race_keys(std::span<const float> probabilities, std::size_t first, float substitute,
                     std::uint64_t seed, std::uint32_t epoch);
 

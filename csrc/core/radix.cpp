@@ -8,6 +8,23 @@
 #include "core/dispatch.h"
 
 namespace dynsample {
+namespace {
+
+std::size_t total_of(const std::vector<std::size_t>& counts) {
+  return std::accumulate(counts.begin(), counts.end(), std::size_t{0});
+}
+
+}  // namespace
+
+std::size_t count_eligible(const Rows& rows) {
+  if (!rows.where && !rows.finite_only && !rows.keys) return rows.size;
+  const Chunks chunks(rows.size);
+  std::vector<std::size_t> counts(chunks.count());
+  chunks.run([&](std::size_t chunk, std::size_t first, std::size_t last) {
+    counts[chunk] = kernels().select.count(rows, first, last);
+  });
+  return total_of(counts);
+}
 
 std::vector<std::uint32_t> key_histogram(const Rows& rows, const std::uint32_t* prefix) {
   std::vector<std::uint32_t> sum(kDigits);
@@ -25,10 +42,7 @@ std::vector<std::uint32_t> key_histogram(const Rows& rows, const std::uint32_t* 
   return sum;
 }
 
-Split Tally::total() const {
-  return {std::accumulate(below.begin(), below.end(), std::size_t{0}),
-          std::accumulate(equal.begin(), equal.end(), std::size_t{0})};
-}
+Split Tally::total() const { return {total_of(below), total_of(equal)}; }
 
 Tally tally(const Rows& rows, std::uint32_t key) {
   const Chunks chunks(rows.size);

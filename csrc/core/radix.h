@@ -13,8 +13,11 @@ namespace dynsample {
 
 constexpr std::size_t kDigits = 1u << 16;
 
-// Counts of the upper halves of the keys of all rows that take part, or of the lower halves of those
-// with the upper half `prefix`.
+// Rows that take part.
+std::size_t count_eligible(const Rows& rows);
+
+// Counts of the upper halves of the keys of all rows, those that take no part by the key 2^32 - 1,
+// or of the lower halves of those with the upper half `prefix`.
 std::vector<std::uint32_t> key_histogram(const Rows& rows, const std::uint32_t* prefix);
 
 // Rows with a key below `key` and equal to it, by chunks of rows.

@@ -4,7 +4,6 @@
 #include <atomic>
 #include <bit>
 #include <cmath>
-#include <numeric>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -28,20 +27,6 @@ std::uint32_t row_key(const Rows& rows, std::size_t i) {
   const bool eligible =
       (!rows.where || rows.where[i]) && (!rows.finite_only || is_finite_bits(bits));
   return eligible ? order_key(bits) : kNotEligibleKey;
-}
-
-std::size_t total(const std::vector<std::size_t>& counts) {
-  return std::accumulate(counts.begin(), counts.end(), std::size_t{0});
-}
-
-std::size_t count_eligible(const Rows& rows) {
-  if (!rows.where && !rows.finite_only && !rows.keys) return rows.size;
-  const Chunks chunks(rows.size);
-  std::vector<std::size_t> counts(chunks.count());
-  chunks.run([&](std::size_t chunk, std::size_t first, std::size_t last) {
-    counts[chunk] = kernels().select.count(rows, first, last);
-  });
-  return total(counts);
 }
 
 // Hides the k lowest of `rows`, k > 0.

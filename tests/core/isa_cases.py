@@ -17,10 +17,12 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 
-from dynsample import _core, ops
+import dynsample as ds
+from dynsample import _core, groups, ops
 from dynsample.columns import EMA, Last, Mean, Transitions, Window
 from dynsample.log import ObservationLog
 from dynsample.priority import PriorityTree
+from dynsample.sharded_table import ShardedTable
 from dynsample.table import ScoreTable
 
 CASES: dict[str, Callable[[], Iterable[object]]] = {}
@@ -131,6 +133,27 @@ def folds():
     log.append(index, {"loss": np.resize(INPUTS["odd"], 3 * N)})
     table.fold(log, epoch=0)
     return table.state().values()
+
+
+@case
+def ranks():
+    weights = np.abs(INPUTS["normal"])
+    random = ds.EpochRandom(4, 5)
+
+    def body(group: groups.Group) -> list[object]:
+        table = ShardedTable(N, {"loss": Last()}, group)
+        part = slice(*table.bounds)
+        table.set_column("loss", weights[part])
+        odd = INPUTS["odd"][part]
+        draw = table.draw(table["loss"], N, random, replacement=True)
+        return [
+            table.hide_lowest(odd, N // 3), table.exact_mean(odd), draw.counts,
+            draw.inverse_probabilities, table.cdf_bernoulli(odd, 0.43, random),
+            table.draw(table["loss"], 1000, random, replacement=False).mask,
+            table.draw(table["loss"], 1000, random, replacement=True, method="multinomial").counts,
+        ]  # fmt: skip
+
+    return [result for rank in groups.simulate(3, body) for result in rank]
 
 
 @case
