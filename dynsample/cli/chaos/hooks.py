@@ -9,7 +9,8 @@ from typing import Any, TypeVar
 
 from numpy.typing import NDArray
 
-from dynsample.cli.chaos.scenario import Kill, OwnPage
+from dynsample.cli.chaos.page import OwnPage
+from dynsample.cli.chaos.scenario import Kill
 from dynsample.groups import Group
 from dynsample.groups.flat import Bytes
 

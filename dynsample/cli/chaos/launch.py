@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import dynsample
-from dynsample.cli.chaos.scenario import Orders, Page
+from dynsample.cli.chaos.page import Page
+from dynsample.cli.chaos.scenario import Orders
 from dynsample.cli.chaos.worker import CANNOT_LOAD, LOST_A_RANK
 
 LIFE_LIMIT = 180.0  # seconds; a life takes one or a few
