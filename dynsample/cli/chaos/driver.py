@@ -20,6 +20,9 @@ from dynsample.cli.chaos.scenario import PHASES, WITH_HIDDEN_PASS, Kill, Orders,
 
 OUTSIDE = 0.3  # share of the kills that come from outside
 _ENTRIES = {"": 120, "step": 48, "observe": 30, "exchange": 12, "hidden": 10, "save": 40}
+# Seconds that a rank may wait for others. Of gloo, those that lost one must be gone soon after; with
+# MPI the launcher sees to that, and a rank that is only slow must not end the job.
+_TIME_LIMITS = {"mpi": 60.0, "torch": 20.0}
 _LONGEST_DELAY = 6e-3  # seconds; a save takes about as long
 _MOST_FAILURES = 5  # scenarios
 _MOST_IDLE = 20  # scenarios in turn without a kill that was still wanted
@@ -112,6 +115,7 @@ class Chaos:
         return Orders(
             scenario, str(_made(folder)), number, size, self.args.group, placement,
             self.draw_kill(scenario, size, placement) if kill else None,
+            _TIME_LIMITS[self.args.group],
         )  # fmt: skip
 
     def draw_kill(self, scenario: Scenario, size: int, placement: str) -> Kill:
