@@ -20,8 +20,8 @@ from dynsample.cli.chaos.scenario import PHASES, WITH_HIDDEN_PASS, Kill, Orders,
 
 OUTSIDE = 0.3  # share of the kills that come from outside
 _ENTRIES = {"": 120, "step": 48, "observe": 30, "exchange": 12, "hidden": 10, "save": 40}
-# Seconds that a rank may wait for others. Of gloo, those that lost one must be gone soon after; with
-# MPI the launcher sees to that, and a rank that is only slow must not end the job.
+# Seconds that a rank may wait for others. Ranks of gloo that lost one must be gone soon after; with
+# MPI the launcher ends the job, and a rank that is only slow must not.
 _TIME_LIMITS = {"mpi": 60.0, "torch": 20.0}
 _LONGEST_DELAY = 6e-3  # seconds; a save takes about as long
 _MOST_FAILURES = 5  # scenarios

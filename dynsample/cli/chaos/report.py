@@ -98,7 +98,7 @@ def print_tally(console: Console, args: argparse.Namespace, tally: Tally) -> Non
         f"compared     {tally.steps} steps, and the final tables",
         f"mismatches   {len(tally.mismatches)}",
     ):
-        console.print(line, highlight=False)
+        console.print(line, highlight=False, soft_wrap=True)
     for line in tally.mismatches:
         console.print(f"  {line}", style="red", highlight=False, markup=False, soft_wrap=True)
     for folder in tally.failed:
