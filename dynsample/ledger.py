@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -51,6 +52,11 @@ class Issued:
         while self._blocks and self._blocks[-1][0] >= position:
             self._size = self._blocks.pop()[2]
         self.end = min(self.end, position)
+
+    def count(self, position: int) -> int:
+        """Count the rows of the steps before `position`."""
+        steps = bisect_left(self._blocks, position, key=lambda block: block[0])
+        return self._blocks[steps][2] if steps < len(self._blocks) else self._size
 
     @property
     def padded(self) -> bool:

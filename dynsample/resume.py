@@ -152,12 +152,13 @@ def save(sampler: Sampler, path: str | os.PathLike[str], consumed: int | None) -
     """Write table, log, policy and position as one generation, a part of it on every rank."""
     plan, group, table = sampler.plan, sampler.group, sampler.table
     kept, hidden = sampler._passes
-    log, issued = sampler._log, sampler._ledger.issued[0]
+    log = sampler._log
     if consumed is not None:
         kept.received = _consumed_positions(sampler, consumed)
-    elif len(issued) - len(log) > sampler.batch_size and len(log):
+    drawn = sampler._ledger.issued[0].count(kept.received)
+    if consumed is None and drawn - len(log) > sampler.batch_size and len(log):
         raise ValueError(
-            f"{len(issued)} rows of epoch {plan.random.epoch} were drawn and {len(log)} observed: "
+            f"{drawn} rows of epoch {plan.random.epoch} were drawn and {len(log)} observed: "
             "a loader that prefetches cannot say what your loop received; pass consumed=, the "
             "number of batches it received"
         )
