@@ -61,8 +61,8 @@ class BatchIterator:
         sampler = self._sampler
         self._plan, self._pass = sampler.plan, sampler._pass(hidden)
         self._pass.rewind()
-        self._issued = sampler._ledger.issued[hidden]
-        self._issued.rewind(self._pass.received)
+        sampler._ring.drain(everything=True)  # what was observed before is in the log before
+        sampler._ledger.issued[hidden].rewind(self._pass.received)
         begin, stop = self._pass.received, self._pass.stop
         self._rows = self._plan.source(self._steps, begin, stop, hidden=hidden)
 
@@ -79,10 +79,13 @@ class BatchIterator:
         first, last = steps.block(start, stop)
         if first < last:
             rows = self._rows(first, last)
-            self._issued.append(start, stop, first, rows)
+            place = first
         else:  # fewer rows than ranks: nothing is left for this one, and it takes part all the same
             rows = self._rows(start, start + 1)
-            self._issued.append(start, stop, PADDED, rows)
+            place = PADDED
+        self._sampler._ledger.issue(
+            hidden=cursor.hidden, step=start, stop=stop, first=place, rows=rows
+        )
         ids = self._plan.ids(rows)
         if first == last and not cursor.hidden:
             self._sampler._padded = ids
