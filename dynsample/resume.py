@@ -157,7 +157,9 @@ def save(sampler: Sampler, path: str | os.PathLike[str], consumed: int | None) -
     if table.sharded:
         first, last = table.bounds
     begin = table.bounds[0]
-    observed = sampler._ledger.state(plan, (kept.received, hidden.received))
+    observed = sampler._ledger.state(
+        plan, (kept.received, hidden.received), group, f"the save to {path}"
+    )
     files = {
         f"table-{group.rank:05d}": {
             name: array[first - begin : last - begin] for name, array in table.state().items()
