@@ -174,7 +174,7 @@ def unpack(batch: Any, device: torch.device) -> tuple[torch.Tensor, torch.Tensor
 
 def learning_rate(args: argparse.Namespace, epoch: float) -> float:
     """Warm up, then follow a cosine; by epochs as a fraction, as their lengths differ."""
-    if epoch < args.warmup_epochs:
+    if epoch <= args.warmup_epochs:
         return float(args.lr * (epoch + 0.1) / (args.warmup_epochs + 0.1))
     left = (args.epochs - epoch) / (args.epochs - args.warmup_epochs)
     return float(args.lr * (1 - math.cos(math.pi * left)) / 2)

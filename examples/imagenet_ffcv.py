@@ -119,7 +119,7 @@ def make_policy(args: argparse.Namespace) -> ds.Policy:
 def learning_rate(args: argparse.Namespace, progress: float) -> float:
     """Cosine with a linear warm-up, by epochs as a fraction: epochs may shrink and grow."""
     peak = args.lr * args.batch_size / 256
-    if progress < args.warmup_epochs:
+    if progress <= args.warmup_epochs:
         return float(peak * progress / args.warmup_epochs)
     left = (args.epochs - progress) / (args.epochs - args.warmup_epochs)
     return float(peak * 0.5 * (1 - math.cos(math.pi * left)))
