@@ -26,10 +26,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import ranks
 import torch
 import torch.nn.functional as F
 from imagenet_dali import evaluate as accuracy_of
-from imagenet_dali import learning_rate, load_callable, normalised, set_up, val_pipeline
+from imagenet_dali import learning_rate, load_callable, normalised, val_pipeline
 from numpy.typing import NDArray
 from nvidia.dali import fn, pipeline_def
 from nvidia.dali.plugin.base_iterator import LastBatchPolicy
@@ -70,15 +71,18 @@ class Trainer:
         self, args: argparse.Namespace, subset: NDArray[np.int64] | None, *, copy: bool = False
     ) -> None:
         self.args, self.copy = args, copy
-        self.device, self.rank = set_up(args)
+        self.world, self.device = args.world, args.device
+        rows = ranks.share(args.batch_size, self.world)
         labels = parse_list(args.data / "train" / "file_list.txt")[1]
-        self.sampler = ds.Sampler(len(labels), batch_size=args.batch_size, seed=args.seed,
-                                  subset=subset)  # fmt: skip
+        self.sampler = ds.Sampler(len(labels), batch_size=rows, seed=args.seed,
+                                  subset=subset, group=self.world)  # fmt: skip
         options = {"num_threads": args.workers, "device_id": self.device.index,
-                   "batch_size": args.batch_size}  # fmt: skip
+                   "batch_size": rows}  # fmt: skip
         names = ["data", "label", *(["copy"] if copy else [])]
         self.loader = dali.DALIGenericIterator(
-            pipeline(self.sampler, args.data, args, copy, seed=args.seed + self.rank, **options),
+            pipeline(
+                self.sampler, args.data, args, copy, seed=args.seed + self.world.rank, **options
+            ),
             names,
             sampler=self.sampler,
         )
@@ -89,64 +93,52 @@ class Trainer:
             auto_reset=True,
         )
         torch.manual_seed(args.seed)
-        self.model: torch.nn.Module = load_callable(args.model)(max(labels) + 1).to(self.device)
-        if torch.distributed.is_initialized():
-            self.model = torch.nn.parallel.DistributedDataParallel(self.model)
+        self.net: torch.nn.Module = load_callable(args.model)(max(labels) + 1).to(self.device)
+        self.model = ranks.parallel(self.net)
         self.optimizer = torch.optim.SGD(
-            self.model.parameters(), lr=args.lr, momentum=0.9, nesterov=True,
+            self.net.parameters(), lr=args.lr, momentum=0.9, nesterov=True,
             weight_decay=args.weight_decay,
         )  # fmt: skip
 
     def epoch(self, number: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """Train for an epoch; give ids and probabilities of the true class, batch by batch."""
         self.sampler.set_epoch(number)
-        for step, (batch,) in enumerate(self.loader):
+        for (batch,) in self.loader:
             labels = batch["label"].to(self.device).view(-1).long()
             for group in self.optimizer.param_groups:
-                group["lr"] = learning_rate(self.args, number + step / len(self.loader))
+                group["lr"] = learning_rate(self.args, self.sampler.progress)
             if self.copy:
-                self.model.eval()
+                self.net.eval()
                 with torch.no_grad():
-                    seen = self.model(batch["copy"])
+                    seen = self.net(batch["copy"])
             self.model.train()
             logits = self.model(batch["data"])
             self.optimizer.zero_grad()
-            F.cross_entropy(logits, labels).backward()
-            torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.args.clip)
+            loss = F.cross_entropy(logits, labels, reduction="none")
+            (self.sampler.weights(batch["index"]).to(self.device) * loss).mean().backward()
+            ranks.average_gradients(self.net, self.world)
+            torch.nn.utils.clip_grad_norm_(self.net.parameters(), self.args.clip)
             self.optimizer.step()
             yield batch["index"], ds.signals.probability(seen if self.copy else logits, labels)
 
     def accuracy(self) -> float:
         """Percent of the validation set."""
-        return accuracy_of(self.val_loader, self.model, self.args, self.device)
+        return accuracy_of(self.val_loader, self.net, self.args, self.device)
 
 
 def record(args: argparse.Namespace) -> dict[str, float]:
     """Train on everything and write the probabilities of every epoch."""
     start = time.perf_counter()
     trainer = Trainer(args, None, copy=args.record == "eval-copy")
-    probabilities = torch.zeros(trainer.sampler.num_samples)
-    seen = torch.zeros_like(probabilities)
     for epoch in range(args.epochs):
-        probabilities.zero_()
-        seen.zero_()
+        probabilities = np.full(trainer.sampler.num_samples, -1, np.float32)  # not seen
         for index, values in trainer.epoch(epoch):
-            probabilities[index], seen[index] = values.cpu(), 1.0
-        for array in (probabilities, seen):
-            gather(array, trainer.device)
-        if trainer.rank == 0:
-            history.write_probabilities(
-                args.output, epoch, probabilities.numpy(), seen.numpy().astype(bool)
-            )
+            probabilities[index.numpy()] = values.cpu().numpy()
+        of_ranks = args.world.all_gather(probabilities, f"the probabilities of epoch {epoch}")
+        if args.world.rank == 0:
+            found = np.max(of_ranks, axis=0)
+            history.write_probabilities(args.output, epoch, found, found >= 0)
     return {"accuracy": trainer.accuracy(), "seconds": time.perf_counter() - start}
-
-
-def gather(array: torch.Tensor, device: torch.device) -> None:
-    """Bring together what each rank has of an epoch; the others have 0."""
-    if torch.distributed.is_initialized():
-        there = array.to(device)
-        torch.distributed.all_reduce(there, torch.distributed.ReduceOp.MAX)
-        array.copy_(there)
 
 
 def produce(args: argparse.Namespace) -> NDArray[np.int64]:
@@ -235,7 +227,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--model", help="module:callable (default: torchvision's ResNet-50)")
     parser.add_argument("--epochs", type=int, default=16)
     parser.add_argument("--warmup-epochs", type=float, default=1)
-    parser.add_argument("--batch-size", type=int, default=64, help="of each process")
+    parser.add_argument("--batch-size", type=int, default=64, help="of all ranks")
     parser.add_argument("--lr", type=float, default=0.05)
     parser.add_argument("--clip", type=float, default=5.0, help="largest norm of gradients")
     parser.add_argument("--weight-decay", type=float, default=5e-5)
@@ -243,7 +235,6 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--smallest-crop", type=float, help="share of the area (0.08; digits: 0.8)")
     parser.add_argument("--mirror", type=float, help="probability of a flip (0.5; digits: 0)")
     parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)))
-    parser.add_argument("--no-amp", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--seed", type=int, default=0)
     # fmt: on
     args = parser.parse_args()
@@ -267,6 +258,9 @@ def main() -> int:
     args = arguments()
     if not torch.cuda.is_available():
         torch.set_num_threads(1)  # DALI decodes on the other cores
+    args.world, args.device = ranks.join()
+    args.decoder, args.amp = ("mixed" if args.device.type == "cuda" else "cpu"), False
+    root = args.world.rank == 0
     with tempfile.TemporaryDirectory() as folder:
         if args.data is None:
             args.data = Path(folder) / "data"
@@ -278,12 +272,13 @@ def main() -> int:
         if args.part in (None, "record"):
             count = len(coreset_files.lines_of(args.data / "train" / "file_list.txt"))
             results["all"] = {"samples": count, **record(args)}
-        if args.part in (None, "produce"):
+        if args.part in (None, "produce") and root:
             produce(args)
         if args.part in (None, "evaluate"):
             results |= evaluate(args)
-        if results:
+        if results and root:
             report(args, results)
+    ranks.leave()
     return 0
 
 
