@@ -35,6 +35,8 @@ def gather_rows(columns: Sequence[NDArray[Any]], index: Any) -> list[NDArray[Any
     >>> ds.ops.gather_rows([np.array([10, 20, 30])], np.array([2, 0]))
     [array([30, 10])]
     """
+    if not columns:
+        return []
     return _core.gather_rows(list(columns), as_numpy(index, "index", "int64"))
 
 

@@ -3,26 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dynsample.payload import Facts, View
+from dynsample.payload import View
+from dynsample.payload.source import Source, check_source
 
 Arrays = dict[str, NDArray[Any]]
-
-
-class Source(Protocol):
-    """A `Store`, or the `Views` that one is made of."""
-
-    facts: Facts
-
-    def batch(self, epoch: int, index: Any) -> Arrays:
-        """Give views, and of a store the logits, of samples `index` in `epoch`."""
-        ...
 
 
 class ReplayedDataset(torch.utils.data.Dataset[Any]):
@@ -55,19 +46,6 @@ class ReplayedDataset(torch.utils.data.Dataset[Any]):
             places.setdefault(key, len(places))
         items = [self.dataset[key] for key in places]
         return items, rows, [places[k] for k in own], [places[k] for k in partners], ids
-
-
-def check_source(source: Any, num_samples: int, dataset: Any = None) -> None:
-    """Raise when a store or views are not of this data set."""
-    if not isinstance(getattr(source, "facts", None), Facts):
-        raise TypeError(f"payload must be a Store or Views, got {type(source).__name__}")
-    if source.facts.num_samples != num_samples:
-        raise ValueError(
-            f"payload is of {source.facts.num_samples} samples, the data set has {num_samples}"
-        )
-    fingerprint = getattr(dataset, "fingerprint", None)
-    if isinstance(fingerprint, str) and hasattr(source, "check_fingerprint"):
-        source.check_fingerprint(fingerprint)
 
 
 def _keys(ids: NDArray[np.int64], rows: Arrays, whose: str) -> list[Any]:
@@ -136,6 +114,6 @@ def mix(images: Tensor, partners: Tensor, payload: Mapping[str, Tensor]) -> Tens
         return torch.where(inside, partners, images)
     if not images.is_floating_point():
         raise TypeError(f"images must be floats to be mixed by mixup, got {images.dtype}")
-    lam = payload["lam"].double()[:, None, None, None]  # 1 - lam is rounded once
+    lam = payload["lam"].double().reshape(-1, 1, 1, 1)  # 1 - lam is rounded once
     mine, theirs = (share.to(images.device, images.dtype) for share in (lam, 1 - lam))
     return images * mine + partners * theirs

@@ -13,7 +13,8 @@ from torch.utils.data import DataLoader as TorchDataLoader
 from torch.utils.data import default_collate
 
 from dynsample.passes import HandOut, HiddenView
-from dynsample.replay import ReplayedCollate, ReplayedDataset, Source
+from dynsample.payload.source import Source
+from dynsample.replay import ReplayedCollate, ReplayedDataset
 from dynsample.sampler import Sampler
 
 _OURS = ("batch_size", "shuffle", "batch_sampler", "drop_last", "generator")

@@ -14,10 +14,11 @@ struct MappedRows {
 
 // For every column c and every j, copies row index[j] of columns[c] to the j-th place of outs[c].
 //
-// Looks first at a few of the rows; when one of them is not in memory, asks the system for all, so
-// that a cold batch costs one wait and not one for every row. The rows of `index` must be in
-// [0, num_rows) and every out has index.size() places; throws std::out_of_range for the first that
-// is not, before anything is written. The same for every thread count.
+// Looks first at a few rows of the widest column; when one is not in memory, asks the system for
+// all rows of all columns, so that a cold batch costs one wait and not one for every row. The rows
+// of `index` must be in [0, num_rows) and every out has index.size() places; throws
+// std::out_of_range for the first that is not, before anything is written. The same for every
+// thread count.
 void gather_rows(std::span<const MappedRows> columns, std::size_t num_rows,
                  std::span<const std::int64_t> index, std::span<std::byte* const> outs);
 
