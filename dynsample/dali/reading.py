@@ -20,9 +20,12 @@ class Reading(Protocol):
     ----------
     kinds : list of Kind
         Of the inputs for a batch of ids; the last is the ids themselves.
+    image_kinds : list of Kind
+        Of the inputs for images alone.
     """
 
     kinds: list[Kind]
+    image_kinds: list[Kind]
 
     def inputs(self, ids: Ids) -> tuple[Any, ...]:
         """Give the inputs for these ids."""
@@ -30,6 +33,14 @@ class Reading(Protocol):
 
     def read(self, nodes: list[Any]) -> tuple[Any, Any]:
         """Give nodes of encoded images and labels, from those of the inputs."""
+        ...
+
+    def image_inputs(self, ids: Ids) -> tuple[Any, ...]:
+        """Give the inputs for the images of these ids."""
+        ...
+
+    def read_images(self, nodes: list[Any]) -> Any:
+        """Give a node of encoded images, from those of the image inputs."""
         ...
 
 
@@ -42,6 +53,7 @@ class Native:
         self._options: dict[str, Any] = {"table": native_table(native, samples)}
         self._name = {} if name is None else {"name": name}
         self.kinds: list[Kind] = [(types.INT64, 1)]
+        self.image_kinds = self.kinds
 
     def inputs(self, ids: Ids) -> tuple[Any, ...]:
         """Give the ids."""
@@ -49,10 +61,18 @@ class Native:
 
     def read(self, nodes: list[Any]) -> tuple[Any, Any]:
         """Give nodes of encoded images and labels."""
-        name, self._name = self._name, {}  # that of the reader of the batch's own samples
         operators: Any = fn  # which has ours since it was loaded
-        encoded, label = operators.dynsample.read(nodes[0], **self._options, **name)
+        encoded, label = operators.dynsample.read(nodes[0], **self._options, **self._name)
         return encoded, label
+
+    def image_inputs(self, ids: Ids) -> tuple[Any, ...]:
+        """Give the ids."""
+        return self.inputs(ids)
+
+    def read_images(self, nodes: list[Any]) -> Any:
+        """Give a node of encoded images."""
+        operators: Any = fn
+        return operators.dynsample.read(nodes[0], **self._options)[0]
 
 
 class InPython:
@@ -62,13 +82,22 @@ class InPython:
         self._samples = samples
         self._by_path = samples.pack is None and operator.fallback() == "io.file.read"
         self.kinds: list[Kind] = [(types.UINT8, 1), (types.INT32, 1), (types.INT64, 1)]
+        self.image_kinds: list[Kind] = [(types.UINT8, 1)]
 
     def inputs(self, ids: Ids) -> tuple[Any, ...]:
         """Give paths or bytes, labels and ids."""
-        samples = self._samples
-        source = padded_paths(samples, ids) if self._by_path else [samples.read(i) for i in ids]
-        return source, samples.labels[ids, None], ids[:, None]
+        return *self.image_inputs(ids), self._samples.labels[ids, None], ids[:, None]
 
     def read(self, nodes: list[Any]) -> tuple[Any, Any]:
         """Give nodes of encoded images and labels."""
-        return fn.io.file.read(nodes[0]) if self._by_path else nodes[0], nodes[1]
+        return self.read_images(nodes[:1]), nodes[1]
+
+    def image_inputs(self, ids: Ids) -> tuple[Any, ...]:
+        """Give paths or bytes."""
+        if self._by_path:
+            return (padded_paths(self._samples, ids),)
+        return ([self._samples.read(i) for i in ids],)
+
+    def read_images(self, nodes: list[Any]) -> Any:
+        """Give a node of encoded images."""
+        return fn.io.file.read(nodes[0]) if self._by_path else nodes[0]

@@ -31,7 +31,7 @@ class Replay:
     encoded : DataNode or None
         uint8[bytes] of the partner; None without a mix.
     lam, box : DataNode or None
-        float64[1] and, with cutmix, int32[4]: outputs for `dynsample.replay.mix`.
+        With mixup float64[1], with cutmix int32[4]: an output for `dynsample.replay.mix`.
     logits : DataNode or None
         float16[C] or float32[C]; None of `Views`.
     """
@@ -69,12 +69,16 @@ class ViewInputs:
         rows = _as_fed(payload.batch(0, np.empty(0, np.int64)))
         self._names = list(rows)
         own = [(_TYPES[values.dtype.name], values.ndim - 1) for values in rows.values()]
-        self.kinds: list[Kind] = [*reading.kinds, *(reading.kinds if self._mixed else []), *own]
+        self.kinds: list[Kind] = [
+            *reading.kinds,
+            *(reading.image_kinds if self._mixed else []),
+            *own,
+        ]
 
     def inputs(self, ids: Ids) -> tuple[Any, ...]:
         """Give the inputs for these ids in the sampler's epoch."""
         rows = self._payload.batch(self._sampler.epoch, ids)
-        partners = self._reading.inputs(rows["partner"]) if self._mixed else ()
+        partners = self._reading.image_inputs(rows["partner"]) if self._mixed else ()
         return (*self._reading.inputs(ids), *partners, *_as_fed(rows).values())
 
     def partners(self, ids: Ids) -> Ids:
@@ -88,8 +92,8 @@ class ViewInputs:
         """Make the nodes of what follows the reader's own inputs."""
         encoded = None
         if self._mixed:
-            encoded, _ = self._reading.read(nodes[: len(self._reading.kinds)])
-            nodes = nodes[len(self._reading.kinds) :]
+            count = len(self._reading.image_kinds)
+            encoded, nodes = self._reading.read_images(nodes[:count]), nodes[count:]
         named = dict(zip(self._names, nodes, strict=True))
         outputs = {name: named.pop(name, None) for name in ("lam", "box", "logits")}
         return Replay(encoded=encoded, **outputs, _views=named)
@@ -106,7 +110,8 @@ def _as_fed(rows: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         elif name.endswith("flip"):
             fed[name] = values.astype(np.int32)
         elif name == "lam":
-            fed[name] = values[:, None]
+            if "box" not in rows:  # cutmix takes the box alone
+                fed[name] = values[:, None]
         elif name != "partner":
             fed[name] = values
     return fed
