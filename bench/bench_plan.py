@@ -5,13 +5,14 @@ as a sequence of torch operations: a full sort of the float64 losses, the test o
 (a Python loop over rows in the original, vectorised here in its favour), and the sampler's nonzero,
 randperm and lists of Python integers. What the fold does for us, a scatter of the epoch's scores
 into its table, comes before (a loop over rows in the original, here one call for each score). Its
-all-reduces are left out, as there is one process.
+all-reduces are left out here, as there is one process; bench_ranks.py has them.
 """
 
 from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -45,10 +46,14 @@ def our_plan(loss: np.ndarray, k: int, epoch: int) -> np.ndarray:
 
 
 def kakurenbo_boundary(
-    index: torch.Tensor, signals: list[torch.Tensor], columns: list[torch.Tensor]
+    index: torch.Tensor,
+    signals: list[torch.Tensor],
+    columns: list[torch.Tensor],
+    all_reduce: Callable[[torch.Tensor], object] = lambda column: None,
 ) -> tuple[list[int], list[int]]:
     for column, signal in zip(columns, signals, strict=True):
         column[index] = signal
+        all_reduce(column)
     loss, correct, confidence = columns
     n = len(loss)
     _, by_loss = torch.sort(loss)

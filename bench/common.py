@@ -13,12 +13,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
-PER_SECOND = {"ms": 1e3, "us": 1e6}
+SCALES = {"ms": 1e3, "us": 1e6, "MB": 1e-6}  # of seconds, and of bytes
 
 
 @dataclass(frozen=True)
 class Result:
-    """One case. `ours` and `peer` are median times in `unit`; ratio = peer / ours."""
+    """One case. `ours` and `peer` are medians in `unit`, of time or bytes; ratio = peer / ours."""
 
     bench: str
     case: str
@@ -92,9 +92,22 @@ class Bench:
         for _ in range(pairs or self.args.pairs):
             mine.append(_seconds(ours, setup))
             theirs.append(_seconds(peer, setup))
+        return self.record(case, mine, peer_name, theirs, unit=unit, per=per)
+
+    def record(
+        self,
+        case: str,
+        mine: list[float],
+        peer_name: str,
+        theirs: list[float],
+        *,
+        unit: str,
+        per: int = 1,
+    ) -> Result:
+        """Add a case by what was measured, in seconds or bytes, of both in turn."""
         ratios = [b / a for a, b in zip(mine, theirs, strict=True)]
         low, _, high = statistics.quantiles(ratios, n=4) if len(ratios) > 1 else ratios * 3
-        scale = PER_SECOND[unit] / per
+        scale = SCALES[unit] / per
         result = Result(
             bench=self.name,
             case=case,

@@ -22,7 +22,7 @@ except ImportError as error:
         "pip install --no-deps --no-binary ffcv ffcv==1.0.2"
     ) from error
 
-from dynsample._checks import integer
+from dynsample import groups
 from dynsample._ffcv_stream import Stream
 from dynsample._ffcv_tables import as_store, as_tables, rows
 from dynsample.orders import PageLocal, as_order
@@ -45,9 +45,10 @@ class Loader(FFCVLoader):
     ----------
     fname, batch_size, num_workers, os_cache, order, distributed, seed, indices, pipelines, \
 custom_fields, drop_last, batches_ahead, recompile
-        As in FFCV. With `policy` they make the sampler: `seed` is 0 when left out, QUASI_RANDOM
-        gives `page_local`. With `sampler`, what is left out is the sampler's, and what is given
-        must agree with it.
+        As in FFCV, of one rank. With `policy` they make the sampler: `seed` is 0 when left out,
+        QUASI_RANDOM gives `page_local`, `distributed` is found out when left out, and False is one
+        process on its own. With `sampler`, what is left out is the sampler's, and what is given
+        must agree with it: `distributed=True` says that the sampler plans for several ranks.
     sampler : Sampler, optional
         Of as many samples as the file has.
     policy : Policy, optional
@@ -121,7 +122,9 @@ custom_fields, drop_last, batches_ahead, recompile
                 drop_last=self.drop_last,
                 order=_plan_order(order or OrderOption.SEQUENTIAL, self.reader, batch_size),
                 subset=indices,
+                group=groups.single() if distributed is False else "auto",
             )
+            _check_distributed(self.sampler, distributed)
         elif sampler is not None:
             _check_file(sampler, self.reader, order)
         self.extras = as_tables(extras or {}, int(self.reader.num_samples))
@@ -151,8 +154,7 @@ custom_fields, drop_last, batches_ahead, recompile
             By default the sampler's; a pass without gradients often affords more.
         """
         sampler = self._required_sampler("hidden")
-        size = sampler.batch_size if batch_size is None else batch_size
-        return self._planned(sampler, HiddenView(sampler, integer(size, "batch_size", 1, 2**31)))
+        return self._planned(sampler, HiddenView(sampler, batch_size))
 
     def state_dict(self) -> dict[str, Any]:
         """Position of the sampler: batches that your loop received, not those prefetched."""
@@ -184,7 +186,7 @@ custom_fields, drop_last, batches_ahead, recompile
     def _planned(self, sampler: Sampler, hidden: HiddenView | None) -> Iterator[Any]:
         samples = sampler if hidden is None else hidden
         batches = list(samples.batches(prefetching=True))
-        hand_out = HandOut(sampler, hidden=hidden is not None, batch_size=samples.batch_size)
+        hand_out = HandOut(sampler, samples)
         self._prepare()
         view = copy.copy(self)  # what FFCV's iterator reads, at the batch size of this pass
         view.batch_size = samples.batch_size
@@ -210,7 +212,9 @@ def page_local(fname: str | Reader, batch_size: int) -> PageLocal:
     """Order that reads each page of a file once: QUASI_RANDOM, as `Sampler(order=...)` takes it.
 
     Shuffles windows of 2 * `batch_size` pages, as many as FFCV keeps in memory. It is part of the
-    plan, so that it also holds under many ranks.
+    plan, so that it also holds under many ranks: each reads every page, and keeps a window of them.
+    The window is too, so that a run that will go on with another batch size, as on another number
+    of ranks does, keeps the `batch_size` given here.
     """
     reader = fname if isinstance(fname, Reader) else Reader(fname)
     allocated = reader.alloc_table
@@ -259,9 +263,16 @@ def _check_agreement(
         sampler.subset is None or not np.array_equal(np.sort(np.asarray(indices)), sampler.subset)
     ):
         raise ValueError("indices differ from the sampler's: give Sampler(subset=indices)")
-    if distributed is False and sampler.group.size > 1:
+    _check_distributed(sampler, distributed)
+
+
+def _check_distributed(sampler: Sampler, distributed: bool | None) -> None:
+    size = sampler.group.size
+    if distributed is not None and bool(distributed) != (size > 1):
+        ranks = "one process" if size == 1 else f"{size} ranks"
         raise ValueError(
-            f"distributed is False and the sampler plans for {sampler.group.size} ranks"
+            f"distributed is {distributed} and the sampler plans for {ranks}: leave it out, which "
+            "follows the sampler's group"
         )
 
 
@@ -276,7 +287,7 @@ def _check_file(sampler: Sampler, reader: Reader, order: Any) -> None:
         return
     wanted = as_order(_plan_order(order, reader, sampler.batch_size)).fingerprint()
     found = sampler._order.fingerprint()
-    if wanted != found:
+    if {**wanted, "window": None} != {**found, "window": None}:  # any window reads pages once
         paged = order == OrderOption.QUASI_RANDOM
         hint = "dynsample.ffcv.page_local(fname, batch_size)" if paged else repr(wanted["name"])
         raise ValueError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -52,6 +53,11 @@ class Issued:
             self._size = self._blocks.pop()[2]
         self.end = min(self.end, position)
 
+    def before(self, position: int) -> int:
+        """Count the rows of the steps before a position."""
+        block = bisect_left(self._blocks, (position,))
+        return self._blocks[block][2] if block < len(self._blocks) else self._size
+
     @property
     def padded(self) -> bool:
         """Whether the last row is padded."""
@@ -101,11 +107,19 @@ class Ledger:
         self.issued = (Issued(), Issued())
         self.carried = _NO_TICKETS
         self.outstanding = (_NO_ROWS, _NO_TICKETS)
+        self._first_issue: int | None = 0  # observations before it; None: nothing was issued yet
 
     def drop_observations(self) -> None:
         """Go on in the epoch without what was observed."""
         self.log.clear()
         self.carried = _NO_TICKETS
+        self._first_issue = 0
+
+    def issue(self, *, hidden: bool, step: int, stop: int, first: int, rows: NDArray[Any]) -> None:
+        """Note the rows at the positions first, ... of the step [step, stop) as handed out."""
+        if self._first_issue is None:
+            self._first_issue = len(self.log)
+        self.issued[hidden].append(step, stop, first, rows)
 
     def restore(
         self,
@@ -118,12 +132,18 @@ class Ledger:
         self.clear()
         self.log.restore(rows, signals)
         self.carried, self.outstanding = tickets, outstanding
+        self._first_issue = None
+
+    def _num_before(self) -> int:
+        """Observations that came before anything was issued here: none of them can be of it."""
+        before = len(self.log) if self._first_issue is None else self._first_issue
+        return max(before, len(self.carried))
 
     def _match(self, plan: Plan) -> tuple[Tickets | None, int]:
         kept, hidden = self.issued
         rows = np.concatenate([kept.rows, hidden.rows]) if len(hidden) else kept.rows
         unique = not plan.repeated
-        return _core.match(rows, self.log._native, len(self.carried), unique=unique)
+        return _core.match(rows, self.log._native, self._num_before(), unique=unique)
 
     def _positions(self, plan: Plan) -> Tickets:
         kept, hidden = (issued.positions() for issued in self.issued)
@@ -132,10 +152,11 @@ class Ledger:
     def _tickets(self, plan: Plan, places: Tickets | None) -> Tickets:
         positions = self._positions(plan)
         if places is None:
-            found = positions[: len(self.log) - len(self.carried)]
+            found = positions[: len(self.log) - self._num_before()]
         else:
             found = np.append(positions, UNKNOWN)[places]
-        return np.concatenate([self.carried, found])
+        late = np.full(self._num_before() - len(self.carried), UNKNOWN)
+        return np.concatenate([self.carried, late, found])
 
     def settle(self, plan: Plan, group: Group, what: str) -> tuple[Tickets | None, int]:
         """Tickets of the log, and how many observations of all ranks are of nothing issued.
@@ -147,15 +168,20 @@ class Ledger:
         places, _ = self._match(plan)
         plain = places is None and not plan.repeated
         plain &= not any(issued.padded for issued in self.issued) and not (self.carried < 0).any()
+        plain &= self._num_before() == len(self.carried)
         tickets = None if plain else self._tickets(plan, places)
         unknown = 0 if tickets is None else int(np.count_nonzero(tickets == UNKNOWN))
         counts = np.array([unknown, len(self.outstanding[0])])
         unknown_everywhere, outstanding = group.sum(counts, what).tolist()
         if not unknown_everywhere or not outstanding:
             return tickets, unknown_everywhere
-        return self._settle_late(self._tickets(plan, places), group, what)
+        tickets, unknown_everywhere, _ = self._settle_late(self._tickets(plan, places), group, what)
+        return tickets, unknown_everywhere
 
-    def _settle_late(self, tickets: Tickets, group: Group, what: str) -> tuple[Tickets, int]:
+    def _settle_late(
+        self, tickets: Tickets, group: Group, what: str
+    ) -> tuple[Tickets, int, Tickets]:
+        """Give tickets to what is late, and say which of the outstanding ones all ranks took."""
         observed = self.log.index()
         places = np.flatnonzero(tickets == UNKNOWN)
         late = group.all_gather(observed[places], what)
@@ -168,22 +194,32 @@ class Ledger:
         if found is None:
             found = np.arange(len(log))
         begin = sum(len(part) for part in late[: group.rank])
-        tickets[places] = np.append(unused[order], UNKNOWN)[found[begin : begin + len(places)]]
+        taken = np.append(unused[order], UNKNOWN)[found]
+        tickets[places] = taken[begin : begin + len(places)]
         # What is late was issued before all else: the earlier observation of a row is of it.
         fresh = np.arange(len(tickets)) >= len(self.carried)
         mixed = np.flatnonzero(fresh & (tickets >= 0) & np.isin(observed, observed[places]))
         in_order = mixed[np.argsort(observed[mixed], kind="stable")]
         tickets[in_order] = tickets[mixed[np.lexsort((tickets[mixed], observed[mixed]))]]
-        return tickets, left
+        return tickets, left, taken
 
-    def state(self, plan: Plan, received: tuple[int, int]) -> dict[str, NDArray[Any]]:
-        """Give the log with its tickets, and what is still to be observed of `received`."""
-        tickets = self._tickets(plan, self._match(plan)[0])
+    def state(
+        self, plan: Plan, received: tuple[int, int], group: Group, what: str
+    ) -> dict[str, NDArray[Any]]:
+        """Give the log with its tickets, and what is still to be observed of `received`.
+
+        Collective: what is late is settled now, as more may be late after the next load.
+        """
+        tickets, taken = self._tickets(plan, self._match(plan)[0]), _NO_TICKETS
+        counts = np.array([np.count_nonzero(tickets == UNKNOWN), len(self.outstanding[0])])
+        if group.sum(counts, what).all():
+            tickets, _, taken = self._settle_late(tickets, group, what)
         rows = np.concatenate([self.outstanding[0], *(issued.rows for issued in self.issued)])
         issued = np.concatenate([self.outstanding[1], self._positions(plan)])
         kept, hidden = received
         stop = np.where(issued < plan.num_positions, kept, plan.num_positions + hidden)
-        still = (issued >= 0) & (issued < stop) & ~np.isin(issued, tickets)
+        still = (issued >= 0) & (issued < stop)
+        still &= ~np.isin(issued, tickets) & ~np.isin(issued, taken)
         return {
             "index": self.log.index(),
             "ticket": tickets,

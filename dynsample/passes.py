@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dynsample._checks import MAX_SAMPLES, integer
 from dynsample.ledger import PADDED
 from dynsample.shards import Steps
 
@@ -60,8 +61,8 @@ class BatchIterator:
         sampler = self._sampler
         self._plan, self._pass = sampler.plan, sampler._pass(hidden)
         self._pass.rewind()
-        self._issued = sampler._ledger.issued[hidden]
-        self._issued.rewind(self._pass.received)
+        sampler._ring.drain(everything=True)  # what was observed before is in the log before
+        sampler._ledger.issued[hidden].rewind(self._pass.received)
         begin, stop = self._pass.received, self._pass.stop
         self._rows = self._plan.source(self._steps, begin, stop, hidden=hidden)
 
@@ -78,10 +79,13 @@ class BatchIterator:
         first, last = steps.block(start, stop)
         if first < last:
             rows = self._rows(first, last)
-            self._issued.append(start, stop, first, rows)
+            place = first
         else:  # fewer rows than ranks: nothing is left for this one, and it takes part all the same
             rows = self._rows(start, start + 1)
-            self._issued.append(start, stop, PADDED, rows)
+            place = PADDED
+        self._sampler._ledger.issue(
+            hidden=cursor.hidden, step=start, stop=stop, first=place, rows=rows
+        )
         ids = self._plan.ids(rows)
         if first == last and not cursor.hidden:
             self._sampler._padded = ids
@@ -116,10 +120,10 @@ class HandOut:
     batch is handed out.
     """
 
-    def __init__(self, sampler: Sampler, *, hidden: bool, batch_size: int) -> None:
+    def __init__(self, sampler: Sampler, samples: Sampler | HiddenView) -> None:
         self._sampler, self._plan = sampler, sampler.plan
-        self._rows = batch_size * sampler.group.size
-        self._pass = sampler._pass(hidden)
+        self._rows = samples.batch_size * sampler.group.size
+        self._pass = sampler._pass(hidden=samples is not sampler)
         self._position = self._pass.received
 
     def check(self) -> None:
@@ -137,11 +141,23 @@ class HandOut:
 
 
 class HiddenView:
-    """The hidden samples of the epoch, to iterate after it; empty when no refresh is due."""
+    """The hidden samples of the epoch, to iterate after it; empty when no refresh is due.
 
-    def __init__(self, sampler: Sampler, batch_size: int) -> None:
+    Parameters
+    ----------
+    sampler : Sampler
+    batch_size : int, optional
+        Of one rank; by default the sampler's.
+    most : int
+        What the loader can take.
+    """
+
+    def __init__(
+        self, sampler: Sampler, batch_size: int | None = None, most: int = MAX_SAMPLES
+    ) -> None:
+        size = sampler.batch_size if batch_size is None else batch_size
+        self.batch_size = integer(size, "batch_size", 1, most)
         self._sampler = sampler
-        self.batch_size = batch_size
 
     def __iter__(self) -> BatchIterator:
         return self.batches(prefetching=False)

@@ -152,20 +152,14 @@ def save(sampler: Sampler, path: str | os.PathLike[str], consumed: int | None) -
     """Write table, log, policy and position as one generation, a part of it on every rank."""
     plan, group, table = sampler.plan, sampler.group, sampler.table
     kept, hidden = sampler._passes
-    log, issued = sampler._log, sampler._ledger.issued[0]
-    if consumed is not None:
-        kept.received = _consumed_positions(sampler, consumed)
-    elif len(issued) - len(log) > sampler.batch_size and len(log):
-        raise ValueError(
-            f"{len(issued)} rows of epoch {plan.random.epoch} were drawn and {len(log)} observed: "
-            "a loader that prefetches cannot say what your loop received; pass consumed=, the "
-            "number of batches it received"
-        )
+    kept.received = group.agree(lambda: _received(sampler, consumed), f"the save to {path}")
     first, last = _share(table.num_samples, group.rank, group.size)
     if table.sharded:
         first, last = table.bounds
     begin = table.bounds[0]
-    observed = sampler._ledger.state(plan, (kept.received, hidden.received))
+    observed = sampler._ledger.state(
+        plan, (kept.received, hidden.received), group, f"the save to {path}"
+    )
     files = {
         f"table-{group.rank:05d}": {
             name: array[first - begin : last - begin] for name, array in table.state().items()
@@ -183,8 +177,19 @@ def _share(count: int, rank: int, size: int) -> tuple[int, int]:
     return rank * count // size, (rank + 1) * count // size
 
 
-def _consumed_positions(sampler: Sampler, consumed: int) -> int:
+def _received(sampler: Sampler, consumed: int | None) -> int:
+    """Positions that the users' loops received."""
     kept, rows = sampler._passes[0], sampler.batch_size * sampler.group.size
+    if consumed is None:
+        given = sampler._ledger.issued[0].before(kept.received)
+        observed = len(sampler._log) - len(sampler._ledger.carried)
+        if len(sampler._log) and given - observed > sampler.batch_size:
+            raise ValueError(
+                f"{given} rows of epoch {sampler.epoch} were drawn and {observed} observed: a "
+                "loader that prefetches cannot say what your loop received; pass consumed=, the "
+                "number of batches it received"
+            )
+        return kept.received
     drawn = -(-(kept.drawn - kept.start) // rows)
     if not 0 <= consumed <= drawn:
         raise ValueError(

@@ -249,7 +249,7 @@ class Sampler:
     def hidden(self) -> HiddenView:
         """The hidden samples of this epoch, to iterate after it; empty without a due refresh."""
         self._ensure_planned()
-        return HiddenView(self, self.batch_size)
+        return HiddenView(self)
 
     def _pass(self, hidden: bool) -> Pass:
         return self._passes[hidden]
@@ -313,7 +313,8 @@ class Sampler:
         """
         plan = self._ensure_planned()
         ids = index.detach().cpu().numpy() if is_tensor(index) else np.asarray(index)
-        if self._padded is not None and np.array_equal(ids, self._padded):
+        at_end = self._passes[0].received == self._passes[0].stop  # it may be drawn ahead
+        if at_end and self._padded is not None and np.array_equal(ids, self._padded):
             weights = np.zeros(ids.shape, np.float32)
         else:
             rows = ids if self.subset is None else np.searchsorted(self.subset, ids)

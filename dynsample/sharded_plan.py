@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dynsample.groups import Group
+from dynsample.members import Delivered, Members
 from dynsample.orders import Order, Slice
 from dynsample.plan import (
     HIDDEN_ORDER_STREAM,
@@ -17,74 +18,11 @@ from dynsample.plan import (
     Plan,
     check_selection,
     digest_of,
-    selected_rows,
 )
 from dynsample.policies.base import EpochRandom, Selection
 from dynsample.shards import Steps
 
-_CHUNK = 1 << 17  # rows of an owner that are sent at a time
 _LIMBS = 4
-
-
-@dataclass(frozen=True, eq=False)
-class Members:
-    """Rows of one pass that this rank owns.
-
-    Attributes
-    ----------
-    rows : uint32[m]
-        Ascending, as often as they are drawn.
-    before : int
-        Members on lower ranks.
-    count : int
-        Members on all ranks.
-    """
-
-    rows: NDArray[np.uint32]
-    before: int
-    count: int
-
-
-class Delivered:
-    """Rows that came to this rank for the positions [begin, stop) of a pass, and their weights."""
-
-    def __init__(self, steps: Steps, begin: int, stop: int) -> None:
-        self.steps, self.begin, self.stop = steps, begin, stop
-        self.rows = np.empty(steps.count(begin, stop), np.uint32)
-        self.weights = np.ones(len(self.rows), np.float32)
-        self.padded = np.empty(0, np.uint32)
-
-    def serves(self, steps: Steps, begin: int, stop: int) -> bool:
-        """Whether the blocks of [begin, stop) are among these."""
-        offset = begin - self.begin
-        aligned = offset >= 0 and offset % steps.rows == 0
-        return steps == self.steps and stop == self.stop and (aligned or begin == stop)
-
-    def __call__(self, first: int, last: int) -> NDArray[np.int64]:
-        """Rows at the positions [first, last) of one block, or the padded row."""
-        place = int(self.steps.places(np.array([first]), self.begin, self.stop)[0])
-        begin, stop = self.steps.block(*self._step(first))
-        if not begin <= first < stop:
-            return self.padded.astype(np.int64)
-        return self.rows[place : place + last - first].astype(np.int64)
-
-    def _step(self, position: int) -> tuple[int, int]:
-        start = position - (position - self.begin) % self.steps.rows
-        return start, min(start + self.steps.rows, self.stop)
-
-    @cached_property
-    def _by_row(self) -> NDArray[np.int64]:
-        return np.argsort(self.rows, kind="stable")
-
-    def find(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Places of rows, -1 for those that are not here."""
-        if not len(self.rows):
-            return np.full(len(rows), -1)
-        order = self._by_row
-        at = np.searchsorted(self.rows, rows.astype(np.uint32), sorter=order)
-        places = order[np.minimum(at, len(order) - 1)]
-        found: NDArray[np.int64] = np.where(self.rows[places] == rows, places, -1)
-        return found
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -123,7 +61,7 @@ class ShardedPlan(Plan):
     @cached_property
     def hidden(self) -> NDArray[np.int64]:
         """Ids of the owned rows that are left out of this epoch, ascending."""
-        return self.ids(self.left_out.rows.astype(np.int64))
+        return self.ids(np.concatenate([np.empty(0, np.int64), *self.left_out.chunks()]))
 
     def _members(self, hidden: bool) -> Members:
         return self.left_out if hidden else self.kept
@@ -134,9 +72,10 @@ class ShardedPlan(Plan):
         """Give positions, rows and weights of the owned members, some at a time."""
         members = self._members(hidden)
         stream = HIDDEN_ORDER_STREAM if hidden else ORDER_STREAM
-        for start in range(0, len(members.rows), _CHUNK):
-            rows = members.rows[start : start + _CHUNK].astype(np.int64)
-            ranks = np.arange(len(rows)) + (members.before + start)
+        done = members.before
+        for rows in members.chunks():
+            ranks = np.arange(done, done + len(rows))
+            done += len(rows)
             positions = self.order_by.positions(ranks, members.count, self.random, stream)
             weights = None if self.weights is None else self.weights[rows - self.first_row]
             yield positions, rows, weights
@@ -170,14 +109,14 @@ class ShardedPlan(Plan):
 
     def _deliver(self, steps: Steps, begin: int, stop: int, hidden: bool) -> Delivered:
         what = self._what("the hidden samples" if hidden else "the order")
-        delivered = Delivered(steps, begin, stop)
         weighted = self.weights is not None
+        delivered = Delivered(steps, begin, stop, weighted=weighted)
         pad_at = (
             delivered._step(stop - 1)[0] if 0 < (stop - begin) % steps.rows < steps.size else -1
         )
         pad = np.empty(0, np.uint32)
         none = np.empty(0, np.int64), np.empty(0, np.int64), None
-        rounds = -(-len(self._members(hidden).rows) // _CHUNK)
+        rounds = self._members(hidden).num_chunks
         parts = self._parts(hidden)
         for _ in range(
             max(map(int, np.concatenate(self.group.all_gather(np.array([rounds]), what))))
@@ -193,9 +132,8 @@ class ShardedPlan(Plan):
             owners = steps.owners(positions, begin, stop)
             order = np.argsort(owners.astype(np.uint16), kind="stable")
             packets = np.stack(record, axis=1)[order]
-            bounds = np.cumsum(np.bincount(owners, minlength=steps.size))[:-1]
-            sends = [packet.reshape(-1) for packet in np.split(packets, bounds)]
-            came = np.concatenate(self.group.all_to_all(sends, what)).reshape(-1, len(record))
+            counts = np.bincount(owners, minlength=steps.size) * len(record)
+            came = self.group.exchange(packets.reshape(-1), counts, what).reshape(-1, len(record))
             places = steps.places(came[:, 0].astype(np.int64), begin, stop)
             delivered.rows[places] = came[:, 1]
             if weighted:
@@ -256,18 +194,27 @@ def build_sharded_plan(
     """Plan an epoch from what a policy selected of the rows [first, last) on every rank."""
     first, last = bounds
     check_selection(selection, last - first)
-    kept, left_out = selected_rows(selection, last - first)
     what = f"the selection of epoch {random.epoch}"
-    counts = np.array([len(kept), len(left_out)])
-    before = group.exclusive_scan(counts, what).tolist()
-    total = group.sum(counts, what).tolist()
-    kept, left_out = kept + np.uint32(first), left_out + np.uint32(first)
+    hidden, times = selection.hidden, selection.counts
+    if times is None:
+        kept = last - first if hidden is None else int(np.count_nonzero(~hidden))
+        owned = np.array([kept, last - first - kept])
+    else:
+        owned = np.array([times.sum(dtype=np.int64), 0])
+    before = group.exclusive_scan(owned, what).tolist()
+    total = group.sum(owned, what).tolist()
+    if times is None:
+        mask = np.zeros(last - first, np.bool_) if hidden is None else hidden
+        drawn, left = np.packbits(~mask), np.packbits(mask)
+    else:
+        drawn = times.astype(np.min_scalar_type(times.max(initial=0)))
+        left = np.zeros(-(-(last - first) // 8), np.uint8)
     return ShardedPlan(
         random=random,
         group=group,
         first_row=first,
-        kept=Members(kept, before[0], total[0]),
-        left_out=Members(left_out, before[1], total[1]),
+        kept=Members(drawn, times is None, bounds, before[0], total[0]),
+        left_out=Members(left, True, bounds, before[1], total[1]),
         weights=selection.weights,
         index=index,
         lr_scale=selection.lr_scale,

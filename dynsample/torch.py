@@ -138,10 +138,7 @@ class DataLoader(TorchDataLoader[Any]):
         batch_size : int, optional
             By default the sampler's; a pass without gradients often affords more.
         """
-        sampler = self._feed.sampler
-        if batch_size is not None and batch_size < 1:
-            raise ValueError(f"batch_size must be at least 1, got {batch_size}")
-        return self._counted(HiddenView(sampler, batch_size or sampler.batch_size))
+        return self._counted(HiddenView(self._feed.sampler, batch_size))
 
     def _counted(self, hidden: HiddenView | None) -> Iterator[Any]:
         feed, samples = self._feed, self._feed.sampler if hidden is None else hidden
@@ -150,7 +147,7 @@ class DataLoader(TorchDataLoader[Any]):
             batches = super().__iter__()
         finally:
             feed.hidden, feed.counted = None, False
-        hand_out = HandOut(feed.sampler, hidden=hidden is not None, batch_size=samples.batch_size)
+        hand_out = HandOut(feed.sampler, samples)
         while True:
             hand_out.check()
             batch = next(batches, _END)

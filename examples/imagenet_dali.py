@@ -5,7 +5,9 @@ about a minute. For ImageNet, on a GPU:
 
     python imagenet_dali.py --data /data/imagenet --epochs 90 --batch-size 256 --lr 0.1 --size 224
 
-where /data/imagenet holds train/ and val/. The model is torchvision's ResNet-50, or that of
+and the same after `torchrun --nproc-per-node 2` or `mpiexec -n 2 python`: the batch size is that of
+all ranks, so that `--resume` on another number of them goes on with the same steps.
+/data/imagenet holds train/ and val/. The model is torchvision's ResNet-50, or that of
 `--model package.module:callable`, called with the number of classes.
 """
 
@@ -15,7 +17,6 @@ import argparse
 import importlib
 import math
 import os
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -23,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import ranks
 import torch
 import torch.nn.functional as F
 from nvidia.dali import fn, pipeline_def, types
@@ -37,7 +39,7 @@ from dynsample.torch import scaled_lr
 
 MEAN, DEVIATION = [123.675, 116.28, 103.53], [58.395, 57.12, 57.375]
 POLICIES: dict[str, Callable[[argparse.Namespace], ds.Policy]] = {
-    "kakurenbo": lambda args: ds.Kakurenbo(fraction=args.fraction),
+    "kakurenbo": lambda args: ds.Kakurenbo(fraction=args.fraction, tau=args.tau),
     "infobatch": lambda args: ds.InfoBatch(ratio=args.fraction, epochs=args.epochs),
     "none": lambda args: ds.Uniform(),
 }
@@ -71,40 +73,44 @@ def normalised(image: Any, mirror: Any = 0) -> Any:
     )
 
 
-def train(args: argparse.Namespace) -> float:
-    """Train, and give the accuracy on the validation set in percent."""
-    device, rank = set_up(args)
+def train(args: argparse.Namespace) -> None:
+    """Train, and print how it goes."""
+    world, device = ranks.join()
+    args.decoder = "mixed" if device.type == "cuda" else "cpu"
+    args.amp = device.type == "cuda" and not args.no_amp
+    torch.backends.cudnn.benchmark = True
     names, labels = scan(args.data / "train")
-    sampler = ds.Sampler(len(names), POLICIES[args.policy](args), args.batch_size, seed=args.seed)
-    options = {"num_threads": args.workers, "device_id": device.index, "seed": args.seed + rank}
-    pipeline = train_pipeline(
-        sampler, args.data / "train", args, batch_size=args.batch_size, **options
-    )
+    rows, policy = ranks.share(args.batch_size, world), POLICIES[args.policy](args)
+    sampler = ds.Sampler(len(names), policy, rows, seed=args.seed, group=world)
+    options = {"num_threads": args.workers, "device_id": device.index}
+    options["seed"] = args.seed + world.rank
+    pipeline = train_pipeline(sampler, args.data / "train", args, batch_size=rows, **options)
     loader = dali.DALIClassificationIterator(pipeline, sampler=sampler, reader_name="Reader")
-    pipeline = val_pipeline(args.data / "val", args, batch_size=args.batch_size, **options)
+    pipeline = val_pipeline(args.data / "val", args, batch_size=rows, **options)
     val_loader = DALIClassificationIterator(
         pipeline, reader_name="Reader", last_batch_policy=LastBatchPolicy.PARTIAL, auto_reset=True
     )
     torch.manual_seed(args.seed)
-    model: nn.Module = load_callable(args.model)(max(labels) + 1).to(device)
-    if torch.distributed.is_initialized():
-        model = nn.parallel.DistributedDataParallel(model)
+    net: nn.Module = load_callable(args.model)(max(labels) + 1).to(device)
+    model = ranks.parallel(net)
     optimizer = torch.optim.SGD(
-        model.parameters(), lr=args.lr, momentum=0.9, nesterov=True, weight_decay=args.weight_decay
+        net.parameters(), lr=args.lr, momentum=0.9, nesterov=True, weight_decay=args.weight_decay
     )
     scaler = torch.amp.GradScaler(device.type, enabled=args.amp)
-    first = resume(args, sampler, model, optimizer, device) if args.resume else 0
+    parts = {"net": net, "optimizer": optimizer, "scaler": scaler}
+    progress = ranks.Progress(args, sampler, parts)
+    first = progress.resume(device) if args.resume else 0
 
-    print(f"{'epoch':>5}{'kept':>9}{'hidden':>9}{'loss':>9}{'accuracy':>10}{'images/s':>10}")
-    accuracy = 0.0
+    if world.rank == 0:
+        print(f"{'epoch':>5}{'kept':>9}{'hidden':>9}{'loss':>9}{'accuracy':>10}{'images/s':>10}")
     for epoch in range(first, args.epochs):
-        start, total = time.perf_counter(), torch.zeros((), device=device)
+        start, total, seen = time.perf_counter(), torch.zeros((), device=device), 0
         sampler.set_epoch(epoch)
         model.train()
-        for step, batch in enumerate(loader):
+        for batch in loader:
             images, labels, index = unpack(batch, device)
             for group in optimizer.param_groups:
-                group["lr"] = learning_rate(args, epoch + step / len(loader))
+                group["lr"] = learning_rate(args, sampler.progress)
             with torch.autocast(device.type, enabled=args.amp):
                 logits = model(images)
                 losses = F.cross_entropy(logits, labels, reduction="none")
@@ -112,34 +118,38 @@ def train(args: argparse.Namespace) -> float:
             optimizer.zero_grad()
             loss = (sampler.weights(index).to(device) * losses).mean()
             scaler.scale(loss).backward()
+            ranks.average_gradients(net, world)
             with scaled_lr(optimizer, sampler.lr_scale):
                 scaler.step(optimizer)
             scaler.update()
             total += losses.detach().sum()
-        refresh(loader, sampler, model, args, device)
+            seen += len(losses)
+            progress.step(index)
+        refresh(loader, progress, net, args, device)
         seconds = time.perf_counter() - start
-        accuracy = evaluate(val_loader, model, args, device)
-        if rank == 0:
+        accuracy = evaluate(val_loader, net, args, device)
+        if world.rank == 0:
             kept, hidden = sampler.plan.num_positions, sampler.plan.num_hidden
             print(
-                f"{epoch:>5}{kept:>9}{hidden:>9}{total.item() / max(kept, 1):>9.3f}"
+                f"{epoch:>5}{kept:>9}{hidden:>9}{total.item() / max(seen, 1):>9.3f}"
                 f"{accuracy:>9.2f}%{(kept + hidden) / seconds:>10.0f}",
                 flush=True,
             )
-            save(args, sampler, model, optimizer)
-    return accuracy
+        progress.save(epoch + 1)
+    ranks.leave()
 
 
 @torch.no_grad()
 def refresh(
-    loader: Any, sampler: ds.Sampler, model: nn.Module, args: argparse.Namespace, device: Any
+    loader: Any, progress: ranks.Progress, model: nn.Module, args: argparse.Namespace, device: Any
 ) -> None:
     """Look at the hidden samples again, so that they can come back."""
     for batch in loader.hidden():
         images, labels, index = unpack(batch, device)
         with torch.autocast(device.type, enabled=args.amp):
             logits = model(images)
-        sampler.observe(index, logits=logits, targets=labels)
+        progress.sampler.observe(index, logits=logits, targets=labels)
+        progress.step(index, hidden=True)
 
 
 @torch.no_grad()
@@ -164,52 +174,10 @@ def unpack(batch: Any, device: torch.device) -> tuple[torch.Tensor, torch.Tensor
 
 def learning_rate(args: argparse.Namespace, epoch: float) -> float:
     """Warm up, then follow a cosine; by epochs as a fraction, as their lengths differ."""
-    if epoch < args.warmup_epochs:
+    if epoch <= args.warmup_epochs:
         return float(args.lr * (epoch + 0.1) / (args.warmup_epochs + 0.1))
     left = (args.epochs - epoch) / (args.epochs - args.warmup_epochs)
     return float(args.lr * (1 - math.cos(math.pi * left)) / 2)
-
-
-def set_up(args: argparse.Namespace) -> tuple[torch.device, int]:
-    """Choose the device; under torchrun, join the group."""
-    rank, local = int(os.environ.get("RANK", 0)), int(os.environ.get("LOCAL_RANK", 0))
-    cuda = torch.cuda.is_available()
-    if int(os.environ.get("WORLD_SIZE", 1)) > 1:
-        torch.distributed.init_process_group("nccl" if cuda else "gloo")
-    if cuda:
-        torch.cuda.set_device(local)
-        torch.backends.cudnn.benchmark = True
-    args.decoder, args.amp = ("mixed" if cuda else "cpu"), cuda and not args.no_amp
-    return torch.device("cuda", local) if cuda else torch.device("cpu"), rank
-
-
-def save(
-    args: argparse.Namespace,
-    sampler: ds.Sampler,
-    model: nn.Module,
-    optimizer: torch.optim.Optimizer,
-) -> None:
-    """Keep what the next epoch needs, if --save says where."""
-    if args.save:
-        args.save.mkdir(parents=True, exist_ok=True)
-        sampler.save(args.save / "sampler")
-        state = {"model": model.state_dict(), "optimizer": optimizer.state_dict()}
-        torch.save(state, args.save / "model.pt")
-
-
-def resume(
-    args: argparse.Namespace,
-    sampler: ds.Sampler,
-    model: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    device: torch.device,
-) -> int:
-    """Go on after the last epoch that was saved; give the next."""
-    sampler.load(args.resume / "sampler")
-    state = torch.load(args.resume / "model.pt", map_location=device, weights_only=True)
-    model.load_state_dict(state["model"])
-    optimizer.load_state_dict(state["optimizer"])
-    return sampler.epoch + 1
 
 
 def load_callable(path: str) -> Callable[[int], nn.Module]:
@@ -234,13 +202,13 @@ def small_cnn(num_classes: int) -> nn.Module:
     return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, num_classes))
 
 
-def write_glyphs(root: Path) -> None:
+def write_glyphs(root: Path, num_samples: int) -> None:
     """Write the glyphs of `dynsample demo` as JPEGs in class folders."""
     from PIL import Image
 
     from dynsample.cli.demo.data import GLYPHS, glyphs
 
-    task = glyphs()
+    task = glyphs(num_samples, num_samples // 2)
     for part, images, labels in (
         ("train", task.train_images, task.train_labels),
         ("val", task.test_images, task.test_labels),
@@ -252,7 +220,7 @@ def write_glyphs(root: Path) -> None:
             Image.fromarray(pixels[i]).save(root / part / GLYPHS[label] / f"{i}.jpg", quality=95)
 
 
-def main() -> int:
+def main() -> None:
     here = Path(__file__).stem
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     # fmt: off
@@ -260,9 +228,10 @@ def main() -> int:
     parser.add_argument("--model", help="module:callable (default: torchvision's ResNet-50)")
     parser.add_argument("--policy", choices=POLICIES, default="kakurenbo")
     parser.add_argument("--fraction", type=float, default=0.3, help="to hide, or drop at random")
+    parser.add_argument("--tau", type=float, default=0.7, help="surely right: at least so sure")
     parser.add_argument("--epochs", type=int, default=8)
     parser.add_argument("--warmup-epochs", type=float, default=1)
-    parser.add_argument("--batch-size", type=int, default=64, help="of each process")
+    parser.add_argument("--batch-size", type=int, default=64, help="of all ranks")
     parser.add_argument("--lr", type=float, default=0.05)
     parser.add_argument("--weight-decay", type=float, default=5e-5)
     parser.add_argument("--size", type=int, default=16, help="pixels of a side, after cropping")
@@ -271,8 +240,8 @@ def main() -> int:
     parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--no-amp", action="store_true", help="float32 on a GPU too")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--save", type=Path, help="folder to save into after every epoch")
-    parser.add_argument("--resume", type=Path, help="folder that --save wrote")
+    parser.add_argument("--samples", type=int, default=6000, help="glyphs to train on")
+    ranks.add_arguments(parser)
     # fmt: on
     args = parser.parse_args()
     embedded = args.data is None
@@ -286,13 +255,12 @@ def main() -> int:
             setattr(args, name, value)
     if not embedded:
         train(args)
-        return 0
+        return
     with tempfile.TemporaryDirectory() as folder:
         args.data = Path(folder)
-        write_glyphs(args.data)
-        accuracy = train(args)
-    return int(accuracy < 50)
+        write_glyphs(args.data, args.samples)
+        train(args)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -4,8 +4,9 @@
     python examples/imagenet_ffcv.py --train train.beton --val val.beton --epochs 90 \
         --model torchvision.models:resnet50 --classes 1000 --size 224 --batch-size 256 --lr 0.1
 
-`--model module:callable` is called with `num_classes=`. Under torchrun the batch size is of one
-rank and the learning rate of 256 samples: it is scaled to the whole batch.
+`--model module:callable` is called with `num_classes=`. Under `torchrun --nproc-per-node 2` or
+`mpiexec -n 2 python` the batch size is that of all ranks, so that `--resume` on another number of
+them goes on with the same steps; the learning rate is of 256 samples.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import ranks
 import torch
 import torch.nn.functional as F
 from ffcv.fields import IntField, RGBImageField
@@ -51,15 +53,16 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--size", type=int, default=GLYPH_SIZE, help="pixels of a side")
     parser.add_argument("--policy", choices=["kakurenbo", "infobatch", "none"], default="kakurenbo")
     parser.add_argument("--fraction", type=float, default=0.3, help="most samples hidden")
+    parser.add_argument("--tau", type=float, default=0.7, help="surely right: at least so sure")
     parser.add_argument("--epochs", type=int, default=16)
     parser.add_argument("--warmup-epochs", type=float, default=0.5)
-    parser.add_argument("--batch-size", type=int, default=64, help="of one rank")
+    parser.add_argument("--batch-size", type=int, default=64, help="of all ranks")
     parser.add_argument("--lr", type=float, default=0.2, help="of 256 samples")
     parser.add_argument("--weight-decay", type=float, default=5e-5)
     parser.add_argument("--workers", type=int, default=os.cpu_count())
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--state", type=Path, help="folder to save to and to go on from")
     parser.add_argument("--samples", type=int, default=6000, help="size of the drawn set")
+    ranks.add_arguments(parser)
     return parser.parse_args()
 
 
@@ -106,16 +109,17 @@ def pipelines(args: argparse.Namespace, device: torch.device, *, train: bool) ->
 
 def make_policy(args: argparse.Namespace) -> ds.Policy:
     if args.policy == "kakurenbo":
-        return ds.Kakurenbo(fraction=args.fraction, warmup_epochs=math.ceil(args.warmup_epochs))
+        warmup_epochs = math.ceil(args.warmup_epochs)
+        return ds.Kakurenbo(fraction=args.fraction, tau=args.tau, warmup_epochs=warmup_epochs)
     if args.policy == "infobatch":
         return ds.InfoBatch(ratio=args.fraction, epochs=args.epochs)
     return ds.Uniform()
 
 
-def learning_rate(args: argparse.Namespace, progress: float, world: int) -> float:
+def learning_rate(args: argparse.Namespace, progress: float) -> float:
     """Cosine with a linear warm-up, by epochs as a fraction: epochs may shrink and grow."""
-    peak = args.lr * args.batch_size * world / 256
-    if progress < args.warmup_epochs:
+    peak = args.lr * args.batch_size / 256
+    if progress <= args.warmup_epochs:
         return float(peak * progress / args.warmup_epochs)
     left = (args.epochs - progress) / (args.epochs - args.warmup_epochs)
     return float(peak * 0.5 * (1 - math.cos(math.pi * left)))
@@ -126,27 +130,20 @@ class Trainer:
 
     def __init__(self, args: argparse.Namespace) -> None:
         self.args = args
-        self.world = int(os.environ.get("WORLD_SIZE", "1"))
-        cuda = torch.cuda.is_available()
-        self.device = torch.device("cpu")
-        if cuda:
-            self.device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
-            torch.cuda.set_device(self.device)
-        if self.world > 1:
-            torch.distributed.init_process_group("nccl" if cuda else "gloo")
+        self.group, self.device = ranks.join()
         torch.manual_seed(args.seed)
         self.net: nn.Module = make_model(args).to(self.device, memory_format=torch.channels_last)
-        self.model = nn.parallel.DistributedDataParallel(self.net) if self.world > 1 else self.net
+        self.model = ranks.parallel(self.net)
         self.optimizer = torch.optim.SGD(
             self.net.parameters(), lr=0.0, momentum=0.9, weight_decay=args.weight_decay
         )
-        self.scaler = torch.amp.GradScaler(self.device.type, enabled=cuda)
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.device.type == "cuda")
         self.train_loader = Loader(
             args.train_file,
-            args.batch_size,
+            ranks.share(args.batch_size, self.group),
             num_workers=args.workers,
             order=OrderOption.RANDOM,
-            distributed=self.world > 1,
+            distributed=self.group.size > 1,
             seed=args.seed,
             drop_last=False,
             pipelines=pipelines(args, self.device, train=True),
@@ -160,40 +157,45 @@ class Trainer:
             pipelines=pipelines(args, self.device, train=False),
         )
         self.sampler = self.train_loader.sampler
+        parts = {"net": self.net, "optimizer": self.optimizer, "scaler": self.scaler}
+        self.progress = ranks.Progress(args, self.sampler, parts)
         self.mean, self.std = (
             torch.tensor(values, device=self.device)[:, None, None] for values in (MEAN, STD)
         )
 
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
+    def forward(self, images: torch.Tensor, model: nn.Module) -> torch.Tensor:
         """Normalise and classify."""
         pixels = images.to(memory_format=torch.channels_last).float()
         with torch.autocast(self.device.type, enabled=self.device.type == "cuda"):
-            logits: torch.Tensor = self.model((pixels - self.mean) / self.std)
+            logits: torch.Tensor = model((pixels - self.mean) / self.std)
         return logits.float()
 
-    def train_epoch(self, epoch: int) -> None:
-        """Train on the samples of the epoch, and report what was seen."""
+    def train_epoch(self) -> None:
+        """Train on what is left of the epoch, and report what was seen."""
         self.model.train()
         sampler, loader = self.sampler, self.train_loader
-        for step, (images, labels, index) in enumerate(loader):
+        for images, labels, index in loader:
             for group in self.optimizer.param_groups:
-                group["lr"] = learning_rate(self.args, epoch + step / len(loader), self.world)
-            logits = self.forward(images)
+                group["lr"] = learning_rate(self.args, sampler.progress)
+            logits = self.forward(images, self.model)
             loss = F.cross_entropy(logits, labels, reduction="none")
             sampler.observe(index, logits=logits, targets=labels)
             weights = sampler.weights(index).to(self.device)
             self.optimizer.zero_grad(set_to_none=True)
             self.scaler.scale((weights * loss).mean()).backward()
+            ranks.average_gradients(self.net, self.group)
             with scaled_lr(self.optimizer, sampler.lr_scale):
                 self.scaler.step(self.optimizer)
             self.scaler.update()
+            self.progress.step(index)
 
     @torch.no_grad()
     def look_at_hidden(self) -> None:
         """Report where the hidden samples stand now."""
         self.model.eval()
-        for images, labels, index in self.train_loader.hidden(4 * self.args.batch_size):
-            self.sampler.observe(index, logits=self.forward(images), targets=labels)
+        for images, labels, index in self.train_loader.hidden(4 * self.sampler.batch_size):
+            self.sampler.observe(index, logits=self.forward(images, self.net), targets=labels)
+            self.progress.step(index, hidden=True)
 
     @torch.no_grad()
     def accuracy(self) -> float:
@@ -201,52 +203,36 @@ class Trainer:
         self.model.eval()
         right = seen = 0
         for images, labels in self.val_loader:
-            right += int((self.forward(images).argmax(1) == labels).sum())
+            right += int((self.forward(images, self.net).argmax(1) == labels).sum())
             seen += len(labels)
         return 100 * right / seen
 
-    def save(self, folder: Path) -> None:
-        """Write all that a run needs to go on."""
-        self.sampler.save(folder / "sampler")
-        parts = {"net": self.net, "optimizer": self.optimizer, "scaler": self.scaler}
-        torch.save({name: part.state_dict() for name, part in parts.items()}, folder / "net.new")
-        (folder / "net.new").rename(folder / "net.pt")
-
-    def load(self, folder: Path) -> None:
-        """Go on from what was saved."""
-        self.sampler.load(folder / "sampler")
-        states = torch.load(folder / "net.pt", map_location=self.device)
-        self.net.load_state_dict(states["net"])
-        self.optimizer.load_state_dict(states["optimizer"])
-        self.scaler.load_state_dict(states["scaler"])
-
     def run(self) -> None:
         """Train, from the beginning or from what was saved."""
-        args, state = self.args, self.args.state
-        if state and (state / "net.pt").exists():
-            self.load(state)
-        for epoch in range(self.sampler.epoch, args.epochs):
+        args = self.args
+        first = self.progress.resume(self.device) if args.resume else 0
+        for epoch in range(first, args.epochs):
             start = time.perf_counter()
             self.sampler.set_epoch(epoch)
-            self.train_epoch(epoch)
+            self.train_epoch()
             if epoch < args.epochs - 1:  # nothing is hidden by what the last epoch would find
                 self.look_at_hidden()
-            stats = self.sampler.stats
-            print(
-                f"epoch {epoch}: hidden {100 * stats['fraction']:4.1f} %, "
-                f"accuracy {self.accuracy():4.1f} %, {time.perf_counter() - start:.1f} s",
-                flush=True,
-            )
-            if state:
-                state.mkdir(parents=True, exist_ok=True)
-                self.save(state)
+            accuracy = self.accuracy()
+            if self.group.rank == 0:
+                print(
+                    f"epoch {epoch}: hidden {100 * self.sampler.stats['fraction']:4.1f} %, "
+                    f"accuracy {accuracy:4.1f} %, {time.perf_counter() - start:.1f} s",
+                    flush=True,
+                )
+            self.progress.save(epoch + 1)
+        ranks.leave()
 
 
 def main() -> None:
     args = parse()
     with tempfile.TemporaryDirectory() as folder:
         args.train_file, args.val_file = args.train, args.val
-        if args.train is None:
+        if args.train is None:  # before ranks are joined, as FFCV's writer forks, and on each
             args.train_file, args.val_file = draw_files(Path(folder), args.samples)
         Trainer(args).run()
 

@@ -5,6 +5,7 @@
 #include <stdexcept>
 #include <string>
 
+#include "core/last_columns.h"
 #include "core/parallel.h"
 
 namespace dynsample {
@@ -18,10 +19,6 @@ constexpr std::size_t kDirectRecords = 8192;              // not worth more than
 constexpr std::size_t kThreadRecords = 1 << 17;           // not worth another thread
 constexpr std::size_t kKeptWords = std::size_t{1} << 24;  // scratch beyond 64 MiB is given back
 constexpr std::size_t kAhead = 8;  // records by which a block's next cache line is fetched
-
-std::uint32_t row_mask(const Layout& layout) {
-  return static_cast<std::uint32_t>((std::uint64_t{1} << layout.shift) - 1);
-}
 
 // What a log is written from. The common numbers of words and bits are template arguments, for the
 // others (kMany) they are read at run time.
@@ -113,12 +110,6 @@ Write writer(const Source& source) {
   }
 }
 
-// Records of one block, in the segments or sorted in a buffer.
-struct Run {
-  const std::uint32_t* begin;
-  const std::uint32_t* end;
-};
-
 // Where a signal is in a record.
 struct Place {
   bool bit;
@@ -158,6 +149,7 @@ class Folder {
       of_signal[signal.number] = {signal.bit, signal.bit ? bit++ : word++};
     }
     for (const Column& column : columns) places_.push_back(of_signal.at(column.signal));
+    if (!layout.tickets) find_last();
   }
 
   void fold(std::size_t block) {
@@ -171,6 +163,22 @@ class Folder {
   }
 
  private:
+  void find_last() {
+    if (columns_.size() != layout_.signals.size()) return;
+    last_.words.resize(words_ - 1);
+    last_.bits.resize(columns_.size() - last_.words.size());
+    for (std::size_t c = 0; c < columns_.size(); ++c) {
+      const auto* rule = std::get_if<LastColumn>(&columns_[c].rule);
+      if (!rule) return;
+      const auto [bit, at] = places_[c];
+      float*& value =
+          bit ? last_.bits[at - static_cast<std::size_t>(layout_.shift)] : last_.words[at - 1];
+      if (value) return;  // two columns of one signal
+      value = rule->value.data();
+    }
+    set_last_ = setter(last_);
+  }
+
   Run run(const Segment& segment, std::size_t block) const {
     return {segment.records + segment.starts[block] * words_,
             segment.records + segment.starts[block + 1] * words_};
@@ -196,7 +204,7 @@ class Folder {
         order_.push_back(at);
       }
     }
-    const std::uint32_t mask = row_mask(layout_);
+    const std::uint32_t mask = row_mask(layout_.shift);
     std::stable_sort(order_.begin(), order_.end(),
                      [mask](const std::uint32_t* a, const std::uint32_t* b) {
                        const std::uint32_t row_a = a[0] & mask, row_b = b[0] & mask;
@@ -209,7 +217,11 @@ class Folder {
   }
 
   void apply(Run records, std::size_t base) {
-    const std::uint32_t mask = row_mask(layout_);
+    if (set_last_) {
+      set_last_(last_, seen_.data(), records, layout_.shift, base);
+      return;
+    }
+    const std::uint32_t mask = row_mask(layout_.shift);
     std::uint8_t* const flags = seen_.data() + base;
     for (const std::uint32_t* record = records.begin; record != records.end; record += words_) {
       flags[record[0] & mask] = 1;
@@ -240,6 +252,8 @@ class Folder {
   const std::span<std::uint8_t> seen_;
   const std::size_t words_ = layout_.words();
   std::vector<Place> places_;
+  LastColumns last_;
+  SetLast set_last_ = nullptr;
   std::vector<const std::uint32_t*> order_;
   std::vector<std::uint32_t> sorted_;
 };
@@ -280,7 +294,7 @@ std::vector<std::size_t> pack(ObservationLog& log, const Layout& layout,
     throw std::invalid_argument("tickets must be below 2**32, got " +
                                 std::to_string(std::ranges::max(tickets)));
   }
-  Source source{log.rows(), tickets.data(), {}, {}, layout.shift, row_mask(layout)};
+  Source source{log.rows(), tickets.data(), {}, {}, layout.shift, row_mask(layout.shift)};
   for (const auto [number, bit] : layout.signals) {
     if (bit && !log.binary(number)) throw std::invalid_argument("a signal is not 0 or 1");
     (bit ? source.bits : source.words).push_back(log.signal(number).data());

@@ -1,4 +1,4 @@
-"""The command line: `dynsample demo | bench | doctor | files | pack`.
+"""The command line: `dynsample demo | bench | doctor | plan | files | pack | chaos`.
 
 A command is a module or package of this one with `add_arguments(parser)` and `run(args, parser)`;
 the latter returns the exit status. What a command needs beyond numpy it imports in `run`.
@@ -14,8 +14,10 @@ COMMANDS = {
     "demo": "train a small network with every policy and compare",
     "bench": "time the kernels beside their peers (in a checkout)",
     "doctor": "say what this installation can use",
+    "plan": "plan an epoch on one process or many, and print its digest",
     "files": "write the list of a tree of class folders",
     "pack": "write all images of a data set into one file",
+    "chaos": "kill ranks of training runs at random, and compare what follows",
 }
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 

@@ -10,9 +10,9 @@ import nvidia.dali
 from nvidia.dali.plugin import pytorch as stock
 from nvidia.dali.plugin.base_iterator import LastBatchPolicy
 
-from dynsample._checks import integer
 from dynsample.dali.feed import Feed, feed_of
 from dynsample.dali.stream import Batch, Stream
+from dynsample.passes import HiddenView
 from dynsample.sampler import Sampler
 
 _UNUSED = {"auto_reset", "dynamic_shape"}  # nothing is reset before the next epoch is planned
@@ -76,7 +76,7 @@ class _Following:
         """Go on at the sampler's cursor; plans the next epoch when this one is used up."""
         if self._current is not None:
             self._current.close()
-        self._current, self._used_up = self._kept.batches(False, self.sampler.batch_size), False
+        self._current, self._used_up = self._kept.batches(None), False
         return self
 
     def __next__(self) -> Batch:
@@ -106,13 +106,8 @@ class _Following:
         batch_size : int, optional
             By default the sampler's, at most that of the pipeline.
         """
-        size = integer(
-            self.sampler.batch_size if batch_size is None else batch_size,
-            "batch_size",
-            1,
-            self._hidden.pipeline.max_batch_size,
-        )
-        return self._hidden.batches(True, size)
+        most = self._hidden.pipeline.max_batch_size
+        return self._hidden.batches(HiddenView(self.sampler, batch_size, most))
 
     def reset(self) -> None:
         """Do nothing, as the next epoch begins when the sampler has planned it.

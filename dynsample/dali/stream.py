@@ -40,12 +40,12 @@ class Stream:
         """Whether the randomness of the pipeline can be saved."""
         return getattr(self.pipeline, "_enable_checkpointing", False)
 
-    def batches(self, hidden: bool, batch_size: int) -> Generator[Batch, None, None]:
+    def batches(self, hidden: HiddenView | None) -> Generator[Batch, None, None]:
         """Iterate a pass from its cursor on, counting what the user receives."""
         sampler = self._feed.sampler
-        samples = HiddenView(sampler, batch_size) if hidden else sampler
+        samples = sampler if hidden is None else hidden
         source = samples.batches(prefetching=True)
-        hand_out = HandOut(sampler, hidden=hidden, batch_size=batch_size)
+        hand_out = HandOut(sampler, samples)
         epoch, this = sampler.epoch, object()
         self._start(source, this)
         try:

@@ -15,6 +15,7 @@ from dynsample.groups.environment import mpi_world
 from dynsample.groups.flat import Bytes, join, split
 
 _MAX_BYTES = 2**31 - 1  # of one call: before MPI 4, counts and displacements are C's int
+_LARGE = 2**18  # bytes that one rank sends, from which on a gather goes pair by pair
 _EAGER = 1.0  # seconds of polling before the processor is left idle in part
 _keyval: list[int] = []  # MPI's key of the private communicator, made with the first group
 
@@ -125,6 +126,8 @@ class MPIGroup(Group):
     def _all_gather(self, sent: Bytes, what: str) -> list[Bytes]:
         lengths = np.empty(self.size, np.int64)
         self._wait(self._comm.Iallgather(np.array([len(sent)], np.int64), lengths), what)
+        if int(lengths.max()) > _LARGE:
+            return self._all_gather_in_turn(sent, lengths, what)
         received: list[list[Bytes]] = [[] for _ in range(self.size)]
         for start, stop in self._rounds(int(lengths.max())):
             counts = np.clip(lengths - start, 0, stop - start)
@@ -134,6 +137,25 @@ class MPIGroup(Group):
             self._wait(self._comm.Iallgatherv(piece, into), what)
             _append(received, split(buffer, counts))
         return [join(pieces) for pieces in received]
+
+    def _all_gather_in_turn(
+        self, sent: Bytes, lengths: NDArray[np.int64], what: str
+    ) -> list[Bytes]:
+        """Gather what is large pair by pair: without the copies through MPI's own buffers."""
+        received = [np.empty(length, np.uint8) for length in lengths]
+        received[self.rank][:] = sent
+        for turn in range(1, self.size):
+            to, source = (self.rank + turn) % self.size, (self.rank - turn) % self.size
+            for start in range(0, int(lengths.max()), _MAX_BYTES):
+                piece = slice(start, start + _MAX_BYTES)
+                into = [received[source][piece], self._MPI.BYTE]
+                requests = [
+                    self._comm.Irecv(into, source),
+                    self._comm.Isend([sent[piece], self._MPI.BYTE], to),
+                ]
+                for request in requests:
+                    self._wait(request, what)
+        return received
 
     def _all_to_all(self, parts: list[Bytes], what: str) -> list[Bytes]:
         lengths = np.array([len(part) for part in parts], np.int64)

@@ -142,3 +142,9 @@ class SimulatedGroup(Group):
     def _all_to_all(self, parts: list[Bytes], what: str) -> list[Bytes]:
         call = self.world.meet(self.rank, "all_to_all", [part.copy() for part in parts], what)
         return [given[self.rank] for given in call.given]
+
+    def _exchange_bytes(self, sent: Bytes, lengths: NDArray[np.int64], what: str) -> Bytes:
+        starts = np.append(0, np.cumsum(lengths))
+        call = self.world.meet(self.rank, "exchange", (sent.copy(), starts), what)
+        rank = self.rank
+        return np.concatenate([given[at[rank] : at[rank + 1]] for given, at in call.given])

@@ -26,7 +26,9 @@ LAYERS = {
     "dali": {"dali", "files", "pack", "passes", "payload", "sampler"},
     "pack": {"files"},
     "files": set(),
-    "ffcv": {"_ffcv_stream", "_ffcv_tables", "orders", "passes", "policies", "sampler"},
+    "ffcv": {
+        "_ffcv_stream", "_ffcv_tables", "groups", "orders", "passes", "policies", "sampler",
+    },
     "_ffcv_tables": {"payload"},
     "_ffcv_stream": set(),
     "sampler": {
@@ -44,7 +46,8 @@ LAYERS = {
     "ledger": {"_core", "groups", "log", "plan"},  # groups, plan for their types only
     "exchange": {"groups", "log", "shards", "table"},  # groups, table for their types only
     "agreement": {"groups"},  # for its type only
-    "sharded_plan": {"groups", "orders", "plan", "policies", "shards"},
+    "sharded_plan": {"groups", "members", "orders", "plan", "policies", "shards"},
+    "members": {"shards"},
     "sharded_table": {"_core", "columns", "groups", "policies", "reductions", "shards", "table"},
     "plan": {"_core", "orders", "policies", "shards"},
     "shards": set(),

@@ -25,10 +25,10 @@ def test_the_change_in_the_readme_makes_a_stock_script_hide_samples(tmp_path: Pa
 
 def test_the_example_trains_and_goes_on_from_its_state(tmp_path: Path) -> None:
     example = ROOT / "examples" / "imagenet_ffcv.py"
-    options = ("--samples", "400", "--state", tmp_path, "--workers", "2")
+    options = ("--samples", "400", "--save", tmp_path, "--workers", "2")
     first = run(example, *options, "--epochs", "2")
     assert [line.split(":")[0] for line in first.splitlines()] == ["epoch 0", "epoch 1"]
-    rest = run(example, *options, "--epochs", "3")
+    rest = run(example, *options, "--epochs", "3", "--resume")
     assert "epoch 2: " in rest
     assert "epoch 0: " not in rest
 

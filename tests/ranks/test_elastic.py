@@ -65,6 +65,34 @@ def test_what_was_received_before_a_save_can_be_observed_after_the_load(
     runs.assert_same(whole, expected)
 
 
+@pytest.mark.parametrize("policy", ["kakurenbo", "importance"])
+@pytest.mark.parametrize("sizes", [(1, 1, 1, 1), (2, 1, 3, 2), (3, 4, 1, 2)])
+@pytest.mark.parametrize("placement", ["replicated", "sharded"])
+def test_a_batch_may_wait_at_every_save(
+    policy: str, sizes: tuple[int, ...], placement: str, tmp_path: Path
+) -> None:
+    cuts = [0, 56, 59, 62, STEPS]  # close together: a row that waits comes again before the end
+    alone = runs.sampler(groups.single(), policy)
+    expected = runs.finish(alone, runs.train(alone, 0, STEPS))
+    for life, size in enumerate(sizes):
+
+        def body(group: Group, life: int = life) -> runs.Run:
+            sampler = runs.sampler(group, policy, placement=placement)
+            start, stop = cuts[life], cuts[life + 1]
+            if life:
+                sampler.load(tmp_path)
+                late = np.array_split(expected.steps[start - 1].ids, group.size)[group.rank]
+                sampler.observe(late, **runs.signals(late, start - 1))
+            run = runs.train(sampler, start, stop, late=stop < STEPS)
+            if stop == STEPS:
+                return runs.finish(sampler, run)
+            sampler.save(tmp_path)
+            return run
+
+        whole = runs.put_together(groups.simulate(size, body), sharded=placement == "sharded")
+        runs.assert_same(whole, expected)
+
+
 def test_another_number_of_rows_per_step_keeps_the_order(tmp_path: Path) -> None:
     alone = runs.sampler(groups.single(), "kakurenbo", rows=10)
     rest = alone.plan.order[50:]

@@ -42,7 +42,10 @@ def write(tree: ImageTree, write_mode: str = "jpg", **options: Any) -> str:
     return path
 
 
-_written = cache(write)
+@cache
+def _written(tree: ImageTree) -> str:
+    path = tree.root.with_suffix(".beton")
+    return str(path) if path.exists() else write(tree)  # by the process that launched this one
 
 
 def _batch(batch: tuple[torch.Tensor, ...]) -> Batch:

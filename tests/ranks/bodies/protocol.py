@@ -180,6 +180,21 @@ def check_results_are_of_their_own(group: Group) -> None:
             same(part, value)
 
 
+def check_exchange_is_all_to_all_in_one_array(group: Group) -> None:
+    for dtype in (np.uint8, np.float32, np.int64):
+        parts = [numbers(group.rank * 7 + to, 3 * to + group.rank, np.int64).astype(dtype)
+                 for to in range(group.size)]  # fmt: skip
+        counts = [len(part) for part in parts]
+        came = group.exchange(np.concatenate(parts), counts, "an exchange")
+        same(came, np.concatenate(group.all_to_all(parts, "parts")))
+
+
+def check_exchange_refuses_counts_of_other_arrays(group: Group) -> None:
+    for counts in ([3] * group.size, [1] * (group.size + 1), [-1] + [1] * (group.size - 1)):
+        with pytest.raises(ValueError, match="counts must be"):
+            group.exchange(np.zeros(1, np.int64), counts, "an exchange")
+
+
 def check_many_calls_in_a_row(group: Group) -> None:
     for turn in range(50):
         values = np.array([group.rank + turn])

@@ -1,0 +1,91 @@
+"""Points at which a rank may die, in the middle of what dynsample does."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
+
+from numpy.typing import NDArray
+
+from dynsample.cli.chaos.page import OwnPage
+from dynsample.cli.chaos.scenario import Kill
+from dynsample.groups import Group
+from dynsample.groups.flat import Bytes
+
+T = TypeVar("T")
+_EXCHANGE = "the exchange of the observations"  # as dynsample names what it waits for
+
+
+class Hooks:
+    """Counts the points that this rank passes, by phase, and kills it at the one it was told.
+
+    Parameters
+    ----------
+    page : OwnPage
+    kill : Kill, optional
+        Of this rank; one from outside is not done here.
+    """
+
+    def __init__(self, page: OwnPage, kill: Kill | None) -> None:
+        self._page = page
+        self._kill = None if kill is None or kill.outside else kill
+        self._phase = "start"
+
+    @contextlib.contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        """Be in a phase."""
+        before, self._phase = self._phase, name
+        self._page.enter(name)
+        yield
+        self._phase = before
+        self._page.enter(before)
+
+    def __call__(self) -> None:
+        """Pass a point."""
+        phase, passed = self._page.count()
+        kill = self._kill
+        if kill and kill.phase == phase and passed >= kill.entry:
+            self._page.die()
+
+    def around(self, call: Callable[..., T]) -> Callable[..., T]:
+        """Make a function that passes a point before `call`, and one after it."""
+
+        def hooked(*args: Any) -> T:
+            self()
+            result = call(*args)
+            self()
+            return result
+
+        return hooked
+
+    def watch_writes(self) -> None:
+        """Pass a point before and after whatever goes to the disk, and is renamed there."""
+        for name in ("fsync", "replace", "rename"):
+            setattr(os, name, self.around(getattr(os, name)))
+
+
+class HookedGroup(Group):
+    """A group that passes a point before and after each collective call."""
+
+    def __init__(self, group: Group, hooks: Hooks) -> None:
+        super().__init__(group.rank, group.size, group.time_limit)
+        self._group, self._hooks = group, hooks
+
+    def _call(self, call: Callable[[Any, str], T], sent: Any, what: str) -> T:
+        exchange = what.startswith(_EXCHANGE)
+        with self._hooks.phase("exchange") if exchange else contextlib.nullcontext():
+            return self._hooks.around(call)(sent, what)
+
+    def _sum(self, words: NDArray[Any], what: str) -> NDArray[Any]:
+        return self._call(self._group._sum, words, what)
+
+    def _scan(self, words: NDArray[Any], what: str) -> NDArray[Any]:
+        return self._call(self._group._scan, words, what)
+
+    def _all_gather(self, sent: Bytes, what: str) -> list[Bytes]:
+        return self._call(self._group._all_gather, sent, what)
+
+    def _all_to_all(self, parts: list[Bytes], what: str) -> list[Bytes]:
+        return self._call(self._group._all_to_all, parts, what)

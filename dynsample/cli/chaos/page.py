@@ -1,0 +1,72 @@
+"""What a rank says of itself while it runs, readable after it was killed."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import signal
+import struct
+from pathlib import Path
+
+from dynsample.cli.chaos.scenario import OTHERS, PHASES
+
+_ALL = (*OTHERS, *PHASES)
+
+
+class Page:
+    """Shared memory of a rank that outlives it: process, phase, points passed.
+
+    Attributes
+    ----------
+    pid : int
+    dying : bool
+        It was about to kill itself.
+    phase : str
+    passed : dict of str to int
+        Points passed, by phase; "" counts all.
+    """
+
+    _LAYOUT = struct.Struct(f"{4 + len(_ALL)}q")
+
+    def __init__(self, content: bytes) -> None:
+        self.pid, dying, phase, *passed = self._LAYOUT.unpack(content)
+        self.dying = bool(dying)
+        self.phase = _ALL[phase]
+        self.passed = dict(zip(("", *_ALL), passed, strict=True))
+
+    @classmethod
+    def look(cls, path: Path) -> Page | None:
+        """Read a page; None before its rank has begun."""
+        try:
+            content = path.read_bytes()
+        except FileNotFoundError:
+            return None
+        return cls(content) if len(content) == cls._LAYOUT.size else None
+
+
+class OwnPage:
+    """The page that this process writes."""
+
+    def __init__(self, path: Path) -> None:
+        temporary = path.with_suffix(".new")
+        temporary.write_bytes(bytes(Page._LAYOUT.size))
+        with temporary.open("r+b") as file:
+            self._numbers = memoryview(mmap.mmap(file.fileno(), 0)).cast("q")
+        self._numbers[0] = os.getpid()
+        temporary.replace(path)
+
+    def enter(self, phase: str) -> None:
+        """Say which phase this process is in."""
+        self._numbers[2] = _ALL.index(phase)
+
+    def count(self) -> tuple[str, int]:
+        """Count a point of the present phase; give the phase and its points so far."""
+        phase = self._numbers[2]
+        self._numbers[3] += 1
+        self._numbers[4 + phase] += 1
+        return _ALL[phase], self._numbers[4 + phase]
+
+    def die(self) -> None:
+        """Kill this process, having said so."""
+        self._numbers[1] = True
+        os.kill(os.getpid(), signal.SIGKILL)

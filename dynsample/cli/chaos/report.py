@@ -1,0 +1,128 @@
+"""What was killed, and what was not right afterwards."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from dynsample.cli.chaos.compare import Life
+from dynsample.cli.chaos.launch import Outcome
+from dynsample.cli.chaos.scenario import OTHERS, Orders
+
+
+@dataclass
+class Tally:
+    """Counts of a whole run.
+
+    Attributes
+    ----------
+    asked : int
+        Kills that are wanted in all.
+    required : tuple of str
+        Phases that must see a kill.
+    kills, outside : Counter of str
+        Kills by phase, and those of them that came from outside.
+    ranks, placements : Counter
+        Lives by number of ranks, and by placement of the table.
+    failed : list of Path
+        What is left of scenarios with a mismatch.
+    """
+
+    asked: int
+    required: tuple[str, ...]
+    kills: Counter[str] = field(default_factory=Counter)
+    outside: Counter[str] = field(default_factory=Counter)
+    ranks: Counter[int] = field(default_factory=Counter)
+    placements: Counter[str] = field(default_factory=Counter)
+    lives: int = 0
+    resumes: int = 0
+    scenarios: int = 0
+    steps: int = 0
+    mismatches: list[str] = field(default_factory=list)
+    failed: list[Path] = field(default_factory=list)
+
+    def count(self, orders: Orders, life: Life, outcome: Outcome) -> None:
+        """Count one life."""
+        self.lives += 1
+        self.resumes += life.loaded > 0
+        self.ranks[orders.size] += 1
+        self.placements[orders.placement] += 1
+        self.steps += len(life.steps)
+        if outcome.killed and orders.kill:
+            self.kills[outcome.killed] += 1
+            self.outside[outcome.killed] += orders.kill.outside
+
+    @property
+    def spared(self) -> list[str]:
+        """Phases in which no rank died."""
+        return [phase for phase in self.required if not self.kills[phase]]
+
+    @property
+    def wanting(self) -> int:
+        """Kills that are still to come, at least one in each phase."""
+        return max(0, self.asked - self.kills.total()) + len(self.spared)
+
+    @property
+    def failing(self) -> bool:
+        """Whether the run shows something wrong, or shows too little."""
+        return bool(self.mismatches or self.wanting)
+
+
+def print_tally(console: Console, args: argparse.Namespace, tally: Tally) -> None:
+    """Print kills by phase, then the rest in sentences."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("phase")
+    for heading in ("kills", "by itself", "from outside"):
+        table.add_column(heading, justify="right")
+    for phase in (*tally.required, *(phase for phase in OTHERS if tally.kills[phase])):
+        kills, outside = tally.kills[phase], tally.outside[phase]
+        style = "bold red" if not kills else None
+        table.add_row(phase, str(kills), str(kills - outside), str(outside), style=style)
+    total, outside = tally.kills.total(), tally.outside.total()
+    table.add_section()
+    table.add_row("all", str(total), str(total - outside), str(outside))
+    console.print(table)
+    ranks = ", ".join(f"{tally.ranks[size]} x {size}" for size in sorted(tally.ranks))
+    placements = ", ".join(f"{count} {name}" for name, count in sorted(tally.placements.items()))
+    for line in (
+        f"scenarios    {tally.scenarios} of {', '.join(args.policy)}; --seed {args.seed}",
+        f"lives        {tally.lives}, {tally.resumes} of them from a checkpoint; {placements}",
+        f"ranks        {ranks}, over {args.group}",
+        f"compared     {tally.steps} steps, and the final tables",
+        f"mismatches   {len(tally.mismatches)}",
+    ):
+        console.print(line, highlight=False, soft_wrap=True)
+    for line in tally.mismatches:
+        console.print(f"  {line}", style="red", highlight=False, markup=False, soft_wrap=True)
+    for folder in tally.failed:
+        console.print(f"  left for a look: {folder}", highlight=False, soft_wrap=True)
+    if tally.spared:
+        console.print(f"No rank died in: {', '.join(tally.spared)}", style="red")
+
+
+def write_json(path: Path, args: argparse.Namespace, tally: Tally) -> None:
+    """Write the same as one object."""
+    content = {
+        "group": args.group,
+        "ranks": list(args.ranks),
+        "policies": args.policy,
+        "seed": args.seed,
+        "kills": {phase: tally.kills[phase] for phase in (*tally.required, *OTHERS)},
+        "kills_from_outside": {p: tally.outside[p] for p in (*tally.required, *OTHERS)},
+        "scenarios": tally.scenarios,
+        "lives": tally.lives,
+        "resumes": tally.resumes,
+        "lives_by_ranks": {str(size): tally.ranks[size] for size in sorted(tally.ranks)},
+        "lives_by_placement": dict(sorted(tally.placements.items())),
+        "steps_compared": tally.steps,
+        "phases_without_kills": tally.spared,
+        "mismatches": tally.mismatches,
+    }
+    path.write_text(json.dumps(content, indent=2) + "\n")
