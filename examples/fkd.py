@@ -179,7 +179,7 @@ def main() -> int:
     parser.add_argument("--gradient-accumulation-steps", type=int, default=1)
     parser.add_argument("--epochs", type=int, default=12)
     parser.add_argument("--batch-size", type=int, default=64)
-    parser.add_argument("--lr", "--adamw-lr", type=float, default=4e-3)
+    parser.add_argument("--lr", "--adamw-lr", type=float, default=1e-2)
     parser.add_argument("-j", "--workers", type=int, default=0)
     parser.add_argument("--width", type=int, default=8, help="channels of the student")
     parser.add_argument("--smallest-crop", type=float, help="share of the area (digits: 0.6)")

@@ -105,7 +105,8 @@ def fingerprint(labels: Any, names: Iterable[str | bytes] = ()) -> str:
 
     Examples
     --------
-    >>> fingerprint([0, 1]) == fingerprint([1, 0])
+    >>> import dynsample as ds
+    >>> ds.payload.fingerprint([0, 1]) == ds.payload.fingerprint([1, 0])
     False
     """
     identity = hashlib.blake2b(
