@@ -15,6 +15,7 @@ KERNELS = (
     "bitmap",
     "draw",
     "fold",
+    "gather",
     "history",
     "log",
     "permute",

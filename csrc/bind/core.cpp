@@ -18,6 +18,7 @@ PYBIND11_MODULE(_core, module, pybind11::mod_gil_not_used()) {
   bind::bind_history(module);
   bind::bind_log(module);
   bind::bind_draw(module);
+  bind::bind_gather(module);
   bind::bind_order(module);
   bind::bind_random(module);
   bind::bind_select(module);

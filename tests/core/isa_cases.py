@@ -123,6 +123,12 @@ def draws():
 
 
 @case
+def gathers():
+    columns = [INPUTS["normal"].reshape(N, 1), np.resize(INPUTS["odd"].view(np.uint8), (N, 1001))]
+    return ops.gather_rows(columns, np.random.default_rng(2).integers(0, N, 10_001))
+
+
+@case
 def folds():
     columns = {"loss": Last(), "mean": Mean(signal="loss"), "ema": EMA(signal="loss"),
                "window": Window(3, signal="loss"), "uncertain": Uncertainty(3, signal="loss"),
