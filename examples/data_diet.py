@@ -23,6 +23,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
+from label_noise import auroc, draw, noisy_labels
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import Progress
@@ -36,7 +37,6 @@ from dynsample.cli.demo.train import accuracy
 from dynsample.score import mean_over_runs, run_file
 from dynsample.torch import DataLoader
 
-NOISE_STREAM = 1  # of seeds: the labels' own, apart from those of runs
 # What a run writes: score -> its folder of the published layout, or a file of our own.
 PUBLISHED = {"el2n": "l2_error", "grand": "grad_norm", "forgetting": "forget"}
 OURS = ("grand_last", "aum", "probability", "dyn_unc")
@@ -49,25 +49,6 @@ class Row:
     name: str
     folder: str
     ids: NDArray[np.int64]
-
-
-def noisy_labels(
-    labels: NDArray[np.int64], fraction: float, mode: str, seed: int
-) -> NDArray[np.int64]:
-    """Labels of which int(fraction * N) are redrawn.
-
-    "flip" moves each of them to another class; "permute" permutes the labels among these rows, as
-    published, which leaves about one in ten as it was.
-    """
-    random = np.random.default_rng([seed, NOISE_STREAM])
-    rows = random.choice(len(labels), int(fraction * len(labels)), replace=False)
-    changed = labels.copy()
-    if mode == "permute":
-        changed[np.sort(rows)] = labels[rows]
-    else:
-        classes = int(labels.max()) + 1
-        changed[rows] = (labels[rows] + random.integers(1, classes, len(rows))) % classes
-    return changed
 
 
 def seed_of(seed: int, run: int) -> int:
@@ -177,14 +158,6 @@ def mean_scores(task: Task, args: argparse.Namespace, exp: Path) -> dict[str, ND
     return means
 
 
-def auroc(scores: NDArray[np.floating], positive: NDArray[np.bool_]) -> float:
-    """Probability that a positive scores higher than a negative; a tie is half."""
-    below = np.sort(scores[~positive])
-    left = np.searchsorted(below, scores[positive], "left")
-    right = np.searchsorted(below, scores[positive], "right")
-    return float((left + right).mean() / 2 / max(len(below), 1))
-
-
 def rows_of(scores: dict[str, NDArray[np.floating]], args: argparse.Namespace) -> list[Row]:
     """Coresets to train on, by their folders."""
     n = len(scores["el2n"])
@@ -215,29 +188,6 @@ def found_noise(scores: dict[str, NDArray[np.floating]]) -> dict[str, NDArray[np
         "1 - p": 1 - scores["probability"],
         "Dyn-Unc": scores["dyn_unc"],
     }
-
-
-def draw(path: Path, scores: dict[str, NDArray[np.floating]], wrong: NDArray[np.bool_]) -> None:
-    """Draw the distribution of every score, for wrong and for right labels."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(13, 6), layout="constrained")
-    FigureCanvasAgg(figure)
-    for axes, (name, values) in zip(figure.subplots(2, 4).flat, scores.items(), strict=False):
-        finite = np.isfinite(values)
-        highest = values[finite].max(initial=0)
-        shown = np.where(finite, values, highest * 1.1 + 1e-9)  # the last bar: infinitely many
-        bins = np.linspace(shown.min(), shown.max(), 40)
-        for label, rows, color in (("right", ~wrong, "tab:blue"), ("wrong", wrong, "tab:red")):
-            if rows.any():
-                axes.hist(shown[rows], bins, density=True, alpha=0.6, color=color, label=label)
-        axes.set(title=f"{name}: {auroc(values, wrong):.3f}" if wrong.any() else name, yticks=[])
-        axes.spines[["top", "right", "left"]].set_visible(False)
-    figure.axes[-1].axis("off")
-    figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="lower right", title="label")
-    figure.suptitle("Scores of right and of wrong labels, and the AUROC of finding the wrong")
-    figure.savefig(path, dpi=120)
 
 
 def report(
@@ -293,7 +243,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--window", type=int, default=10, help="epochs of Dyn-Unc's window")
     parser.add_argument("--keep", type=float, default=0.5, help="share to keep (%(default)s)")
     parser.add_argument("--offset", type=float, default=0.3, help="share of the lowest to skip")
-    parser.add_argument("--lr", type=float, default=0.01, help="constant (%(default)s)")
+    parser.add_argument("--lr", type=float, default=0.005, help="constant (%(default)s)")
     parser.add_argument("--clip", type=float, default=1.0, help="norm of gradients; 0: none")
     parser.add_argument("--plot", type=Path, default=Path("data_diet.png"))
     # fmt: on
