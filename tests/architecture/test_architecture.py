@@ -53,7 +53,8 @@ LAYERS = {
     "log": {"_core", "columns"},
     "columns": set(),
     "signals": set(),
-    "batch": {"_core", "ops"},
+    "batch": {"_core", "gram", "ops"},
+    "gram": {"signals"},
     "schedules": set(),
     "groups": {"groups"},
     "checkpoint": {"groups"},  # for its type only
