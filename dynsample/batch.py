@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 from dynsample import _core, ops
 from dynsample._arrays import is_tensor, like
 from dynsample._checks import MAX_SAMPLES, integer, real
-from dynsample.gram import GramWeights, gram, gram_weights
+from dynsample.gram import FORMS, GramWeights, gram, gram_weights
 
 __all__ = [
+    "FORMS",
     "GramWeights",
     "LossHistory",
     "gram",

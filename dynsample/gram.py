@@ -154,9 +154,8 @@ def _unit(xp: Any, rows: Any) -> Any:
 
 
 def _gram_by_autograd(model: Any, inputs: Any, targets: Any, params: str | Sequence[str]) -> Any:
-    torch = sys.modules["torch"]
-    from torch.func import functional_call, grad, vmap
-
+    torch: Any = sys.modules["torch"]
+    func = torch.func
     known = {name: p.detach() for name, p in model.named_parameters()}
     names = list(known) if params == "all" else list(params)
     if unknown := sorted(set(names) - set(known)):
@@ -166,13 +165,14 @@ def _gram_by_autograd(model: Any, inputs: Any, targets: Any, params: str | Seque
     )
 
     def loss(chosen: dict[str, Any], x: Any, y: Any) -> Any:
-        logits = functional_call(model, {**fixed, **chosen}, (x[None],))
+        logits = func.functional_call(model, {**fixed, **chosen}, (x[None],))
         return torch.nn.functional.cross_entropy(logits.float(), y[None])
 
     if not len(targets):
         return torch.zeros(0, 0, device=targets.device)
+    of_each = func.vmap(func.grad(loss), (None, 0, 0))
     with _evaluating(model):
-        gradients = vmap(grad(loss), (None, 0, 0))({n: known[n] for n in names}, inputs, targets)
+        gradients = of_each({name: known[name] for name in names}, inputs, targets)
     rows = torch.cat([g.detach().flatten(1).float() for g in gradients.values()], 1)
     rows = _unit(torch, rows)
     return rows @ rows.T
