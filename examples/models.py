@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import importlib
+from typing import Any
 
 import torch
 from torch import nn
 
 
-def make(path: str | None, num_classes: int, channels: int, seed: int) -> nn.Module:
+def make(path: str | None, num_classes: int, channels: int, seed: int, **options: Any) -> nn.Module:
     """Make a network.
 
     Parameters
@@ -19,6 +20,8 @@ def make(path: str | None, num_classes: int, channels: int, seed: int) -> nn.Mod
     num_classes, channels : int
     seed : int
         Of the weights; torch's own generator is left as it was.
+    **options
+        Further arguments of the callable.
     """
     with torch.random.fork_rng():
         torch.manual_seed(seed)
@@ -26,13 +29,12 @@ def make(path: str | None, num_classes: int, channels: int, seed: int) -> nn.Mod
             return small(num_classes, channels)
         module, _, name = path.replace(":", ".").rpartition(".")
         try:
-            made: nn.Module = getattr(importlib.import_module(module), name)(
-                num_classes=num_classes
-            )
+            call = getattr(importlib.import_module(module), name)
         except (ImportError, AttributeError, ValueError) as error:
             raise SystemExit(
                 f"--model must be the path of a callable, got {path}: {error}"
             ) from None
+        made: nn.Module = call(num_classes=num_classes, **options)
         return made
 
 
