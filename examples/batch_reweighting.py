@@ -224,7 +224,7 @@ def report(console: Console, runs: dict[str, list[Run]], data: Data) -> None:
         f"{seeds} seeds; percent right"
     )
     table = Table(title=title, box=box.SIMPLE, title_style="")
-    table.add_column("method")
+    table.add_column("method", no_wrap=True)
     for heading in ("all", "head", "tail", "tail - ERM", "seconds"):
         table.add_column(heading, justify="right")
     for method, of_method in runs.items():

@@ -1,4 +1,4 @@
-"""What an example trains on, through torch, DALI or FFCV: the demo's small sets, or your own data."""
+"""What an example trains on, through torch, DALI or FFCV: small embedded sets, or your own."""
 
 from __future__ import annotations
 
@@ -99,12 +99,8 @@ def _dali(args: argparse.Namespace, device: torch.device) -> Feed:
 
     root = args.data / "train"
     names, labels = scan(root)
-    settings = SimpleNamespace(
-        size=args.size,
-        smallest_crop=0.08,
-        mirror=0.5,
-        decoder="mixed" if device.index is not None else "cpu",
-    )
+    decoder = "mixed" if device.type == "cuda" else "cpu"
+    settings = SimpleNamespace(size=args.size, smallest_crop=0.08, mirror=0.5, decoder=decoder)
     options = {"num_threads": args.workers or 1, "device_id": device.index}
 
     def open_train(sampler: ds.Sampler) -> Mapped:

@@ -116,12 +116,14 @@ class Trainer:
         self.progress = ranks.Progress(argparse.Namespace(**saved), self.sampler, parts)
 
     def forward(self, images: torch.Tensor, model: nn.Module) -> torch.Tensor:
+        """Classify; logits in float32."""
         device = self.args.device
         with torch.autocast(device.type, enabled=device.type == "cuda"):
             logits: torch.Tensor = model(images.to(device, non_blocking=True))
         return logits.float()
 
     def step(self, images: torch.Tensor, labels: torch.Tensor, index: torch.Tensor) -> None:
+        """Train on a batch, and report what was seen of it."""
         args, sampler = self.args, self.sampler
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(args, sampler.progress)
@@ -185,7 +187,7 @@ class Trainer:
 
 
 def learning_rate(args: argparse.Namespace, epoch: float) -> float:
-    """Warm up, then fall at milestones or along a cosine; by epochs as a fraction, as they shrink."""
+    """Warm up, then fall at milestones or along a cosine, by epochs as a fraction."""
     if epoch < args.warmup_epochs:
         return float(args.lr * (epoch + 0.1) / (args.warmup_epochs + 0.1))
     if args.lr_milestones:
@@ -197,7 +199,7 @@ def learning_rate(args: argparse.Namespace, epoch: float) -> float:
 def train(
     args: argparse.Namespace, feed: feeds.Feed, method: str, seed: int, log: Callable[[str], None]
 ) -> Run:
-    """Train by a method; static forgetting records, drops, and starts again with a fresh network."""
+    """Train by a method; static forgetting records, drops, and starts with a fresh network."""
     policy = POLICIES[method](args)
     if method != "forget-static":
         return Trainer(args, feed, method, seed, policy=policy).train(args.epochs, log)
@@ -214,7 +216,7 @@ def train(
 def report(console: Console, args: argparse.Namespace, runs: dict[str, list[Run]]) -> None:
     title = f"{args.what}, {args.epochs} epochs, {args.world.size} ranks, {args.seeds} seeds"
     table = Table(title=title, box=box.SIMPLE, title_style="")
-    table.add_column("method")
+    table.add_column("method", no_wrap=True)
     for heading in ("accuracy", "- baseline", "trained", "looked at", "cost", "seconds"):
         table.add_column(heading, justify="right")
 

@@ -18,7 +18,8 @@ def run_example(tmp_path: Path) -> Callable[..., str]:
 
     def run(script: str, *options: object) -> str:
         command = [sys.executable, "-W", "ignore", str(EXAMPLES / script), *map(str, options)]
-        environ = os.environ | {"OMP_NUM_THREADS": "1", "COLUMNS": "160"}
+        path = os.pathsep.join([str(tmp_path), str(EXAMPLES.parent)])
+        environ = os.environ | {"OMP_NUM_THREADS": "1", "COLUMNS": "160", "PYTHONPATH": path}
         done = subprocess.run(command, cwd=tmp_path, env=environ, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
         return done.stdout
