@@ -107,7 +107,7 @@ def open_data(args: argparse.Namespace, seed: int) -> Data:
         val: Any = ImageSet(task.test_images, task.test_labels)
         labels, num_classes = task.train_labels.numpy(), task.num_classes
     else:
-        train = datasets.load(args.data, "train", size=args.size, augment=True)
+        train = datasets.load(args.data, "train", size=args.size, augment=not args.no_augment)
         val = datasets.load(args.val or args.data, "train" if args.val else "val", size=args.size)
         labels, num_classes = train.labels, train.num_classes
     subset = np.arange(len(labels)) if args.ratio == 1 else long_tail(labels, args.ratio, seed)
@@ -266,6 +266,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--weight-decay", type=float, default=1e-4)
     parser.add_argument("--epochs", type=int, default=60)
     parser.add_argument("--model", help="path of a callable (default: a small network)")
+    parser.add_argument("--no-augment", action="store_true", help="no random crops and flips")
     parser.add_argument("--num-workers", type=int, default=0)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--seed", type=int, default=0, help="the first one")

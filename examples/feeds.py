@@ -69,7 +69,7 @@ def embedded(name: str, loader: str, folder: Path) -> Feed:
 
 
 def open_path(args: argparse.Namespace, device: torch.device) -> Feed:
-    """Open `args.data` through `args.loader`; `args` also has val, size, mean, std and workers."""
+    """Open `args.data` through `args.loader`; `args` are those of kakurenbo.py."""
     return {"torch": _torch, "dali": _dali, "ffcv": _ffcv}[args.loader](args, device)
 
 
@@ -77,7 +77,7 @@ def _torch(args: argparse.Namespace, device: torch.device) -> Feed:
     from dynsample.torch import DataLoader
 
     read = partial(datasets.load, size=args.size, mean=args.mean, std=args.std)
-    train = read(args.data, "train", augment=True)
+    train = read(args.data, "train", augment=not args.no_augment)
     val = read(args.val or args.data, "train" if args.val else "val")
     options = {"num_workers": args.workers, "pin_memory": device.type == "cuda"}
     return Feed(
@@ -100,7 +100,12 @@ def _dali(args: argparse.Namespace, device: torch.device) -> Feed:
     root = args.data / "train"
     names, labels = scan(root)
     decoder = "mixed" if device.type == "cuda" else "cpu"
-    settings = SimpleNamespace(size=args.size, smallest_crop=0.08, mirror=0.5, decoder=decoder)
+    settings = SimpleNamespace(
+        size=args.size,
+        smallest_crop=1.0 if args.no_augment else 0.08,
+        mirror=0.0 if args.no_augment else 0.5,
+        decoder=decoder,
+    )
     options = {"num_threads": args.workers or 1, "device_id": device.index}
 
     def open_train(sampler: ds.Sampler) -> Mapped:
@@ -131,6 +136,10 @@ def _ffcv(args: argparse.Namespace, device: torch.device) -> Feed:
 
     if args.classes is None:
         raise SystemExit("--loader ffcv needs --classes: a .beton file does not say how many")
+    if args.no_augment:
+        raise SystemExit(
+            "--no-augment is for torch and dali: FFCV's pipelines are in imagenet_ffcv.py"
+        )
     paths = {part: str(args.data / f"{part}.beton") for part in ("train", "val")}
     settings = SimpleNamespace(train=paths["train"], size=args.size)
     mean, std = (

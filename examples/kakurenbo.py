@@ -276,6 +276,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--beta", type=float, default=0.43, help="of Selective Backprop")
     parser.add_argument("--static-epochs", type=int, help="of forgetting (20; embedded: 4)")
     parser.add_argument("--never-learned", choices=["inf", "n", "zero"], default="inf")
+    parser.add_argument("--no-augment", action="store_true", help="no random crops and flips")
     parser.add_argument("--workers", type=int, default=0)
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--seed", type=int, default=0, help="the first one")
