@@ -147,10 +147,13 @@ def gram(
 
 def _unit(xp: Any, rows: Any) -> Any:
     """Scale rows to length 1, by way of their largest entry: no square over- or underflows."""
-    for length in (lambda r: xp.amax(abs(r), 1), lambda r: xp.sqrt((r * r).sum(1))):
-        size = length(rows)
-        rows = rows / xp.where(size == 0, size + 1, size)[:, None]
-    return rows
+    rows = _divided(xp, rows, xp.amax(abs(rows), 1))
+    return _divided(xp, rows, xp.sqrt((rows * rows).sum(1)))
+
+
+def _divided(xp: Any, rows: Any, size: Any) -> Any:
+    """Divide each row by its size; a row of zeros stays one."""
+    return rows / xp.where(size == 0, size + 1, size)[:, None]
 
 
 def _gram_by_autograd(model: Any, inputs: Any, targets: Any, params: str | Sequence[str]) -> Any:

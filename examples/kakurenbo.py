@@ -217,7 +217,7 @@ def report(console: Console, args: argparse.Namespace, runs: dict[str, list[Run]
     title = f"{args.what}, {args.epochs} epochs, {args.world.size} ranks, {args.seeds} seeds"
     table = Table(title=title, box=box.SIMPLE, title_style="")
     table.add_column("method", no_wrap=True)
-    for heading in ("accuracy", "- baseline", "trained", "looked at", "cost", "seconds"):
+    for heading in ("accuracy", "gain", "trained", "looked at", "cost", "seconds"):
         table.add_column(heading, justify="right")
 
     def mean(values: list[float]) -> float:
