@@ -131,8 +131,7 @@ def gram(
         return _gram_by_autograd(model, inputs, batch.targets, params)
     xp = batch.xp
     with np.errstate(invalid="ignore", over="ignore"):
-        one = batch._number(1.0)
-        error = _unit(xp, batch.softmax - xp.where(batch.onehot, one, 0 * one))
+        error = _unit(xp, batch.error)
         cosines = error @ error.T
         if params == "bias":
             return cosines
