@@ -1,8 +1,8 @@
-"""Selection within one batch, from its losses: Selective Backprop in two published forms.
+"""Selection and weights within one batch: Selective Backprop in two forms, and `gram_weights`.
 
-These decide after a forward pass which rows to train on. What they remember is of one process, in
-their `state_dict`, and not in the table. numpy arrays and torch tensors on any device are taken; on
-a GPU nothing waits for the device.
+These decide after a forward pass which rows to train on, or how much. What they remember is of one
+process, in their `state_dict`, and not in the table. numpy arrays and torch tensors on any device
+are taken; on a GPU nothing waits for the device.
 """
 
 from __future__ import annotations
@@ -17,6 +17,17 @@ from numpy.typing import NDArray
 from dynsample import _core, ops
 from dynsample._arrays import is_tensor, like
 from dynsample._checks import MAX_SAMPLES, integer, real
+from dynsample.gram import FORMS, GramWeights, gram, gram_weights
+
+__all__ = [
+    "FORMS",
+    "GramWeights",
+    "LossHistory",
+    "gram",
+    "gram_weights",
+    "selective_backprop",
+    "selects",
+]
 
 _STREAM = 17  # kBatch in csrc/core/random.h
 STATE_VERSION = 1

@@ -154,7 +154,13 @@ def from_ffcv(task: Task, folder: Path) -> OpenLoader:
     def open_loader(sampler: ds.Sampler) -> _Mapped:
         if not loaders:  # one for all runs: each would be compiled again
             loaders.append(
-                Loader(path, task.batch_size, num_workers=2, pipelines=pipelines, sampler=sampler)
+                Loader(
+                    path,
+                    sampler.batch_size,
+                    num_workers=2,
+                    pipelines=pipelines,
+                    sampler=sampler,
+                )
             )
         loaders[0].sampler = sampler
         return _Mapped(loaders[0], form)
