@@ -15,6 +15,7 @@ from dynsample.table import ScoreTable
 BINS = 64
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 _UNIT = ("correct", "confidence")
+_SIGNED = ("margin",)
 _INFINITY = 0xFF80  # high half of its key; above are those of rows that do not count
 _OCTAVES = 16  # to either side of 1
 
@@ -58,13 +59,13 @@ def bin_edges(name: str, low: float, high: float) -> tuple[str, NDArray[np.float
     """
     if name in _UNIT:
         return "unit", np.linspace(0, 1, BINS + 1, dtype=np.float32)
-    if not low < 0:
+    if not low < 0 and name not in _SIGNED:
         octaves = np.float32(2) ** np.arange(-_OCTAVES, _OCTAVES + 1, dtype=np.float32)
         edges = np.stack([octaves, octaves * np.float32(1.5)], axis=1).ravel()[: BINS + 1]
         edges[0] = 0
         return "octaves", edges
-    exponent = math.ceil(math.log2(max(-low, high)))
-    most = 2.0 ** min(max(exponent, -100), 127)
+    largest = max(-low, high, 2.0**-_OCTAVES) if low <= high else 1.0
+    most = 2.0 ** min(math.ceil(math.log2(largest)), 127)
     return "linear", np.linspace(-most, most, BINS + 1).astype(np.float32)
 
 

@@ -58,11 +58,11 @@ class Run:
             return None
         bits = np.unpackbits(np.load(path, allow_pickle=False), bitorder="little")
         rows = np.flatnonzero(bits[: record["stats"]["num_samples"]])
-        subset = self._subset
-        return rows if subset is None else subset[rows]
+        return rows if self.members is None else self.members[rows]
 
     @cached_property
-    def _subset(self) -> NDArray[np.int64] | None:
+    def members(self) -> NDArray[np.int64] | None:
+        """Ids that were trained on, when they are a subset of the data set and it is known."""
         path = self.folder / SUBSET
         return np.load(path, allow_pickle=False) if path.exists() else None
 
