@@ -1,6 +1,6 @@
 """Dynamic data pruning and sampling for training loops."""
 
-from dynsample import batch, groups, ops, schedules, signals
+from dynsample import batch, groups, ops, report, schedules, signals
 from dynsample.columns import EMA, Last, Mean, Transitions, Window
 from dynsample.orders import PageLocal
 from dynsample.plan import EpochPlan, build_plan
@@ -46,6 +46,7 @@ __all__ = [
     "build_plan",
     "groups",
     "ops",
+    "report",
     "schedules",
     "signals",
 ]

@@ -107,7 +107,7 @@ def _ones(name: str, epochs: Sequence[int], counts: NDArray[np.int64]) -> str:
 
 
 def _number(value: float) -> str:
-    return f"{value:.3g}" if abs(value) >= 1 else f"{value:.2g}"
+    return f"{value:.3g}" if abs(value) >= 0.1 else f"{value:.2g}"
 
 
 def _onto(column: Record, edges: NDArray[np.float64]) -> NDArray[np.int64]:

@@ -168,7 +168,7 @@ def _samples(
     last = run.epochs[-1]
     for kind, caption in (
         ("hardest", "What is mislabelled often stays here for many epochs."),
-        ("easiest", "These are hidden first."),
+        ("easiest", "The lowest scores that are known."),
     ):
         named = last.get(kind)
         if not named or not named["ids"]:
@@ -191,7 +191,7 @@ def _samples(
     named, epoch = back[-1]["came_back"], back[-1]["epoch"]
     yield (
         f'<p class="quiet">{named["count"]:,} samples were hidden before epoch {epoch} and are in '
-        "it. Some of them, drawn at random:</p>"
+        f"it{'; some of them, drawn at random' if named['count'] > _SHOWN else ''}.</p>"
     )
     yield _cards("came back", dict.fromkeys(named["ids"][:_SHOWN], ""), labels, pictures)
 

@@ -40,8 +40,8 @@ ul.samples img { display: block; width: 100%; aspect-ratio: 1; object-fit: conta
   margin-bottom: .35rem; }
 img.small { image-rendering: pixelated; }
 .wide { overflow-x: auto; }
-table { border-collapse: collapse; font-size: .85rem; font-variant-numeric: tabular-nums; }
-th, td { text-align: right; padding: .2rem .7rem; border-bottom: 1px solid var(--grid);
+table { border-collapse: collapse; font-size: .8rem; font-variant-numeric: tabular-nums; }
+th, td { text-align: right; padding: .2rem .5rem; border-bottom: 1px solid var(--grid);
   white-space: nowrap; }
 th { color: var(--quiet); font-weight: 600; }
 """
