@@ -99,7 +99,7 @@ def _balance(balance: Sequence[Cost]) -> Iterable[str]:
             "Saved: rows that an epoch has fewer than there are samples, at what a row of the same "
             "epoch took. Spent: the fold of the observations and the plan before the epoch, the "
             "forward pass over hidden samples after it (refresh), and this report. Of rank 0; the "
-            "last epoch is not timed.",
+            "last epoch is not timed, and what selection does to accuracy is not in this.",
         )
 
 
