@@ -1,7 +1,7 @@
 """Dynamic data pruning and sampling for training loops."""
 
-from dynsample import batch, groups, ops, report, schedules, signals
-from dynsample.columns import EMA, Last, Mean, Transitions, Window
+from dynsample import batch, coreset, groups, ops, payload, report, schedules, signals
+from dynsample.columns import EMA, Last, Mean, Transitions, Uncertainty, Window
 from dynsample.orders import PageLocal
 from dynsample.plan import EpochPlan, build_plan
 from dynsample.policies import (
@@ -17,6 +17,7 @@ from dynsample.policies import (
 from dynsample.policies.base import EpochRandom, Policy, Selection
 from dynsample.priority import PriorityTree
 from dynsample.sampler import ObservationError, Sampler
+from dynsample.score import score, score_columns
 from dynsample.table import ScoreTable
 
 __all__ = [
@@ -39,14 +40,19 @@ __all__ = [
     "Selection",
     "SelectiveBackprop",
     "Transitions",
+    "Uncertainty",
     "Uniform",
     "WeightedRandom",
     "Window",
     "batch",
     "build_plan",
+    "coreset",
     "groups",
     "ops",
+    "payload",
     "report",
     "schedules",
+    "score",
+    "score_columns",
     "signals",
 ]

@@ -180,6 +180,52 @@ class Window(Column):
 
 
 @dataclass(frozen=True)
+class Uncertainty(Column):
+    """Dynamic uncertainty: the mean of ``10 * std`` over the windows of `size` observations.
+
+    Of all full windows but the present one, so that T observations of a row count T - size times,
+    in the memory of one window, a count and a sum.
+
+    Parameters
+    ----------
+    size : int
+        Observations in a window, at least 2; its signal is the probability of the true class.
+
+    References
+    ----------
+    He et al., "Large-scale Dataset Pruning with Dynamic Uncertainty", 2023, equations 2 and 3.
+    """
+
+    size: int = 10
+    kind = "uncertainty"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_int("size", self.size, 2)
+
+    @property
+    def parameter(self) -> float:
+        """The size."""
+        return float(self.size)
+
+    def allocate(self, num_samples: int) -> dict[str, NDArray[Any]]:
+        """Allocate `values` float32[N, size], `count` uint32[N] and `sum` float64[N]."""
+        return {
+            "values": np.zeros((num_samples, self.size), np.float32),
+            "count": np.zeros(num_samples, np.uint32),
+            "sum": np.zeros(num_samples, np.float64),
+        }
+
+    def value(self, parts: Parts) -> NDArray[np.float32]:
+        """Return the mean, NaN for a row with `size` observations or fewer."""
+        windows = parts["count"].astype(np.float64) - self.size
+        with np.errstate(invalid="ignore", divide="ignore"):
+            mean = np.where(windows > 0, parts["sum"] / windows, np.nan)
+        value: NDArray[np.float32] = mean.astype(np.float32)
+        return value
+
+
+@dataclass(frozen=True)
 class Transitions(Column):
     """Forgetting events: how often a row went from correct (> 0) to wrong.
 

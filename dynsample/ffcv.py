@@ -24,6 +24,7 @@ except ImportError as error:
 
 from dynsample import groups
 from dynsample._ffcv_stream import Stream
+from dynsample._ffcv_tables import as_store, as_tables, rows
 from dynsample.orders import PageLocal, as_order
 from dynsample.passes import HandOut, HiddenView
 from dynsample.policies.base import Policy
@@ -55,6 +56,9 @@ custom_fields, drop_last, batches_ahead, recompile
     extras : mapping of str to array or Tensor of shape [N, ...], optional
         Further outputs: the rows of the batch's samples, in this order before the index. The
         tables are read at every batch, so that changes in place take effect.
+    payload : Store, optional
+        Adds the teacher's logits before the index. FFCV's decoders take no crop of a sample: a
+        store that has crops, flips or mixes is warned of, as they are not replayed.
 
     Attributes
     ----------
@@ -80,8 +84,9 @@ custom_fields, drop_last, batches_ahead, recompile
         sampler: Sampler | None = None,
         policy: Policy | None = None,
         extras: Mapping[str, Any] | None = None,
+        payload: Any = None,
     ) -> None:
-        planned = _is_planned(sampler, policy, extras)
+        planned = _is_planned(sampler, policy, extras, payload)
         if sampler is not None:
             _check_agreement(
                 sampler,
@@ -122,7 +127,8 @@ custom_fields, drop_last, batches_ahead, recompile
             _check_distributed(self.sampler, distributed)
         elif sampler is not None:
             _check_file(sampler, self.reader, order)
-        self.extras = _as_tables(extras or {}, int(self.reader.num_samples))
+        self.extras = as_tables(extras or {}, int(self.reader.num_samples))
+        self.payload = as_store(payload, int(self.reader.num_samples))
 
     def __len__(self) -> int:
         """Batches of the epoch."""
@@ -185,15 +191,13 @@ custom_fields, drop_last, batches_ahead, recompile
         view = copy.copy(self)  # what FFCV's iterator reads, at the batch size of this pass
         view.batch_size = samples.batch_size
         stream = Stream(view, [ids.view(np.uint64) for ids in batches])
-        tables = self.extras.values()
         try:
             for ids in batches:
                 hand_out.check()
                 fields = [_with_row(field) if len(ids) == 1 else field for field in next(stream)]
                 hand_out.received()
                 index = torch.from_numpy(ids)
-                rows = (table.index_select(0, index.to(table.device)) for table in tables)
-                yield (*fields, *rows, index)
+                yield (*fields, *rows(self.extras, self.payload, sampler.epoch, index), index)
         finally:
             stream.close()
 
@@ -232,7 +236,7 @@ def _plan_order(order: Any, reader: Reader, batch_size: int) -> str | PageLocal:
     return _ORDERS[order]
 
 
-def _is_planned(sampler: Any, policy: Any, extras: Any) -> bool:
+def _is_planned(sampler: Any, policy: Any, extras: Any, payload: Any) -> bool:
     if sampler is not None and policy is not None:
         raise TypeError("give sampler or policy, not both: a sampler has its policy")
     if sampler is not None and not isinstance(sampler, Sampler):
@@ -240,6 +244,8 @@ def _is_planned(sampler: Any, policy: Any, extras: Any) -> bool:
     planned = sampler is not None or policy is not None
     if extras and not planned:
         raise TypeError("extras are rows by index: they need sampler or policy")
+    if payload is not None and not planned:
+        raise TypeError("payload is rows by index: it needs sampler or policy")
     return planned
 
 
@@ -288,16 +294,3 @@ def _check_file(sampler: Sampler, reader: Reader, order: Any) -> None:
             f"order asks for {wanted['name']}, the sampler has {found['name']}: leave order out, "
             f"or make Sampler(order={hint})"
         )
-
-
-def _as_tables(extras: Mapping[str, Any], num_samples: int) -> dict[str, torch.Tensor]:
-    tables = {}
-    for name, values in extras.items():
-        table = values if isinstance(values, torch.Tensor) else torch.from_numpy(np.asarray(values))
-        if not table.dim() or len(table) != num_samples:
-            raise ValueError(
-                f"extras[{name!r}] must have a row for each of the {num_samples} samples, got "
-                f"shape {tuple(table.shape)}"
-            )
-        tables[name] = table.detach()
-    return tables

@@ -9,6 +9,7 @@ from dynsample._ops_draw import (
     inverse_probabilities,
     power,
 )
+from dynsample._ops_gather import gather_rows, read_ahead
 from dynsample._ops_permute import order_slice, permute, unpermute
 from dynsample._ops_select import Bitmap, exact_mean, hide_lowest, mask_ids, min_max
 
@@ -20,6 +21,7 @@ __all__ = [
     "draw_counts",
     "draw_mask",
     "exact_mean",
+    "gather_rows",
     "hide_lowest",
     "inverse_probabilities",
     "mask_ids",
@@ -27,5 +29,6 @@ __all__ = [
     "order_slice",
     "permute",
     "power",
+    "read_ahead",
     "unpermute",
 ]

@@ -93,9 +93,26 @@ class _Batch:
         others = self.xp.where(self.onehot, self._number(-np.inf), self.z)
         return self.at_target(self.z) - self.row("amax", others)
 
+    @cached_property
+    def error(self) -> Any:
+        return self.softmax - self.xp.where(self.onehot, self._number(1.0), self._number(0.0))
+
     def el2n(self) -> Any:
-        error = self.softmax - self.xp.where(self.onehot, self._number(1.0), self._number(0.0))
-        return self.xp.sqrt(self.row("sum", error * error))
+        return self.xp.sqrt(self.row("sum", self.error * self.error))
+
+    def l1(self) -> Any:
+        return self.row("sum", abs(self.error))
+
+    def max_margin(self) -> Any:
+        if self.classes < 2:
+            raise ValueError(f"max_margin needs logits of at least 2 classes, got {self.classes}")
+        others = self.xp.where(self.onehot, self._number(-np.inf), self.softmax)
+        return self.row("amax", others) - self.target_confidence()
+
+    def sum_margin(self) -> Any:
+        p = self.target_confidence()
+        others = self.xp.where(self.onehot, self._number(0.0), self.softmax)
+        return self.row("sum", others) - (self.classes - 1) * p
 
     def _number(self, value: float) -> Any:
         """Make a float32 scalar of the batch's kind."""
@@ -136,6 +153,10 @@ _SIGNALS: dict[str, Callable[[_Batch], Any]] = {
     "confidence": _Batch.max_confidence,
     "margin": _Batch.margin,
     "el2n": _Batch.el2n,
+    "l1": _Batch.l1,
+    "max_margin": _Batch.max_margin,
+    "sum_margin": _Batch.sum_margin,
+    "probability": _Batch.target_confidence,
 }
 NAMES = tuple(_SIGNALS)
 
@@ -148,8 +169,8 @@ def compute(
     Parameters
     ----------
     names : iterable of str
-        Any of "loss", "correct", "confidence", "margin" and "el2n". Others cannot be computed from
-        logits and are left out.
+        Any of `NAMES`: the functions below. Others cannot be computed from logits and are left
+        out.
     logits : float[B, C]
         float16, bfloat16, float32 or float64; numpy or torch, on any device. No gradient flows.
     targets : int[B]
@@ -217,3 +238,37 @@ def el2n(logits: Any, targets: Any) -> Any:
     Paul et al., "Deep Learning on a Data Diet", NeurIPS 2021, definition 2.2.
     """
     return compute(["el2n"], logits, targets)["el2n"]
+
+
+def l1(logits: Any, targets: Any) -> Any:
+    """Sum of absolute differences of softmax and one-hot target, float32[B].
+
+    It is twice the probability of being wrong. Arguments as in `compute`.
+    """
+    return compute(["l1"], logits, targets)["l1"]
+
+
+def max_margin(logits: Any, targets: Any) -> Any:
+    """Highest probability of another class less the target's, float32[B].
+
+    Of probabilities and high for hard samples, where `margin` is of logits and low. Arguments as
+    in `compute`.
+
+    References
+    ----------
+    Paul et al., "Deep Learning on a Data Diet", NeurIPS 2021, its published code.
+    """
+    return compute(["max_margin"], logits, targets)["max_margin"]
+
+
+def sum_margin(logits: Any, targets: Any) -> Any:
+    """Sum over the other classes of their probability less the target's, float32[B].
+
+    Arguments and source as in `max_margin`.
+    """
+    return compute(["sum_margin"], logits, targets)["sum_margin"]
+
+
+def probability(logits: Any, targets: Any) -> Any:
+    """Softmax probability of the target, float32[B]; arguments as in `compute`."""
+    return compute(["probability"], logits, targets)["probability"]

@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from dynsample import _core
 from dynsample._arrays import as_numpy
 from dynsample._checks import MAX_SAMPLES, integer
-from dynsample.columns import EMA, Column, Last, Mean, Window
+from dynsample.columns import EMA, Column, Last, Mean, Uncertainty, Window
 from dynsample.log import Layout, ObservationLog, Packed, fold, fold_specs
 from dynsample.reductions import Floats, Mask, Reductions
 
-_NAN_UNTIL_OBSERVED = (Last, EMA, Mean, Window)
+_NAN_UNTIL_OBSERVED = (Last, EMA, Mean, Window, Uncertainty)
 
 
 class ScoreTable(Reductions):

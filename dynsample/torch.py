@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader as TorchDataLoader
 from torch.utils.data import default_collate
 
-from dynsample.passes import BatchIterator, HandOut, HiddenView
+from dynsample.passes import HandOut, HiddenView
+from dynsample.payload.source import Source
+from dynsample.replay import ReplayedCollate, ReplayedDataset
 from dynsample.sampler import Sampler
 
 _OURS = ("batch_size", "shuffle", "batch_sampler", "drop_last", "generator")
@@ -52,14 +54,17 @@ class _IndexedCollate:
 
 
 class _Feed:
-    """The batch sampler of the stock loader: the pass that is being iterated."""
+    """The batch sampler of the stock loader: the pass that is being iterated.
 
-    def __init__(self, sampler: Sampler) -> None:
-        self.sampler = sampler
+    With `dated` the epoch goes with the ids, to workers that may outlive it.
+    """
+
+    def __init__(self, sampler: Sampler, dated: bool) -> None:
+        self.sampler, self.dated = sampler, dated
         self.hidden: HiddenView | None = None
         self.counted = False  # the loader that iterates counts what its user receives
 
-    def __iter__(self) -> BatchIterator:
+    def __iter__(self) -> Iterator[Any]:
         if not self.counted:
             raise RuntimeError(
                 "another loader was made of the parts of a dynsample.torch.DataLoader, and would "
@@ -67,7 +72,9 @@ class _Feed:
                 "move batches to accelerator.device; with Lightning set "
                 "Trainer(use_distributed_sampler=False)"
             )
-        return self._pass.batches(prefetching=True)
+        batches = self._pass.batches(prefetching=True)
+        epoch = self.sampler.epoch
+        return ((epoch, ids) for ids in batches) if self.dated else batches
 
     def __len__(self) -> int:
         return len(self._pass)
@@ -89,9 +96,16 @@ class DataLoader(TorchDataLoader[Any]):
         Its items are collated as usual; the index, int64[B], is added last to a tuple, and as
         "index" to a mapping. `__getitems__` is used where the dataset has it.
     sampler : Sampler
+    payload : Store or Views, optional
+        See `dynsample.payload`. Batches then are (images, labels, payload, index) with the images
+        as the teacher saw them, mixed, and the rows of `Store.batch` as tensors. The data set
+        gives tuples with the image first, and is asked for `dataset[View(i, crop, flip)]`; when it
+        has a `fingerprint`, the store must have the same.
     """
 
-    def __init__(self, dataset: Any, *, sampler: Sampler, **options: Any) -> None:
+    def __init__(
+        self, dataset: Any, *, sampler: Sampler, payload: Source | None = None, **options: Any
+    ) -> None:
         if not isinstance(sampler, Sampler):
             raise TypeError(
                 f"sampler must be a dynsample.Sampler, got {type(sampler).__name__} (put there by "
@@ -106,14 +120,12 @@ class DataLoader(TorchDataLoader[Any]):
             raise ValueError(
                 f"dataset has {len(dataset)} items, the sampler was made for {sampler.num_samples}"
             )
-        self._feed = _Feed(sampler)
+        self._feed = _Feed(sampler, dated=payload is not None)
         collate = options.pop("collate_fn", None) or default_collate
-        super().__init__(
-            _IndexedDataset(dataset),
-            batch_sampler=self._feed,
-            collate_fn=_IndexedCollate(collate),
-            **options,
-        )
+        parts: tuple[Any, Any] = _IndexedDataset(dataset), _IndexedCollate(collate)
+        if payload is not None:
+            parts = ReplayedDataset(dataset, payload), ReplayedCollate(collate)
+        super().__init__(parts[0], batch_sampler=self._feed, collate_fn=parts[1], **options)
 
     def __iter__(self) -> Iterator[Any]:
         return self._counted(None)

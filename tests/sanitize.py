@@ -11,7 +11,19 @@ import pybind11
 
 ROOT = Path(__file__).parents[1]
 TREE = ROOT / "build" / "sanitize"
-KERNELS = ("bitmap", "draw", "fold", "log", "permute", "priority_tree", "random", "select", "sum")
+KERNELS = (
+    "bitmap",
+    "draw",
+    "fold",
+    "gather",
+    "history",
+    "log",
+    "permute",
+    "priority_tree",
+    "random",
+    "select",
+    "sum",
+)
 
 
 def sanitizer_runtime() -> str:

@@ -33,8 +33,10 @@ std::span<T> out(Array<T>& array) {
 
 void bind_digest(py::module_& module);
 void bind_fold(py::module_& module);
+void bind_history(py::module_& module);
 void bind_log(py::module_& module);
 void bind_draw(py::module_& module);
+void bind_gather(py::module_& module);
 void bind_order(py::module_& module);
 void bind_random(py::module_& module);
 void bind_select(py::module_& module);

@@ -15,8 +15,10 @@ PYBIND11_MODULE(_core, module, pybind11::mod_gil_not_used()) {
   module.def("set_num_threads", &set_num_threads, pybind11::arg("threads"));
   bind::bind_digest(module);
   bind::bind_fold(module);
+  bind::bind_history(module);
   bind::bind_log(module);
   bind::bind_draw(module);
+  bind::bind_gather(module);
   bind::bind_order(module);
   bind::bind_random(module);
   bind::bind_select(module);

@@ -55,6 +55,13 @@ Column column(const py::tuple& spec, std::size_t n) {
     return {signal, WindowColumn{part<float>(arrays[0], n * size, "values"),
                                  part<std::uint32_t>(arrays[1], n, "count"), size}};
   }
+  if (kind == "uncertainty") {
+    const auto size = static_cast<std::uint32_t>(spec[2].cast<double>());
+    if (size < 2) throw py::value_error("size must be at least 2, got " + std::to_string(size));
+    return {signal, UncertaintyColumn{part<float>(arrays[0], n * size, "values"),
+                                      part<std::uint32_t>(arrays[1], n, "count"),
+                                      part<double>(arrays[2], n, "sum"), size}};
+  }
   if (kind == "transitions") {
     return {signal, TransitionsColumn{part<std::uint32_t>(arrays[0], n, "transitions"),
                                       part<std::uint32_t>(arrays[1], n, "presentations"),

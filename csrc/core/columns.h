@@ -9,6 +9,8 @@
 #include <span>
 #include <variant>
 
+#include "core/uncertainty.h"
+
 namespace dynsample {
 
 // The last observation.
@@ -53,6 +55,21 @@ struct WindowColumn {
   }
 };
 
+// A ring as above, and the sum of the uncertainties of all full windows but the present one.
+struct UncertaintyColumn {
+  std::span<float> values;
+  std::span<std::uint32_t> count;
+  std::span<double> sum;
+  std::uint32_t size;
+
+  void update(std::size_t row, float x) const {
+    float* const window = values.data() + row * size;
+    if (count[row] >= size) sum[row] += uncertainty(window, size);
+    window[count[row] % size] = x;
+    count[row] += 1;
+  }
+};
+
 // Forgetting: transitions from correct (x > 0) to wrong.
 struct TransitionsColumn {
   std::span<std::uint32_t> transitions;
@@ -71,7 +88,9 @@ struct TransitionsColumn {
 
 struct Column {
   std::size_t signal;  // which signal of the log it observes
-  std::variant<LastColumn, EmaColumn, MeanColumn, WindowColumn, TransitionsColumn> rule;
+  std::variant<LastColumn, EmaColumn, MeanColumn, WindowColumn, UncertaintyColumn,
+               TransitionsColumn>
+      rule;
 };
 
 }  // namespace dynsample

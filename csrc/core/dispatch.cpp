@@ -14,7 +14,7 @@ struct Isa {
 
 #define DYNSAMPLE_KERNELS(isa)                                                          \
   {isa::draw_kernels,   isa::permute_kernels, isa::random_kernels, isa::select_kernels, \
-   isa::bitmap_kernels, isa::sum_kernels,     isa::tree_kernels}
+   isa::bitmap_kernels, isa::sum_kernels,     isa::tree_kernels,   isa::uncertainty_kernels}
 
 const std::vector<Isa>& isas() {
   static const std::vector<Isa> all = [] {

@@ -12,4 +12,11 @@ std::size_t available_cores();
 // does not.
 void prefer_large_pages(void* memory, std::size_t bytes);
 
+// Asks the system to read what is mapped at [memory, memory + bytes) in the background.
+void will_need(const void* memory, std::size_t bytes);
+
+// Whether the page that `memory` is on can be read without waiting for a file; true where the
+// system cannot say.
+bool in_memory(const void* memory);
+
 }  // namespace dynsample

@@ -1,4 +1,4 @@
-"""The command line: `dynsample demo | bench | doctor | plan | inspect | files | pack | chaos`.
+"""The command line: `dynsample demo`, `bench`, `doctor`, `inspect`, `coreset` and others.
 
 A command is a module or package of this one with `add_arguments(parser)` and `run(args, parser)`;
 the latter returns the exit status. What a command needs beyond numpy it imports in `run`.
@@ -18,6 +18,8 @@ COMMANDS = {
     "inspect": "show what a whole run did, from its report",
     "files": "write the list of a tree of class folders",
     "pack": "write all images of a data set into one file",
+    "score": "average the scores of several runs",
+    "coreset": "choose which samples to keep for good",
     "chaos": "kill ranks of training runs at random, and compare what follows",
 }
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it

@@ -35,13 +35,24 @@ class Feed:
     """
 
     def __init__(
-        self, sampler: Sampler, samples: Samples, name: str | None, inputs: Callable[[Ids], Any]
+        self,
+        sampler: Sampler,
+        samples: Samples,
+        name: str | None,
+        inputs: Callable[[Ids], Any],
+        partners: Callable[[Ids], Ids] | None = None,
     ) -> None:
         self.sampler, self.samples, self.name = sampler, samples, name
+        self._partners = partners
         self.in_flight: deque[Ids] = deque()
         self.error: Exception | None = None
         self._inputs = inputs
         self._batches: Iterator[Ids] = iter(())
+
+    def read_ids(self) -> Ids:
+        """Give the samples that the pipeline reads for the batches in flight."""
+        ids = np.unique(np.concatenate([*self.in_flight, np.empty(0, np.int64)]))
+        return ids if self._partners is None else np.union1d(ids, self._partners(ids))
 
     def open(self, batches: Iterator[Ids]) -> None:
         """Feed these from now on."""

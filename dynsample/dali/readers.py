@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from nvidia.dali import Pipeline, fn, types
+from nvidia.dali import Pipeline, fn
 
 from dynsample.dali import operator
-from dynsample.dali.feed import Feed, Ids, attach, native_table, padded_paths
+from dynsample.dali.feed import Feed, attach
+from dynsample.dali.reading import InPython, Kind, Native
+from dynsample.dali.replay import ViewInputs
 from dynsample.files import Samples, open_samples
 from dynsample.pack import open_pack
+from dynsample.payload.source import Source, check_source
 from dynsample.sampler import Sampler
 
 _DECIDED = {
@@ -34,8 +37,9 @@ def file(
     file_root: str | os.PathLike[str] | None = None,
     file_list: str | os.PathLike[str] | None = None,
     name: str | None = None,
+    payload: Source | None = None,
     **others: Any,
-) -> tuple[Any, Any, Any]:
+) -> tuple[Any, ...]:
     """Read image files in the order of `sampler`.
 
     Parameters
@@ -50,15 +54,17 @@ def file(
         which counts for nothing; without `file_root` they are below the folder of the list.
     name : str, optional
         Of the reader; an iterator that is given `reader_name` compares it.
+    payload : Store or Views, optional
+        What a teacher saw, see `dynsample.payload`.
 
     Returns
     -------
     encoded, label, index : DataNode
         uint8[bytes], int32[1] and int64[1] of every sample, all on the CPU. Return the index from
-        the pipeline after its other outputs.
+        the pipeline after its other outputs. With `payload` a `Replay` comes before the index.
     """
     _refuse(others, "readers.file")
-    return _read(open_samples(file_root, file_list), sampler, name, "the files")
+    return _read(open_samples(file_root, file_list), sampler, name, "the files", payload)
 
 
 def packed(
@@ -67,8 +73,9 @@ def packed(
     path: str | os.PathLike[str],
     name: str | None = None,
     verify: bool = True,
+    payload: Source | None = None,
     **others: Any,
-) -> tuple[Any, Any, Any]:
+) -> tuple[Any, ...]:
     """Read a file of `dynsample pack` in the order of `sampler`; see `file` for what it returns.
 
     Parameters
@@ -78,9 +85,10 @@ def packed(
     name : str, optional
     verify : bool
         Compare every image with its checksum now, which reads the whole file once.
+    payload : Store or Views, optional
     """
     _refuse(others, "readers.packed")
-    return _read(open_pack(path, verify=verify), sampler, name, str(path))
+    return _read(open_pack(path, verify=verify), sampler, name, str(path), payload)
 
 
 def _refuse(others: dict[str, Any], where: str) -> None:
@@ -90,39 +98,35 @@ def _refuse(others: dict[str, Any], where: str) -> None:
         raise TypeError(f"delete {name}={value!r} from {where}: {_DECIDED[name]}")
 
 
-def _read(samples: Samples, sampler: Sampler, name: str | None, what: str) -> tuple[Any, Any, Any]:
+def _read(
+    samples: Samples, sampler: Sampler, name: str | None, what: str, payload: Source | None
+) -> tuple[Any, ...]:
     if not isinstance(sampler, Sampler):
         raise TypeError(f"sampler must be a dynsample.Sampler, got {type(sampler).__name__}")
     if len(samples) != sampler.num_samples:
         raise ValueError(
             f"the sampler was made for {sampler.num_samples} samples, {what} hold {len(samples)}"
         )
-    pipeline = Pipeline.current()
-    if pipeline is None:
+    if payload is not None:
+        check_source(payload, len(samples))
+    if Pipeline.current() is None:
         raise RuntimeError("a reader belongs into the definition of a pipeline")
-    native = operator.library()
-    if native is not None:
-        feed = Feed(sampler, samples, name, lambda ids: ids[:, None])
-        attach(pipeline, feed)
-        index = fn.external_source(source=feed, batch=True, dtype=types.INT64, ndim=1)
-        options = {} if name is None else {"name": name}
-        table = native_table(native, samples)
-        operators: Any = fn  # which has ours since it was loaded
-        encoded, label = operators.dynsample.read(index, table=table, **options)
-        return encoded, label, index
-    by_path = samples.pack is None and operator.fallback() == "io.file.read"
+    reading = Native(samples, name) if operator.library() else InPython(samples)
+    if payload is None:
+        feed = Feed(sampler, samples, name, reading.inputs)
+        nodes = _source(feed, reading.kinds)
+        return (*reading.read(nodes), nodes[-1])
+    view = ViewInputs(payload, sampler, reading)
+    feed = Feed(sampler, samples, name, view.inputs, view.partners)
+    nodes = _source(feed, view.kinds)
+    own = nodes[: len(reading.kinds)]
+    return (*reading.read(own), view.replay(nodes[len(own) :]), own[-1])
 
-    def inputs(ids: Ids) -> tuple[Any, Any, Any]:
-        source = padded_paths(samples, ids) if by_path else [samples.read(i) for i in ids]
-        return source, samples.labels[ids, None], ids[:, None]
 
-    feed = Feed(sampler, samples, name, inputs)
-    attach(pipeline, feed)
-    encoded, label, index = fn.external_source(
-        source=feed,
-        num_outputs=3,
-        batch=True,
-        dtype=[types.UINT8, types.INT32, types.INT64],
-        ndim=[1, 1, 1],
+def _source(feed: Feed, kinds: list[Kind]) -> list[Any]:
+    attach(Pipeline.current(), feed)
+    dtypes, ndims = [dtype for dtype, _ in kinds], [ndim for _, ndim in kinds]
+    nodes = fn.external_source(
+        source=feed, num_outputs=len(kinds), batch=True, dtype=dtypes, ndim=ndims
     )
-    return fn.io.file.read(encoded) if by_path else encoded, label, index
+    return list(nodes)

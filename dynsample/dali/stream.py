@@ -102,7 +102,7 @@ class Stream:
 
     def _explain(self, error: Exception, epoch: int) -> str:
         """Name the files that an error of the pipeline is about."""
-        ids = np.unique(np.concatenate([*self._feed.in_flight, np.empty(0, np.int64)]))
+        ids = self._feed.read_ids()
         found = find_culprits(self._feed.samples, ids, str(error))
         where = "; ".join(found) or f"{len(ids)} samples, of which each can be read on its own"
         return f"the pipeline failed in epoch {epoch} on {where}: {error}"

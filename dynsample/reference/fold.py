@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dynsample.columns import EMA, Column, Last, Mean, Parts, Transitions, Window
+from dynsample.columns import EMA, Column, Last, Mean, Parts, Transitions, Uncertainty, Window
+from dynsample.reference.scores import uncertainty
 
 
 def fold(
@@ -49,6 +50,12 @@ def _update(column: Column, parts: Parts, row: int, x: np.float32) -> None:
             parts["count"][row] += 1
         elif isinstance(column, Window):
             parts["values"][row, parts["count"][row] % column.size] = x
+            parts["count"][row] += 1
+        elif isinstance(column, Uncertainty):
+            window = parts["values"][row]
+            if parts["count"][row] >= column.size:
+                parts["sum"][row] += uncertainty(window)
+            window[parts["count"][row] % column.size] = x
             parts["count"][row] += 1
         elif isinstance(column, Transitions):
             correct = bool(x > 0)

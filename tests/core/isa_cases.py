@@ -19,7 +19,7 @@ import numpy as np
 
 import dynsample as ds
 from dynsample import _core, groups, ops
-from dynsample.columns import EMA, Last, Mean, Transitions, Window
+from dynsample.columns import EMA, Last, Mean, Transitions, Uncertainty, Window
 from dynsample.log import ObservationLog
 from dynsample.priority import PriorityTree
 from dynsample.sharded_table import ShardedTable
@@ -123,9 +123,15 @@ def draws():
 
 
 @case
+def gathers():
+    columns = [INPUTS["normal"].reshape(N, 1), np.resize(INPUTS["odd"].view(np.uint8), (N, 1001))]
+    return ops.gather_rows(columns, np.random.default_rng(2).integers(0, N, 10_001))
+
+
+@case
 def folds():
     columns = {"loss": Last(), "mean": Mean(signal="loss"), "ema": EMA(signal="loss"),
-               "window": Window(3, signal="loss"),
+               "window": Window(3, signal="loss"), "uncertain": Uncertainty(3, signal="loss"),
                "events": Transitions(signal="loss")}  # fmt: skip
     table = ScoreTable(N, columns)
     index = np.random.default_rng(1).integers(0, N, 3 * N)

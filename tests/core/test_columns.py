@@ -3,9 +3,9 @@ import dataclasses
 import numpy as np
 import pytest
 
-from dynsample.columns import EMA, Column, Last, Mean, Transitions, Window
+from dynsample.columns import EMA, Column, Last, Mean, Transitions, Uncertainty, Window
 
-COLUMNS = [Last(), EMA(), Mean(), Window(), Transitions()]
+COLUMNS = [Last(), EMA(), Mean(), Window(), Uncertainty(), Transitions()]
 
 
 @pytest.mark.parametrize("column", COLUMNS, ids=lambda c: type(c).__name__)
@@ -45,6 +45,7 @@ def test_the_parameter_of_a_rule_is_its_first_argument():
         (lambda: EMA(-0.1), ValueError, "decay"),
         (lambda: EMA(float("nan")), ValueError, "decay"),
         (lambda: EMA("0.5"), TypeError, "decay must be a float, got str"),
+        (lambda: Uncertainty(1), ValueError, r"size must be in \[2"),
         (lambda: Window(0), ValueError, "size must be in"),
         (lambda: Window(2.0), TypeError, "size must be an int, got float"),
         (lambda: Window(True), TypeError, "size"),

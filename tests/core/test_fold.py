@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dynsample import _core
-from dynsample.columns import EMA, Last, Mean, Transitions, Window
+from dynsample.columns import EMA, Last, Mean, Transitions, Uncertainty, Window
 from dynsample.log import ObservationLog, fold, fold_specs, pack
 from dynsample.reference import fold as reference
 
@@ -15,6 +15,7 @@ COLUMNS = {
     "smooth": EMA(0.7, signal="loss"),
     "mean": Mean(signal="loss"),
     "window": Window(3, signal="confidence"),
+    "uncertain": Uncertainty(2, signal="confidence"),
     "forgotten": Transitions(signal="correct"),
     "early": Last(signal="confidence", until=2),
 }

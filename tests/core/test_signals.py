@@ -30,6 +30,10 @@ def oracle(logits: np.ndarray, targets: np.ndarray) -> dict[str, list[float]]:
         rows["target"].append(p[y])
         rows["margin"].append(z[y] - max(v for j, v in enumerate(z) if j != y))
         rows["el2n"].append(np.linalg.norm(p - np.eye(len(z))[y]))
+        rows["l1"].append(np.abs(p - np.eye(len(z))[y]).sum())
+        rows["max_margin"].append(max(v - p[y] for j, v in enumerate(p) if j != y))
+        rows["sum_margin"].append(sum(v - p[y] for j, v in enumerate(p) if j != y))
+        rows["probability"].append(p[y])
     return rows
 
 

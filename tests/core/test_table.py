@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import dynsample as ds
-from dynsample.columns import EMA, Last, Mean, Transitions, Window
+from dynsample.columns import EMA, Last, Mean, Transitions, Uncertainty, Window
 
 NAN, INF = math.nan, math.inf
 R = ds.EpochRandom(seed=5, epoch=2)
@@ -31,7 +31,8 @@ def test_observe_folds_at_once_and_marks_rows_as_seen() -> None:
 
 
 def test_what_was_never_observed_is_nan_in_every_kind_of_column() -> None:
-    kinds = {"last": Last, "ema": EMA, "mean": Mean, "window": Window, "transitions": Transitions}
+    kinds = {"last": Last, "ema": EMA, "mean": Mean, "window": Window, "transitions": Transitions,
+             "uncertainty": Uncertainty}  # fmt: skip
     table = ds.ScoreTable(2, {name: kind(signal="x") for name, kind in kinds.items()})
     table.observe(np.array([0]), x=np.float32([1]))
     for name in kinds:

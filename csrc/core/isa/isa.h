@@ -13,6 +13,7 @@
 #include "core/isa/select.h"
 #include "core/isa/sum.h"
 #include "core/isa/tree.h"
+#include "core/isa/uncertainty.h"
 
 namespace dynsample {
 
@@ -24,18 +25,20 @@ struct Kernels {
   const BitmapKernels& bitmap;
   const SumKernels& sum;
   const TreeKernels& tree;
+  const UncertaintyKernels& uncertainty;
 };
 
 // The table of one instruction set; defined where its names are known (core/dispatch.cpp).
-#define DYNSAMPLE_DECLARE_ISA(name)            \
-  namespace name {                             \
-  extern const DrawKernels draw_kernels;       \
-  extern const PermuteKernels permute_kernels; \
-  extern const RandomKernels random_kernels;   \
-  extern const SelectKernels select_kernels;   \
-  extern const BitmapKernels bitmap_kernels;   \
-  extern const SumKernels sum_kernels;         \
-  extern const TreeKernels tree_kernels;       \
+#define DYNSAMPLE_DECLARE_ISA(name)                    \
+  namespace name {                                     \
+  extern const DrawKernels draw_kernels;               \
+  extern const PermuteKernels permute_kernels;         \
+  extern const RandomKernels random_kernels;           \
+  extern const SelectKernels select_kernels;           \
+  extern const BitmapKernels bitmap_kernels;           \
+  extern const SumKernels sum_kernels;                 \
+  extern const TreeKernels tree_kernels;               \
+  extern const UncertaintyKernels uncertainty_kernels; \
   }
 DYNSAMPLE_DECLARE_ISA(plain)
 #ifdef DYNSAMPLE_X86_64

@@ -1,0 +1,47 @@
+#include <string>
+
+#include "bind/bind.h"
+#include "core/text.h"
+#include "core/uncertainty.h"
+
+namespace dynsample::bind {
+namespace {
+
+// (numbers, bytes, lines) of the whole lines of `text`; the numbers go to out[at:].
+py::tuple parse_lines(const py::bytes& text, bool whole, Array<double>& numbers, std::size_t at) {
+  const std::string_view view(text);
+  const std::span<double> room = out(numbers);
+  if (at > room.size()) throw py::index_error("at is beyond the numbers");
+  Parsed parsed{};
+  {
+    py::gil_scoped_release unlocked;
+    parsed = dynsample::parse_lines(view, whole, room.subspan(at));
+  }
+  return py::make_tuple(parsed.numbers, parsed.bytes, parsed.lines);
+}
+
+template <class T>
+void add_epoch(const Array<double>& probabilities, Array<T>& window, Array<std::uint32_t>& count,
+               Array<double>& sum, bool add) {
+  const auto epoch = in(probabilities, "probabilities");
+  const auto values = out(window);
+  const auto counts = out(count);
+  const auto sums = out(sum);
+  py::gil_scoped_release unlocked;
+  dynsample::add_epoch(epoch, values, counts, sums, add);
+}
+
+}  // namespace
+
+void bind_history(py::module_& module) {
+  module.def("parse_lines", &parse_lines, py::arg("text"), py::arg("whole"),
+             py::arg("numbers").noconvert(), py::arg("at"));
+  module.def("add_epoch", &add_epoch<float>, py::arg("probabilities").noconvert(),
+             py::arg("window").noconvert(), py::arg("count").noconvert(),
+             py::arg("sum").noconvert(), py::arg("add"));
+  module.def("add_epoch", &add_epoch<double>, py::arg("probabilities").noconvert(),
+             py::arg("window").noconvert(), py::arg("count").noconvert(),
+             py::arg("sum").noconvert(), py::arg("add"));
+}
+
+}  // namespace dynsample::bind

@@ -1,0 +1,202 @@
+"""Choose which samples of a data set to keep for good, from scores in a file.
+
+Dyn-Unc's own flags work too: --input, --dataset_file_list, --fraction, --window, --output.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dynsample import coreset, coreset_files, files, history, score_files
+
+KEEP = ("highest", "lowest", "offset", "random", "balanced", "strata")
+DYN_UNC = "dyn-unc"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add where scores come from, what is kept, and where it goes."""
+    # fmt: off
+    parser.add_argument("--from", "--input", dest="source", type=Path, metavar="PATH",
+                        help=".npy, .csv, a folder of prob_<epoch>.txt, a saved sampler, or the "
+                        "file list of a coreset; not needed to keep at random")
+    parser.add_argument("--score", metavar="NAME",
+                        help=f"{DYN_UNC} (of recorded probabilities), or the column to read")
+    parser.add_argument("--window", type=int, default=10, help=f"of {DYN_UNC} (%(default)s)")
+    parser.add_argument("--keep", choices=KEEP, default="highest",
+                        help="balanced: the same number of every class; strata: CCS (%(default)s)")
+    size = parser.add_mutually_exclusive_group()
+    size.add_argument("--fraction", type=float, help="to keep: int(fraction * N) samples")
+    size.add_argument("--size", type=int, help="samples to keep")
+    parser.add_argument("--offset", type=int, default=0, help="lowest scores to leave out (0)")
+    parser.add_argument("--strata", type=int, default=50, help="of equal width (%(default)s)")
+    parser.add_argument("--cutoff", type=float, default=0.0,
+                        help="strata: share of the hardest to drop (%(default)s)")
+    parser.add_argument("--hardest", choices=("highest", "lowest"), default="highest",
+                        help="strata: which scores are hard, lowest for AUM (%(default)s)")
+    parser.add_argument("--within", choices=("highest", "lowest", "random"), default="highest",
+                        help="balanced: what to keep of a class (%(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="of what is random (%(default)s)")
+    parser.add_argument("--file-list", "--dataset_file_list", type=Path, metavar="FILE",
+                        help="of the whole data set: a path and a label on every line")
+    parser.add_argument("--labels", type=Path, metavar="FILE",
+                        help="a .npy in the data set's order (default: those of the file list)")
+    parser.add_argument("--index-order", choices=score_files.INDEX_ORDERS, default="dataset",
+                        help="of the scores; Data Diet's are class-sorted (%(default)s)")
+    parser.add_argument("--class-sort", default="only", metavar="HOW",
+                        help="class-sorted: stable, numpy (its default sort), or a .npy with the "
+                        "permutation (default: an error where they differ)")
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE",
+                        help="a .txt (lines of the file list), .npy or .json")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the summary as JSON")
+    # fmt: on
+
+
+def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
+    """Read, choose, write, and say what was kept."""
+    try:
+        summary = _run(args)
+    except (OSError, ValueError, TypeError, IndexError) as error:
+        parser.error(str(error))
+    peak = peak_bytes()
+    summary["peak_bytes"] = peak
+    for line in summary.pop("lines"):
+        print(line)
+    print(
+        f"{args.output}: {summary['kept']} of {summary['num_samples']} samples"
+        f"{_unseen(summary['unseen'])}; peak memory {peak / 2**20:.0f} MiB"
+    )
+    if args.json:
+        args.json.write_text(json.dumps(summary, indent=2) + "\n")
+    return 0
+
+
+def peak_bytes() -> int:
+    """Most memory that this process held so far.
+
+    What the system counts for a process on Linux begins with its parent's; this does not.
+    """
+    status = Path("/proc/self/status")
+    if status.exists():
+        lines = (line.split() for line in status.read_text().splitlines())
+        return next((int(words[1]) * 1024 for words in lines if words[:1] == ["VmHWM:"]), 0)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # macOS: in bytes
+
+
+def _unseen(count: int) -> str:
+    return f", {count} without a score among them" if count else ""
+
+
+def _run(args: argparse.Namespace) -> dict[str, Any]:
+    if args.output.suffix not in coreset_files.SUFFIXES:
+        raise ValueError(
+            f"--output must end in {', '.join(coreset_files.SUFFIXES)}, got {args.output}"
+        )
+    count = len(coreset_files.lines_of(args.file_list)) if args.file_list else None
+    scores, ids, lines = _scores(args, count)
+    if ids is None:
+        if count is not None and len(scores) != count:
+            raise ValueError(
+                f"{args.file_list} has {count} lines, and there are {len(scores)} scores"
+            )
+        count = len(scores)
+        ids = _choose(args, scores)
+    assert count is not None
+    names = ("score", "window", "keep", "fraction", "size", "offset", "strata", "cutoff", "hardest",
+             "within", "seed", "index_order", "class_sort")  # fmt: skip
+    rule = {name: getattr(args, name) for name in names} | {"from": str(args.source)}
+    coreset_files.write(args.output, ids, count, file_list=args.file_list, rule=rule)
+    unseen = int(np.isnan(scores[ids]).sum()) if len(scores) and len(ids) else 0
+    return {"num_samples": count, "kept": len(ids), "unseen": unseen, "rule": rule, "lines": lines}
+
+
+def _scores(
+    args: argparse.Namespace, count: int | None
+) -> tuple[NDArray[Any], NDArray[np.int64] | None, list[str]]:
+    """Scores, or the ids that a list names, and what there is to say of them."""
+    source: Path | None = args.source
+    if source is None:
+        if args.keep != "random" and not (args.keep == "balanced" and args.within == "random"):
+            raise ValueError(f"--from is needed to keep the {args.keep}: where the scores are")
+        if count is None and args.labels is None:
+            raise ValueError("--file-list or --labels is needed: how many samples there are")
+        rows = len(_labels(args)) if count is None else count
+        return np.zeros(rows), None, []
+    if source.suffix == ".txt":
+        if args.file_list is None:
+            raise ValueError(f"--file-list is needed: the full list, of which {source} is a part")
+        if args.fraction is not None or args.size is not None:
+            raise ValueError(f"{source} is a coreset already: --fraction and --size do not apply")
+        full = coreset_files.lines_of(args.file_list)
+        return np.zeros(0), coreset_files.ids_of_lines(coreset_files.lines_of(source), full), []
+    if source.is_dir() and not (source / "index.json").exists():
+        return _dyn_unc(args, source, count)
+    names = files.parse_list(args.file_list)[0] if args.file_list else None
+    scores: NDArray[Any]
+    if source.is_dir():
+        scores = score_files.from_sampler(source, args.score)
+    elif source.suffix == ".csv":
+        scores = score_files.from_csv(source, args.score, names)
+    elif source.suffix == ".npy":
+        scores = score_files.from_npy(source, names)
+    else:
+        raise ValueError(f"--from must be a .npy, .csv, .txt or a folder, got {source}")
+    if args.index_order == "class-sorted":
+        how = args.class_sort if args.class_sort in score_files.CLASS_SORTS else None
+        sort = how or np.load(args.class_sort, allow_pickle=False)
+        scores = score_files.to_dataset_order(scores, _labels(args), sort)
+    return scores, None, []
+
+
+def _dyn_unc(
+    args: argparse.Namespace, source: Path, count: int | None
+) -> tuple[NDArray[Any], None, list[str]]:
+    if args.score not in (None, DYN_UNC):
+        raise ValueError(f"--score must be {DYN_UNC} for recorded probabilities, got {args.score}")
+    found = history.find(source)
+    if count is None:
+        with found[0].open("rb") as lines:
+            count = sum(1 for _ in lines)
+    state = history.dyn_unc(found, count, args.window)
+    line = (
+        f"{len(found)} epochs of {count} samples: windows of {args.window}, "
+        f"{state.nbytes / 2**20:.0f} MiB kept between epochs"
+    )
+    return state.score(), None, [line]
+
+
+def _labels(args: argparse.Namespace) -> NDArray[Any]:
+    if args.labels is not None:
+        labels: NDArray[Any] = np.load(args.labels, allow_pickle=False)
+        return labels
+    if args.file_list is None:
+        raise ValueError("--labels or --file-list is needed: the classes of the samples")
+    return np.asarray(files.parse_list(args.file_list)[1], np.int64)
+
+
+def _choose(args: argparse.Namespace, scores: NDArray[Any]) -> NDArray[np.int64]:
+    if args.size is None and args.fraction is None:
+        raise ValueError("--fraction or --size is needed: how many samples to keep")
+    if args.fraction is not None and not 0 <= args.fraction <= 1:
+        raise ValueError(f"--fraction must be in [0, 1], got {args.fraction}")
+    k = int(len(scores) * args.fraction) if args.size is None else args.size
+    if args.keep == "random":
+        return coreset.keep_random(len(scores), k, args.seed)
+    if args.keep == "offset":
+        return coreset.keep_offset(scores, k, args.offset)
+    if args.keep == "balanced":
+        labels, within = _labels(args), args.within
+        if within == "random":
+            return coreset.keep_balanced(labels, k, seed=args.seed)
+        return coreset.keep_balanced(labels, k, scores, keep=within)
+    if args.keep == "strata":
+        return coreset.keep_strata(
+            scores, k, strata=args.strata, cutoff=args.cutoff, hardest=args.hardest, seed=args.seed
+        )
+    return (coreset.keep_highest if args.keep == "highest" else coreset.keep_lowest)(scores, k)

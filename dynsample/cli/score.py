@@ -1,0 +1,41 @@
+"""Average the scores of the runs of an experiment, laid out as Data Diet does."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+
+from dynsample.score import RUN_FOLDERS, mean_over_runs, run_file
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the experiment and which of its scores."""
+    # fmt: off
+    parser.add_argument("what", choices=["mean"], help="the mean over runs; inf stays inf")
+    parser.add_argument("experiment", type=Path, help="folder with run_0, run_1, ...")
+    parser.add_argument("--runs", type=int, default=10, help="runs, from run_0 on (%(default)s)")
+    parser.add_argument("--step", type=int, required=True, help="of the checkpoint")
+    parser.add_argument("--type", choices=tuple(RUN_FOLDERS), default="l2_error",
+                        help="EL2N, GraNd or forgetting events (%(default)s)")
+    parser.add_argument("-o", "--output", type=Path, metavar="FILE",
+                        help="a .npy (default: EXPERIMENT/FOLDER/ckpt_STEP.npy)")
+    # fmt: on
+
+
+def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
+    """Read every run, write the mean."""
+    output = args.output or run_file(args.experiment, None, args.step, args.type)
+    if output.suffix != ".npy":
+        parser.error(f"--output must end in .npy, got {output}")
+    try:
+        mean = mean_over_runs(args.experiment, args.runs, args.step, args.type)
+        if args.output is None:
+            output.parent.mkdir(parents=True, exist_ok=True)
+        np.save(output, mean)
+    except (OSError, ValueError) as error:
+        parser.error(str(error))
+    infinite = int(np.isinf(mean).sum())
+    print(f"{output}: {len(mean)} samples, mean of {args.runs} runs, {infinite} infinite")
+    return 0

@@ -1,0 +1,184 @@
+"""Import of the files that the published relabel phase wrote: one for every epoch and batch."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dynsample._checks import integer
+from dynsample.payload.epoch_file import PayloadError
+from dynsample.payload.facts import Facts
+from dynsample.payload.writer import EpochWriter, Writer
+
+Order = Callable[[int], NDArray[np.int64]]
+
+
+def original_order(num_samples: int, seed: int = 42) -> Order:
+    """Order in which the published scripts went through the data set, by epoch.
+
+    They look a batch up by its first image, and so depend on what torch's RandomSampler draws from
+    a generator that was seeded once: two permutations of the data set an epoch, of which the
+    second is not used.
+
+    Parameters
+    ----------
+    num_samples : int
+    seed : int
+        `--fkd_seed`, 42 there when left out.
+
+    Returns
+    -------
+    callable
+        From the epoch to int64[num_samples].
+    """
+    import torch
+
+    def order(epoch: int) -> NDArray[np.int64]:
+        generator = torch.Generator()
+        generator.manual_seed(seed)
+        for _ in range(2 * integer(epoch, "epoch", 0, 99_999)):
+            torch.randperm(num_samples, generator=generator)
+        drawn: NDArray[np.int64] = torch.randperm(num_samples, generator=generator).numpy()
+        return drawn
+
+    return order
+
+
+def import_original(
+    source: str | os.PathLike[str],
+    path: str | os.PathLike[str],
+    *,
+    order: Order,
+    size: tuple[int, int] | None = None,
+    labels: str = "fp16",
+    fingerprint: str = "",
+    progress: Callable[[], None] = lambda: None,
+) -> Facts:
+    """Make a store of `epoch_<e>/batch_<b>.tar`; partners become ids.
+
+    Epochs that the store at `path` has already are left alone.
+
+    Parameters
+    ----------
+    source : path
+        `--fkd-path` of the published scripts. A file is torch.save of [crops float32[B, 4], flips
+        bool[B], row of the partner int64[B], lambda, box, logits float16[B, C]], the three between
+        flips and logits None without a mix, the box None with mixup. Only tensors and numbers are
+        loaded: a file that wants to run code is refused.
+    path : path
+    order : callable
+        From the epoch to the ids in the order of the relabel phase, int64[N]: `original_order`,
+        or your own. Every batch takes the next of them.
+    size : (int, int), optional
+        Height and width of the images that were mixed; needed with cutmix.
+    labels, fingerprint : str
+        Of the new store, see `Facts`.
+    progress : callable
+        Called after every epoch.
+
+    Returns
+    -------
+    Facts
+        Of the new store.
+
+    Raises
+    ------
+    PayloadError
+        When files are missing, damaged, or do not hold as many rows as the order has ids.
+    """
+    epochs = _numbered(Path(source), "epoch_", "")
+    first = _load(_numbered(epochs[0], "batch_", ".tar")[0])
+    mix = "none" if first[2] is None else "mixup" if first[4] is None else "cutmix"
+    facts = Facts(
+        num_samples=len(order(0)),
+        num_classes=first[5].shape[1],
+        labels=labels,
+        mix=mix,
+        size=size,
+        fingerprint=fingerprint,
+    )
+    writer = Writer(path, facts)
+    for epoch in writer.missing(len(epochs)):
+        with writer.epoch(epoch) as rows:
+            _import_epoch(epochs[epoch], order(epoch), rows)
+        progress()
+    return facts
+
+
+def _import_epoch(folder: Path, ids: NDArray[np.int64], rows: EpochWriter) -> None:
+    start = 0
+    for file in _numbered(folder, "batch_", ".tar"):
+        content = _load(file)
+        stop = start + len(content[5])
+        if stop > len(ids):
+            raise PayloadError(f"{file} ends at row {stop}, the order has {len(ids)} ids")
+        try:
+            rows.add(ids[start:stop], content[5], **_view(content, ids[start:stop], rows.facts.mix))
+        except (ValueError, TypeError, IndexError) as error:
+            raise PayloadError(f"{file}: {error}") from error
+        start = stop
+    if start != len(ids):
+        raise PayloadError(f"{folder} holds {start} rows, the order has {len(ids)} ids")
+
+
+def _view(content: Sequence[Any], ids: NDArray[np.int64], mix: str) -> dict[str, Any]:
+    crop, flip, partner, lam, box = content[:5]
+    view = {"crop": np.asarray(crop), "flip": np.asarray(flip)}
+    if mix == "none":
+        return view
+    partner = np.asarray(partner)
+    view |= {"partner": ids[partner], "lam": np.full(len(ids), float(lam))}
+    view |= {"partner_crop": view["crop"][partner], "partner_flip": view["flip"][partner]}
+    if mix == "cutmix":
+        view["box"] = np.tile(np.array([int(x) for x in box], np.int32), (len(ids), 1))
+    return view
+
+
+def _numbered(folder: Path, prefix: str, suffix: str) -> list[Path]:
+    """Entries <prefix><number><suffix> by number, from 0 on and without a gap."""
+    name = re.compile(re.escape(prefix) + r"(\d+)" + re.escape(suffix))
+    found = {}
+    for entry in folder.iterdir():
+        if match := name.fullmatch(entry.name):
+            found[int(match[1])] = entry
+    for number in range(max(len(found), 1)):
+        if number not in found:
+            raise PayloadError(f"{folder / (prefix + str(number) + suffix)} is missing")
+    return [found[number] for number in range(len(found))]
+
+
+def _load(file: Path) -> Sequence[Any]:
+    import pickle
+
+    import torch
+
+    try:
+        with torch.serialization.safe_globals(list(_numpy_scalars())):
+            content: Sequence[Any] = torch.load(file, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+        raise PayloadError(
+            f"{file} is damaged, or holds more than tensors and numbers: "
+            f"{str(error).splitlines()[0]}"
+        ) from error
+    if not isinstance(content, (list, tuple)) or len(content) != 6:
+        raise PayloadError(
+            f"{file} must hold [crops, flips, partners, lambda, box, logits], got "
+            f"{type(content).__name__}"
+        )
+    return content
+
+
+def _numpy_scalars() -> Iterator[Any]:
+    """Give what a pickled numpy number names, in files of numpy 1 and of numpy 2."""
+    scalar = np.float64(0).__reduce__()[0]
+    yield np.dtype
+    for module in ("numpy.core.multiarray", "numpy._core.multiarray"):
+        yield scalar, f"{module}.scalar"
+    for kind in (np.float64, np.float32, np.int64, np.int32):
+        yield type(np.dtype(kind))

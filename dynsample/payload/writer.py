@@ -1,0 +1,165 @@
+"""Making a store: the relabel phase, an epoch at a time, each whole or absent."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dynsample._arrays import is_tensor
+from dynsample._checks import integer
+from dynsample.payload.epoch_file import PayloadError, name_of, read_header, written
+from dynsample.payload.facts import Facts
+
+_SLACK = 1e-5  # of a float32 share
+
+
+class Writer:
+    """Writes epochs into a store; one that is interrupted is absent, the others stay.
+
+    Several processes may write different epochs of one store.
+
+    Parameters
+    ----------
+    path : path
+        A folder; made when it is not there. Epochs that it holds must have the same facts.
+    facts : Facts
+
+    Raises
+    ------
+    PayloadError
+        When the folder holds epochs of something else.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], facts: Facts) -> None:
+        self.path, self.facts = Path(path), facts
+        self.path.mkdir(parents=True, exist_ok=True)
+        for file in sorted(self.path.glob("epoch-*.safetensors"))[:1]:
+            found = read_header(file, int(file.stem[len("epoch-") :]))[0]
+            if found != facts:
+                raise PayloadError(f"{file} is of another store: {found.differences(facts)}")
+
+    def missing(self, num_epochs: int) -> list[int]:
+        """Epochs below `num_epochs` that are not written yet."""
+        return [e for e in range(num_epochs) if not (self.path / name_of(e)).exists()]
+
+    @contextlib.contextmanager
+    def epoch(self, epoch: int) -> Iterator[EpochWriter]:
+        """Fill an epoch: `with writer.epoch(e) as rows: rows.add(index, logits, **view)`.
+
+        At the end of the block every sample must have been added, once; the epoch then takes the
+        place of an earlier one. When the block fails the store is as it was.
+        """
+        epoch = integer(epoch, "epoch", 0, 99_999)
+        with written(self.path / name_of(epoch), self.facts, epoch) as columns:
+            rows = EpochWriter(self.facts, epoch, columns)
+            yield rows
+            rows.check_whole()
+
+
+class EpochWriter:
+    """Takes the rows of one epoch, in any order and batch size."""
+
+    def __init__(self, facts: Facts, epoch: int, columns: dict[str, NDArray[Any]]) -> None:
+        self.facts, self.epoch = facts, epoch
+        self._columns = columns
+        self._added = np.zeros(facts.num_samples, np.bool_)
+
+    def add(self, index: Any, logits: Any, **view: Any) -> None:
+        """Keep what the teacher saw of a batch, and said.
+
+        Parameters
+        ----------
+        index : int64[B]
+        logits : float[B, C]
+            Raw outputs of the teacher on the mixed images.
+        **view
+            `crop`, `flip`, `partner`, `lam`, `box`, `partner_crop`, `partner_flip`, as a loader
+            with `payload=Views(...)` gives them; those that the facts ask for.
+        """
+        ids = self._ids(index)
+        wanted = self.facts.view_columns()
+        if set(view) != set(wanted):
+            raise TypeError(
+                f"a view must have {', '.join(wanted) or 'no columns'} with crops="
+                f"{self.facts.crops} and mix={self.facts.mix!r}, got {', '.join(view) or 'none'}"
+            )
+        rows = {
+            name: _rows(view[name], name, (len(ids), *shape), dtype)
+            for name, (dtype, shape) in wanted.items()
+        }
+        self._check_view(rows)
+        shape = (len(ids), self.facts.num_classes)
+        said = _rows(logits, "logits", shape, "float32")
+        if not np.isfinite(said).all():
+            raise ValueError(f"logits must be finite, got {said[~np.isfinite(said)][0]}")
+        rows |= self.facts.codec.encode(said)
+        for name, values in rows.items():
+            self._columns[name][ids] = values
+        self._added[ids] = True
+
+    def _ids(self, index: Any) -> NDArray[np.int64]:
+        ids = _rows(index, "index", (len(index),), "int64")
+        n = self.facts.num_samples
+        if len(ids) and not (ids.min() >= 0 and ids.max() < n):
+            raise IndexError(f"index must hold ids in [0, {n}), got {ids.min()} to {ids.max()}")
+        twice = len(ids) - len(np.unique(ids)) + int(self._added[ids].sum())
+        if twice:
+            raise ValueError(
+                f"index must hold each sample once an epoch, got {twice} again in epoch "
+                f"{self.epoch}: the relabel phase needs every sample once"
+            )
+        return ids
+
+    def _check_view(self, rows: dict[str, NDArray[Any]]) -> None:
+        for name in {"crop", "partner_crop"} & set(rows):
+            crop = rows[name]
+            fits = (crop[:, :2] >= 0).all(1) & (crop[:, 2:] > 0).all(1)
+            fits &= (crop[:, :2] + crop[:, 2:] <= 1 + _SLACK).all(1)
+            if not fits.all():
+                raise ValueError(
+                    f"{name} must be (top, left, height, width) inside of [0, 1], got "
+                    f"{crop[~fits][0].tolist()}"
+                )
+        if "partner" in rows:
+            partner, lam, n = rows["partner"], rows["lam"], self.facts.num_samples
+            if not ((partner >= 0) & (partner < n)).all():
+                raise IndexError(f"partner must hold ids in [0, {n})")
+            if not ((lam >= 0) & (lam <= 1)).all():
+                raise ValueError(f"lam must be in [0, 1], got {lam[~((lam >= 0) & (lam <= 1))][0]}")
+        if "box" in rows and self.facts.size is not None:
+            box, size = rows["box"], np.array(self.facts.size)
+            fits = (box[:, :2] >= 0).all(1) & (box[:, :2] <= box[:, 2:]).all(1)
+            fits &= (box[:, 2:] <= size).all(1)
+            if not fits.all():
+                raise ValueError(
+                    f"box must be (x1, y1, x2, y2) inside of {size.tolist()}, got "
+                    f"{box[~fits][0].tolist()}"
+                )
+
+    def check_whole(self) -> None:
+        """Raise when samples were not added."""
+        missing = np.flatnonzero(~self._added)
+        if len(missing):
+            raise PayloadError(
+                f"epoch {self.epoch} was not written: {len(missing)} of {len(self._added)} samples "
+                f"were not added, the first is {missing[0]}"
+            )
+
+
+def _rows(values: Any, name: str, shape: tuple[int, ...], dtype: str) -> NDArray[Any]:
+    """Give an array of this shape and dtype; a kind of number that would lose is an error."""
+    array = values.detach().float() if is_tensor(values) and name == "logits" else values
+    array = np.asarray(array.detach().cpu().numpy() if is_tensor(array) else array)
+    if array.shape != shape:
+        raise ValueError(f"{name} must have shape {list(shape)}, got {list(array.shape)}")
+    wanted = np.dtype(dtype)
+    same_kind = np.can_cast(array.dtype, wanted, "same_kind")
+    if not same_kind:
+        raise TypeError(f"{name} must have dtype {wanted}, got {array.dtype}")
+    return array.astype(wanted)

@@ -1,0 +1,70 @@
+"""Oracle of the scores and coresets: one sample at a time, from plain arrays and text."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def uncertainty(window: Sequence[float] | NDArray[np.floating]) -> float:
+    """10 * standard deviation (ddof = 1), in double, in the order of the slots."""
+    values = [float(value) for value in window]
+    with np.errstate(all="ignore"):  # infinities
+        total = squares = np.float64(0.0)
+        for value in values:
+            total += value
+        mean = total / len(values)
+        for value in values:
+            squares += (value - mean) * (value - mean)
+        return float(10.0 * np.sqrt(squares / (len(values) - 1)))
+
+
+def dyn_unc(folder: Path, num_samples: int, window: int) -> list[float]:
+    """Mean uncertainty of every line of the files of a `pred_prob_history`, as published.
+
+    A window begins as zeros; a probability of 0 leaves it as it is; every file from the
+    `window`-th to the last but one adds its uncertainty.
+    """
+    files = sorted(folder.iterdir(), key=lambda path: int(re.findall(r"\d+", path.name)[0]))
+    windows = [[0.0] * window for _ in range(num_samples)]
+    totals = [0.0] * num_samples
+    for number, path in enumerate(files):
+        for row, line in enumerate(path.read_text().splitlines()):
+            if float(line) != 0:
+                windows[row] = [*windows[row][1:], float(line)]
+            if window - 1 <= number < len(files) - 1:
+                totals[row] += uncertainty(windows[row])
+    return [total / (len(files) - window) for total in totals]
+
+
+def dyn_unc_lines(folder: Path, file_list: Path, window: int, fraction: float) -> bytes:
+    """Lines of `file_list` with the int(fraction * lines) highest uncertainties, in their order."""
+    lines = file_list.read_bytes().splitlines(keepends=True)
+    scores = dyn_unc(folder, len(lines), window)
+    order = sorted(range(len(lines)), key=lambda i: (scores[i], i))
+    kept = set(order[len(lines) - int(fraction * len(lines)) :])
+    return b"".join(line for i, line in enumerate(lines) if i in kept)
+
+
+def shares(sizes: Sequence[int], k: int) -> list[int]:
+    """Split k over groups, smallest first: each an equal part of what is left, or all it has."""
+    taken = [0] * len(sizes)
+    order = sorted(range(len(sizes)), key=lambda i: (sizes[i], i))
+    for place, i in enumerate(order):
+        taken[i] = min(sizes[i], k // (len(sizes) - place))
+        k -= taken[i]
+    return taken
+
+
+def strata_of(scores: Sequence[float], count: int) -> list[int]:
+    """Give the equal-width stratum of each score; the last one holds the highest."""
+    low, high = min(scores), max(scores)
+    if low == high:
+        return [0] * len(scores)
+    width = (high - low) / count
+    return [min(count - 1, math.floor((score - low) / width)) for score in scores]
