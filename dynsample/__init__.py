@@ -1,6 +1,6 @@
 """Dynamic data pruning and sampling for training loops."""
 
-from dynsample import batch, coreset, groups, ops, payload, schedules, signals
+from dynsample import batch, coreset, groups, ops, payload, report, schedules, signals
 from dynsample.columns import EMA, Last, Mean, Transitions, Uncertainty, Window
 from dynsample.orders import PageLocal
 from dynsample.plan import EpochPlan, build_plan
@@ -50,6 +50,7 @@ __all__ = [
     "groups",
     "ops",
     "payload",
+    "report",
     "schedules",
     "score",
     "score_columns",

@@ -12,6 +12,7 @@ from dynsample.agreement import check_agreement
 from dynsample.exchange import fold_everywhere
 from dynsample.plan import Plan, build_plan
 from dynsample.policies.base import EpochRandom
+from dynsample.resume import plan_stats
 from dynsample.sharded_plan import build_sharded_plan
 from dynsample.shards import Steps
 from dynsample.table import ScoreTable
@@ -85,6 +86,24 @@ def _warn_unobserved(sampler: Sampler, plan: Plan) -> None:
         f"nothing was observed in epoch {plan.random.epoch}, and {type(sampler.policy).__name__} "
         f"selects by {', '.join(sampler._log.signals)}: call sampler.observe in every step",
     )
+
+
+def begin_epoch(sampler: Sampler, epoch: int, folded: Folded) -> None:
+    """Plan an epoch and start it; say what came of it in `stats`, and in the report."""
+    start = time.perf_counter()
+    before, passes = sampler._plan, sampler._passes
+    plan = sampler._make_plan(sampler.table, epoch)
+    sampler._ledger.clear()
+    sampler._start(plan)
+    sampler.stats = {
+        **plan_stats(plan, sampler.table),
+        "not_issued": 0,
+        "non_finite": folded.non_finite,
+        "fold_seconds": folded.seconds,
+        "plan_seconds": time.perf_counter() - start,
+    }
+    if sampler.report is not None:
+        sampler.report.write(sampler, before, passes)
 
 
 def make_plan(sampler: Sampler, table: ScoreTable, epoch: int) -> Plan:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +32,10 @@ class Pass:
         Positions the users' loops received: the cursor. Behind `drawn` by what a loader prefetches.
     start : int
         Cursor at which the last iterator began.
+    seconds : float
+        From the start of each iterator until the last batch that it handed out.
+    timed : int
+        Positions received in that time.
     """
 
     hidden: bool
@@ -38,14 +43,21 @@ class Pass:
     drawn: int = 0
     received: int = 0
     start: int = 0
+    seconds: float = 0.0
+    timed: int = 0
+    _since: float = 0.0
 
     def rewind(self) -> None:
         """Begin an iterator at the cursor: what was prefetched and not received comes again."""
         self.drawn = self.start = self.received
+        self._since = time.perf_counter()
 
     def receive(self, rows: int) -> None:
         """Count rows that reached the users' loops."""
-        self.received = min(self.received + rows, self.stop)
+        now, rows = time.perf_counter(), min(rows, self.stop - self.received)
+        self.seconds, self._since = self.seconds + now - self._since, now
+        self.received += rows
+        self.timed += rows
 
 
 class BatchIterator:

@@ -63,6 +63,10 @@ class Plan(ABC):
     def order(self) -> NDArray[np.int64]:
         """Ids of the whole epoch by position, where a rank holds it."""
 
+    @abstractmethod
+    def rows_left_out(self) -> NDArray[np.int64]:
+        """Rows that are left out of this epoch, ascending; the owned ones when sharded."""
+
     @property
     @abstractmethod
     def hidden(self) -> NDArray[np.int64]:
@@ -152,10 +156,14 @@ class EpochPlan(Plan):
         """Ids of the whole epoch by position."""
         return self.slice(0, self.num_positions)
 
+    def rows_left_out(self) -> NDArray[np.int64]:
+        """Rows that are left out of this epoch, ascending."""
+        return self.hidden_rows.astype(np.int64)
+
     @cached_property
     def hidden(self) -> NDArray[np.int64]:
         """Ids that are left out of this epoch, ascending."""
-        return self.ids(self.hidden_rows.astype(np.int64))
+        return self.ids(self.rows_left_out())
 
     @cached_property
     def digest(self) -> str:

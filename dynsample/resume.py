@@ -56,6 +56,7 @@ def check_ranks(sampler: Sampler, epoch: int, restart: bool) -> None:
         "batch_size": sampler.batch_size,
         "drop_last": sampler.drop_last,
         "placement": sampler.placement,
+        "report": sampler.report and sampler.report.facts(),
         "set_epoch": [epoch, restart],
         "current epoch": here,
         "generation": sampler.generation,
@@ -134,6 +135,7 @@ def _issue(sampler: Sampler, cursor: Pass) -> None:
     while cursor.received < received:
         next(batches)
     cursor.rewind()
+    cursor.seconds, cursor.timed = 0.0, 0
 
 
 def identity(sampler: Sampler, epoch: int) -> dict[str, Any]:

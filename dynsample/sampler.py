@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 import warnings
 from collections.abc import Iterable, Mapping
 from functools import cached_property
@@ -24,6 +23,7 @@ from dynsample.passes import BatchIterator, HiddenView, Pass
 from dynsample.plan import Plan
 from dynsample.policies.base import Policy
 from dynsample.policies.uniform import Uniform
+from dynsample.report import Report, as_report
 from dynsample.sharded_table import ShardedTable
 from dynsample.staging import PinnedRing
 from dynsample.table import ScoreTable
@@ -64,6 +64,8 @@ class Sampler:
         next epoch's start only.
     max_log_bytes : int
         What the observations of an epoch may take on a rank; beyond it `observe` is an error.
+    report : path or Report, optional
+        A folder that takes a line of figures at the start of every epoch, for `dynsample inspect`.
 
     Attributes
     ----------
@@ -86,6 +88,7 @@ class Sampler:
         group: Any = "auto",
         placement: str = "replicated",
         max_log_bytes: int = MAX_BYTES,
+        report: str | os.PathLike[str] | Report | None = None,
     ) -> None:
         self.num_samples = integer(num_samples, "num_samples", 0, MAX_SAMPLES)
         self.batch_size = integer(batch_size, "batch_size", 1, MAX_SAMPLES)
@@ -94,6 +97,7 @@ class Sampler:
         self.policy = Uniform() if policy is None else policy
         self.placement = choice(placement, "placement", ("replicated", "sharded"))
         self.max_log_bytes = integer(max_log_bytes, "max_log_bytes", 0, 2**63 - 1)
+        self.report = as_report(report)
         self._order = as_order(order)
         if placement == "sharded" and isinstance(self._order, PageLocal):
             raise ValueError(
@@ -187,17 +191,7 @@ class Sampler:
                     "observed twice, or batches that did not come from this sampler); they were "
                     f"left out of the table. set_epoch({epoch}) again goes on without them"
                 )
-        start = time.perf_counter()
-        plan = self._make_plan(self.table, epoch)
-        self._ledger.clear()
-        self._start(plan)
-        self.stats = {
-            **resume.plan_stats(plan, self.table),
-            "not_issued": 0,
-            "non_finite": folded.non_finite,
-            "fold_seconds": folded.seconds,
-            "plan_seconds": time.perf_counter() - start,
-        }
+        boundary.begin_epoch(self, epoch, folded)
 
     def _make_plan(self, table: ScoreTable, epoch: int) -> Plan:
         return boundary.make_plan(self, table, epoch)

@@ -58,10 +58,14 @@ class ShardedPlan(Plan):
             "plan.slice(start, stop) gives a part of it, on all ranks together"
         )
 
+    def rows_left_out(self) -> NDArray[np.int64]:
+        """Rows that are left out of this epoch, ascending; the owned ones."""
+        return np.concatenate([np.empty(0, np.int64), *self.left_out.chunks()])
+
     @cached_property
     def hidden(self) -> NDArray[np.int64]:
         """Ids of the owned rows that are left out of this epoch, ascending."""
-        return self.ids(np.concatenate([np.empty(0, np.int64), *self.left_out.chunks()]))
+        return self.ids(self.rows_left_out())
 
     def _members(self, hidden: bool) -> Members:
         return self.left_out if hidden else self.kept

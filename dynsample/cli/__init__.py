@@ -1,4 +1,4 @@
-"""The command line: `dynsample demo`, `bench`, `doctor`, `files`, `coreset` and others.
+"""The command line: `dynsample demo`, `bench`, `doctor`, `inspect`, `coreset` and others.
 
 A command is a module or package of this one with `add_arguments(parser)` and `run(args, parser)`;
 the latter returns the exit status. What a command needs beyond numpy it imports in `run`.
@@ -15,6 +15,7 @@ COMMANDS = {
     "bench": "time the kernels beside their peers (in a checkout)",
     "doctor": "say what this installation can use",
     "plan": "plan an epoch on one process or many, and print its digest",
+    "inspect": "show what a whole run did, from its report",
     "files": "write the list of a tree of class folders",
     "pack": "write all images of a data set into one file",
     "score": "average the scores of several runs",

@@ -33,14 +33,17 @@ LAYERS = {
     "_ffcv_stream": set(),
     "sampler": {
         "boundary", "groups", "resume", "signals", "columns", "ledger", "log", "orders", "passes",
-        "plan", "policies", "sharded_table", "staging", "table",
+        "plan", "policies", "report", "sharded_table", "staging", "table",
+    },
+    "report": {  # passes, plan, sampler for their types only
+        "_core", "groups", "passes", "plan", "report", "sampler", "table",
     },
     "resume": {  # the sampler and the ledger for their types only
         "agreement", "checkpoint", "exchange", "ledger", "passes", "plan", "sampler", "table",
     },
     "boundary": {  # the sampler and the ledger for their types only
-        "agreement", "exchange", "ledger", "plan", "policies", "sampler", "sharded_plan", "shards",
-        "table",
+        "agreement", "exchange", "ledger", "plan", "policies", "resume", "sampler", "sharded_plan",
+        "shards", "table",
     },
     "passes": {"ledger", "plan", "sampler", "shards"},  # plan, sampler for their types only
     "ledger": {"_core", "groups", "log", "plan"},  # groups, plan for their types only

@@ -1,0 +1,56 @@
+"""The command: read, print, write."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+
+from dynsample import files, report
+from dynsample.cli.inspect import terminal
+from dynsample.cli.inspect.classes import by_class
+from dynsample.report.writer import checked_labels
+
+
+def run(args: argparse.Namespace) -> int:
+    """Give the exit status: 1 for what cannot be read or written."""
+    try:
+        return _run(args)
+    except (report.ReportError, ImportError, OSError, ValueError, TypeError) as error:
+        print(f"dynsample inspect: {error}", file=sys.stderr)
+        return 1
+
+
+def _run(args: argparse.Namespace) -> int:
+    found = report.read(args.folder)
+    if not found.epochs:
+        print(f"{args.folder}: no epoch is recorded yet", file=sys.stderr)
+        return 1
+    labels = found.labels if args.labels is None else _labels(args.labels)
+    classes = by_class(found, labels)
+    terminal.show(Console(), found, report.costs(found), classes)
+    if args.html:
+        from dynsample.cli.inspect import page, pictures
+
+        source = args.images and pictures.open_images(args.images, args.labels)
+        text = page.build(found, report.costs(found), classes, labels, source)
+        temporary = args.html.with_name(args.html.name + ".tmp")
+        temporary.write_text(text, encoding="utf-8")
+        os.replace(temporary, args.html)
+        print(f"{args.html}: {len(text) / 1e6:.1f} MB")
+    if args.tensorboard:
+        epochs = report.to_tensorboard(args.folder, args.tensorboard)
+        print(f"{args.tensorboard}: events of {epochs} epochs")
+    return 0
+
+
+def _labels(path: Path) -> NDArray[np.integer[Any]]:
+    if path.suffix == ".npy":
+        return checked_labels(np.load(path, allow_pickle=False))
+    return checked_labels(np.array(files.parse_list(path)[1], np.int64))

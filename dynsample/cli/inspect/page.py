@@ -1,0 +1,255 @@
+"""One page that needs nothing beside it: no network, no script."""
+
+from __future__ import annotations
+
+import html
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dynsample.cli.inspect import charts
+from dynsample.cli.inspect.classes import Classes
+from dynsample.cli.inspect.pictures import Pictures
+from dynsample.cli.inspect.style import STYLE
+from dynsample.cli.inspect.terminal import median, verdict
+from dynsample.report import Cost, Run
+
+# A browser that is told so refuses whatever would come from elsewhere.
+POLICY = (
+    '<meta http-equiv="Content-Security-Policy" '
+    "content=\"default-src 'none'; style-src 'unsafe-inline'; img-src data:\">"
+)
+ABOUT = {
+    "loss": "low where the model is right and sure",
+    "correct": "share of the samples that the model predicted correctly when it last saw them",
+    "confidence": "probability that the model gave when it last saw the sample",
+}
+_MOST_CLASSES = 24  # rows of their chart
+_SHOWN = 14  # samples of a kind
+_PIXELATED = "data:image/png"
+
+
+def build(
+    run: Run,
+    balance: Sequence[Cost],
+    classes: Classes | None,
+    labels: NDArray[np.integer[Any]] | None,
+    pictures: Pictures | None,
+) -> str:
+    """Give the page of a report that has at least one epoch."""
+    about = run.epochs[-1]["run"]
+    title = f"{about['policy']} on {about['num_samples']:,} samples"
+    parts = [
+        f"<h1>{_text(title)}</h1>",
+        f'<p class="quiet">What dynsample did in epochs {run.epochs[0]["epoch"]} to '
+        f"{run.epochs[-1]['epoch']}; seed {about['seed']}, {_ranks(about['ranks'])}.</p>",
+        _facts(run, balance),
+        *_balance(balance),
+        *_hidden(run),
+        *_scores(run),
+        *_classes(classes),
+        *_samples(run, labels, pictures),
+        *_table(run, balance),
+    ]
+    return (
+        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f'{POLICY}\n<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f'<link rel="icon" href="data:,">\n<title>{_text(title)}</title>\n'
+        f"<style>{STYLE}</style>\n</head>\n<body>\n<main>\n" + "\n".join(parts) + "\n</main>\n"
+        "</body>\n</html>\n"
+    )
+
+
+def _text(text: object) -> str:
+    return html.escape(str(text))
+
+
+def _ranks(count: int) -> str:
+    return "one process" if count == 1 else f"{count} ranks"
+
+
+def _figure(chart: str, caption: str) -> str:
+    return f"<figure>{chart}<figcaption>{_text(caption)}</figcaption></figure>"
+
+
+def _facts(run: Run, balance: Sequence[Cost]) -> str:
+    timed = [cost for cost in balance if cost.saved is not None]
+    net = sum((cost.saved or 0.0) - cost.spent for cost in timed)
+    shares = [line["stats"]["fraction"] for line in run.epochs]
+    facts = {
+        "epochs": len(run.epochs),
+        "hidden, mean": f"{sum(shares) / len(shares):.1%}",
+        "hidden, last epoch": f"{shares[-1]:.1%}",
+        "seconds saved, net": f"{net:+.3g}" if timed else "not timed yet",
+    }
+    items = "".join(f"<div><dt>{_text(k)}</dt><dd>{_text(v)}</dd></div>" for k, v in facts.items())
+    return f'<dl class="facts">{items}</dl>'
+
+
+def _balance(balance: Sequence[Cost]) -> Iterable[str]:
+    yield "<h2>Does it pay?</h2>"
+    yield f"<p>{_text(verdict(balance))}</p>"
+    chart = charts.balance(balance)
+    if chart:
+        yield _figure(
+            chart,
+            "Saved: rows that an epoch has fewer than there are samples, at what a row of the same "
+            "epoch took. Spent: the fold of the observations and the plan before the epoch, the "
+            "forward pass over hidden samples after it (refresh), and this report. Of rank 0; the "
+            "last epoch is not timed, and what selection does to accuracy is not in this.",
+        )
+
+
+def _hidden(run: Run) -> Iterable[str]:
+    yield "<h2>Hidden samples</h2>"
+    yield _figure(
+        charts.hidden(run.epochs),
+        "Samples that an epoch leaves out, and those that the epoch before left out and this one "
+        "takes in again. Samples that never come back are as good as pruned.",
+    )
+
+
+def _scores(run: Run) -> Iterable[str]:
+    yield "<h2>Scores</h2>"
+    yield (
+        "<p>What the plan of each epoch knew of the samples seen until then. In a heat map the "
+        "fullest cell of every epoch has the strongest colour, and the line is the median. Counts "
+        "are exact; there are two cells to every power of two of a loss. Before anything was "
+        "observed there is nothing to draw.</p>"
+    )
+    for name in dict.fromkeys(name for line in run.epochs for name in line["columns"]):
+        if chart := charts.scores(name, run.epochs):
+            yield _figure(
+                chart,
+                f"{name}: {ABOUT.get(name, 'a column of the table')}.",
+            )
+
+
+def _classes(classes: Classes | None) -> Iterable[str]:
+    yield "<h2>Classes</h2>"
+    if classes is None or not classes.samples.any():
+        yield (
+            "<p>The report does not know the classes. "
+            "<code>Sampler(report=Report(DIR, labels=...))</code> counts hidden samples by class; "
+            "with <code>Report(DIR, hidden=True)</code> <code>--labels</code> can be given "
+            "afterwards.</p>"
+        )
+        return
+    places = [place for place, count in enumerate(classes.samples) if count]
+    places.sort(key=lambda place: classes.share[-1][place])
+    chosen = places
+    what = "Every class"
+    if len(places) > _MOST_CLASSES:
+        half = _MOST_CLASSES // 2
+        chosen = places[:half] + places[-half:]
+        what = f"The {half} classes hidden least and the {half} hidden most, of {len(places)}"
+    yield _figure(
+        charts.classes(classes, chosen),
+        f"{what}, ordered by the last epoch, whose hidden share stands on the right; the strongest "
+        f"colour is {classes.share.max():.0%}. A class that is hidden far more than others is "
+        "learned early, or easy by accident.",
+    )
+    rows = [
+        (place, f"{classes.samples[place]:,}", f"{classes.hidden[-1][place]:,}",
+         f"{classes.share[-1][place]:.1%}", f"{classes.share.mean(axis=0)[place]:.1%}")
+        for place in sorted(places)
+    ]  # fmt: skip
+    headings = ("class", "samples", "hidden, last epoch", "share", "share, mean of epochs")
+    yield _details("The classes as a table", headings, rows)
+
+
+def _samples(
+    run: Run, labels: NDArray[np.integer[Any]] | None, pictures: Pictures | None
+) -> Iterable[str]:
+    yield "<h2>Samples</h2>"
+    last = run.epochs[-1]
+    for kind, caption in (
+        ("hardest", "What is mislabelled often stays here for many epochs."),
+        ("easiest", "The lowest scores that are known."),
+    ):
+        named = last.get(kind)
+        if not named or not named["ids"]:
+            continue
+        times = Counter(i for line in run.epochs if line.get(kind) for i in line[kind]["ids"])
+        score = last["score"]
+        pairs = list(zip(named["ids"], named["scores"], strict=True))[:_SHOWN]
+        notes = {
+            i: f"{score} {value:.3g}; here in {times[i]} of {len(run.epochs)} epochs"
+            for i, value in pairs
+        }
+        yield f"<h3>{kind.capitalize()}, by {_text(score)}</h3>"
+        yield f'<p class="quiet">Of epoch {last["epoch"]}. {caption}</p>'
+        yield _cards(kind, notes, labels, pictures)
+    back = [line for line in run.epochs if line["came_back"] and line["came_back"]["count"]]
+    yield "<h3>Came back</h3>"
+    if not back:
+        yield '<p class="quiet">No sample was hidden in one epoch and kept in the next.</p>'
+        return
+    named, epoch = back[-1]["came_back"], back[-1]["epoch"]
+    yield (
+        f'<p class="quiet">{named["count"]:,} samples were hidden before epoch {epoch} and are in '
+        f"it{'; some of them, drawn at random' if named['count'] > _SHOWN else ''}.</p>"
+    )
+    yield _cards("came back", dict.fromkeys(named["ids"][:_SHOWN], ""), labels, pictures)
+
+
+def _cards(
+    kind: str,
+    notes: dict[int, str],
+    labels: NDArray[np.integer[Any]] | None,
+    pictures: Pictures | None,
+) -> str:
+    cards = []
+    for i, note in notes.items():
+        name = f"sample {i}"
+        if labels is not None and i < len(labels):
+            name += f", class {labels[i]}"
+        picture = ""
+        if pictures is not None:
+            uri = pictures(i)
+            small = ' class="small"' if uri.startswith(_PIXELATED) else ""
+            alt = f"{kind}: {name}" + (f", {note}" if note else "")
+            picture = f'<img{small} src="{uri}" alt="{_text(alt)}">'
+        cards.append(f"<li>{picture}{_text(name)}<br>{_text(note)}</li>")
+    return f'<ul class="samples">{"".join(cards)}</ul>'
+
+
+def _table(run: Run, balance: Sequence[Cost]) -> Iterable[str]:
+    yield "<h2>Figures</h2>"
+    rows = []
+    for line, cost in zip(run.epochs, balance, strict=True):
+        stats, back, middle = line["stats"], line["came_back"], median(line)
+        rows.append(
+            (
+                line["epoch"],
+                f"{stats['num_positions']:,}",
+                f"{stats['num_hidden']:,}",
+                "" if back is None else f"{back['count']:,}",
+                f"{stats['unseen']:,}",
+                "" if middle is None else f"{middle:.3g}",
+                f"{stats['lr_scale']:.3f}",
+                *(f"{seconds:.4f}" for seconds in (cost.fold, cost.plan, cost.refresh)),
+                "" if cost.saved is None else f"{cost.saved:.4f}",
+            )
+        )
+    headings = (
+        "epoch", "in epoch", "hidden", "came back", "unseen",
+        f"median {run.epochs[-1]['score'] or 'score'}", "lr scale",
+        "fold s", "plan s", "refresh s", "saved s",
+    )  # fmt: skip
+    yield _details("Every epoch as a table", headings, rows)
+
+
+def _details(summary: str, headings: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    head = "".join(f'<th scope="col">{_text(heading)}</th>' for heading in headings)
+    body = "".join(
+        "<tr>" + "".join(f"<td>{_text(cell)}</td>" for cell in row) + "</tr>" for row in rows
+    )
+    return (
+        f"<details><summary>{_text(summary)}</summary>"
+        f'<div class="wide" role="region" tabindex="0" aria-label="{_text(summary)}">'
+        f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div></details>"
+    )

@@ -1,0 +1,261 @@
+"""What a sampler writes of every epoch into the folder of its report."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dynsample import groups, ops
+from dynsample.report.histogram import histogram
+from dynsample.table import ScoreTable
+
+if TYPE_CHECKING:
+    from dynsample.groups import Group
+    from dynsample.passes import Pass
+    from dynsample.plan import Plan
+    from dynsample.sampler import Sampler
+
+VERSION = 1
+FILE = "epochs.jsonl"
+LABELS = "labels.npy"
+SUBSET = "subset.npy"
+NAMED = 32  # ids that a line holds of each kind
+MAX_CLASSES = 10_000  # a line holds a number for each
+_SAMPLE_STREAM = 33  # of the sample of ids that came back; after those in csrc/core/random.h
+_TAIL = 1 << 16
+
+
+class Report:
+    """A folder that takes a line of figures for each epoch; `Sampler(report=)` writes it.
+
+    A line holds `Sampler.stats`, histograms of the columns, the hardest and easiest ids, and a
+    sample of those that came back: a few kilobytes, whatever the size of the data set.
+
+    Parameters
+    ----------
+    folder : path
+        Made when it is not there. Every rank must see it if it holds the labels.
+    labels : int[num_samples], optional
+        Class of every sample of the data set, from 0 on: hidden samples are counted by class. Kept
+        in the folder as labels.npy; a file of this name that is there already is used.
+    hidden : bool
+        Also write which samples are hidden, a file of a bit for each in every epoch.
+    """
+
+    def __init__(
+        self, folder: str | os.PathLike[str], *, labels: Any = None, hidden: bool = False
+    ) -> None:
+        self.folder, self.hidden = Path(folder), bool(hidden)
+        stored = self.folder / LABELS
+        self._new_labels = labels is not None
+        if labels is None and stored.exists():
+            labels = np.load(stored, mmap_mode="r", allow_pickle=False)
+        self.labels = None if labels is None else checked_labels(labels)
+        self.num_classes = int(self.labels.max(initial=-1)) + 1 if self.labels is not None else 0
+        if self.num_classes > MAX_CLASSES:
+            raise ValueError(
+                f"labels must be in [0, {MAX_CLASSES}), got {self.num_classes - 1}: a report "
+                "holds a number for each class"
+            )
+        self._class_sizes: list[int] | None = None
+        self._seconds = 0.0  # of the last line
+
+    def facts(self) -> dict[str, Any]:
+        """Name what ranks must agree on to write one report together."""
+        return {"hidden": self.hidden, "classes": self.num_classes}
+
+    def write(self, sampler: Sampler, before: Plan | None, passes: tuple[Pass, Pass]) -> None:
+        """Write the line of the sampler's epoch; collective where the table is sharded.
+
+        A folder that cannot be written is warned of once: a report never ends a training run.
+
+        Parameters
+        ----------
+        sampler : Sampler
+            At the start of its epoch.
+        before : Plan or None
+            Of the epoch before it, if there was one.
+        passes : (Pass, Pass)
+            How the epoch before went.
+        """
+        if sampler.group.rank and not sampler.table.sharded:
+            return
+        start = time.perf_counter()
+        record, bits = self._record(sampler, before, passes)
+        if sampler.group.rank == 0:
+            try:
+                self._store(sampler, record, bits)
+            except OSError as error:
+                sampler._warn_once("report", f"the report is not complete: {error}")
+        self._seconds = time.perf_counter() - start
+
+    def _record(
+        self, sampler: Sampler, before: Plan | None, passes: tuple[Pass, Pass]
+    ) -> tuple[dict[str, Any], NDArray[np.uint8] | None]:
+        plan, table = sampler.plan, sampler.table
+        group = sampler.group if table.sharded else groups.single()
+        if before is not None and before.random.epoch == plan.random.epoch:
+            before = None  # it starts again
+        left_out = plan.rows_left_out()
+        score = "loss" if "loss" in table else next(iter(table), None)
+        record = {
+            "version": VERSION,
+            "epoch": plan.random.epoch,
+            "run": {
+                "policy": type(sampler.policy).__name__,
+                "num_samples": sampler.num_samples,
+                "seed": sampler.seed,
+                "ranks": sampler.group.size,
+            },
+            "stats": {name: plain(value) for name, value in sampler.stats.items()},
+            "previous": None if before is None else self._times(before, passes),
+            "columns": {name: histogram(table, name, group) for name in table},
+            "score": score,
+            "easiest": extreme(table, score, group, hardest=False),
+            "hardest": extreme(table, score, group, hardest=True),
+            "came_back": None if before is None else came_back(table, before, plan, group),
+            "classes": self._classes(table, left_out, group),
+            "hidden": None,
+        }
+        if not self.hidden:
+            return record, None
+        record["hidden"] = f"hidden-{plan.random.epoch:05d}.npy"
+        mask = np.zeros(table.num_rows, np.bool_)
+        mask[left_out - table.bounds[0]] = True
+        # Ranks own whole bytes of it, but for the last.
+        parts = group.all_gather(np.packbits(mask, bitorder="little"), "the hidden samples")
+        return record, np.concatenate(parts)
+
+    def _times(self, before: Plan, passes: tuple[Pass, Pass]) -> dict[str, Any]:
+        kept, hidden = passes
+        return {
+            "epoch": before.random.epoch,
+            "kept_seconds": kept.seconds,
+            "kept_rows": kept.timed,
+            "hidden_seconds": hidden.seconds,
+            "hidden_rows": hidden.timed,
+            "report_seconds": self._seconds,
+        }
+
+    def _classes(
+        self, table: ScoreTable, left_out: NDArray[np.int64], group: Group
+    ) -> dict[str, Any] | None:
+        if self.labels is None:
+            return None
+        ids = table.index
+        group.agree(lambda: _check_length(self.labels, ids), "the labels of the report")
+        if self._class_sizes is None:
+            self._class_sizes = self._count(ids, group)
+        hidden = self._count(ids[left_out - table.bounds[0]], group)
+        return {"samples": self._class_sizes, "hidden": hidden}
+
+    def _count(self, ids: NDArray[np.int64], group: Group) -> list[int]:
+        assert self.labels is not None
+        counts = np.bincount(self.labels[ids], minlength=self.num_classes)
+        total: list[int] = group.sum(counts.astype(np.int64), "the classes").tolist()
+        return total
+
+    def _store(
+        self, sampler: Sampler, record: dict[str, Any], bits: NDArray[np.uint8] | None
+    ) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if self._new_labels:
+            assert self.labels is not None
+            np.save(self.folder / LABELS, self.labels)
+            self._new_labels = False
+        if bits is not None:
+            np.save(self.folder / record["hidden"], bits)
+            if sampler.subset is not None:
+                np.save(self.folder / SUBSET, sampler.subset)
+        append_line(self.folder / FILE, json.dumps(record, separators=(",", ":"), allow_nan=False))
+
+
+def as_report(report: Any) -> Report | None:
+    """Resolve the `report` argument of a sampler: None, a folder, or a Report."""
+    return report if report is None or isinstance(report, Report) else Report(report)
+
+
+def checked_labels(labels: Any) -> NDArray[np.integer[Any]]:
+    """Give labels as an array when they are integers from 0 on."""
+    array = np.asarray(labels)
+    if array.ndim != 1 or array.dtype.kind not in "iu":
+        raise TypeError(
+            f"labels must be a one-dimensional integer array, got {array.dtype} of shape "
+            f"{array.shape}"
+        )
+    if len(array) and array.min() < 0:
+        raise ValueError(f"labels must not be negative, got {array.min()}")
+    return array
+
+
+def _check_length(labels: NDArray[Any] | None, ids: NDArray[np.int64]) -> None:
+    if labels is not None and len(ids) and ids[-1] >= len(labels):
+        raise ValueError(f"labels must be one for each sample, got {len(labels)}")
+
+
+def plain(number: Any) -> Any:
+    """Give a number as JSON has it: None for what is not finite."""
+    value = number.item() if hasattr(number, "item") else number
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def extreme(
+    table: ScoreTable, name: str | None, group: Group, *, hardest: bool
+) -> dict[str, Any] | None:
+    """Name the samples with the highest or lowest scores, those first; ties by the smaller id."""
+    if name is None:
+        return None
+    values = -table[name] if hardest else table[name]
+    rows = np.flatnonzero(table.hide_lowest(values, NAMED))
+    what = "the hardest samples" if hardest else "the easiest samples"
+    ids = np.concatenate(group.all_gather(table.index[rows], what))
+    scores = np.concatenate(group.all_gather(values[rows], what))
+    order = np.lexsort((ids, scores))
+    scores = 0 - scores[order] if hardest else scores[order]  # where -0 becomes 0
+    return {"ids": ids[order].tolist(), "scores": scores.tolist()}
+
+
+def came_back(table: ScoreTable, before: Plan, plan: Plan, group: Group) -> dict[str, Any]:
+    """Count the samples that were hidden in the epoch before and are not now; name a few.
+
+    Those named are a random sample, the same at any number of ranks.
+    """
+    first, _ = table.bounds
+    mask = np.zeros(table.num_rows, np.bool_)
+    mask[before.rows_left_out() - first] = True
+    mask[plan.rows_left_out() - first] = False
+    rows = np.flatnonzero(mask)
+    key = {"seed": plan.random.seed, "epoch": plan.random.epoch, "stream": _SAMPLE_STREAM}
+    places = ops.unpermute(table.num_samples, rows + first, **key)
+    chosen = np.argsort(places)[:NAMED]
+    what = "the samples that came back"
+    everyone = np.concatenate(group.all_gather(places[chosen], what))
+    ids = np.concatenate(group.all_gather(table.index[rows[chosen]], what))
+    named = np.sort(ids[np.argsort(everyone)[:NAMED]])
+    count = int(group.sum(np.array([len(rows)]), what)[0])
+    return {"count": count, "ids": named.tolist()}
+
+
+def append_line(path: Path, line: str) -> None:
+    """Append a line by one write, in the place of one that a kill left torn."""
+    with open(path, "ab+") as file:
+        end = file.seek(0, os.SEEK_END)
+        whole = end
+        while whole:
+            begin = max(whole - _TAIL, 0)
+            file.seek(begin)
+            found = file.read(whole - begin).rfind(b"\n")
+            if found >= 0:
+                whole = begin + found + 1
+                break
+            whole = begin
+        if whole < end:
+            file.truncate(whole)
+        file.write(line.encode() + b"\n")
