@@ -92,6 +92,6 @@ def verdict(balance: Sequence[Cost]) -> str:
     parts = ", ".join(f"{name} {seconds:.3g}" for name, seconds in spent.items())
     word = "pays" if saved > total else "does not pay"
     return (
-        f"In seconds, selection {word}: over {len(timed)} timed epochs it saved {saved:.3g} s of training and "
-        f"took {total:.3g} s ({parts}), net {saved - total:+.3g} s."
+        f"In seconds, selection {word}: over {len(timed)} timed epochs it saved {saved:.3g} s of "
+        f"training and took {total:.3g} s ({parts}), net {saved - total:+.3g} s."
     )
