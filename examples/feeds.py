@@ -11,6 +11,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import datasets
+import numpy as np
 import torch
 
 import dynsample as ds
@@ -31,6 +32,8 @@ class Feed:
         The loader iterates over `Batch`es, and so does its `hidden()`.
     val : callable() -> iterable of (images, labels)
         The whole set, on every rank.
+    keep : callable(folder), optional
+        Writes labels.npy and images.npz of the training set, for `dynsample inspect`.
     """
 
     num_train: int
@@ -38,6 +41,7 @@ class Feed:
     channels: int
     open_train: Callable[[ds.Sampler], Any]
     val: Callable[[], Iterable[tuple[torch.Tensor, torch.Tensor]]]
+    keep: Callable[[Path], None] | None = None
 
 
 class Mapped:
@@ -65,7 +69,15 @@ def embedded(name: str, loader: str, folder: Path) -> Feed:
     task = TASKS[name]()
     opened = from_memory(task) if loader == "torch" else FROM_FILES[loader](task, folder)
     val = [(task.test_images, task.test_labels)]
-    return Feed(task.num_train, task.num_classes, 1, opened, lambda: val)
+
+    def keep(folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        np.save(folder / "labels.npy", task.train_labels.numpy())
+        images = task.train_images[:, 0]
+        grey = (images - images.min()) / (images.max() - images.min()) * 255
+        np.savez_compressed(folder / "images.npz", images=grey.to(torch.uint8).numpy())
+
+    return Feed(task.num_train, task.num_classes, 1, opened, lambda: val, keep)
 
 
 def open_path(args: argparse.Namespace, device: torch.device) -> Feed:

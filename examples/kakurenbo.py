@@ -97,8 +97,12 @@ class Trainer:
         self.args, self.feed, self.run = args, feed, Run()
         device, world = args.device, args.world
         rows = ranks.share(args.batch_size, world)
+        report = args.report and args.report / f"{name}-seed-{seed}"
+        if report and feed.keep and world.rank == 0:
+            feed.keep(report)
+        world.barrier("the folder of the report")
         self.sampler = ds.Sampler(
-            feed.num_train, batch_size=rows, seed=seed, group=world, **options
+            feed.num_train, batch_size=rows, seed=seed, group=world, report=report, **options
         )
         self.loader = feed.open_train(self.sampler)
         made = models.make(args.model, feed.num_classes, feed.channels, seed, **args.model_options)
@@ -280,6 +284,8 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--workers", type=int, default=0)
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--seed", type=int, default=0, help="the first one")
+    parser.add_argument("--report", type=Path, metavar="DIR", help="for dynsample inspect: a "
+                        "folder in it for each method and seed")
     parser.add_argument("--verbose", action="store_true", help="a line for every epoch")
     # fmt: on
     ranks.add_arguments(parser)
