@@ -43,8 +43,8 @@ from dynsample.torch import DataLoader
 METHODS = {
     "erm": "ERM",
     "frequency": "class frequency",
-    "softmax": "gram, softmax (published)",
-    "inverse": "gram, inverse (ours)",
+    "softmax": "gram, published",
+    "inverse": "gram, inverse",
 }
 CLIP = 1.0  # largest norm of the gradient
 THIRD = 3  # head and tail are the most and the least frequent third of the classes
@@ -226,7 +226,7 @@ def report(console: Console, runs: dict[str, list[Run]], data: Data) -> None:
     table = Table(title=title, box=box.SIMPLE, title_style="")
     table.add_column("method", no_wrap=True)
     for heading in ("all", "head", "tail", "tail - ERM", "seconds"):
-        table.add_column(heading, justify="right")
+        table.add_column(heading, justify="right", no_wrap=True)
     for method, of_method in runs.items():
         cells = [
             spread([run.accuracy(part) for run in of_method]) for part in ("all", "head", "tail")
@@ -242,7 +242,7 @@ def report(console: Console, runs: dict[str, list[Run]], data: Data) -> None:
 
 
 def spread(values: list[float], sign: str = "") -> str:
-    deviation = f" ± {statistics.stdev(values):4.1f}" if len(values) > 1 else ""
+    deviation = f" ± {statistics.stdev(values):.1f}" if len(values) > 1 else ""
     return f"{statistics.fmean(values):{sign}.1f}{deviation}"
 
 
