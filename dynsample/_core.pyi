@@ -56,6 +56,7 @@ def mask_ids(mask: NDArray[np.bool_], invert: bool = False) -> NDArray[np.uint32
 def parse_lines(
     text: bytes, whole: bool, numbers: NDArray[np.float64], at: int
 ) -> tuple[int, int, int]: ...
+def fit_floats(values: NDArray[np.float64]) -> bool: ...
 def add_epoch(
     probabilities: NDArray[np.float64],
     window: NDArray[np.float32] | NDArray[np.float64],

@@ -59,7 +59,7 @@ class DynUnc:
             raise ValueError(
                 f"probabilities must have shape ({self.num_samples},), got {probabilities.shape}"
             )
-        if self.values.dtype == np.float32 and not _fit_float32(probabilities):
+        if self.values.dtype == np.float32 and not _core.fit_floats(probabilities):
             self.values = self.values.astype(np.float64)
         self.epochs += 1
         counts = self.epochs >= self.window and not last
@@ -78,16 +78,6 @@ class DynUnc:
     def nbytes(self) -> int:
         """Bytes of all that is kept between epochs."""
         return self.values.nbytes + self.count.nbytes + self.sum.nbytes
-
-
-def _fit_float32(values: NDArray[np.float64]) -> bool:
-    for start in range(0, len(values), _BLOCK):
-        part = values[start : start + _BLOCK]
-        with np.errstate(over="ignore"):
-            rounded = part.astype(np.float32)
-        if not ((rounded == part) | np.isnan(part)).all():
-            return False
-    return True
 
 
 def find(folder: str | os.PathLike[str]) -> list[Path]:

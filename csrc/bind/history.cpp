@@ -31,9 +31,16 @@ void add_epoch(const Array<double>& probabilities, Array<T>& window, Array<std::
   dynsample::add_epoch(epoch, values, counts, sums, add);
 }
 
+bool fit(const Array<double>& values) {
+  const auto all = in(values, "values");
+  py::gil_scoped_release unlocked;
+  return fit_floats(all);
+}
+
 }  // namespace
 
 void bind_history(py::module_& module) {
+  module.def("fit_floats", &fit, py::arg("values").noconvert());
   module.def("parse_lines", &parse_lines, py::arg("text"), py::arg("whole"),
              py::arg("numbers").noconvert(), py::arg("at"));
   module.def("add_epoch", &add_epoch<float>, py::arg("probabilities").noconvert(),

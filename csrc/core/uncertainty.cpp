@@ -50,6 +50,14 @@ void add_epoch(std::span<const double> probabilities, std::span<T> window,
   });
 }
 
+bool fit_floats(std::span<const double> values) {
+  bool other = false;
+  for (const double value : values) {
+    other |= static_cast<double>(static_cast<float>(value)) != value && value == value;
+  }
+  return !other;
+}
+
 template void add_epoch(std::span<const double>, std::span<float>, std::span<std::uint32_t>,
                         std::span<double>, bool);
 template void add_epoch(std::span<const double>, std::span<double>, std::span<std::uint32_t>,

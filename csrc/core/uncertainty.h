@@ -36,4 +36,7 @@ template <class T>
 void add_epoch(std::span<const double> probabilities, std::span<T> window,
                std::span<std::uint32_t> count, std::span<double> sum, bool add);
 
+// Whether each of these is a float, or NaN.
+bool fit_floats(std::span<const double> values);
+
 }  // namespace dynsample
