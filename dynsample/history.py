@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +18,7 @@ from dynsample import _core
 from dynsample._checks import MAX_SAMPLES, integer
 
 FOLDER = "pred_prob_history"
-_BLOCK = 1 << 18  # bytes of text read at once
+_BLOCK = 1 << 22  # bytes of text that are in memory at once
 _READERS = 2  # each holds an epoch of numbers
 _LEAST = np.finfo(np.float32).smallest_subnormal
 
@@ -115,23 +118,39 @@ def read_numbers(path: str | os.PathLike[str], out: NDArray[np.float64]) -> None
     ValueError
         With file and line, for text that is no number; for more or fewer than N of them.
     """
-    numbers = lines = 0
-    rest = b""
-    with open(path, "rb", buffering=0) as file:
-        while True:
-            block = file.read(_BLOCK)
-            text = rest + block
+    numbers = lines = at = 0
+    block = _BLOCK
+    with open(path, "rb") as file, _mapped(file) as (text, forget):
+        while at < len(text):
+            stop = min(at + block, len(text))
+            forget(at)
             try:
-                found, used, ended = _core.parse_lines(text, not block, out, numbers)
+                with text[at:stop] as part:
+                    found, used, ended = _core.parse_lines(part, stop == len(text), out, numbers)
             except ValueError as error:
                 raise ValueError(f"{path}, {_shifted(str(error), lines)}") from None
-            numbers, lines, rest = numbers + found, lines + ended, text[used:]
-            if not block:
-                break
+            block = _BLOCK if used else 2 * block  # a line longer than that
+            numbers, lines, at = numbers + found, lines + ended, at + used
     if numbers != len(out):
         raise ValueError(
             f"{path} must have {len(out)} numbers, one for every sample, has {numbers}"
         )
+
+
+@contextmanager
+def _mapped(file: IO[bytes]) -> Iterator[tuple[memoryview, Callable[[int], None]]]:
+    """Give the content of a file without copying it, and how to give memory back up to a byte."""
+    if not os.fstat(file.fileno()).st_size:  # nothing to map
+        yield memoryview(b""), lambda at: None
+        return
+    with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+
+        def forget(at: int) -> None:
+            if done := at // mmap.PAGESIZE * mmap.PAGESIZE:
+                content.madvise(mmap.MADV_DONTNEED, 0, done)
+
+        with memoryview(content) as text:
+            yield text, forget
 
 
 def _shifted(message: str, lines: int) -> str:

@@ -8,8 +8,11 @@ namespace dynsample::bind {
 namespace {
 
 // (numbers, bytes, lines) of the whole lines of `text`; the numbers go to out[at:].
-py::tuple parse_lines(const py::bytes& text, bool whole, Array<double>& numbers, std::size_t at) {
-  const std::string_view view(text);
+py::tuple parse_lines(const py::buffer& text, bool whole, Array<double>& numbers, std::size_t at) {
+  const py::buffer_info bytes = text.request();
+  if (bytes.itemsize != 1 || bytes.ndim != 1) throw py::type_error("text must be bytes");
+  const std::string_view view(static_cast<const char*>(bytes.ptr),
+                              static_cast<std::size_t>(bytes.size));
   const std::span<double> room = out(numbers);
   if (at > room.size()) throw py::index_error("at is beyond the numbers");
   Parsed parsed{};
