@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dynsample._disk import sync_folder
+
 if TYPE_CHECKING:
     from dynsample.groups import Group
 
@@ -100,14 +102,6 @@ def read_tensors(path: Path, header_crc32: int) -> Tensors:
         dtype = _FROM_NAME[entry["dtype"]]
         tensors[name] = np.frombuffer(body[start:stop], dtype).reshape(entry["shape"]).copy()
     return tensors
-
-
-def _sync(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def read_index(path: Path) -> dict[str, Any]:
@@ -214,7 +208,7 @@ def _write(
         )
     try:
         headers = {name: write_tensors(_file(folder, name), part) for name, part in files.items()}
-        _sync(folder)
+        sync_folder(folder)
     except OSError as error:
         raise _explained(path, error) from error
     return headers
@@ -233,7 +227,7 @@ def _commit(path: Path, folder: Path, body: Any) -> None:
         temporary.replace(path / INDEX)  # the new generation counts from here on
     except OSError as error:
         raise _explained(path, error) from error
-    _sync(path)
+    sync_folder(path)
 
 
 def _file(folder: Path, name: str) -> Path:

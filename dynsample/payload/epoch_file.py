@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dynsample._disk import sync_folder
 from dynsample.payload.facts import Facts
 
 FORMAT, VERSION = "dynsample payload", 1
@@ -116,18 +117,9 @@ def written(path: Path, facts: Facts, epoch: int) -> Iterator[Arrays]:
             mapped.flush()
             os.fsync(file.fileno())
         os.replace(partial, path)
-        sync(path.parent)
+        sync_folder(path.parent)
     finally:
         partial.unlink(missing_ok=True)
-
-
-def sync(folder: Path) -> None:
-    """Wait until the names in a folder are on the disk."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def read_header(path: Path, epoch: int) -> tuple[Facts, dict[str, str], int]:

@@ -73,7 +73,7 @@ LAYERS = {
     "groups": {"groups"},
     "checkpoint": {"groups"},  # for its type only
 }  # fmt: skip
-ANYONE = {"_arrays", "_checks", "ops"}
+ANYONE = {"_arrays", "_checks", "_disk", "ops"}
 
 
 def imports(path: Path) -> set[str]:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from dynsample import Sampler
+from dynsample._disk import sync_folder
 from dynsample.checkpoint import StateError
 from dynsample.cli.chaos.records import seal, unseal
 from dynsample.groups import Group
@@ -43,9 +44,9 @@ def save(folder: Path, number: int, model: Any, sampler: Sampler, group: Group) 
             os.fsync(file.fileno())
 
     def commit() -> None:
-        _sync(temporary)
+        sync_folder(temporary)
         os.rename(temporary, final)  # the generation counts from here on
-        _sync(folder)
+        sync_folder(folder)
         for old in folder.glob("step-*"):
             if old != final:
                 shutil.rmtree(old)
@@ -70,11 +71,3 @@ def load(folder: Path, sampler: Sampler, group: Group) -> Any:
     if model is None:
         raise StateError(f"{path / 'model'} is damaged")
     return model
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
