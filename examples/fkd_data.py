@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from dynsample.payload import View, fingerprint
 Batches = Iterator[tuple[torch.Tensor, torch.Tensor]]
 
 
-class Data(torch.utils.data.Dataset[Any]):
+class Data(torch.utils.data.Dataset[Any], ABC):
     """What the example needs of a data set: views in place of indices, and a fingerprint."""
 
     num_classes: int
@@ -27,15 +28,15 @@ class Data(torch.utils.data.Dataset[Any]):
     smallest_crop: float
     flip: float
 
-    def __len__(self) -> int:
-        raise NotImplementedError
+    @abstractmethod
+    def __len__(self) -> int: ...
 
-    def __getitem__(self, view: View) -> tuple[torch.Tensor, int]:
-        raise NotImplementedError
+    @abstractmethod
+    def __getitem__(self, view: View) -> tuple[torch.Tensor, int]: ...
 
+    @abstractmethod
     def test(self) -> Batches:
         """Give batches of test images and labels."""
-        raise NotImplementedError
 
 
 class Digits(Data):
