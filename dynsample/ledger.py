@@ -175,7 +175,9 @@ class Ledger:
         unknown_everywhere, outstanding = group.sum(counts, what).tolist()
         if not unknown_everywhere or not outstanding:
             return tickets, unknown_everywhere
-        tickets, unknown_everywhere, _ = self._settle_late(self._tickets(plan, places), group, what)
+        if tickets is None:
+            tickets = self._tickets(plan, places)
+        tickets, unknown_everywhere, _ = self._settle_late(tickets, group, what)
         return tickets, unknown_everywhere
 
     def _settle_late(
