@@ -6,11 +6,9 @@
 #include <cstdint>
 #include <vector>
 
-namespace dynsample {
+#include "core/pack.h"
 
-inline std::uint32_t row_mask(int shift) {
-  return static_cast<std::uint32_t>((std::uint64_t{1} << shift) - 1);
-}
+namespace dynsample {
 
 // Records of one block, in the segments or sorted in a buffer.
 struct Run {
