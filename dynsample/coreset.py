@@ -32,15 +32,17 @@ def _checked(scores: Any, k: Any) -> tuple[Scores, int]:
     return values, integer(k, "k", 0, len(values))
 
 
-def _join(unseen: Ids, chosen: Ids, k: int) -> Ids:
-    return np.sort(np.concatenate([unseen, chosen])) if k else chosen[:0]
+def _join(unseen: Ids, chosen: Ids, num_samples: int) -> Ids:
+    kept = np.zeros(num_samples, np.bool_)
+    kept[unseen] = kept[chosen] = True
+    return np.flatnonzero(kept)
 
 
 def _split(scores: Scores, k: int) -> tuple[Ids, Ids, int]:
-    """Ids without and with a score, and how many of the latter to keep."""
+    """Ids without a score, to keep if any are; ids with one, and how many of them to keep."""
     missing = np.isnan(scores)
     unseen, seen = np.flatnonzero(missing), np.flatnonzero(~missing)
-    return unseen, seen, max(0, k - len(unseen))
+    return unseen if k else unseen[:0], seen, max(0, k - len(unseen))
 
 
 def _ranks(scores: Scores, ids: Ids, first: int, stop: int) -> Ids:
@@ -98,7 +100,7 @@ def keep_highest(scores: Any, k: int) -> Ids:
     """
     values, k = _checked(scores, k)
     unseen, seen, rest = _split(values, k)
-    return _join(unseen, _ranks(values, seen, len(seen) - rest, len(seen)), k)
+    return _join(unseen, _ranks(values, seen, len(seen) - rest, len(seen)), len(values))
 
 
 def keep_lowest(scores: Any, k: int) -> Ids:
@@ -123,7 +125,7 @@ def keep_offset(scores: Any, k: int, offset: int) -> Ids:
     values, k = _checked(scores, k)
     unseen, seen, rest = _split(values, k)
     integer(offset, "offset", 0, max(0, len(seen) - rest))
-    return _join(unseen, _ranks(values, seen, offset, offset + rest), k)
+    return _join(unseen, _ranks(values, seen, offset, offset + rest), len(values))
 
 
 def keep_random(num_samples: int, k: int, seed: int = 0) -> Ids:
@@ -195,7 +197,7 @@ def keep_balanced(
     else:
         ranked = _ascending(values, seen)
         ranked = ranked[::-1] if keep == "highest" else ranked
-    return _join(unseen, _keep_groups(ranked, classes[ranked], rest), k)
+    return _join(unseen, _keep_groups(ranked, classes[ranked], rest), len(values))
 
 
 def keep_strata(
@@ -243,14 +245,14 @@ def keep_strata(
             f"{len(values)} samples, got {k}"
         )
     if not rest:
-        return _join(unseen, left[:0], k)
+        return _join(unseen, left[:0], len(values))
     inside = values[left].astype(np.float64)
     if not np.isfinite(inside).all():
         raise ValueError(
             f"scores must be finite: {np.count_nonzero(~np.isfinite(inside))} infinite ones are "
             f"left after cutoff = {cutoff}"
         )
-    return _join(unseen, _keep_strata(left, inside, strata, rest, len(values), seed), k)
+    return _join(unseen, _keep_strata(left, inside, strata, rest, len(values), seed), len(values))
 
 
 def _keep_strata(

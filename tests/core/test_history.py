@@ -116,6 +116,25 @@ def test_text_reads_to_the_same_bits_as_python_reads(tmp_path: Path, form: str) 
     np.testing.assert_array_equal(out, [float(line) for line in lines])
 
 
+@pytest.mark.parametrize("wrong", "/:x.-+e0\N{DEGREE SIGN}")
+def test_one_wrong_character_anywhere_is_read_as_python_reads_it_or_refused(
+    tmp_path: Path, wrong: str
+) -> None:
+    right, path = "1.234567890123456789e-01", tmp_path / "numbers.txt"
+    for place in range(len(right)):
+        line = right[:place] + wrong + right[place + 1 :]
+        path.write_text(f"{right}\n{line}\n{right}\n", encoding="latin-1")
+        out = np.empty(3)
+        try:
+            expected = float(line)
+        except ValueError:
+            with pytest.raises(ValueError, match="line 2: expected a number"):
+                history.read_numbers(path, out)
+        else:
+            history.read_numbers(path, out)
+            assert out.tolist() == [float(right), expected, float(right)]
+
+
 def test_blank_lines_are_skipped_and_words_for_numbers_are_read(tmp_path: Path) -> None:
     path = tmp_path / "numbers.txt"
     path.write_text("\n1e-3\n\n  \nnan\ninf\n-0.0\n0")
