@@ -36,6 +36,7 @@ class CMakeBuild(build_ext):
             f"-DPython_EXECUTABLE={sys.executable}",
             f"-Dpybind11_DIR={pybind11.get_cmake_dir()}",
             f"-DDYNSAMPLE_CUDA={os.environ.get('DYNSAMPLE_CUDA', 'AUTO')}",
+            f"-DDYNSAMPLE_CUDA_ON_HOST={os.environ.get('DYNSAMPLE_CUDA_ON_HOST', 'OFF')}",
             f"-DDYNSAMPLE_WERROR={os.environ.get('DYNSAMPLE_WERROR', 'OFF')}",
         ]
         # fmt: on
@@ -66,6 +67,7 @@ setup(
     ext_modules=[
         Extension("dynsample._core", sources=[]),
         Extension("dynsample._cuda", sources=[], optional=True),  # there when CMake found nvcc
+        Extension("dynsample._cuda_on_host", sources=[], optional=True),  # for tests, on request
     ],
     cmdclass={"build_ext": CMakeBuild, "build_py": BuildPython},
 )

@@ -1,10 +1,35 @@
-#include <pybind11/pybind11.h>
+#include "bind/cuda.h"
 
+#if !defined(DYNSAMPLE_CUDA_ON_HOST)
 #include "cuda/device.h"
+#endif
 
-PYBIND11_MODULE(_cuda, module, pybind11::mod_gil_not_used()) {
+namespace {
+
+namespace py = pybind11;
+using dynsample::bind::Address;
+using dynsample::cuda::Stream;
+
+void bind_all(py::module_& module) {
+  py::class_<Stream>(module, "Stream", py::module_local()).def(py::init([](int device, Address handle) {
+    return Stream{device, reinterpret_cast<void*>(handle)};
+  }));
+  dynsample::bind::bind_cuda_order(module);
+}
+
+}  // namespace
+
+#if defined(DYNSAMPLE_CUDA_ON_HOST)
+PYBIND11_MODULE(_cuda_on_host, module, py::mod_gil_not_used()) {
+  module.doc() = "The CUDA kernels of dynsample, compiled for the CPU: for tests.";
+  bind_all(module);
+}
+#else
+PYBIND11_MODULE(_cuda, module, py::mod_gil_not_used()) {
   module.doc() = "CUDA kernels of dynsample.";
   module.def("device_count", &dynsample::cuda::device_count);
   module.def("driver_version", &dynsample::cuda::driver_version);
   module.def("runtime_version", &dynsample::cuda::runtime_version);
+  bind_all(module);
 }
+#endif

@@ -1,0 +1,120 @@
+// The driver of cuda/launch.h on a GPU.
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include <stdexcept>
+#include <string>
+
+#define DYNSAMPLE_DEVICE __device__
+
+namespace dynsample::cuda {
+
+inline void check(cudaError_t error, const char* what) {
+  if (error == cudaSuccess) return;
+  throw std::runtime_error(std::string(what) + " failed on the GPU: " + cudaGetErrorString(error));
+}
+
+// Makes a stream's device the current one, and puts the other back.
+class Current {
+ public:
+  explicit Current(Stream stream) : device_(stream.device) {
+    check(cudaGetDevice(&before_), "cudaGetDevice");
+    if (before_ != device_) check(cudaSetDevice(device_), "cudaSetDevice");
+  }
+  ~Current() {
+    if (before_ != device_) cudaSetDevice(before_);
+  }
+  Current(const Current&) = delete;
+  Current& operator=(const Current&) = delete;
+
+ private:
+  int before_ = 0, device_;
+};
+
+inline cudaStream_t native(Stream stream) { return static_cast<cudaStream_t>(stream.handle); }
+
+template <class Shared, int kThreads>
+class Block {
+ public:
+  template <class T>
+  class PerThread {
+   public:
+    __device__ T& operator[](unsigned) { return value_; }
+
+   private:
+    T value_;
+  };
+
+  __device__ explicit Block(Shared& memory) : shared(memory) {}
+  __device__ unsigned index() const { return blockIdx.x; }
+  __device__ unsigned count() const { return gridDim.x; }
+
+  template <class Body>
+  __device__ void each(const Body& body) const {
+    body(threadIdx.x);
+    __syncthreads();
+  }
+
+  Shared& shared;
+};
+
+template <class Kernel>
+__global__ void __launch_bounds__(Kernel::kThreads) run(const Kernel kernel) {
+  __shared__ typename Kernel::Shared shared;
+  Block<typename Kernel::Shared, Kernel::kThreads> block(shared);
+  kernel(block);
+}
+
+template <class Kernel>
+void launch(const char* name, const Kernel& kernel, unsigned blocks, Stream stream) {
+  const Current current(stream);
+  run<<<blocks, Kernel::kThreads, 0, native(stream)>>>(kernel);
+  check(cudaGetLastError(), name);
+}
+
+inline unsigned busy_blocks() {
+  int device = 0, processors = 0;
+  check(cudaGetDevice(&device), "cudaGetDevice");
+  check(cudaDeviceGetAttribute(&processors, cudaDevAttrMultiProcessorCount, device),
+        "cudaDeviceGetAttribute");
+  return static_cast<unsigned>(processors) * 8;
+}
+
+__device__ inline void fence() { __threadfence(); }
+
+__device__ inline unsigned atomic_add(unsigned* at, unsigned value) { return atomicAdd(at, value); }
+__device__ inline int atomic_add(int* at, int value) { return atomicAdd(at, value); }
+__device__ inline std::uint64_t atomic_add(std::uint64_t* at, std::uint64_t value) {
+  return atomicAdd(reinterpret_cast<unsigned long long*>(at), value);
+}
+__device__ inline void atomic_add(std::int64_t* at, std::int64_t value) {
+  atomicAdd(reinterpret_cast<unsigned long long*>(at), static_cast<unsigned long long>(value));
+}
+__device__ inline void atomic_min(unsigned* at, unsigned value) { atomicMin(at, value); }
+__device__ inline void atomic_max(unsigned* at, unsigned value) { atomicMax(at, value); }
+__device__ inline void atomic_min(std::uint64_t* at, std::uint64_t value) {
+  atomicMin(reinterpret_cast<unsigned long long*>(at), static_cast<unsigned long long>(value));
+}
+__device__ inline void atomic_or(unsigned* at, unsigned value) { atomicOr(at, value); }
+
+// Waits for the stream.
+inline void copy_to_host(void* to, const void* from, std::size_t size, Stream stream) {
+  const Current current(stream);
+  check(cudaMemcpyAsync(to, from, size, cudaMemcpyDeviceToHost, native(stream)), "a copy");
+  check(cudaStreamSynchronize(native(stream)), "the work before a copy");
+}
+
+// From memory of the host that may change as soon as this returns.
+inline void copy_to_device(void* to, const void* from, std::size_t size, Stream stream) {
+  const Current current(stream);
+  check(cudaMemcpyAsync(to, from, size, cudaMemcpyHostToDevice, native(stream)), "a copy");
+  check(cudaStreamSynchronize(native(stream)), "a copy");
+}
+
+inline void fill_bytes(void* to, unsigned char value, std::size_t size, Stream stream) {
+  const Current current(stream);
+  check(cudaMemsetAsync(to, value, size, native(stream)), "a fill");
+}
+
+}  // namespace dynsample::cuda

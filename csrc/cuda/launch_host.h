@@ -1,0 +1,95 @@
+// The driver of cuda/launch.h on a CPU, for tests: one thread, blocks and threads in shuffled order.
+#pragma once
+
+#include <algorithm>
+#include <cstring>
+#include <memory>
+#include <numeric>
+#include <random>
+#include <vector>
+
+#define DYNSAMPLE_DEVICE
+
+namespace dynsample::cuda {
+
+// A new order of [0, size) at every call.
+inline std::vector<unsigned> shuffled(unsigned size) {
+  static std::minstd_rand random(1);
+  std::vector<unsigned> order(size);
+  std::iota(order.begin(), order.end(), 0u);
+  std::shuffle(order.begin(), order.end(), random);
+  return order;
+}
+
+template <class Shared, int kThreads>
+class Block {
+ public:
+  template <class T>
+  class PerThread {
+   public:
+    T& operator[](unsigned thread) { return values_[thread]; }
+
+   private:
+    std::vector<T> values_ = std::vector<T>(kThreads);
+  };
+
+  Block(Shared& memory, unsigned index, unsigned count)
+      : shared(memory), index_(index), count_(count), order_(shuffled(kThreads)) {}
+  unsigned index() const { return index_; }
+  unsigned count() const { return count_; }
+
+  template <class Body>
+  void each(const Body& body) {
+    for (const unsigned thread : order_) body(thread);
+    std::rotate(order_.begin(), order_.begin() + 1, order_.end());
+  }
+
+  Shared& shared;
+
+ private:
+  unsigned index_, count_;
+  std::vector<unsigned> order_;
+};
+
+template <class Kernel>
+void launch(const char*, const Kernel& kernel, unsigned blocks, Stream) {
+  using Shared = typename Kernel::Shared;
+  for (const unsigned index : shuffled(blocks)) {
+    const std::unique_ptr<Shared> shared(new Shared);
+    std::memset(static_cast<void*>(shared.get()), 0xA5, sizeof(Shared));  // not zero: as on a GPU
+    Block<Shared, Kernel::kThreads> block(*shared, index, blocks);
+    kernel(block);
+  }
+}
+
+inline unsigned busy_blocks() { return 5; }
+
+inline void fence() {}
+
+template <class T>
+T atomic_add(T* at, T value) {
+  const T before = *at;
+  *at += value;
+  return before;
+}
+template <class T>
+void atomic_min(T* at, T value) {
+  *at = std::min(*at, value);
+}
+template <class T>
+void atomic_max(T* at, T value) {
+  *at = std::max(*at, value);
+}
+inline void atomic_or(unsigned* at, unsigned value) { *at |= value; }
+
+inline void copy_to_host(void* to, const void* from, std::size_t size, Stream) {
+  std::memcpy(to, from, size);
+}
+inline void copy_to_device(void* to, const void* from, std::size_t size, Stream) {
+  std::memcpy(to, from, size);
+}
+inline void fill_bytes(void* to, unsigned char value, std::size_t size, Stream) {
+  std::memset(to, value, size);
+}
+
+}  // namespace dynsample::cuda

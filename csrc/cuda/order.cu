@@ -1,0 +1,87 @@
+#include "cuda/order.h"
+
+#include "cuda/launch.h"
+
+namespace dynsample::cuda {
+namespace {
+
+template <bool fitted>
+DYNSAMPLE_DEVICE std::uint32_t walk(const Permutation& p, std::uint32_t x) {
+  do {
+    auto high = static_cast<std::uint16_t>(x >> p.low_bits);
+    auto low = static_cast<std::uint16_t>(x & ((1u << p.low_bits) - 1));
+    permute_forward<fitted>(p, high, low);
+    x = std::uint32_t{high} << p.low_bits | low;
+  } while (x >= p.n);
+  return x;
+}
+
+template <bool fitted>
+struct Gather {
+  Permutation permutation;
+  const std::uint32_t* ids;
+  std::uint32_t first;
+  std::uint32_t* out;
+
+  DYNSAMPLE_DEVICE void operator()(std::size_t i) const {
+    const std::uint32_t rank = walk<fitted>(permutation, first + static_cast<std::uint32_t>(i));
+    out[i] = ids ? ids[rank] : rank;
+  }
+};
+
+template <bool fitted>
+struct Mark {
+  Permutation permutation;
+  std::uint32_t first;
+  std::uint8_t* mask;
+
+  DYNSAMPLE_DEVICE void operator()(std::size_t i) const {
+    mask[walk<fitted>(permutation, first + static_cast<std::uint32_t>(i))] = 1;
+  }
+};
+
+struct Repeat {
+  const std::uint64_t* until;
+  std::size_t num_rows;
+  std::uint32_t* out;
+
+  DYNSAMPLE_DEVICE void operator()(std::size_t i) const {
+    std::size_t low = 0, high = num_rows - 1;  // the first row whose sum is above i
+    while (low < high) {
+      const std::size_t middle = (low + high) / 2;
+      if (until[middle] > i) {
+        high = middle;
+      } else {
+        low = middle + 1;
+      }
+    }
+    out[i] = static_cast<std::uint32_t>(low);
+  }
+};
+
+}  // namespace
+
+void order_slice(const Permutation& permutation, const std::uint32_t* ids, std::uint32_t first,
+                 std::size_t size, std::uint32_t* out, Stream stream) {
+  if (permutation.fitted()) {
+    for_each("the order", size, Gather<true>{permutation, ids, first, out}, stream);
+  } else {
+    for_each("the order", size, Gather<false>{permutation, ids, first, out}, stream);
+  }
+}
+
+void mark_slice(const Permutation& permutation, std::uint32_t first, std::size_t size,
+                std::uint8_t* mask, Stream stream) {
+  if (permutation.fitted()) {
+    for_each("a walk", size, Mark<true>{permutation, first, mask}, stream);
+  } else {
+    for_each("a walk", size, Mark<false>{permutation, first, mask}, stream);
+  }
+}
+
+void repeat_rows(const std::uint64_t* until, std::size_t num_rows, std::size_t size,
+                 std::uint32_t* out, Stream stream) {
+  for_each("rows by counts", size, Repeat{until, num_rows, out}, stream);
+}
+
+}  // namespace dynsample::cuda
