@@ -134,23 +134,36 @@ class Ledger:
         self.carried, self.outstanding = tickets, outstanding
         self._first_issue = None
 
+    @property
+    def fresh(self) -> bool:
+        """Whether all observations are of what was issued here since the epoch began."""
+        return not len(self.carried) and self._first_issue == 0
+
     def _num_before(self) -> int:
         """Observations that came before anything was issued here: none of them can be of it."""
         before = len(self.log) if self._first_issue is None else self._first_issue
         return max(before, len(self.carried))
 
     def _match(self, plan: Plan) -> tuple[Tickets | None, int]:
-        kept, hidden = self.issued
-        rows = np.concatenate([kept.rows, hidden.rows]) if len(hidden) else kept.rows
         unique = not plan.repeated
-        return _core.match(rows, self.log._native, self._num_before(), unique=unique)
+        return _core.match(self.rows(), self.log.native, self._num_before(), unique=unique)
 
-    def _positions(self, plan: Plan) -> Tickets:
+    def rows(self) -> Rows:
+        """Rows that both passes handed out."""
+        kept, hidden = self.issued
+        return np.concatenate([kept.rows, hidden.rows]) if len(hidden) else kept.rows
+
+    def positions(self, plan: Plan) -> Tickets:
+        """Give the tickets of `rows`, `PADDED` for a padded one."""
         kept, hidden = (issued.positions() for issued in self.issued)
         return np.concatenate([kept, np.where(hidden < 0, hidden, hidden + plan.num_positions)])
 
+    def tickets(self, plan: Plan) -> Tickets:
+        """Ticket of every observation, `PADDED` or `UNKNOWN` for some."""
+        return self._tickets(plan, self._match(plan)[0])
+
     def _tickets(self, plan: Plan, places: Tickets | None) -> Tickets:
-        positions = self._positions(plan)
+        positions = self.positions(plan)
         if places is None:
             found = positions[: len(self.log) - self._num_before()]
         else:
@@ -177,10 +190,10 @@ class Ledger:
             return tickets, unknown_everywhere
         if tickets is None:
             tickets = self._tickets(plan, places)
-        tickets, unknown_everywhere, _ = self._settle_late(tickets, group, what)
+        tickets, unknown_everywhere, _ = self.settle_late(tickets, group, what)
         return tickets, unknown_everywhere
 
-    def _settle_late(
+    def settle_late(
         self, tickets: Tickets, group: Group, what: str
     ) -> tuple[Tickets, int, Tickets]:
         """Give tickets to what is late, and say which of the outstanding ones all ranks took."""
@@ -192,7 +205,7 @@ class Ledger:
         order = np.argsort(unused, kind="stable")
         log = ObservationLog(2**32 - 1, [])
         log.restore(np.concatenate(late), {})
-        found, left = _core.match(rows[order], log._native, 0, unique=False)
+        found, left = _core.match(rows[order], log.native, 0, unique=False)
         if found is None:
             found = np.arange(len(log))
         begin = sum(len(part) for part in late[: group.rank])
@@ -212,12 +225,12 @@ class Ledger:
 
         Collective: what is late is settled now, as more may be late after the next load.
         """
-        tickets, taken = self._tickets(plan, self._match(plan)[0]), _NO_TICKETS
+        tickets, taken = self.tickets(plan), _NO_TICKETS
         counts = np.array([np.count_nonzero(tickets == UNKNOWN), len(self.outstanding[0])])
         if group.sum(counts, what).all():
-            tickets, _, taken = self._settle_late(tickets, group, what)
-        rows = np.concatenate([self.outstanding[0], *(issued.rows for issued in self.issued)])
-        issued = np.concatenate([self.outstanding[1], self._positions(plan)])
+            tickets, _, taken = self.settle_late(tickets, group, what)
+        rows = np.concatenate([self.outstanding[0], self.rows()])
+        issued = np.concatenate([self.outstanding[1], self.positions(plan)])
         kept, hidden = received
         stop = np.where(issued < plan.num_positions, kept, plan.num_positions + hidden)
         still = (issued >= 0) & (issued < stop)

@@ -31,7 +31,13 @@ class ObservationLog:
         Signals kept of every observation, as float32; memory is about 4 + 4 * S bytes each.
     max_bytes : int
         What the log may hold; an observation beyond it is an error.
+
+    Attributes
+    ----------
+    native : _core.ObservationLog
     """
+
+    on_device = False
 
     def __init__(
         self, num_samples: int, signals: Sequence[str], max_bytes: int = MAX_BYTES
@@ -44,7 +50,7 @@ class ObservationLog:
         self.signals = tuple(signals)
         if len(set(self.signals)) != len(self.signals):
             raise ValueError(f"signals must differ, got {self.signals}")
-        self._native = _core.ObservationLog(num_samples, list(self.signals), max_bytes)
+        self.native = _core.ObservationLog(num_samples, list(self.signals), max_bytes)
 
     def append(self, index: Any, signals: Mapping[str, Any]) -> None:
         """Append one batch: all of it, or nothing on an error.
@@ -70,7 +76,7 @@ class ObservationLog:
 
     def append_in_place(self, index: Any, signals: Mapping[str, Any]) -> bool:
         """Append when the arrays can be read as they are; False, with nothing done, when not."""
-        return self._native.append(index, signals)
+        return self.native.append(index, signals)
 
     def _convert_and_append(self, index: Any, signals: Mapping[str, Any]) -> None:
         if missing := [name for name in self.signals if name not in signals]:
@@ -83,7 +89,7 @@ class ObservationLog:
                 raise ValueError(
                     f"{name} must have one value per id: it has {len(values)}, index {len(ids)}"
                 )
-        if not self._native.append(ids, converted):
+        if not self.native.append(ids, converted):
             raise AssertionError("the log refused arrays that were made for it")
 
     def set_rows(self, row_of: NDArray[np.int32] | None) -> None:
@@ -91,49 +97,49 @@ class ObservationLog:
 
         The array is borrowed, and must not change while it is set.
         """
-        self._native.set_rows(row_of)
+        self.native.set_rows(row_of)
 
     def set_allowed(self, allowed: NDArray[np.bool_] | None) -> None:
         """Refuse ids whose row is False in `allowed`, bool[num_samples]; None allows all.
 
         The array is borrowed: a change of it counts from the next call on.
         """
-        self._native.set_allowed(allowed)
+        self.native.set_allowed(allowed)
 
     def __len__(self) -> int:
-        return len(self._native)
+        return len(self.native)
 
     def index(self) -> NDArray[np.uint32]:
         """Rows in call order, uint32[n]; a copy."""
-        return self._native.index()
+        return self.native.index()
 
     def signal(self, name: str) -> NDArray[np.float32]:
         """Values of one signal in call order, float32[n]; a copy."""
         if name not in self.signals:
             raise ValueError(f"signal must be one of {self.signals}, got {name!r}")
-        return self._native.signal(self.signals.index(name))
+        return self.native.signal(self.signals.index(name))
 
     def non_finite(self) -> int:
         """Values of all signals that are NaN or infinite."""
-        return self._native.non_finite()
+        return self.native.non_finite()
 
     def binary(self) -> list[bool]:
         """Whether every observation of a signal, in their order, is 0 or 1."""
-        return self._native.binary()
+        return self.native.binary()
 
     def reserve(self, count: int) -> None:
         """Make room for `count` observations in all."""
-        self._native.reserve(count)
+        self.native.reserve(count)
 
     def clear(self) -> None:
         """Drop all observations; the memory is kept."""
-        self._native.clear()
+        self.native.clear()
 
     def restore(self, index: NDArray[np.uint32], signals: Mapping[str, Any]) -> None:
         """Replace the content by what `index()` and `signal(name)` gave, in rows, not ids."""
         if missing := [name for name in self.signals if name not in signals]:
             raise ValueError(f"signals lack {', '.join(map(repr, missing))}")
-        self._native.restore(index, [_signal(signals[name], name) for name in self.signals])
+        self.native.restore(index, [_signal(signals[name], name) for name in self.signals])
 
 
 def _register_torch() -> None:
@@ -204,12 +210,12 @@ def fold(
         Position of each observation in the epoch's order; below zero: padded, dropped. Without
         them the call order counts.
     """
-    _core.fold(log._native, fold_specs(log, columns, parts, epoch), seen, tickets)
+    _core.fold(log.native, fold_specs(log, columns, parts, epoch), seen, tickets)
 
 
 def pack(log: ObservationLog, layout: Layout, tickets: NDArray[np.int64] | None) -> Packed:
     """Sort a log into blocks of rows; observations with a ticket below zero are left out."""
-    return _core.pack(log._native, layout, tickets)
+    return _core.pack(log.native, layout, tickets)
 
 
 def fold_specs(

@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dynsample import ops
+from dynsample import _core
+from dynsample.arrays import Array, Arrays
 from dynsample.policies.base import EpochRandom, Selection
 
-Floats = NDArray[np.float32]
-Mask = NDArray[np.bool_]
+Floats = Array  # float32
+Mask = Array  # bool
 
 WALK_STREAM = 16  # kWalk in csrc/core/random.h
 
@@ -32,7 +34,7 @@ class Draw:
         Works `inverse_probabilities` out.
     """
 
-    counts: NDArray[np.uint32] | None
+    counts: Array | None
     mask: Mask | None
     inverse: Callable[[], Floats]
 
@@ -56,7 +58,23 @@ class Reductions:
 
     num_samples: int
     seen: Mask
+    arrays: Arrays
     sharded = False
+
+    @property
+    def bounds(self) -> tuple[int, int]:
+        """First row that is here, and the one after the last: all of them, unless sharded."""
+        return 0, self.num_samples
+
+    @property
+    def num_rows(self) -> int:
+        """Rows that are here."""
+        first, last = self.bounds
+        return last - first
+
+    def _added(self, numbers: NDArray[Any], what: str) -> NDArray[Any]:
+        """Add integers over the ranks that share the rows."""
+        return numbers
 
     def _seen(self, where: Mask | None) -> Mask | None:
         if self.seen.all():
@@ -65,22 +83,21 @@ class Reductions:
 
     def count(self, mask: Mask) -> int:
         """Count the rows that are set."""
-        return int(np.count_nonzero(mask))
+        return self.arrays.count(mask)
 
     def hide_lowest(self, values: Floats, k: int, eligible: Mask | None = None) -> Mask:
         """Mark the k lowest `values` among the eligible, seen, finite rows; all, when fewer."""
-        most = min(k, self.num_samples)
-        hidden: Mask = ops.hide_lowest(values, most, self._seen(eligible), finite_only=True)
-        return hidden
+        return self.arrays.hide_lowest(values, min(k, self.num_samples), self._seen(eligible))
 
     def exact_mean(self, values: Floats, where: Mask | None = None) -> float:
         """Give the exact mean, rounded once to double; nan when there is nothing to average."""
-        mean: float = ops.exact_mean(values, self._seen(where), finite_only=True)
-        return mean
+        parts = self.arrays.sum_parts(values, self._seen(where))
+        total, count = _core.rounded_sum(self._added(parts, "a mean"))
+        return total / count if count else float("nan")
 
     def min_max(self, values: Floats, where: Mask | None = None) -> tuple[float, float]:
         """Give the lowest and the highest value; (nan, nan) when there are none."""
-        return ops.min_max(values, self._seen(where), finite_only=True)
+        return self.arrays.min_max(values, self._seen(where))
 
     def below(self, values: Floats, threshold: float) -> Mask:
         """Mark the seen, finite rows whose value is less than a double, without rounding that."""
@@ -88,55 +105,57 @@ class Reductions:
             bound = np.float32(threshold)
         if float(bound) < threshold:
             bound = np.nextafter(bound, np.float32(np.inf))
-        below: Mask = (values < bound) & (values > -np.inf) & self.seen
-        return below
+        return (values < float(bound)) & (values > -np.inf) & self.seen
 
     def choose(self, mask: Mask, inside: float, outside: float) -> Floats:
         """Give float32[N]: `inside` where the mask is set, `outside` elsewhere."""
-        chosen: Floats = np.where(mask, np.float32(inside), np.float32(outside))
-        return chosen
+        return self.arrays.where(mask, inside, outside)
+
+    def floats(self, array: Array) -> Floats:
+        """Convert an array with an entry per row to float32."""
+        return self.arrays.floats(array)
+
+    def divide(self, values: Floats, number: float) -> Floats:
+        """Divide by one number, rounded to float32 first, the same bits on every device."""
+        return self.arrays.divide(values, number)
 
     def power(self, values: Floats, exponent: float) -> Floats:
         """Raise to a power, the same bits on every machine."""
-        result: Floats = ops.power(values, exponent)
-        return result
+        return self.arrays.power(values, exponent)
 
     # Randomness
 
     def sample(self, k: int, random: EpochRandom, where: Mask | None = None) -> Mask:
         """Mark exactly k of the rows, or of those in `where`, each set of k equally likely."""
-        chance = np.ones(self.num_samples, np.float32) if where is None else where.astype("f4")
-        mask: Mask = ops.draw_mask(chance, k, seed=random.seed, epoch=random.epoch)
-        return mask
+        rows = self.num_rows
+        chance = self.arrays.full(rows, 1.0) if where is None else self.arrays.floats(where)
+        return self._race(chance, k, random)
+
+    def _race(self, probabilities: Floats, k: int, random: EpochRandom) -> Mask:
+        return self.arrays.draw_mask(probabilities, k, random.seed, random.epoch)
 
     def walk(self, start: int, k: int, random: EpochRandom) -> Mask:
         """Mark the k rows at positions start, ... of a random permutation, counted modulo N."""
-        mask: Mask = np.zeros(self.num_samples, np.bool_)
-        if not self.num_samples:
-            return mask
-        first = start % self.num_samples
-        stop = min(first + k, self.num_samples)
-        for begin, end in ((first, stop), (0, k - (stop - first))):
-            rows = ops.permute(
-                self.num_samples,
-                seed=random.seed,
-                epoch=random.epoch,
-                start=begin,
-                stop=end,
-                stream=WALK_STREAM,
-            )
-            mask[rows] = True
-        return mask
+        total = self.num_samples
+        first = start % total if total else 0
+        stop = min(first + k, total)
+        ranges = [(first, stop), (0, k - (stop - first) if total else 0)]
+        key = {"seed": random.seed, "epoch": random.epoch, "stream": WALK_STREAM}
+        return self.arrays.walk(total, ranges, **key)
 
     def cdf_bernoulli(self, values: Floats, beta: float, random: EpochRandom) -> Mask:
         """Mark what is kept when each row is, with probability (share of values up to it) ** beta.
 
         The share is of the seen, finite rows, by a histogram of 1000 bins; other rows are kept.
         """
-        kept: Mask = ops.bernoulli_cdf(
-            values, beta, seed=random.seed, epoch=random.epoch, where=self._seen(None)
+        where = self._seen(None)
+        low, high = self.min_max(values)
+        if not low < high:
+            return self.arrays.mask(self.num_rows, True)
+        counts = self._added(self.arrays.cdf_counts(values, where, low, high), "a histogram")
+        return self.arrays.cdf_keep(
+            values, where, low, high, counts, beta, random.seed, random.epoch, self.bounds[0]
         )
-        return kept
 
     def draw(
         self,
@@ -169,18 +188,16 @@ class Reductions:
         Draw
         """
         probabilities = self._given(probabilities, known)
-        if not np.isfinite(probabilities).any():
-            probabilities = np.ones(self.num_samples, np.float32)
-        key = {"seed": random.seed, "epoch": random.epoch}
-        inverse = partial(ops.inverse_probabilities, probabilities, k)
-        if replacement:
-            counts = ops.draw_counts(probabilities, k, method=method, **key)
-            return Draw(counts, None, inverse)
-        return Draw(None, ops.draw_mask(probabilities, k, **key), inverse)
+        inverse = partial(self.arrays.inverse_probabilities, probabilities, k)
+        if not replacement:
+            return Draw(None, self._race(probabilities, k, random), inverse)
+        counts = self.arrays.draw_counts(probabilities, k, random.seed, random.epoch, method)
+        return Draw(counts, None, inverse)
 
     def _given(self, probabilities: Floats, known: Mask | None) -> Floats:
         known = self._seen(None) if known is None else known
-        if known is None or known.all():
-            return probabilities
-        unknown: Floats = np.where(known, probabilities, np.float32(np.nan))
-        return unknown
+        if known is not None and not known.all():
+            probabilities = self.arrays.where(known, probabilities, float("nan"))
+        if not self.count(self.arrays.finite(probabilities)):
+            return self.arrays.full(self.num_rows, 1.0)
+        return probabilities

@@ -145,9 +145,9 @@ def from_sampler(path: str | os.PathLike[str], column: str | None = None) -> NDA
     if column is None and len([*table]) != 1:
         raise ValueError(f"{path} has columns {', '.join(table)}: name one with --score")
     column = choice(next(iter(table)) if column is None else column, "score", (*table,))
-    values = table[column]
     if isinstance(declared.get(column), Transitions):
         return _forgetting(table, column)
+    values: NDArray[np.float32] = table[column]
     return values
 
 

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dynsample import _core, ops
+from dynsample import _core
 from dynsample._checks import choice
+from dynsample.arrays import HOST, Array, Arrays
 from dynsample.columns import Column
 from dynsample.groups import Group
 from dynsample.policies.base import EpochRandom
@@ -29,7 +30,7 @@ class ShardedTable(ScoreTable):
 
     Parameters
     ----------
-    num_samples, columns, index
+    num_samples, columns, index, arrays
         As for `ScoreTable`.
     group : Group
     """
@@ -42,11 +43,12 @@ class ShardedTable(ScoreTable):
         columns: Mapping[str, Column],
         group: Group,
         index: NDArray[np.int64] | None = None,
+        arrays: Arrays = HOST,
     ) -> None:
         self._group = group
         first, last = row_bounds(num_samples, group.size)[group.rank : group.rank + 2]
         self._bounds = first, last
-        super().__init__(num_samples, columns, index)
+        super().__init__(num_samples, columns, index, arrays)
 
     @property
     def bounds(self) -> tuple[int, int]:
@@ -56,6 +58,9 @@ class ShardedTable(ScoreTable):
     def observe(self, index: Any, *, epoch: int = 0, **signals: Any) -> None:
         """Refuse: observations go to the owners of their rows, through a `Sampler`."""
         raise RuntimeError("a sharded table takes observations through a Sampler only")
+
+    def _added(self, numbers: NDArray[Any], what: str) -> NDArray[Any]:
+        return self._group.sum(numbers, what)
 
     def _sum(self, *numbers: int) -> list[int]:
         sums: list[int] = self._group.sum(np.array(numbers, np.int64), "a reduction").tolist()
@@ -67,14 +72,14 @@ class ShardedTable(ScoreTable):
 
     def hide_lowest(self, values: Floats, k: int, eligible: Mask | None = None) -> Mask:
         """Mark the k lowest `values` among the eligible, seen, finite rows; all, when fewer."""
-        where = self._seen(eligible)
-        return self._lowest(_core.Candidates(values, where, True), min(k, self.num_samples))
+        candidates = self.arrays.candidates(values, self._seen(eligible))
+        return self._lowest(candidates, min(k, self.num_samples))
 
-    def _lowest(self, candidates: _core.Candidates, k: int) -> Mask:
+    def _lowest(self, candidates: Any, k: int) -> Mask:
         """Find the k-th key in two rounds of histograms; ties go to the lower rows."""
         k = min(k, self._sum(candidates.count())[0])
         if k == 0:
-            return np.zeros(self.num_rows, np.bool_)
+            return self.arrays.mask(self.num_rows)
         upper = self._group.sum(candidates.histogram(), "a selection")
         high, below = _digit(upper, k)
         low, _ = _digit(self._group.sum(candidates.histogram(high), "a selection"), k - below)
@@ -82,12 +87,6 @@ class ShardedTable(ScoreTable):
         lower = int(self._group.sum(counts, "a selection")[0])
         before = int(self._group.exclusive_scan(counts, "a selection")[1])
         return candidates.mark(min(max(k - lower - before, 0), int(counts[1])))
-
-    def exact_mean(self, values: Floats, where: Mask | None = None) -> float:
-        """Give the exact mean, rounded once to double; nan when there is nothing to average."""
-        parts = _core.sum_parts(values, self._seen(where), True)
-        total, count = _core.rounded_sum(self._group.sum(parts, "a mean"))
-        return total / count if count else float("nan")
 
     def min_max(self, values: Floats, where: Mask | None = None) -> tuple[float, float]:
         """Give the lowest and the highest value; (nan, nan) when there are none."""
@@ -100,34 +99,13 @@ class ShardedTable(ScoreTable):
 
     # Randomness
 
-    def sample(self, k: int, random: EpochRandom, where: Mask | None = None) -> Mask:
-        """Mark exactly k of the rows, or of those in `where`, each set of k equally likely."""
-        chance = np.ones(self.num_rows, np.float32) if where is None else where.astype("f4")
-        return self._race(chance, k, random)
-
     def walk(self, start: int, k: int, random: EpochRandom) -> Mask:
         """Mark the k rows at positions start, ... of a random permutation, counted modulo N."""
         if not self.num_rows:
-            return np.zeros(0, np.bool_)
-        rows = np.arange(*self.bounds)
+            return self.arrays.mask(0)
         key = {"seed": random.seed, "epoch": random.epoch, "stream": WALK_STREAM}
-        positions = ops.unpermute(self.num_samples, rows, **key)
-        mask: Mask = (positions - start) % self.num_samples < k
-        return mask
-
-    def cdf_bernoulli(self, values: Floats, beta: float, random: EpochRandom) -> Mask:
-        """Mark what is kept when each row is, with probability (share of values up to it) ** beta.
-
-        The share is of the seen, finite rows, by a histogram of 1000 bins; other rows are kept.
-        """
-        where = self._seen(None)
-        low, high = self.min_max(values)
-        if not low < high:
-            return np.ones(self.num_rows, np.bool_)
-        counts = self._group.sum(_core.cdf_counts(values, where, low, high), "a histogram")
-        return _core.cdf_keep(
-            values, where, low, high, counts, beta, random.seed, random.epoch, self.bounds[0]
-        )
+        positions = self.arrays.positions(self.num_samples, self.bounds, **key)
+        return (positions - start) % self.num_samples < k
 
     def draw(
         self,
@@ -142,8 +120,6 @@ class ShardedTable(ScoreTable):
         """Draw k rows; see `Reductions.draw`."""
         choice(method, "method", ("systematic", "multinomial"))
         given = self._given(probabilities, known)
-        if not self.count(np.isfinite(given)):
-            given = np.ones(self.num_rows, np.float32)
         if not replacement:
             return Draw(None, self._race(given, k, random), partial(self._inverse, given, k))
         rates = self._rates(given, k)
@@ -151,7 +127,7 @@ class ShardedTable(ScoreTable):
         before = int(self._group.exclusive_scan(np.array([rates.total], np.uint64), "a draw")[0])
         key = random.seed, random.epoch
         if not k:
-            counts = np.zeros(self.num_rows, np.uint32)
+            counts = self.arrays.no_counts(self.num_rows)
         elif method == "systematic":
             counts = rates.systematic(before, total, k, *key)
         else:
@@ -165,19 +141,19 @@ class ShardedTable(ScoreTable):
     def _survey(self, probabilities: Floats) -> tuple[float, int]:
         """Give what stands for probabilities that are not finite, and how many are positive."""
         substitute, positive = self._group.agree(
-            lambda: _core.survey(probabilities), "the check of the probabilities"
+            lambda: self.arrays.survey(probabilities), "the check of the probabilities"
         )
         finite = (probabilities < np.inf) & (probabilities > 0)
         largest = np.array([substitute if finite.any() else 0.0])
         substitute = float(np.concatenate(self._group.all_gather(largest, "a draw")).max())
         return substitute or 1.0, self._sum(positive)[0]
 
-    def _rates(self, probabilities: Floats, k: int) -> _core.RatesPart:
+    def _rates(self, probabilities: Floats, k: int) -> Any:
         substitute, _ = self._survey(probabilities)
-        sums = self._group.sum(_core.exponent_sums(probabilities, substitute), "a draw")
-        return _core.RatesPart(probabilities, sums, substitute, k)
+        sums = self._group.sum(self.arrays.exponent_sums(probabilities, substitute), "a draw")
+        return self.arrays.rates(probabilities, sums, substitute, k)
 
-    def _sum_of_rates(self, rates: _core.RatesPart) -> int:
+    def _sum_of_rates(self, rates: Any) -> int:
         return int(self._group.sum(np.array([rates.total], np.uint64), "a draw")[0])
 
     def _race(self, probabilities: Floats, k: int, random: EpochRandom) -> Mask:
@@ -186,17 +162,16 @@ class ShardedTable(ScoreTable):
             raise ValueError(
                 f"k must be at most the number of positive probabilities, {positive}, got {k}"
             )
-        key = random.seed, random.epoch
-        first = self.bounds[0]
-        return self._lowest(_core.Candidates(probabilities, first, substitute, *key), k)
+        key = self.bounds[0], substitute, random.seed, random.epoch
+        return self._lowest(self.arrays.race(probabilities, *key), k)
 
     def _multinomial(
-        self, rates: _core.RatesPart, before: int, total: int, k: int, seed: int, epoch: int
-    ) -> NDArray[np.uint32]:
+        self, rates: Any, before: int, total: int, k: int, seed: int, epoch: int
+    ) -> Array:
         """Make a share of the points on every rank, and send them to the owners of their rows."""
         size, rank = self._group.size, self._group.rank
         starts = np.concatenate(self._group.all_gather(np.array([before], np.uint64), "a draw"))
-        counts = np.zeros(self.num_rows, np.uint32)
+        counts = self.arrays.no_counts(self.num_rows)
         share = -(-k // size) + 1 & ~1  # points come in pairs
         for start in range(0, share, _POINTS):
             first = min(rank * share + start, k)

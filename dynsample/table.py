@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from dynsample import _core
 from dynsample._arrays import as_numpy
 from dynsample._checks import MAX_SAMPLES, integer
+from dynsample.arrays import HOST, Array, Arrays
 from dynsample.columns import EMA, Column, Last, Mean, Uncertainty, Window
 from dynsample.log import Layout, ObservationLog, Packed, fold, fold_specs
 from dynsample.reductions import Floats, Mask, Reductions
@@ -32,6 +33,8 @@ class ScoreTable(Reductions):
         `signal`.
     index : int64[num_samples], optional
         Data-set ids of the rows, ascending: a table of a subset. By default rows are ids.
+    arrays : Arrays
+        Where the columns are: in host memory, or `dynsample.device.arrays.DeviceArrays`.
     """
 
     def __init__(
@@ -39,28 +42,22 @@ class ScoreTable(Reductions):
         num_samples: int,
         columns: Mapping[str, Column],
         index: NDArray[np.int64] | None = None,
+        arrays: Arrays = HOST,
     ) -> None:
+        self.arrays = arrays
         self.num_samples = integer(num_samples, "num_samples", 0, MAX_SAMPLES)
         self.columns = {name: _checked_column(name, column) for name, column in columns.items()}
         self._index = None if index is None else _checked_index(index, self.num_samples)
         rows = self.num_rows
-        self.seen: Mask = np.zeros(rows, np.bool_)
-        self._parts = {name: column.allocate(rows) for name, column in self.columns.items()}
+        self.seen: Mask = arrays.mask(rows)
+        self._parts: dict[str, dict[str, Any]] = {
+            name: {part: arrays.take(array) for part, array in column.allocate(rows).items()}
+            for name, column in self.columns.items()
+        }
         self._imported: dict[str, Column] = {}
         self._own_log: ObservationLog | None = None
 
     # Content
-
-    @property
-    def bounds(self) -> tuple[int, int]:
-        """First row that is here, and the one after the last: all of them, unless sharded."""
-        return 0, self.num_samples
-
-    @property
-    def num_rows(self) -> int:
-        """Rows that are here."""
-        first, last = self.bounds
-        return last - first
 
     @cached_property
     def index(self) -> NDArray[np.int64]:
@@ -76,10 +73,10 @@ class ScoreTable(Reductions):
         if column is None:
             known = ", ".join(map(repr, self)) or "none"
             raise KeyError(f"no column {name!r}; the table has {known}")
-        value = column.value(self._parts[name])
+        value = self.arrays.value(column, self._parts[name])
         if not isinstance(column, _NAN_UNTIL_OBSERVED) and not self.seen.all():
-            value = np.where(self.seen, value, np.float32(np.nan))
-        return _read_only(value)
+            value = self.arrays.where(self.seen, value, float("nan"))
+        return self.arrays.read_only(value)
 
     def __iter__(self) -> Iterator[str]:
         return iter([*self.columns, *self._imported])
@@ -87,12 +84,12 @@ class ScoreTable(Reductions):
     def __contains__(self, name: object) -> bool:
         return name in self._parts
 
-    def part(self, name: str, part: str) -> NDArray[Any]:
+    def part(self, name: str, part: str) -> Array:
         """One of the arrays that a column is made of, read only; see its `allocate`."""
         if name not in self or part not in self._parts[name]:
             known = ", ".join(f"{n}/{p}" for n, parts in self._parts.items() for p in parts)
             raise KeyError(f"no part {name}/{part}; the table has {known or 'none'}")
-        return _read_only(self._parts[name][part])
+        return self.arrays.read_only(self._parts[name][part])
 
     def observe(self, index: Any, *, epoch: int = 0, **signals: Any) -> None:
         """Fold one batch of observations at once.
@@ -169,7 +166,7 @@ class ScoreTable(Reductions):
         column = self.columns.get(name)
         if column is None:
             self._imported[name] = _checked_column(name, Last())
-            self._parts[name] = {"value": array.copy()}
+            self._parts[name] = {"value": self.arrays.copy(array)}
         elif isinstance(column, (Last, EMA)):
             self._parts[name]["value"][:] = array
         elif isinstance(column, Mean):
@@ -197,25 +194,22 @@ class ScoreTable(Reductions):
         return taken
 
     def checked(self, values: Any, name: str = "values") -> Floats:
-        """Give `values` as numpy when it is float32 with one entry per row."""
-        array = as_numpy(values, name, np.float32)
-        self._check_rows(array, name)
-        return array
-
-    def _check_rows(self, array: NDArray[Any], name: str) -> None:
+        """Give `values` as the table keeps them when they are float32 with one entry per row."""
+        array = self.arrays.checked(values, name)
         if len(array) != self.num_rows:
             raise ValueError(f"{name} must have {self.num_rows} entries, got {len(array)}")
+        return array
 
     # State
 
     def state(self) -> dict[str, NDArray[Any]]:
-        """Give all content, flat: 'column/part' and 'seen'; views that are read only."""
-        flat = {
-            f"{name}/{part}": _read_only(array)
-            for name, parts in self._parts.items()
-            for part, array in parts.items()
+        """Give all content, flat: 'column/part' and 'seen'; numpy, read only."""
+        arrays = {
+            f"{n}/{p}": array for n, parts in self._parts.items() for p, array in parts.items()
         }
-        return {**flat, "seen": _read_only(self.seen)}
+        return {
+            name: self.arrays.numpy(array) for name, array in {**arrays, "seen": self.seen}.items()
+        }
 
     def load(self, state: Mapping[str, NDArray[Any]]) -> None:
         """Replace all content by what `state` gave; imported columns come along.
@@ -226,27 +220,30 @@ class ScoreTable(Reductions):
             For other names, shapes or dtypes; the table is then unchanged.
         """
         declared = {name: self._parts[name] for name in self.columns}
-        expected = {
-            f"{n}/{p}": array for n, parts in declared.items() for p, array in parts.items()
-        }
-        expected["seen"] = self.seen
-        imported = {name for name in state if name not in expected and name.endswith("/value")}
+        places = {f"{n}/{p}": array for n, parts in declared.items() for p, array in parts.items()}
+        places["seen"] = self.seen
+        imported = {name for name in state if name not in places and name.endswith("/value")}
         names = {name[: -len("/value")] for name in imported}
-        unknown = (state.keys() - expected.keys() - imported) | (names & self.columns.keys())
-        if unknown or expected.keys() - state.keys():
-            missing = sorted(expected.keys() - state.keys())
+        unknown = (state.keys() - places.keys() - imported) | (names & self.columns.keys())
+        if unknown or places.keys() - state.keys():
+            missing = sorted(places.keys() - state.keys())
             raise ValueError(f"state lacks {missing}, has unknown {sorted(unknown)}")
         checked = {name: _checked_column(name, Last()) for name in sorted(names)}
+        every = {**self.columns, **checked}
+        empty = {f"{n}/{p}": array for n, c in every.items() for p, array in c.allocate(0).items()}
+        empty["seen"] = np.zeros(0, np.bool_)
         for name, array in state.items():
-            like = expected.get(name, np.empty(self.num_rows, np.float32))
+            like, shape = empty[name], (self.num_rows, *empty[name].shape[1:])
             if array.dtype != like.dtype:
                 raise TypeError(f"{name} must have dtype {like.dtype}, got {array.dtype}")
-            if array.shape != like.shape:
-                raise ValueError(f"{name} must have shape {like.shape}, got {array.shape}")
-        for name, array in expected.items():
-            array[...] = state[name]
+            if array.shape != shape:
+                raise ValueError(f"{name} must have shape {shape}, got {array.shape}")
+        for name, place in places.items():
+            self.arrays.fill(place, state[name])
         self._imported = checked
-        loaded = {name: {"value": state[f"{name}/value"].copy()} for name in self._imported}
+        loaded = {
+            name: {"value": self.arrays.take(state[f"{name}/value"].copy())} for name in checked
+        }
         self._parts = {**declared, **loaded}
 
 

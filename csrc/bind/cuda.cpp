@@ -11,9 +11,11 @@ using dynsample::bind::Address;
 using dynsample::cuda::Stream;
 
 void bind_all(py::module_& module) {
-  py::class_<Stream>(module, "Stream", py::module_local()).def(py::init([](int device, Address handle) {
-    return Stream{device, reinterpret_cast<void*>(handle)};
-  }));
+  py::class_<Stream>(module, "Stream", py::module_local())
+      .def(py::init([](int device, Address handle) {
+        return Stream{device, reinterpret_cast<void*>(handle)};
+      }));
+  dynsample::bind::bind_cuda_fold(module);
   dynsample::bind::bind_cuda_order(module);
 }
 

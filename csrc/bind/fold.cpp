@@ -22,7 +22,7 @@ namespace {
 
 // A writable part of a column, of exactly `size` elements of T in any shape.
 template <class T, class As = T>
-std::span<As> part(py::handle array, std::size_t size, const char* name) {
+As* part(py::handle array, std::size_t size, const char* name) {
   using Exact = py::array_t<T, py::array::c_style>;
   if (!Exact::check_(array)) {
     throw py::type_error(std::string(name) + " must be a contiguous array of " +
@@ -33,7 +33,7 @@ std::span<As> part(py::handle array, std::size_t size, const char* name) {
     throw py::value_error(std::string(name) + " must have " + std::to_string(size) +
                           " elements, got " + std::to_string(typed.size()));
   }
-  return {reinterpret_cast<As*>(typed.mutable_data()), size};  // an error when read-only
+  return reinterpret_cast<As*>(typed.mutable_data());  // an error when read-only
 }
 
 // (kind, number of the signal, parameter, arrays) as dynsample.columns makes it, for n rows.
@@ -92,7 +92,7 @@ void fold_log(py::handle log, const Specs& specs, const py::object& seen, const 
   ObservationLog& observations = log_of(log);
   const std::size_t n = observations.num_samples();
   const auto columns = columns_of(specs, n, observations.num_signals());
-  const auto marks = part<bool, std::uint8_t>(seen, n, "seen");
+  const std::span marks(part<bool, std::uint8_t>(seen, n, "seen"), n);
   const auto order = span_of(tickets);
   py::gil_scoped_release unlocked;
   fold(observations, columns, marks, order);
@@ -139,7 +139,7 @@ void fold_packed(const std::vector<Packed>& packed, const LayoutSpec& spec, cons
                  const py::object& seen, std::size_t n) {
   const Layout layout = layout_of(spec);
   const auto columns = columns_of(specs, n, SIZE_MAX);
-  const auto marks = part<bool, std::uint8_t>(seen, n, "seen");
+  const std::span marks(part<bool, std::uint8_t>(seen, n, "seen"), n);
   std::vector<Segment> segments;
   for (const auto& [records, starts] : packed) {
     const std::span<const std::uint64_t> places = in(starts, "starts");

@@ -2,31 +2,31 @@
 //
 // Each struct borrows its arrays and applies one observation with `update(row, x)`. The arithmetic
 // is fixed to the bit: observations of a row come in ticket order, rows do not touch each other.
+// Shared by the CPU and the GPU.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
-#include <span>
 #include <variant>
 
-#include "core/uncertainty.h"
+#include "core/window.h"
 
 namespace dynsample {
 
 // The last observation.
 struct LastColumn {
-  std::span<float> value;
+  float* value;
 
-  void update(std::size_t row, float x) const { value[row] = x; }
+  DYNSAMPLE_HOST_DEVICE void update(std::size_t row, float x) const { value[row] = x; }
 };
 
 // value += step * (x - value). NaN means that nothing (or nothing usable) is there yet: the next
 // observation starts it again.
 struct EmaColumn {
-  std::span<float> value;
+  float* value;
   float step;
 
-  void update(std::size_t row, float x) const {
+  DYNSAMPLE_HOST_DEVICE void update(std::size_t row, float x) const {
     const float old = value[row];
     value[row] = old != old ? x : old + step * (x - old);
   }
@@ -34,10 +34,10 @@ struct EmaColumn {
 
 // Sum and count.
 struct MeanColumn {
-  std::span<double> sum;
-  std::span<std::uint32_t> count;
+  double* sum;
+  std::uint32_t* count;
 
-  void update(std::size_t row, float x) const {
+  DYNSAMPLE_HOST_DEVICE void update(std::size_t row, float x) const {
     sum[row] += static_cast<double>(x);
     count[row] += 1;
   }
@@ -45,11 +45,11 @@ struct MeanColumn {
 
 // A ring of the last `size` observations; observation t is at t % size.
 struct WindowColumn {
-  std::span<float> values;
-  std::span<std::uint32_t> count;
+  float* values;
+  std::uint32_t* count;
   std::uint32_t size;
 
-  void update(std::size_t row, float x) const {
+  DYNSAMPLE_HOST_DEVICE void update(std::size_t row, float x) const {
     values[row * size + count[row] % size] = x;
     count[row] += 1;
   }
@@ -57,13 +57,13 @@ struct WindowColumn {
 
 // A ring as above, and the sum of the uncertainties of all full windows but the present one.
 struct UncertaintyColumn {
-  std::span<float> values;
-  std::span<std::uint32_t> count;
-  std::span<double> sum;
+  float* values;
+  std::uint32_t* count;
+  double* sum;
   std::uint32_t size;
 
-  void update(std::size_t row, float x) const {
-    float* const window = values.data() + row * size;
+  DYNSAMPLE_HOST_DEVICE void update(std::size_t row, float x) const {
+    float* const window = values + row * size;
     if (count[row] >= size) sum[row] += uncertainty(window, size);
     window[count[row] % size] = x;
     count[row] += 1;
@@ -72,12 +72,12 @@ struct UncertaintyColumn {
 
 // Forgetting: transitions from correct (x > 0) to wrong.
 struct TransitionsColumn {
-  std::span<std::uint32_t> transitions;
-  std::span<std::uint32_t> presentations;
-  std::span<std::uint8_t> previous;
-  std::span<std::uint8_t> ever_correct;
+  std::uint32_t* transitions;
+  std::uint32_t* presentations;
+  std::uint8_t* previous;
+  std::uint8_t* ever_correct;
 
-  void update(std::size_t row, float x) const {
+  DYNSAMPLE_HOST_DEVICE void update(std::size_t row, float x) const {
     const std::uint8_t correct = x > 0;
     transitions[row] += previous[row] & (correct ^ 1);
     previous[row] = correct;

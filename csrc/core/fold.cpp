@@ -81,7 +81,7 @@ class Folder {
       float*& value =
           bit ? last_.bits[at - static_cast<std::size_t>(layout_.shift)] : last_.words[at - 1];
       if (value) return;  // two columns of one signal
-      value = rule->value.data();
+      value = rule->value;
     }
     set_last_ = setter(last_);
   }

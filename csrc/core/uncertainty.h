@@ -3,34 +3,18 @@
 // He et al., "Large-scale Dataset Pruning with Dynamic Uncertainty", 2023, equations 2 and 3.
 #pragma once
 
-#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <span>
 
 namespace dynsample {
 
-// 10 * standard deviation (ddof = 1) of a window; in double, two passes, slots in their order.
-// `size` is at least 2.
-template <class T>
-double uncertainty(const T* window, std::size_t size) {
-  double total = 0;
-  for (std::size_t slot = 0; slot < size; ++slot) total += static_cast<double>(window[slot]);
-  const double mean = total / static_cast<double>(size);
-  double squares = 0;
-  for (std::size_t slot = 0; slot < size; ++slot) {
-    const double off = static_cast<double>(window[slot]) - mean;
-    squares += off * off;
-  }
-  return 10.0 * std::sqrt(squares / static_cast<double>(size - 1));
-}
-
 // One epoch of recorded probabilities, as text files have them: 0 is a sample that was not seen.
 //
 // A probability goes into its row's ring: observation t of row i is at window[(t % size) * n + i],
 // by slots, so that rows are added up side by side. With `add` the uncertainty of every row is
 // added to `sum`, also of a row that was not seen in this epoch, and zeros stand for what a window
-// does not hold yet; the same bits as uncertainty() of the row. The result does not depend on the
+// does not hold yet; the same bits as core/window.h gives. The result does not depend on the
 // threads. Throws std::invalid_argument when sizes do not fit, or a window is shorter than 2.
 template <class T>
 void add_epoch(std::span<const double> probabilities, std::span<T> window,

@@ -62,6 +62,13 @@ class Device:
 
         return torch.zeros(size, dtype=dtype, device=self.torch_device)
 
+    def full(self, size: int, value: float | bool) -> torch.Tensor:
+        """Allocate with one value: bool[size], int32[size] or float32[size] by its type."""
+        import torch
+
+        dtype = {bool: torch.bool, int: torch.int32}.get(type(value), torch.float32)
+        return torch.full((size,), value, dtype=dtype, device=self.torch_device)
+
     def put(self, array: NDArray[Any]) -> torch.Tensor:
         """Copy an array here; unsigned integers become the signed ones of the same bits."""
         import torch

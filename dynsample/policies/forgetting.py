@@ -6,15 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from numpy.typing import NDArray
-
 from dynsample._checks import MAX_SAMPLES, boolean, choice, integer, real
 from dynsample.columns import Column, Transitions
 from dynsample.policies.base import EpochRandom, Policy, Selection
 
 if TYPE_CHECKING:
-    import numpy as np
-
+    from dynsample.arrays import Array
     from dynsample.table import ScoreTable
 
 
@@ -65,7 +62,7 @@ class Forgetting(Policy):
         until = None if self.lag else self.static_epochs
         return {"forgetting": Transitions(signal="correct", until=until)}
 
-    def score(self, table: ScoreTable) -> NDArray[np.float32]:
+    def score(self, table: ScoreTable) -> Array:
         """Forgetting events of every sample, float32[N]; NaN where never seen."""
         events = table["forgetting"]
         if self.never_learned == "zero":
@@ -74,7 +71,7 @@ class Forgetting(Policy):
         if self.never_learned == "inf":
             return events + table.choose(never, float("inf"), 0.0)
         # Who was never correct was never forgotten: one of the two terms is 0.
-        return events + never * table.part("forgetting", "presentations").astype(events.dtype)
+        return events + never * table.floats(table.part("forgetting", "presentations"))
 
     def select(self, table: ScoreTable, epoch: int, random: EpochRandom) -> Selection:
         """Select everything at first, then all but the least forgotten."""

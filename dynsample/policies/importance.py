@@ -6,15 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from numpy.typing import NDArray
-
 from dynsample._checks import MAX_SAMPLES, boolean, integer, real
 from dynsample.columns import Column, Last
 from dynsample.policies.base import EpochRandom, Policy, Selection
 
 if TYPE_CHECKING:
-    import numpy as np
-
+    from dynsample.arrays import Array
     from dynsample.table import ScoreTable
 
 
@@ -77,7 +74,7 @@ class ImportanceSampling(Policy):
         """The last loss of every sample."""
         return {"loss": Last()}
 
-    def probabilities(self, table: ScoreTable) -> NDArray[np.float32] | None:
+    def probabilities(self, table: ScoreTable) -> Array | None:
         """Probabilities up to a factor, NaN where not seen; None where all are the same."""
         loss = table["loss"]
         lowest, highest = table.min_max(loss)
@@ -87,9 +84,10 @@ class ImportanceSampling(Policy):
             return None
         if self.temperature != 1:
             # Scaled first, so that no power overflows.
-            loss = table.power(loss / highest, 1.0 / self.temperature)
+            loss = table.power(table.divide(loss, highest), 1.0 / self.temperature)
         if self.smoothing:
-            loss = loss / table.exact_mean(loss) * (1.0 - self.smoothing) + self.smoothing
+            scaled = table.divide(loss, table.exact_mean(loss))
+            loss = scaled * (1.0 - self.smoothing) + self.smoothing
         return loss
 
     def select(self, table: ScoreTable, epoch: int, random: EpochRandom) -> Selection:

@@ -69,6 +69,8 @@ def main() -> None:
     sampler.save(folder / f"{stop}" / "sampler")
     name = f"{start}-{sampler.group.rank}.json"
     (folder / name).write_text(json.dumps([model.weight.item(), lines]))
+    if dist.is_initialized():
+        dist.destroy_process_group()  # threads of gloo that outlive Python can abort the process
 
 
 if __name__ == "__main__":
