@@ -40,7 +40,7 @@ def main() -> None:
     issued = order.astype(np.uint32)
 
     def checked() -> None:
-        assert _core.match(issued, log._native, 0, unique=True) == (None, 0)
+        assert _core.match(issued, log.native, 0, unique=True) == (None, 0)
         fold(log, columns, parts, seen, epoch=0)
 
     bench.compare(

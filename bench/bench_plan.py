@@ -110,7 +110,7 @@ def main() -> int:
     issued = index.astype(np.uint32)
 
     def fold() -> None:
-        assert _core.match(issued, log._native, 0, unique=True) == (None, 0)
+        assert _core.match(issued, log.native, 0, unique=True) == (None, 0)
         table.fold(log, epoch=0)
 
     def boundary() -> np.ndarray:

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from dynsample.agreement import check_agreement
+from dynsample.arrays import HOST, Arrays
+from dynsample.columns import Column
 from dynsample.exchange import fold_everywhere
+from dynsample.ledger import Ledger
+from dynsample.log import ObservationLog
 from dynsample.plan import Plan, build_plan
-from dynsample.policies.base import EpochRandom
+from dynsample.policies.base import EpochRandom, Selection
 from dynsample.resume import plan_stats
 from dynsample.sharded_plan import build_sharded_plan
+from dynsample.sharded_table import ShardedTable
 from dynsample.shards import Steps
 from dynsample.table import ScoreTable
 
 if TYPE_CHECKING:
-    from dynsample.ledger import Ledger
     from dynsample.sampler import Sampler
 
 
@@ -61,6 +66,10 @@ def fold(table: ScoreTable, ledger: Ledger, plan: Plan, sampler: Sampler) -> int
     """Fold a ledger of `plan` into a table; give how many observations were of nothing issued."""
     group, epoch = sampler.group, plan.random.epoch
     what = f"the observations of epoch {epoch}"
+    if table.arrays.on_device:
+        from dynsample.device import fold as on_device
+
+        return on_device.fold(table, ledger, plan, group, epoch=epoch, what=what)
     tickets, not_issued = ledger.settle(plan, group, what)
     if group.size == 1 and not table.sharded:
         table.fold(ledger.log, epoch=epoch, tickets=tickets)
@@ -111,20 +120,56 @@ def make_plan(sampler: Sampler, table: ScoreTable, epoch: int) -> Plan:
     random = EpochRandom(sampler.seed, epoch)
     policy, group = sampler.policy, sampler.group
     what = f"the plan of epoch {epoch}"
-    if not table.sharded:
-        selection = group.agree(lambda: policy.select(table, epoch, random), what)
-        plan: Plan = build_plan(
-            selection, table.num_samples, seed=sampler.seed, epoch=epoch, order=sampler._order,
-            index=sampler.subset,
-        )  # fmt: skip
+    given: dict[str, Any] = {"order": sampler._order, "index": sampler.subset}
+    if table.sharded:
+        selection = _on_host(policy.select(table, epoch, random), table.arrays)
+        plan: Plan = build_sharded_plan(selection, table.bounds, group, random=random, **given)
     else:
-        plan = build_sharded_plan(
-            policy.select(table, epoch, random), table.bounds, group, random=random,
-            order=sampler._order, index=sampler.subset,
-        )  # fmt: skip
+        selection = group.agree(lambda: policy.select(table, epoch, random), what)
+        size, key = table.num_samples, {"seed": sampler.seed, "epoch": epoch}
+        if table.arrays.on_device:
+            from dynsample.device.plan import build_device_plan
+
+            plan = build_device_plan(selection, size, table.arrays.device, **key, **given)
+        else:
+            plan = build_plan(selection, size, **key, **given)
     if group.size > 1:
         check_agreement(group, plan.summary(), what)
     return plan
+
+
+def _on_host(selection: Selection, arrays: Arrays) -> Selection:
+    names = ("hidden", "counts", "weights")
+    there = {name: getattr(selection, name) for name in names}
+    return replace(
+        selection,
+        **{name: None if value is None else arrays.numpy(value) for name, value in there.items()},
+    )
+
+
+def empty(sampler: Sampler, columns: Mapping[str, Column]) -> tuple[ScoreTable, Ledger]:
+    """Make a table and a ledger without observations, where the sampler wants them."""
+    subset, rows = sampler.subset, sampler.num_samples
+    rows = rows if subset is None else len(subset)
+    arrays = HOST
+    signals = sorted({column.signal or name for name, column in columns.items()})
+    if sampler.device is None:
+        log = ObservationLog(rows, signals, sampler.max_log_bytes)
+    else:
+        from dynsample.device.arrays import DeviceArrays
+        from dynsample.device.log import DeviceLog
+
+        arrays = DeviceArrays(sampler.device)
+        log = DeviceLog(sampler.device, rows, signals, sampler.max_log_bytes)
+    if sampler.placement == "sharded":
+        table: ScoreTable = ShardedTable(rows, columns, sampler.group, subset, arrays)
+    else:
+        table = ScoreTable(rows, columns, subset, arrays)
+    if subset is not None:
+        row_of = np.full(sampler.num_samples, -1, np.int32)
+        row_of[subset] = np.arange(rows, dtype=np.int32)
+        log.set_rows(row_of)
+    return table, Ledger(log)
 
 
 def fetch(sampler: Sampler, plan: Plan, begin: int, stop: int) -> None:

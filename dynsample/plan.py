@@ -99,7 +99,61 @@ class Plan(ABC):
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class EpochPlan(Plan):
+class WholePlan(Plan):
+    """A plan whose whole order this rank can give."""
+
+    @abstractmethod
+    def arranged(self, hidden: bool) -> Slice:
+        """Give the function (first, last) -> rows of the order, or of the hidden pass."""
+
+    @abstractmethod
+    def weights_at(self, rows: NDArray[np.int64]) -> NDArray[np.float32] | None:
+        """Loss weights of rows; None where all are 1."""
+
+    def rows(self, start: int, stop: int, *, hidden: bool = False) -> NDArray[np.int64]:
+        """Rows of the table at positions [start, stop) of the order, or of the hidden pass."""
+        length = self.num_hidden if hidden else self.num_positions
+        if not 0 <= start <= stop <= length:
+            raise ValueError(f"start and stop must be in [0, {length}], got {start} and {stop}")
+        return self.arranged(hidden)(start, stop)
+
+    def source(self, steps: Steps, begin: int, stop: int, *, hidden: bool) -> Slice:
+        """Give the function (first, last) -> rows; here of any positions."""
+        return self.arranged(hidden)
+
+    def weights_of(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Loss weights of rows."""
+        weights = self.weights_at(rows)
+        return np.ones(rows.shape, np.float32) if weights is None else weights
+
+    def slice(self, start: int, stop: int, *, hidden: bool = False) -> NDArray[np.int64]:
+        """Ids at positions [start, stop) of the order, or of the pass over the hidden samples."""
+        return self.ids(self.rows(start, stop, hidden=hidden))
+
+    @cached_property
+    def order(self) -> NDArray[np.int64]:
+        """Ids of the whole epoch by position."""
+        return self.slice(0, self.num_positions)
+
+    @cached_property
+    def hidden(self) -> NDArray[np.int64]:
+        """Ids that are left out of this epoch, ascending."""
+        return self.ids(self.rows_left_out())
+
+    @cached_property
+    def digest(self) -> str:
+        """128 bits over (position, id, weight) of the whole order, as 32 hexadecimal digits."""
+        total = 0
+        for start in range(0, self.num_positions, _DIGEST_CHUNK):
+            stop = min(start + _DIGEST_CHUNK, self.num_positions)
+            rows = self.rows(start, stop)
+            ids, weights = self.ids(rows), self.weights_at(rows)
+            total += digest_of(self.random, np.arange(start, stop), ids, weights)
+        return f"{total % (1 << 128):032x}"
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class EpochPlan(WholePlan):
     """One epoch: members, order, weights. Made by `build_plan`.
 
     Attributes
@@ -124,6 +178,18 @@ class EpochPlan(Plan):
         """Samples left out of this epoch."""
         return len(self.hidden_rows)
 
+    def arranged(self, hidden: bool) -> Slice:
+        """Give the function (first, last) -> rows of the order, or of the hidden pass."""
+        return self._hidden_slice if hidden else self._kept_slice
+
+    def weights_at(self, rows: NDArray[np.int64]) -> NDArray[np.float32] | None:
+        """Loss weights of rows; None where all are 1."""
+        return None if self.weights is None else self.weights[rows]
+
+    def rows_left_out(self) -> NDArray[np.int64]:
+        """Rows that are left out of this epoch, ascending."""
+        return self.hidden_rows.astype(np.int64)
+
     @cached_property
     def _kept_slice(self) -> Slice:
         return self.order_by.arrange(self.members, self.random, ORDER_STREAM)
@@ -131,50 +197,6 @@ class EpochPlan(Plan):
     @cached_property
     def _hidden_slice(self) -> Slice:
         return self.order_by.arrange(self.hidden_rows, self.random, HIDDEN_ORDER_STREAM)
-
-    def rows(self, start: int, stop: int, *, hidden: bool = False) -> NDArray[np.int64]:
-        """Rows of the table at positions [start, stop) of the order, or of the hidden pass."""
-        length = self.num_hidden if hidden else self.num_positions
-        if not 0 <= start <= stop <= length:
-            raise ValueError(f"start and stop must be in [0, {length}], got {start} and {stop}")
-        return (self._hidden_slice if hidden else self._kept_slice)(start, stop)
-
-    def source(self, steps: Steps, begin: int, stop: int, *, hidden: bool) -> Slice:
-        """Give the function (first, last) -> rows; here of any positions."""
-        return self._hidden_slice if hidden else self._kept_slice
-
-    def weights_of(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Loss weights of rows."""
-        return np.ones(rows.shape, np.float32) if self.weights is None else self.weights[rows]
-
-    def slice(self, start: int, stop: int, *, hidden: bool = False) -> NDArray[np.int64]:
-        """Ids at positions [start, stop) of the order, or of the pass over the hidden samples."""
-        return self.ids(self.rows(start, stop, hidden=hidden))
-
-    @cached_property
-    def order(self) -> NDArray[np.int64]:
-        """Ids of the whole epoch by position."""
-        return self.slice(0, self.num_positions)
-
-    def rows_left_out(self) -> NDArray[np.int64]:
-        """Rows that are left out of this epoch, ascending."""
-        return self.hidden_rows.astype(np.int64)
-
-    @cached_property
-    def hidden(self) -> NDArray[np.int64]:
-        """Ids that are left out of this epoch, ascending."""
-        return self.ids(self.rows_left_out())
-
-    @cached_property
-    def digest(self) -> str:
-        """128 bits over (position, id, weight) of the whole order, as 32 hexadecimal digits."""
-        total = 0
-        for start in range(0, self.num_positions, _DIGEST_CHUNK):
-            stop = min(start + _DIGEST_CHUNK, self.num_positions)
-            rows = self.rows(start, stop)
-            weights = None if self.weights is None else self.weights[rows]
-            total += digest_of(self.random, np.arange(start, stop), self.ids(rows), weights)
-        return f"{total % (1 << 128):032x}"
 
     def allowed(self) -> NDArray[np.bool_] | None:
         """Rows that this epoch issues at all; None when it issues every row."""

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dynsample import boundary, groups, resume
+from dynsample import boundary, groups, resume, step
 from dynsample import signals as signal_functions
-from dynsample._arrays import as_subset, fingerprint, is_tensor, like
+from dynsample._arrays import as_subset, fingerprint
 from dynsample._checks import MAX_SAMPLES, choice, integer
 from dynsample.columns import Column
 from dynsample.ledger import Ledger
@@ -24,13 +24,21 @@ from dynsample.plan import Plan
 from dynsample.policies.base import Policy
 from dynsample.policies.uniform import Uniform
 from dynsample.report import Report, as_report
-from dynsample.sharded_table import ShardedTable
 from dynsample.staging import PinnedRing
 from dynsample.table import ScoreTable
 
 
 class ObservationError(RuntimeError):
     """Observations of samples that the epoch did not issue, or not that often."""
+
+
+def _device(device: Any) -> Any:
+    """Find a GPU, only where one was asked for: this imports torch."""
+    if str(device) == "cpu":
+        return None
+    from dynsample.device import as_device
+
+    return as_device(device)
 
 
 class Sampler:
@@ -62,6 +70,11 @@ class Sampler:
         things are and nothing of what is planned. With "sharded" the start of an iterator is
         collective, `plan.order` is refused, and `observe` finds ids that were not issued at the
         next epoch's start only.
+    device : "cpu", "cuda", "cuda:<number>" or torch.device
+        Where table and log are. On a GPU `observe` hands the step's tensors over without waiting
+        for the device, and columns, selections and orders are worked out there, with the same
+        result. What `observe` cannot refuse without waiting, it counts; the next epoch's start
+        raises.
     max_log_bytes : int
         What the observations of an epoch may take on a rank; beyond it `observe` is an error.
     report : path or Report, optional
@@ -87,6 +100,7 @@ class Sampler:
         columns: Mapping[str, Column] | None = None,
         group: Any = "auto",
         placement: str = "replicated",
+        device: Any = "cpu",
         max_log_bytes: int = MAX_BYTES,
         report: str | os.PathLike[str] | Report | None = None,
     ) -> None:
@@ -105,8 +119,10 @@ class Sampler:
             )
         self.subset = None if subset is None else as_subset(subset, self.num_samples)
         self.group = groups.as_group(group)
+        self.device = _device(device)
         self.table, self._ledger = self._empty({**self.policy.columns, **(columns or {})})
         self._ring = PinnedRing(self._log)
+        self._weights: Any = None  # of all rows, on the device: its address stays
         self._known = {*signal_functions.NAMES, *self._log.signals}
         self._plan: Plan | None = None
         self._passes = (Pass(False, 0), Pass(True, 0))
@@ -130,18 +146,7 @@ class Sampler:
         return self._ledger.log
 
     def _empty(self, columns: Mapping[str, Column]) -> tuple[ScoreTable, Ledger]:
-        rows = self.num_samples if self.subset is None else len(self.subset)
-        if self.placement == "sharded":
-            table: ScoreTable = ShardedTable(rows, columns, self.group, self.subset)
-        else:
-            table = ScoreTable(rows, columns, self.subset)
-        signals = sorted({column.signal or name for name, column in columns.items()})
-        log = ObservationLog(rows, signals, self.max_log_bytes)
-        if self.subset is not None:
-            row_of = np.full(self.num_samples, -1, np.int32)
-            row_of[self.subset] = np.arange(rows, dtype=np.int32)
-            log.set_rows(row_of)
-        return table, Ledger(log)
+        return boundary.empty(self, columns)
 
     def _replace(self, table: ScoreTable, ledger: Ledger) -> None:
         self.table, self._ledger = table, ledger
@@ -212,6 +217,8 @@ class Sampler:
         )
         for cursor in self._passes:
             cursor.rewind()
+        if self.device is not None:
+            step.prepare(self, plan, kept_stop + hidden_stop)
         self._log.set_allowed(plan.allowed())
 
     def _warn_once(self, what: str, message: str) -> None:
@@ -277,44 +284,14 @@ class Sampler:
         ValueError, TypeError, IndexError
             For what is missing, misshapen, or not of this epoch; nothing is then appended.
         """
-        if self._plan is None:
-            raise RuntimeError(
-                "observe before the first epoch was planned: call set_epoch, or iterate, first"
-            )
-        if logits is not None or targets is not None:
-            computed = signal_functions.compute(
-                self._log.signals, logits, targets, self.policy.confidence
-            )
-            signals = {**computed, **signals}
-        if not self._known.issuperset(signals):
-            unknown = ", ".join(sorted(set(signals) - self._known))
-            raise ValueError(
-                f"unknown signals {unknown}; known are {', '.join(sorted(self._known))}"
-            )
-        if self._ring or not self._log.append_in_place(index, signals):
-            self._append_converted(index, signals)
-
-    def _append_converted(self, index: Any, signals: Mapping[str, Any]) -> None:
-        if self._ring.takes(index, signals):
-            self._ring.push(index, signals)
-        else:
-            self._log.append(index, signals)
+        step.observe(self, index, logits, targets, signals)
 
     def weights(self, index: Any) -> Any:
         """Loss weights of a batch: float32[B], of the kind and on the device of `index`.
 
         A padded row, which a rank gets when fewer rows than ranks are left, has weight 0.
         """
-        plan = self._ensure_planned()
-        ids = index.detach().cpu().numpy() if is_tensor(index) else np.asarray(index)
-        at_end = self._passes[0].received == self._passes[0].stop  # it may be drawn ahead
-        if at_end and self._padded is not None and np.array_equal(ids, self._padded):
-            weights = np.zeros(ids.shape, np.float32)
-        else:
-            rows = ids if self.subset is None else np.searchsorted(self.subset, ids)
-            weights = plan.weights_of(rows)
-        result = like(weights, index)
-        return result.to(index.device) if is_tensor(index) else result
+        return step.weights(self, self._ensure_planned(), index)
 
     @property
     def plan(self) -> Plan:

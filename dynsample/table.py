@@ -84,6 +84,10 @@ class ScoreTable(Reductions):
     def __contains__(self, name: object) -> bool:
         return name in self._parts
 
+    def parts(self, name: str) -> Mapping[str, Array]:
+        """All arrays of a column, by name, to be written by a fold."""
+        return self._parts[name]
+
     def part(self, name: str, part: str) -> Array:
         """One of the arrays that a column is made of, read only; see its `allocate`."""
         if name not in self or part not in self._parts[name]:

@@ -143,9 +143,7 @@ class DeviceArrays(Arrays):
         keys = draw.race_keys(probabilities, first, substitute, seed, epoch)
         return select.Candidates.of_keys(keys)
 
-    def draw_mask(
-        self, probabilities: torch.Tensor, k: int, seed: int, epoch: int
-    ) -> torch.Tensor:
+    def draw_mask(self, probabilities: torch.Tensor, k: int, seed: int, epoch: int) -> torch.Tensor:
         """Draw without replacement from all rows."""
         substitute, positive = draw.survey(probabilities)
         if k > positive:

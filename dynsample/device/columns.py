@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def value(column: Column, parts: Mapping[str, torch.Tensor]) -> torch.Tensor:
-    """What a table gives for a column, float32[N]; the same bits as on the CPU.
+    """Give a table's value of a column, float32[N], of the same bits as on the CPU.
 
     Every line is one operation of IEEE arithmetic on whole tensors, so that nothing is contracted,
     and no tensor is divided by a number, which torch does on a GPU by the reciprocal.

@@ -33,7 +33,11 @@ class Group(ABC):
     size : int
     time_limit : float
         Seconds that any call may wait for the other ranks.
+    device_group : torch.distributed.ProcessGroup or None
+        What carries CUDA tensors between the ranks; None: they go through the host.
     """
+
+    device_group: Any = None
 
     def __init__(self, rank: int, size: int, time_limit: float) -> None:
         if not time_limit > 0:

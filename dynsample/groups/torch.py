@@ -24,7 +24,8 @@ def torch(process_group: Any = None, time_limit: float = TIME_LIMIT) -> Group:
     ----------
     process_group : torch.distributed.ProcessGroup, optional
         By default the whole world. The group speaks over gloo on a process group of its own, which
-        all groups of `process_group` with this time limit share.
+        all groups of `process_group` with this time limit share; tensors on GPUs go by NCCL where
+        `process_group` has it.
     time_limit : float
         Seconds that any call may wait; after that it raises GroupError.
 
@@ -55,6 +56,8 @@ class TorchGroup(Group):
         super().__init__(rank, size, time_limit)
         self._torch, self._dist = torch, dist
         self._ranks = dist.get_process_group_ranks(process_group)
+        if "nccl" in str(dist.get_backend_config(process_group)):
+            self.device_group = process_group
         shared = _private.setdefault(process_group, {})
         if self.time_limit not in shared:
             shared[self.time_limit] = self._run(

@@ -133,7 +133,7 @@ def test_the_nth_observation_of_a_row_is_of_its_nth_issue(issued, observed):
     log.restore(np.array([0, *observed], np.uint32), {})
     wanted = reference.match(issued, observed)
     for unique in {False, len(set(issued)) == len(issued)}:
-        places, unknown = _core.match(np.array(issued, np.uint32), log._native, 1, unique)
+        places, unknown = _core.match(np.array(issued, np.uint32), log.native, 1, unique)
         found = list(range(len(observed))) if places is None else places.tolist()
         assert found == wanted
         assert unknown == wanted.count(-1)

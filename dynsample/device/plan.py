@@ -1,0 +1,164 @@
+"""The plan of an epoch that a device worked out: its order leaves once, for the loader."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dynsample.device import order
+from dynsample.device.kernels import Device
+from dynsample.orders import Order, RandomOrder, Slice, as_order
+from dynsample.plan import HIDDEN_ORDER_STREAM, ORDER_STREAM, WholePlan, check_selection
+from dynsample.policies.base import EpochRandom, Selection
+
+if TYPE_CHECKING:
+    import torch
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class DevicePlan(WholePlan):
+    """One epoch, as `EpochPlan`. Made by `build_device_plan`.
+
+    Attributes
+    ----------
+    weights : float32[N] tensor or None
+    members : int32[M] tensor
+        Rows of the epoch in ascending order, as often as they are drawn.
+    left_out : int32[H] tensor
+        Rows that are left out, ascending.
+    """
+
+    device: Device
+    num_rows: int
+    members: torch.Tensor
+    left_out: torch.Tensor
+
+    @property
+    def num_positions(self) -> int:
+        """Length of the epoch's order."""
+        return len(self.members)
+
+    @property
+    def num_hidden(self) -> int:
+        """Samples left out of this epoch."""
+        return len(self.left_out)
+
+    def _arranged(self, members: torch.Tensor, stream: int) -> Slice:
+        if not isinstance(self.order_by, RandomOrder):
+            return self.order_by.arrange(_unsigned(members), self.random, stream)
+        key = {"seed": self.random.seed, "epoch": self.random.epoch, "stream": stream}
+        leaving = _Leaving(order.order_slice(self.device, len(members), members, **key))
+        return lambda start, stop: leaving.rows()[start:stop].astype(np.int64)
+
+    @cached_property
+    def _kept_slice(self) -> Slice:
+        return self._arranged(self.members, ORDER_STREAM)
+
+    @cached_property
+    def _hidden_slice(self) -> Slice:
+        return self._arranged(self.left_out, HIDDEN_ORDER_STREAM)
+
+    def arranged(self, hidden: bool) -> Slice:
+        """Give the function (first, last) -> rows of the order, or of the hidden pass."""
+        return self._hidden_slice if hidden else self._kept_slice
+
+    def rows_left_out(self) -> NDArray[np.int64]:
+        """Rows that are left out of this epoch, ascending; a copy on the host."""
+        return _unsigned(self.left_out).astype(np.int64)
+
+    @cached_property
+    def _host_weights(self) -> NDArray[np.float32] | None:
+        return None if self.weights is None else self.weights.cpu().numpy()
+
+    def weights_at(self, rows: NDArray[np.int64]) -> NDArray[np.float32] | None:
+        """Loss weights of rows; None where all are 1. On the host: see `Sampler.weights`."""
+        return None if self._host_weights is None else self._host_weights[rows]
+
+    def allowed(self) -> Any:
+        """Rows that this epoch issues at all, bool[N] tensor; None when it issues every row."""
+        if not self.repeated and (self.refresh or not self.num_hidden):
+            return None
+        mask = self.device.full(self.num_rows, False)
+        mask[self.members.long() & 0xFFFFFFFF] = True
+        return mask
+
+    def summary(self) -> dict[str, float]:
+        """Figures that differ, in all likelihood, when another selection was made."""
+        return {
+            "num_positions": self.num_positions,
+            "num_hidden": self.num_hidden,
+            "sum of rows": int((self.members.long() & 0xFFFFFFFF).sum()),
+            "lr_scale": self.lr_scale,
+        }
+
+
+class _Leaving:
+    """A tensor on its way to the host, which does not wait for it before somebody asks."""
+
+    def __init__(self, rows: torch.Tensor) -> None:
+        import torch
+
+        self._event = None
+        self._host = rows
+        if rows.is_cuda:
+            self._host = torch.empty(len(rows), dtype=rows.dtype, pin_memory=True)
+            self._host.copy_(rows, non_blocking=True)
+            self._event = torch.cuda.Event()
+            self._event.record(torch.cuda.current_stream(rows.device))
+
+    def rows(self) -> NDArray[np.uint32]:
+        """Give the rows, uint32[M], when they are here."""
+        if self._event is not None:
+            self._event.synchronize()
+            self._event = None
+        return _unsigned(self._host)
+
+
+def _unsigned(rows: torch.Tensor) -> NDArray[np.uint32]:
+    host: NDArray[np.uint32] = rows.cpu().numpy().view(np.uint32)
+    return host
+
+
+def build_device_plan(
+    selection: Selection,
+    num_samples: int,
+    device: Device,
+    *,
+    seed: int,
+    epoch: int,
+    order_by: str | Order = "random",
+    index: NDArray[np.int64] | None = None,
+) -> DevicePlan:
+    """Plan an epoch from what a policy selected on a device; see `dynsample.build_plan`."""
+    import torch
+
+    check_selection(selection, num_samples)
+    none = device.empty(0, torch.int32)
+    counts, hidden = selection.counts, selection.hidden
+    if counts is not None:
+        members, left_out = order.repeat_rows(counts, int(counts.sum())), none
+    elif hidden is not None:
+        members, left_out = order.mask_ids(hidden, invert=True), order.mask_ids(hidden)
+    else:
+        members = torch.arange(num_samples, dtype=torch.int64, device=device.torch_device)
+        members, left_out = members.to(torch.int32), none
+    plan = DevicePlan(
+        device=device,
+        random=EpochRandom(seed, epoch),
+        num_rows=num_samples,
+        members=members,
+        left_out=left_out,
+        weights=selection.weights,
+        index=index,
+        lr_scale=selection.lr_scale,
+        refresh=selection.refresh,
+        stats=selection.stats,
+        repeated=counts is not None,
+        order_by=as_order(order_by),
+    )
+    plan._kept_slice  # noqa: B018 - the order begins to leave now
+    return plan

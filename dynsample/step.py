@@ -1,0 +1,91 @@
+"""What a training step does with a sampler: it observes, and asks for weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from dynsample import signals as signal_functions
+from dynsample._arrays import is_tensor, like
+
+if TYPE_CHECKING:
+    from dynsample.plan import Plan
+    from dynsample.sampler import Sampler
+
+
+def observe(
+    sampler: Sampler, index: Any, logits: Any, targets: Any, signals: Mapping[str, Any]
+) -> None:
+    """Append one observation to the log of the sampler, wherever that is."""
+    if sampler._plan is None:
+        raise RuntimeError(
+            "observe before the first epoch was planned: call set_epoch, or iterate, first"
+        )
+    if not sampler._known.issuperset(signals):
+        unknown = ", ".join(sorted(set(signals) - sampler._known))
+        raise ValueError(
+            f"unknown signals {unknown}; known are {', '.join(sorted(sampler._known))}"
+        )
+    log: Any = sampler._ledger.log
+    if logits is not None or targets is not None:
+        confidence = sampler.policy.confidence
+        if log.on_device:
+            log.append_logits(index, logits, targets, confidence, signals)
+            return
+        computed = signal_functions.compute(log.signals, logits, targets, confidence)
+        signals = {**computed, **signals}
+    ring = sampler._ring
+    if ring or not log.append_in_place(index, signals):
+        if not log.on_device and ring.takes(index, signals):
+            ring.push(index, signals)
+        else:
+            log.append(index, signals)
+
+
+def prepare(sampler: Sampler, plan: Plan, positions: int) -> None:
+    """Make room on the device for the observations of an epoch, and renew the weights there."""
+    steps = -(-positions // (sampler.batch_size * sampler.group.size)) + 2
+    log: Any = sampler._log
+    log.reserve(len(log) + steps * sampler.batch_size)
+    if sampler._weights is not None:
+        _set_weights(sampler._weights, plan)
+
+
+def _set_weights(there: Any, plan: Plan) -> None:
+    if plan.weights is None:
+        there.fill_(1.0)
+    else:
+        there.copy_(plan.weights)
+
+
+def weights(sampler: Sampler, plan: Plan, index: Any) -> Any:
+    """Loss weights of a batch, of the kind and on the device of `index`."""
+    kept = sampler._passes[0]
+    at_end = kept.received == kept.stop  # it may be drawn ahead
+    padded = sampler._padded if at_end else None
+    there = sampler.device is not None and is_tensor(index) and sampler.placement == "replicated"
+    if there and index.device == sampler.device.torch_device:
+        return _weights_there(sampler, plan, index, padded)
+    ids = index.detach().cpu().numpy() if is_tensor(index) else np.asarray(index)
+    if padded is not None and np.array_equal(ids, padded):
+        values = np.zeros(ids.shape, np.float32)
+    else:
+        values = plan.weights_of(
+            ids if sampler.subset is None else np.searchsorted(sampler.subset, ids)
+        )
+    result = like(values, index)
+    return result.to(index.device) if is_tensor(index) else result
+
+
+def _weights_there(sampler: Sampler, plan: Plan, index: Any, padded: Any) -> Any:
+    """Gather on the device, without waiting for it, from a tensor whose address stays."""
+    if sampler._weights is None:
+        sampler._weights = sampler.table.arrays.full(sampler.table.num_samples, 1.0)
+        _set_weights(sampler._weights, plan)
+    log: Any = sampler._log
+    values = sampler._weights[log.rows_of(index)]
+    if padded is not None and padded.shape == tuple(index.shape):
+        values = values * (index != sampler.device.put(padded)).any()
+    return values
