@@ -43,11 +43,10 @@ void append_signals(Stream stream, Address log, std::size_t count, std::size_t c
   for (std::size_t i = 0; i < slots.size(); ++i) slot[i] = slots[i].cast<std::int32_t>();
   const cuda::Wanted wanted = {slot[0], slot[1], slot[2], slot[3], slot[4],
                                slot[5], slot[6], slot[7], slot[8], slot[9]};
+  const cuda::Output model = {logits.data, logits.type, logits.stride,
+                              count,       classes,     numbers(output, 1)};
   const py::gil_scoped_release unlocked;
-  cuda::append_signals(
-      at<const LogHeader>(log),
-      {logits.data, logits.type, logits.stride, count, classes, numbers(output, 1)}, wanted,
-      stream);
+  cuda::append_signals(at<const LogHeader>(log), model, wanted, stream);
 }
 
 void point_log(Stream stream, Address log, std::int64_t capacity, Address rows, Address values,
