@@ -14,7 +14,7 @@ namespace dynsample::cuda {
 
 // A new order of [0, size) at every call.
 inline std::vector<unsigned> shuffled(unsigned size) {
-  static std::minstd_rand random(1);
+  thread_local std::minstd_rand random(1);
   std::vector<unsigned> order(size);
   std::iota(order.begin(), order.end(), 0u);
   std::shuffle(order.begin(), order.end(), random);

@@ -45,6 +45,10 @@ class Device:
         """Call a kernel that borrows memory from torch until it is done."""
         return getattr(self._kernels, name)(self.stream(), self._bytes, *map(_argument, arguments))
 
+    def constant(self, name: str) -> Any:
+        """Give a number that the kernels were compiled with."""
+        return getattr(self._kernels, name)
+
     def _bytes(self, size: int) -> torch.Tensor:
         import torch
 

@@ -1,0 +1,91 @@
+#include <iterator>
+#include <stdexcept>
+#include <string>
+
+#include "bind/cuda.h"
+#include "cuda/log.h"
+#include "cuda/signals.h"
+
+namespace dynsample::bind {
+namespace {
+
+using cuda::LogHeader;
+using cuda::Numbers;
+using cuda::Stream;
+using cuda::Type;
+
+// Address, type and stride, out of a flat tuple.
+Numbers numbers(const py::tuple& flat, std::size_t n) {
+  return {at<const void>(flat[3 * n].cast<Address>()), flat[3 * n + 2].cast<std::int64_t>(),
+          static_cast<Type>(flat[3 * n + 1].cast<std::int32_t>())};
+}
+
+// `flat`: the numbers of the index, then of every signal of the log.
+void append_log(Stream stream, Address log, std::size_t count, const py::tuple& flat) {
+  const std::size_t size = flat.size() / 3;
+  if (size < 1 || size > 1 + cuda::kMostSignals) {
+    throw std::invalid_argument("an observation has an index and at most " +
+                                std::to_string(cuda::kMostSignals) + " signals");
+  }
+  cuda::Observation batch = {numbers(flat, 0), count, {}, static_cast<int>(size) - 1};
+  for (std::size_t s = 1; s < size; ++s) batch.signals[s - 1] = numbers(flat, s);
+  const py::gil_scoped_release unlocked;
+  cuda::append(at<LogHeader>(log), batch, stream);
+}
+
+// `output`: the numbers of the logits, whose stride is that of rows, and of the targets. `slots`:
+// as cuda::Wanted.
+void append_signals(Stream stream, Address log, std::size_t count, std::size_t classes,
+                    const py::tuple& output, const py::tuple& slots) {
+  const Numbers logits = numbers(output, 0);
+  std::int32_t slot[10];
+  if (slots.size() != std::size(slot)) throw std::invalid_argument("slots must be 10");
+  for (std::size_t i = 0; i < slots.size(); ++i) slot[i] = slots[i].cast<std::int32_t>();
+  const cuda::Wanted wanted = {slot[0], slot[1], slot[2], slot[3], slot[4],
+                               slot[5], slot[6], slot[7], slot[8], slot[9]};
+  const cuda::Output model = {logits.data, logits.type, logits.stride,
+                              count,       classes,     numbers(output, 1)};
+  const py::gil_scoped_release unlocked;
+  cuda::append_signals(at<const LogHeader>(log), model, wanted, stream);
+}
+
+void point_log(Stream stream, Address log, std::int64_t capacity, Address rows, Address values,
+               Address row_of, std::int64_t num_ids, Address allowed) {
+  LogHeader header = {};
+  header.capacity = capacity;
+  header.rows = at<std::uint32_t>(rows);
+  header.values = at<float>(values);
+  header.row_of = at<const std::int32_t>(row_of);
+  header.num_ids = num_ids;
+  header.allowed = at<const std::uint8_t>(allowed);
+  const py::gil_scoped_release unlocked;
+  cuda::point_log(at<LogHeader>(log), header, stream);
+}
+
+void reset_log(Stream stream, Address log, std::int64_t observed) {
+  const py::gil_scoped_release unlocked;
+  cuda::reset_log(at<LogHeader>(log), observed, stream);
+}
+
+py::tuple log_counts(Stream stream, Address log) {
+  const LogHeader header = [&] {
+    const py::gil_scoped_release unlocked;
+    return cuda::read_log(at<const LogHeader>(log), stream);
+  }();
+  return py::make_tuple(header.observed, header.out_of_range, header.first_out_of_range,
+                        header.not_allowed, header.first_not_allowed, header.lost);
+}
+
+}  // namespace
+
+void bind_cuda_log(py::module_& module) {
+  module.attr("LOG_HEADER_BYTES") = sizeof(LogHeader);
+  module.attr("MOST_SIGNALS") = cuda::kMostSignals;
+  module.def("append_log", &append_log);
+  module.def("append_signals", &append_signals);
+  module.def("point_log", &point_log);
+  module.def("reset_log", &reset_log);
+  module.def("log_counts", &log_counts);
+}
+
+}  // namespace dynsample::bind

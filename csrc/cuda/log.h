@@ -1,0 +1,52 @@
+// The log of a training step: rows and signals in call order; see core/log.h. Nothing is copied to
+// the host and nothing is allocated, so that a step can be captured in a CUDA graph.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "cuda/number.h"
+#include "cuda/stream.h"
+
+namespace dynsample::cuda {
+
+// Where a log is and how much of it is used. It stays at its place in device memory while the log
+// grows, and kernels reach all else through it: a captured step goes on with the new memory.
+struct LogHeader {
+  // Written by the kernels. "First" is the id that came first, of those that were refused.
+  std::int64_t observed, out_of_range, first_out_of_range, not_allowed, first_not_allowed, lost;
+  // Written by the host, between epochs.
+  std::int64_t capacity;
+  std::uint32_t* rows;
+  float* values;               // signal s at s * capacity
+  const std::int32_t* row_of;  // of num_ids, -1 for an id that is not there; null: an id is its row
+  std::int64_t num_ids;
+  const std::uint8_t* allowed;  // by row; null: all
+};
+
+// Instead of a row: the id was out of range or not allowed. No row is as high.
+constexpr std::uint32_t kRefused = 0xFFFFFFFFu;
+
+constexpr int kMostSignals = 16;
+
+// One batch: the ids, and for signal s of the log its values, or no data when they are there.
+struct Observation {
+  Numbers index;  // int64 or int32
+  std::size_t count;
+  Numbers signals[kMostSignals];
+  int num_signals;
+};
+
+// Appends a batch. What does not fit is counted as lost; a refused id takes a place, and is counted
+// and marked. Calls must be in order, on one stream or on several that wait for each other.
+void append(LogHeader* log, const Observation& batch, Stream stream);
+
+// What the host writes of a header; waits for the stream.
+void point_log(LogHeader* log, const LogHeader& content, Stream stream);
+
+LogHeader read_log(const LogHeader* log, Stream stream);  // waits
+
+// Sets the number of observations, and counts of refused and lost ones to zero; waits.
+void reset_log(LogHeader* log, std::int64_t observed, Stream stream);
+
+}  // namespace dynsample::cuda

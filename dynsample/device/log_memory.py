@@ -1,0 +1,211 @@
+"""The memory of a log on a device, and what is done with it between epochs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from dynsample.device.kernels import Device
+from dynsample.device.observation import on_device
+from dynsample.log import ObservationLog
+
+REFUSED = -1  # instead of a row
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What a log took and what it did not; of the ids that were refused, the first of each kind."""
+
+    observed: int
+    out_of_range: int
+    first_out_of_range: int | None
+    not_allowed: int
+    first_not_allowed: int | None
+    lost: int
+
+
+class LogMemory:
+    """Observations in device memory, and a header of fixed address that says where they are.
+
+    Every method waits for the device, but `rows_of`.
+    """
+
+    on_device = True
+
+    def __init__(
+        self, device: Device, num_samples: int, signals: Sequence[str], max_bytes: int
+    ) -> None:
+        host = ObservationLog(num_samples, signals, max_bytes)  # checks them
+        self.num_samples, self.signals, self.max_bytes = num_samples, host.signals, max_bytes
+        self.device = device
+        if len(self.signals) > device.constant("MOST_SIGNALS"):
+            most = device.constant("MOST_SIGNALS")
+            raise ValueError(f"signals must be at most {most} on a device, got {len(signals)}")
+        self._torch_device = device.torch_device
+        self._header = device.zeros(device.constant("LOG_HEADER_BYTES") // 8, torch.int64)
+        self._rows = device.empty(0, torch.int32)
+        self._values = device.empty(0, torch.float32).reshape(len(self.signals), 0)
+        self._row_of: torch.Tensor | None = None
+        self._allowed: torch.Tensor | None = None
+        self._point()
+
+    def set_rows(self, row_of: NDArray[np.int32] | None) -> None:
+        """Map ids to rows, int32[num_ids], -1 for an id that has none; None: an id is its row."""
+        if row_of is not None:
+            ObservationLog(self.num_samples, []).set_rows(row_of)  # checks it
+        self._settle()
+        self._row_of = None if row_of is None else self.device.put(row_of)
+        self._point()
+
+    def set_allowed(self, allowed: Any) -> None:
+        """Refuse ids whose row is False in `allowed`, bool[num_samples]; None allows all.
+
+        A tensor of the device is borrowed: a change of it counts from the next call on.
+        """
+        mask = None
+        if allowed is not None:
+            if str(allowed.dtype).removeprefix("torch.") != "bool" or allowed.ndim != 1:
+                raise TypeError(
+                    f"allowed must be bool[{self.num_samples}], got {allowed.dtype} of shape "
+                    f"{tuple(allowed.shape)}"
+                )
+            if len(allowed) != self.num_samples:
+                raise ValueError(f"allowed must have {self.num_samples} rows, got {len(allowed)}")
+            there = on_device(allowed, "allowed", self._torch_device)
+            mask = allowed.contiguous() if there else self.device.put(np.asarray(allowed))
+        self._settle()
+        self._allowed = mask
+        self._point()
+
+    def rows_of(self, index: torch.Tensor) -> torch.Tensor:
+        """Rows of ids on the device, int64; does not wait."""
+        return index.long() if self._row_of is None else self._row_of[index].long()
+
+    @property
+    def capacity(self) -> int:
+        """Observations that the log has room for."""
+        return len(self._rows)
+
+    def reserve(self, count: int) -> None:
+        """Make room for `count` observations in all; what is there is kept.
+
+        Raises
+        ------
+        ValueError
+            When they take more than `max_bytes`.
+        """
+        most = self.max_bytes // (4 + 4 * len(self.signals))
+        if count > most:
+            raise ValueError(
+                f"a log of {count} observations is beyond the {most} that max_log_bytes allows"
+            )
+        if count <= self.capacity:
+            return
+        self._settle()
+        kept = self.capacity
+        rows = self.device.empty(count, torch.int32)
+        values = self.device.empty(len(self.signals) * count, torch.float32)
+        values = values.reshape(len(self.signals), count)
+        rows[:kept] = self._rows
+        values[:, :kept] = self._values
+        self._rows, self._values = rows, values
+        self._point()
+
+    def __len__(self) -> int:
+        """Observations so far, with the refused ones."""
+        return self.counts().observed
+
+    def counts(self) -> Counts:
+        """Count what came, what was refused, and what did not fit."""
+        self._settle()
+        observed, outside, outside_id, barred, barred_id, lost = self.device.call(
+            "log_counts", self._header
+        )
+        return Counts(
+            observed,
+            outside,
+            outside_id if outside else None,
+            barred,
+            barred_id if barred else None,
+            lost,
+        )
+
+    @property
+    def rows(self) -> torch.Tensor:
+        """Rows in call order, -1 where the id was refused: int32[n], a view."""
+        return self._rows[: len(self)]
+
+    def values(self, name: str) -> torch.Tensor:
+        """Values of one signal in call order, whatever the row: float32[n], a view."""
+        if name not in self.signals:
+            raise ValueError(f"signal must be one of {self.signals}, got {name!r}")
+        return self._values[self.signals.index(name), : len(self)]
+
+    def _accepted(self, name: str) -> torch.Tensor:
+        return self.values(name)[self.rows != REFUSED]
+
+    def index(self) -> NDArray[np.uint32]:
+        """Rows in call order, uint32[n], without those refused; a copy on the host."""
+        rows = self.rows
+        array: NDArray[np.uint32] = rows[rows != REFUSED].cpu().numpy().view(np.uint32)
+        return array
+
+    def signal(self, name: str) -> NDArray[np.float32]:
+        """Values of one signal in call order, without those refused; a copy on the host."""
+        array: NDArray[np.float32] = self._accepted(name).cpu().numpy()
+        return array
+
+    def non_finite(self) -> int:
+        """Values of all signals that are NaN or infinite."""
+        return sum(int((~self._accepted(name).isfinite()).sum()) for name in self.signals)
+
+    def binary(self) -> list[bool]:
+        """Whether every observation of a signal, in their order, is 0 or 1."""
+        bits = (self._accepted(name).view(torch.int32) for name in self.signals)
+        return [bool(((one == 0) | (one == 0x3F800000)).all()) for one in bits]
+
+    def clear(self) -> None:
+        """Drop all observations; the memory is kept."""
+        self._settle()
+        self.device.call("reset_log", self._header, 0)
+
+    def restore(self, index: NDArray[np.uint32], signals: Mapping[str, Any]) -> None:
+        """Replace the content by what `index()` and `signal(name)` gave, in rows, not ids."""
+        host = ObservationLog(self.num_samples, self.signals, self.max_bytes)
+        host.restore(index, signals)
+        self.reserve(len(index))
+        self._settle()
+        self._rows[: len(index)] = self.device.put(host.index())
+        for name, values in zip(self.signals, self._values, strict=True):
+            values[: len(index)] = self.device.put(host.signal(name))
+        self.device.call("reset_log", self._header, len(index))
+
+    @property
+    def native(self) -> Any:
+        """The same content, without the refused observations, as a `_core.ObservationLog`."""
+        host = ObservationLog(self.num_samples, self.signals, self.max_bytes)
+        host.restore(self.index(), {name: self.signal(name) for name in self.signals})
+        return host.native
+
+    def _point(self) -> None:
+        num_ids = self.num_samples if self._row_of is None else len(self._row_of)
+        self.device.call(
+            "point_log",
+            self._header,
+            self.capacity,
+            self._rows,
+            self._values,
+            self._row_of,
+            num_ids,
+            self._allowed,
+        )
+
+    def _settle(self) -> None:
+        """Wait for the appends, on any stream: what they use is about to change, or read."""
+        if self._torch_device.type == "cuda":
+            torch.cuda.synchronize(self._torch_device)
