@@ -38,6 +38,7 @@ class LentScratch : public cuda::Scratch {
   py::list lent_;
 };
 
+void bind_cuda_draw(py::module_& module);
 void bind_cuda_order(py::module_& module);
 
 }  // namespace dynsample::bind
