@@ -17,7 +17,8 @@ _STREAM_DRAW_ORDER = 7  # Stream::kDrawOrder
 _METHODS = ("systematic", "multinomial")
 
 
-def _multinomial(method: str) -> bool:
+def is_multinomial(method: str) -> bool:
+    """Whether the method of a draw is "multinomial"; refuses other words than the two."""
     if method not in _METHODS:
         raise ValueError(f"method must be one of {', '.join(_METHODS)}, got {method!r}")
     return method == "multinomial"
@@ -56,7 +57,7 @@ def draw_counts(
     p = _probabilities(probabilities)
     k = integer(k, "k", 0, MAX_DRAWS)
     seed, epoch, _ = random_key(seed, epoch)
-    counts = _core.draw_counts(p, k, seed, epoch, _multinomial(method))
+    counts = _core.draw_counts(p, k, seed, epoch, is_multinomial(method))
     return like(counts, probabilities)
 
 
@@ -121,7 +122,7 @@ def draw(
     >>> sorted(ds.ops.draw(p, 2, replacement=False, seed=0, epoch=0).tolist())
     [1, 2]
     """
-    multinomial = _multinomial(method)
+    multinomial = is_multinomial(method)
     if replacement:
         p = _probabilities(probabilities)
         k = integer(k, "k", 0, MAX_DRAWS)

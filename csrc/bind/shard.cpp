@@ -112,6 +112,13 @@ py::tuple survey(const Array<float>& probabilities) {
   return py::make_tuple(found.substitute, found.positive);
 }
 
+RateScale scale_of(const Array<std::uint64_t>& sums, float substitute, std::uint32_t k) {
+  ExponentSums all;
+  if (in(sums, "sums").size() != all.size()) throw py::value_error("sums must have 256 entries");
+  std::ranges::copy(in(sums, "sums"), all.begin());
+  return rate_scale(all, substitute, k);
+}
+
 // The rates of this rank's rows, with the probabilities kept alive.
 class RatesPart {
  public:
@@ -151,12 +158,10 @@ class RatesPart {
  private:
   static Rates make(const Array<float>& probabilities, const Array<std::uint64_t>& sums,
                     float substitute, std::uint32_t k) {
-    ExponentSums all;
-    if (in(sums, "sums").size() != all.size()) throw py::value_error("sums must have 256 entries");
-    std::ranges::copy(in(sums, "sums"), all.begin());
+    const RateScale scale = scale_of(sums, substitute, k);
     const auto p = in(probabilities, "probabilities");
     py::gil_scoped_release unlocked;
-    return Rates(p, rate_scale(all, substitute, k));
+    return Rates(p, scale);
   }
 
   Array<float> probabilities_;
@@ -184,7 +189,7 @@ Array<std::uint64_t> points_of(std::uint64_t total, std::uint64_t seed, std::uin
 
 CdfPart cdf_part(const Array<float>& values, const OptionalMask& where, float low, float high) {
   const Rows column = rows(values, where, false, "values", "where");
-  CdfPart part{{column.values, column.size}, {}, low, high};
+  CdfPart part{{column.values, column.size}, {}, {low, high}};
   if (column.where) part.where = {column.where, column.size};
   return part;
 }
@@ -200,13 +205,23 @@ py::array_t<std::uint64_t> bin_counts(const Array<float>& values, const Optional
   return copy_of(counts.data(), counts.size());
 }
 
+CdfCounts cdf_counts_in(const Array<std::uint64_t>& counts) {
+  CdfCounts all;
+  if (in(counts, "counts").size() != all.size()) throw py::value_error("not counts by bin");
+  std::ranges::copy(in(counts, "counts"), all.begin());
+  return all;
+}
+
+py::array_t<std::uint64_t> thresholds_of(const Array<std::uint64_t>& counts, double beta) {
+  const CdfCounts keep_below = cdf_thresholds(cdf_counts_in(counts), beta);
+  return copy_of(keep_below.data(), keep_below.size());
+}
+
 Array<bool> kept_of(const Array<float>& values, const OptionalMask& where, float low, float high,
                     const Array<std::uint64_t>& counts, double beta, std::uint64_t seed,
                     std::uint32_t epoch, std::size_t first) {
   const CdfPart part = cdf_part(values, where, low, high);
-  CdfCounts all;
-  if (in(counts, "counts").size() != all.size()) throw py::value_error("not counts by bin");
-  std::ranges::copy(in(counts, "counts"), all.begin());
+  const CdfCounts all = cdf_counts_in(counts);
   Array<bool> kept(values.size());
   const auto flags = flags_of(kept);
   py::gil_scoped_release unlocked;
@@ -233,6 +248,12 @@ void bind_shard(py::module_& module) {
   module.def("survey", &survey, py::arg("probabilities").noconvert());
   module.def("exponent_sums", &sums_of, py::arg("probabilities").noconvert(),
              py::arg("substitute"));
+  module.def(
+      "rate_scale",
+      [](const Array<std::uint64_t>& sums, float substitute, std::uint32_t k) {
+        return scale_of(sums, substitute, k).scale;
+      },
+      py::arg("sums").noconvert(), py::arg("substitute"), py::arg("k"));
   py::class_<RatesPart>(module, "RatesPart")
       .def(py::init<Array<float>, const Array<std::uint64_t>&, float, std::uint32_t>(),
            py::arg("probabilities").noconvert(), py::arg("sums").noconvert(), py::arg("substitute"),
@@ -246,6 +267,7 @@ void bind_shard(py::module_& module) {
              py::arg("first"), py::arg("count"));
   module.def("cdf_counts", &bin_counts, py::arg("values").noconvert(), py::arg("where").noconvert(),
              py::arg("low"), py::arg("high"));
+  module.def("cdf_thresholds", &thresholds_of, py::arg("counts").noconvert(), py::arg("beta"));
   module.def("cdf_keep", &kept_of, py::arg("values").noconvert(), py::arg("where").noconvert(),
              py::arg("low"), py::arg("high"), py::arg("counts").noconvert(), py::arg("beta"),
              py::arg("seed"), py::arg("epoch"), py::arg("first"));

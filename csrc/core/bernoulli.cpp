@@ -16,18 +16,13 @@ namespace {
 
 constexpr std::size_t kBatch = 1024;
 
-bool takes_part(const CdfPart& part, std::size_t i) {
-  return std::isfinite(part.values[i]) && (part.where.empty() || part.where[i]);
+const std::uint8_t* flags(std::span<const std::uint8_t> where) {
+  return where.empty() ? nullptr : where.data();
 }
 
-std::size_t bin(const CdfPart& part, std::size_t i) {
-  const double low = part.low, high = part.high;
-  const double z = (static_cast<double>(part.values[i]) - low) / (high - low);
-  return std::min(static_cast<std::size_t>(kCdfBins * z), kCdfBins - 1);
-}
+}  // namespace
 
-// For each bin, the words below which a row is kept.
-CdfCounts thresholds(const CdfCounts& counts, double beta) {
+CdfCounts cdf_thresholds(const CdfCounts& counts, double beta) {
   std::array<double, kCdfBins> share;
   std::uint64_t total = 0, below = 0;
   for (const std::uint64_t count : counts) total += count;
@@ -43,8 +38,6 @@ CdfCounts thresholds(const CdfCounts& counts, double beta) {
   }
   return keep_below;
 }
-
-}  // namespace
 
 void power(std::span<const float> values, double exponent, std::span<float> out) {
   std::array<double, kBatch> batch;
@@ -67,8 +60,10 @@ void power(std::span<const float> values, double exponent, std::span<float> out)
 
 CdfCounts cdf_counts(const CdfPart& part) {
   CdfCounts counts = {};
+  const float* const values = part.values.data();
+  const std::uint8_t* const where = flags(part.where);
   for (std::size_t i = 0; i < part.values.size(); ++i) {
-    if (takes_part(part, i)) ++counts[bin(part, i)];
+    if (cdf_takes_part(values, where, i)) ++counts[part.range.bin(values[i])];
   }
   return counts;
 }
@@ -76,13 +71,16 @@ CdfCounts cdf_counts(const CdfPart& part) {
 void cdf_keep(const CdfPart& part, const CdfCounts& counts, double beta, std::uint64_t seed,
               std::uint32_t epoch, std::size_t first, std::span<std::uint8_t> kept) {
   if (first % 4) throw std::invalid_argument("first must be a multiple of 4");
-  const CdfCounts keep_below = thresholds(counts, beta);
+  const CdfCounts keep_below = cdf_thresholds(counts, beta);
+  const float* const values = part.values.data();
+  const std::uint8_t* const where = flags(part.where);
   std::array<std::uint32_t, kBatch> words;
   for (std::size_t at = 0; at < part.values.size(); at += kBatch) {
     const std::size_t here = std::min(kBatch, part.values.size() - at);
     kernels().random.fill(seed, (first + at) / 4, epoch, kBernoulli, (here + 3) / 4, words.data());
     for (std::size_t i = at; i < at + here; ++i) {
-      kept[i] = !takes_part(part, i) || words[i - at] < keep_below[bin(part, i)];
+      kept[i] = !cdf_takes_part(values, where, i) ||
+                words[i - at] < keep_below[part.range.bin(values[i])];
     }
   }
 }
@@ -91,16 +89,18 @@ void bernoulli_cdf(std::span<const float> values, double beta, std::uint64_t see
                    std::uint32_t epoch, std::span<const std::uint8_t> where,
                    std::span<std::uint8_t> kept) {
   constexpr float kInfinity = std::numeric_limits<float>::infinity();
-  CdfPart part{values, where, kInfinity, -kInfinity};
+  const std::uint8_t* const rows = flags(where);
+  CdfRange range{kInfinity, -kInfinity};
   for (std::size_t i = 0; i < values.size(); ++i) {
-    if (!takes_part(part, i)) continue;
-    part.low = std::min(part.low, values[i]);
-    part.high = std::max(part.high, values[i]);
+    if (!cdf_takes_part(values.data(), rows, i)) continue;
+    range.low = std::min(range.low, values[i]);
+    range.high = std::max(range.high, values[i]);
   }
-  if (!(part.low < part.high)) {
+  if (!(range.low < range.high)) {
     std::ranges::fill(kept, 1);
     return;
   }
+  const CdfPart part{values, where, range};
   cdf_keep(part, cdf_counts(part), beta, seed, epoch, 0, kept);
 }
 

@@ -6,6 +6,8 @@
 #include <cstdint>
 #include <span>
 
+#include "core/cdf.h"
+
 namespace dynsample {
 
 // out[i] = values[i] ^ exponent, computed in double with + - * / only. 0 stays 0 and NaN stays NaN.
@@ -23,16 +25,19 @@ void bernoulli_cdf(std::span<const float> values, double beta, std::uint64_t see
 
 // The same in parts of the rows: the counts by bin of all parts add up. `low` and `high` are the
 // extremes of the rows that take part, `first` is the number of the first row, a multiple of 4.
-constexpr std::size_t kCdfBins = 1000;
 using CdfCounts = std::array<std::uint64_t, kCdfBins>;
 
 struct CdfPart {
   std::span<const float> values;
   std::span<const std::uint8_t> where;
-  float low, high;
+  CdfRange range;
 };
 
 CdfCounts cdf_counts(const CdfPart& part);
+
+// For each bin, the words below which a row is kept, by the counts of all rows.
+CdfCounts cdf_thresholds(const CdfCounts& counts, double beta);
+
 void cdf_keep(const CdfPart& part, const CdfCounts& counts, double beta, std::uint64_t seed,
               std::uint32_t epoch, std::size_t first, std::span<std::uint8_t> kept);
 

@@ -4,7 +4,6 @@
 #include <bit>
 #include <cmath>
 #include <cstdio>
-#include <limits>
 #include <stdexcept>
 #include <string>
 
@@ -12,6 +11,7 @@
 #include "core/kth_key.h"
 #include "core/order.h"
 #include "core/random.h"
+#include "core/rate.h"
 
 namespace dynsample {
 namespace {
@@ -19,38 +19,15 @@ namespace {
 constexpr std::uint32_t kFewCopies = 4;  // of a row, stored whatever its count
 static_assert(kFewCopies <= kStoreSlack);
 
-std::uint64_t high_product(std::uint64_t a, std::uint64_t b) {
-  return static_cast<std::uint64_t>(static_cast<unsigned __int128>(a) * b >> 64);
-}
-
-// Pointers that lie in [0, y) of the circle cut open at U.
-std::uint64_t pointers_below(std::uint64_t y, std::uint32_t k) {
-  return std::min<std::uint64_t>(k, (y >> 32) + ((y & 0xFFFFFFFF) != 0));
-}
-
-// Where the circle of the systematic draw is cut open.
-std::uint64_t start_of(std::uint64_t total, std::uint64_t seed, std::uint32_t epoch) {
-  const Philox4 word = philox(seed, 0, epoch, kDraw);
-  return high_product(std::uint64_t{word.lane[1]} << 32 | word.lane[0], total);
-}
-
 // Calls body(row, count) for all rows of a part.
 template <class Body>
-void systematic(const Rates& part, Interval interval, std::uint32_t k, std::uint64_t start,
+void systematic(const Rates& part, std::uint64_t before, const Pointers pointers,
                 const Body& body) {
-  const std::uint64_t to_end = interval.total - start;  // length from U to the end of the circle
-  const std::uint64_t skipped = pointers_below(to_end, k), at_start = k - skipped;
-  // Pointers in [0, position), less those that come before U.
-  const auto pointers = [=](std::uint64_t position) {
-    const bool passed = position >= start;  // where the pointers begin again
-    return pointers_below(passed ? position - start : position + to_end, k) +
-           (passed ? at_start : 0 - skipped);
-  };
-  std::uint64_t position = interval.before, last = pointers(position);
+  std::uint64_t position = before, last = pointers.until(position);
   part.for_blocks([&](std::size_t first, std::span<const std::uint64_t> block) {
     for (std::size_t j = 0; j < block.size(); ++j) {
       position += block[j];
-      const std::uint64_t seen = pointers(position);
+      const std::uint64_t seen = pointers.until(position);
       body(first + j, static_cast<std::uint32_t>(seen - last));
       last = seen;
     }
@@ -122,9 +99,8 @@ Probabilities check_probabilities(std::span<const float> probabilities) {
 ExponentSums exponent_sums(std::span<const float> probabilities, float substitute) {
   ExponentSums sums = {};
   for (const float value : probabilities) {
-    const auto bits = std::bit_cast<std::uint32_t>(std::isfinite(value) ? value : substitute);
-    const std::uint32_t exponent = bits >> 23 & 0xFF, fraction = bits & 0x7FFFFF;
-    sums[exponent] += exponent ? fraction | 0x800000 : fraction;
+    const ProbabilityUnits found = units_of(value, substitute);
+    sums[found.exponent] += found.units;
   }
   return sums;
 }
@@ -178,7 +154,7 @@ void draw_counts(std::span<const float> probabilities, std::uint32_t k, std::uin
 
 void systematic_counts(const Rates& part, Interval interval, std::uint32_t k, std::uint64_t seed,
                        std::uint32_t epoch, std::span<std::uint32_t> counts) {
-  systematic(part, interval, k, start_of(interval.total, seed, epoch),
+  systematic(part, interval.before, make_pointers(interval.total, k, seed, epoch),
              [&](std::size_t row, std::uint32_t count) { counts[row] = count; });
 }
 
@@ -192,7 +168,7 @@ void multinomial_points(std::uint64_t total, std::uint64_t seed, std::uint32_t e
     kernels().random.fill(seed, (first + at) / 2, epoch, kMultinomial, (here + 1) / 2,
                           words.data());
     for (std::size_t j = 0; j < here; ++j) {
-      points[at + j] = high_product(std::uint64_t{words[2 * j + 1]} << 32 | words[2 * j], total);
+      points[at + j] = point_below(total, words[2 * j], words[2 * j + 1]);
     }
   }
 }
@@ -226,7 +202,7 @@ void draw(std::span<const float> probabilities, std::uint64_t seed, std::uint32_
     multinomial(rates, k, seed, epoch, counts);
     for (std::size_t row = 0; row < counts.size(); ++row) append(row, counts[row]);
   } else {
-    systematic(rates, {0, rates.total()}, k, start_of(rates.total(), seed, epoch), append);
+    systematic(rates, 0, make_pointers(rates.total(), k, seed, epoch), append);
   }
   order_slice(make_permutation(k, seed, epoch, kDrawOrder), {ids.data(), k}, 0, out);
 }
@@ -236,8 +212,7 @@ void inverse_probabilities(const Rates& part, std::uint64_t total, std::size_t n
   const auto n = static_cast<double>(num_rows), sum = static_cast<double>(total);
   part.for_blocks([&](std::size_t first, std::span<const std::uint64_t> block) {
     for (std::size_t j = 0; j < block.size(); ++j) {
-      const auto rate = static_cast<double>(block[j]);
-      out[first + j] = block[j] ? static_cast<float>(sum / (n * rate)) : 0;
+      out[first + j] = inverse_probability(sum, n, block[j]);
     }
   });
 }

@@ -1,6 +1,6 @@
-#include "cuda/order.h"
-
 #include "cuda/launch.h"
+#include "cuda/order.h"
+#include "cuda/search.h"
 
 namespace dynsample::cuda {
 namespace {
@@ -46,16 +46,7 @@ struct Repeat {
   std::uint32_t* out;
 
   DYNSAMPLE_DEVICE void operator()(std::size_t i) const {
-    std::size_t low = 0, high = num_rows - 1;  // the first row whose sum is above i
-    while (low < high) {
-      const std::size_t middle = (low + high) / 2;
-      if (until[middle] > i) {
-        high = middle;
-      } else {
-        low = middle + 1;
-      }
-    }
-    out[i] = static_cast<std::uint32_t>(low);
+    out[i] = static_cast<std::uint32_t>(row_of(until, num_rows, i));
   }
 };
 

@@ -1,9 +1,9 @@
 // Kernel tables: one set of function pointers per instruction set, all with the same results.
 //
 // Every .cpp file of this folder is compiled once per instruction set, with DYNSAMPLE_ISA_NAME
-// defined (cmake/isa.cmake). A kernel file uses raw pointers and its own static functions only: an
-// inline function of the standard library could be emitted there with AVX code and then be picked
-// by the linker for a processor without AVX.
+// defined (cmake/isa.cmake). A kernel file uses raw pointers, its own static functions and those
+// marked DYNSAMPLE_INLINE only: an inline function of the standard library could be emitted there
+// with AVX code and then be picked by the linker for a processor without AVX.
 #pragma once
 
 #include "core/isa/bitmap.h"

@@ -1,0 +1,101 @@
+"""Coins by share, and powers, on a device: what `dynsample.ops` gives, and the parts of it."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dynsample import _core
+from dynsample._checks import random_key
+from dynsample.device.arguments import column, rows_of
+from dynsample.device.draw import refuse_negative
+from dynsample.device.kernels import device_of
+
+if TYPE_CHECKING:
+    import torch
+
+NUM_BINS = 1000  # kCdfBins
+
+
+def cdf_counts(
+    values: torch.Tensor, where: torch.Tensor | None, low: float, high: float
+) -> NDArray[np.uint64]:
+    """Finite rows by bin between the extremes: uint64[1000]."""
+    import torch
+
+    values = column(values, "values", torch.float32)
+    device = device_of(values)
+    counts = device.zeros(NUM_BINS, torch.int64)
+    where = rows_of(where, values)
+    device.call("cdf_counts", values, where, len(values), low, high, counts)
+    found: NDArray[np.uint64] = counts.cpu().numpy().view(np.uint64)
+    return found
+
+
+def cdf_keep(
+    values: torch.Tensor,
+    where: torch.Tensor | None,
+    low: float,
+    high: float,
+    counts: NDArray[np.uint64],
+    beta: float,
+    seed: int,
+    epoch: int,
+    first: int,
+) -> torch.Tensor:
+    """Which of the rows first, ... are kept, bool[N], by the counts of all rows."""
+    import torch
+
+    if first % 4:
+        raise ValueError("first must be a multiple of 4")
+    values = column(values, "values", torch.float32)
+    device = device_of(values)
+    keep_below = device.put(_core.cdf_thresholds(counts, beta))
+    kept = device.empty(len(values), torch.bool)
+    rows = rows_of(where, values), len(values)
+    device.call("cdf_keep", values, *rows, low, high, keep_below, seed, epoch, first, kept)
+    return kept
+
+
+def bernoulli_cdf(
+    values: torch.Tensor,
+    beta: float,
+    low: float,
+    high: float,
+    *,
+    seed: int,
+    epoch: int,
+    where: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """Which rows are kept, bool[N]: `ops.bernoulli_cdf`.
+
+    `low` and `high` are the extremes of the finite rows that take part, NaN when there are none.
+    """
+    import torch
+
+    values = column(values, "values", torch.float32)
+    if not 0 <= beta < math.inf:
+        raise ValueError(f"beta must be finite and not negative, got {beta}")
+    where = rows_of(where, values)
+    seed, epoch, _ = random_key(seed, epoch)
+    if not low < high:
+        return torch.ones(len(values), dtype=torch.bool, device=values.device)
+    counts = cdf_counts(values, where, low, high)
+    return cdf_keep(values, where, low, high, counts, float(beta), seed, epoch, 0)
+
+
+def power(values: torch.Tensor, exponent: float) -> torch.Tensor:
+    """`values ** exponent`, float32[N]: `ops.power`."""
+    import torch
+
+    values = column(values, "values", torch.float32)
+    if not math.isfinite(exponent):
+        raise ValueError(f"exponent must be finite, got {exponent}")
+    device = device_of(values)
+    out = device.empty(len(values), torch.float32)
+    negative = device.call_with_scratch("power", values, len(values), float(exponent), out)
+    refuse_negative("values", values, negative)
+    return out
