@@ -14,7 +14,7 @@ from dynsample.device import compiled
 from dynsample.device import observation as reading
 from dynsample.device.kernels import Device
 from dynsample.device.log_memory import LogMemory
-from dynsample.device.staging import PinnedRing
+from dynsample.device.staging import UploadRing
 from dynsample.log import MAX_BYTES
 
 # The order of cuda::Wanted, but for its last: "confidence" stands there for the highest one.
@@ -48,7 +48,7 @@ class DeviceLog(LogMemory):
         self, device: Device, num_samples: int, signals: Sequence[str], max_bytes: int = MAX_BYTES
     ) -> None:
         super().__init__(device, num_samples, signals, max_bytes)
-        self._ring = PinnedRing(self._torch_device)
+        self._ring = UploadRing(self._torch_device)
 
     def append(self, index: Any, signals: Mapping[str, Any]) -> None:
         """Append one batch.

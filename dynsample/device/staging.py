@@ -13,7 +13,7 @@ DEPTH = 8
 TIME_LIMIT_S = 60.0
 
 
-class PinnedRing:
+class UploadRing:
     """Copies arrays to a device on the current stream; what is copied may change at once.
 
     Waits for the device only when all `DEPTH` observations before are still on their way.

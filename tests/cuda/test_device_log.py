@@ -143,6 +143,21 @@ def test_batches_of_any_size_and_repeated_ids_are_kept_in_call_order(
     assert log.values("loss").tolist() == host.signal("loss").tolist()
 
 
+def test_what_must_be_converted_is_not_appended_in_place(device: Device) -> None:
+    log = make_log(device)
+    ids, loss = device.put(IDS), device.put(LOSS)
+    for index, signals in (
+        (IDS, {"loss": loss}),
+        (ids, {"loss": LOSS}),
+        (ids, {"loss": loss[:2]}),
+        (ids, {}),
+        (ids.short(), {"loss": loss}),
+    ):
+        assert not log.append_in_place(index, signals)
+    assert log.append_in_place(ids, {"loss": loss})
+    assert len(log) == 3
+
+
 def test_a_log_without_signals_keeps_the_rows(device: Device) -> None:
     log = make_log(device, 5, ())
     log.append(device.put(IDS), {})
