@@ -16,10 +16,6 @@ void bind_all(py::module_& module) {
         return Stream{device, reinterpret_cast<void*>(handle)};
       }));
   dynsample::bind::bind_cuda_fold(module);
-  py::class_<Stream>(module, "Stream", py::module_local())
-      .def(py::init([](int device, Address handle) {
-        return Stream{device, reinterpret_cast<void*>(handle)};
-      }));
   dynsample::bind::bind_cuda_log(module);
   dynsample::bind::bind_cuda_draw(module);
   dynsample::bind::bind_cuda_order(module);

@@ -32,18 +32,23 @@ LAYERS = {
     "_ffcv_tables": {"payload"},
     "_ffcv_stream": set(),
     "sampler": {
-        "boundary", "groups", "resume", "signals", "columns", "ledger", "log", "orders", "passes",
-        "plan", "policies", "report", "sharded_table", "staging", "table",
+        "boundary", "device", "groups", "resume", "signals", "columns", "ledger", "log", "orders",
+        "passes", "plan", "policies", "report", "staging", "step", "table",
     },
+    "step": {"plan", "sampler", "signals"},  # plan, sampler for their types only
     "report": {  # passes, plan, sampler for their types only
         "_core", "groups", "passes", "plan", "report", "sampler", "table",
     },
     "resume": {  # the sampler and the ledger for their types only
         "agreement", "checkpoint", "exchange", "ledger", "passes", "plan", "sampler", "table",
     },
-    "boundary": {  # the sampler and the ledger for their types only
-        "agreement", "exchange", "ledger", "plan", "policies", "resume", "sampler", "sharded_plan",
-        "shards", "table",
+    "boundary": {  # the sampler for its type only
+        "agreement", "arrays", "columns", "device", "exchange", "ledger", "log", "plan", "policies",
+        "resume", "sampler", "sharded_plan", "sharded_table", "shards", "table",
+    },
+    "device": {  # groups, ledger, table mostly for their types
+        "_core", "_ops_draw", "arrays", "columns", "cuda", "device", "groups", "ledger", "log",
+        "orders", "plan", "policies", "shards", "signals", "table",
     },
     "passes": {"ledger", "plan", "sampler", "shards"},  # plan, sampler for their types only
     "ledger": {"_core", "groups", "log", "plan"},  # groups, plan for their types only
