@@ -1,5 +1,6 @@
-#include "core/power.h"
 #include "cuda/bernoulli.h"
+
+#include "core/power.h"
 #include "cuda/launch.h"
 #include "cuda/survey.h"  // kNoRow
 

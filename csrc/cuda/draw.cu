@@ -1,6 +1,7 @@
+#include "cuda/draw.h"
+
 #include "core/race_key.h"
 #include "core/rate.h"
-#include "cuda/draw.h"
 #include "cuda/launch.h"
 #include "cuda/primitives.h"
 #include "cuda/search.h"

@@ -1,5 +1,6 @@
-#include "cuda/launch.h"
 #include "cuda/order.h"
+
+#include "cuda/launch.h"
 #include "cuda/search.h"
 
 namespace dynsample::cuda {

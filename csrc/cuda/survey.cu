@@ -1,6 +1,7 @@
+#include "cuda/survey.h"
+
 #include "core/rate.h"
 #include "cuda/launch.h"
-#include "cuda/survey.h"
 
 namespace dynsample::cuda {
 namespace {
