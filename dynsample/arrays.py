@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from dynsample import _core, ops
 from dynsample._arrays import as_numpy
 from dynsample.columns import Column, Parts
+from dynsample.log import MAX_BYTES, ObservationLog, fold
 
 Array = Any  # numpy here, a torch tensor on a device
 
@@ -70,6 +72,29 @@ class Arrays:
     def positions(self, num_samples: int, bounds: tuple[int, int], **key: Any) -> Array:
         """Positions of the rows of a range in a permutation of all rows, int64."""
         return ops.unpermute(num_samples, np.arange(*bounds), **key)
+
+    # Observations
+
+    def log(self, num_samples: int, signals: Sequence[str], max_bytes: int = MAX_BYTES) -> Any:
+        """Make a log where the table is."""
+        return ObservationLog(num_samples, signals, max_bytes)
+
+    def append(self, log: Any, index: Any, signals: Mapping[str, Any]) -> None:
+        """Append one batch to a log, whole or with an error."""
+        log.append(index, signals)
+
+    def fold(
+        self,
+        log: Any,
+        columns: Mapping[str, Column],
+        parts: Mapping[str, Parts],
+        seen: Array,
+        *,
+        epoch: int,
+        tickets: NDArray[np.int64] | None,
+    ) -> None:
+        """Apply a log to columns; see `dynsample.log.fold`."""
+        fold(log, columns, parts, seen, epoch=epoch, tickets=tickets)
 
     # Elementwise
 
@@ -151,6 +176,10 @@ class Arrays:
     ) -> Any:
         """Fixed-point rates of a part of the rows; see `_core.RatesPart`."""
         return _core.RatesPart(probabilities, sums, substitute, k)
+
+    def count_points(self, rates: Any, before: int, points: NDArray[np.uint64]) -> Array:
+        """Count the points of a multinomial draw that are in each row of a part."""
+        return rates.count(before, points)
 
     def cdf_counts(
         self, values: Array, where: Array | None, low: float, high: float

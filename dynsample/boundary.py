@@ -14,7 +14,6 @@ from dynsample.arrays import HOST, Arrays
 from dynsample.columns import Column
 from dynsample.exchange import fold_everywhere
 from dynsample.ledger import Ledger
-from dynsample.log import ObservationLog
 from dynsample.plan import Plan, build_plan
 from dynsample.policies.base import EpochRandom, Selection
 from dynsample.resume import plan_stats
@@ -152,15 +151,12 @@ def empty(sampler: Sampler, columns: Mapping[str, Column]) -> tuple[ScoreTable, 
     subset, rows = sampler.subset, sampler.num_samples
     rows = rows if subset is None else len(subset)
     arrays = HOST
-    signals = sorted({column.signal or name for name, column in columns.items()})
-    if sampler.device is None:
-        log = ObservationLog(rows, signals, sampler.max_log_bytes)
-    else:
+    if sampler.device is not None:
         from dynsample.device.arrays import DeviceArrays
-        from dynsample.device.log import DeviceLog
 
         arrays = DeviceArrays(sampler.device)
-        log = DeviceLog(sampler.device, rows, signals, sampler.max_log_bytes)
+    signals = sorted({column.signal or name for name, column in columns.items()})
+    log = arrays.log(rows, signals, sampler.max_log_bytes)
     if sampler.placement == "sharded":
         table: ScoreTable = ShardedTable(rows, columns, sampler.group, subset, arrays)
     else:

@@ -180,7 +180,7 @@ class ShardedTable(ScoreTable):
             points = np.sort(points[first & 1 :])
             bounds = np.searchsorted(points, starts[1:])
             came = self._group.all_to_all(np.split(points, bounds), "a draw")
-            counts += rates.count(before, np.concatenate(came))
+            counts += self.arrays.count_points(rates, before, np.concatenate(came))
         return counts
 
 

@@ -14,7 +14,7 @@ from dynsample._arrays import as_numpy
 from dynsample._checks import MAX_SAMPLES, integer
 from dynsample.arrays import HOST, Array, Arrays
 from dynsample.columns import EMA, Column, Last, Mean, Uncertainty, Window
-from dynsample.log import Layout, ObservationLog, Packed, fold, fold_specs
+from dynsample.log import Layout, ObservationLog, Packed, fold_specs
 from dynsample.reductions import Floats, Mask, Reductions
 
 _NAN_UNTIL_OBSERVED = (Last, EMA, Mean, Window, Uncertainty)
@@ -55,7 +55,7 @@ class ScoreTable(Reductions):
             for name, column in self.columns.items()
         }
         self._imported: dict[str, Column] = {}
-        self._own_log: ObservationLog | None = None
+        self._own_log: Any = None
 
     # Content
 
@@ -84,9 +84,9 @@ class ScoreTable(Reductions):
     def __contains__(self, name: object) -> bool:
         return name in self._parts
 
-    def parts(self, name: str) -> Mapping[str, Array]:
-        """All arrays of a column, by name, to be written by a fold."""
-        return self._parts[name]
+    def all_parts(self) -> Mapping[str, Mapping[str, Array]]:
+        """All arrays of all columns, by name, to be written by a fold."""
+        return self._parts
 
     def part(self, name: str, part: str) -> Array:
         """One of the arrays that a column is made of, read only; see its `allocate`."""
@@ -114,27 +114,21 @@ class ScoreTable(Reductions):
         """
         if self._own_log is None:
             names = {column.signal or name for name, column in self.columns.items()}
-            self._own_log = ObservationLog(self.num_samples, sorted(names))
+            self._own_log = self.arrays.log(self.num_samples, sorted(names))
             if self._index is not None:
                 row_of = np.full(int(self._index[-1]) + 1 if len(self._index) else 0, -1, np.int32)
                 row_of[self._index] = np.arange(self.num_samples, dtype=np.int32)
                 self._row_of = row_of  # the log borrows it
                 self._own_log.set_rows(row_of)
-        self._own_log.append(index, signals)
         try:
+            self.arrays.append(self._own_log, index, signals)
             self.fold(self._own_log, epoch=epoch)
         finally:
             self._own_log.clear()
 
-    def fold(
-        self,
-        log: ObservationLog,
-        *,
-        epoch: int,
-        tickets: NDArray[np.int64] | None = None,
-    ) -> None:
+    def fold(self, log: Any, *, epoch: int, tickets: NDArray[np.int64] | None = None) -> None:
         """Apply a log to the columns; see `dynsample.log.fold`."""
-        fold(log, self.columns, self._parts, self.seen, epoch=epoch, tickets=tickets)
+        self.arrays.fold(log, self.columns, self._parts, self.seen, epoch=epoch, tickets=tickets)
 
     def fold_packed(
         self,

@@ -31,9 +31,9 @@
 
 namespace dynsample::cuda {
 
-// Blocks for `size` items, `per_block` at a time, no more than keep the device busy.
-inline unsigned blocks_for(std::size_t size, std::size_t per_block) {
-  const std::size_t wanted = (size + per_block - 1) / per_block, most = busy_blocks();
+// Blocks for `size` items, `per_block` at a time, no more than keep the device of a stream busy.
+inline unsigned blocks_for(std::size_t size, std::size_t per_block, Stream stream) {
+  const std::size_t wanted = (size + per_block - 1) / per_block, most = busy_blocks(stream);
   return static_cast<unsigned>(wanted < 1 ? 1 : wanted < most ? wanted : most);
 }
 
@@ -60,7 +60,8 @@ struct ForEach {
 template <class Body>
 void for_each(const char* name, std::size_t size, const Body& body, Stream stream) {
   if (!size) return;
-  launch(name, ForEach<Body>{body, size}, blocks_for(size, ForEach<Body>::kThreads), stream);
+  launch(name, ForEach<Body>{body, size}, blocks_for(size, ForEach<Body>::kThreads, stream),
+         stream);
 }
 
 // One value out of device memory; waits for the stream.

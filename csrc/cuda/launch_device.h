@@ -73,10 +73,9 @@ void launch(const char* name, const Kernel& kernel, unsigned blocks, Stream stre
   check(cudaGetLastError(), name);
 }
 
-inline unsigned busy_blocks() {
-  int device = 0, processors = 0;
-  check(cudaGetDevice(&device), "cudaGetDevice");
-  check(cudaDeviceGetAttribute(&processors, cudaDevAttrMultiProcessorCount, device),
+inline unsigned busy_blocks(Stream stream) {
+  int processors = 0;
+  check(cudaDeviceGetAttribute(&processors, cudaDevAttrMultiProcessorCount, stream.device),
         "cudaDeviceGetAttribute");
   return static_cast<unsigned>(processors) * 8;
 }

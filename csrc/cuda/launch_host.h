@@ -62,7 +62,7 @@ void launch(const char*, const Kernel& kernel, unsigned blocks, Stream) {
   }
 }
 
-inline unsigned busy_blocks() { return 5; }
+inline unsigned busy_blocks(Stream) { return 5; }
 
 inline void fence() {}
 

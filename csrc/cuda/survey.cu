@@ -123,7 +123,7 @@ void exponent_sums(const float* p, std::size_t size, float substitute, std::uint
                    Stream stream) {
   if (!size) return;
   launch("sums by exponent", ExponentSums{p, size, substitute, sums},
-         blocks_for(size, ExponentSums::kTile), stream);
+         blocks_for(size, ExponentSums::kTile, stream), stream);
 }
 
 }  // namespace dynsample::cuda

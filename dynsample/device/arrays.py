@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,8 +10,9 @@ import numpy as np
 from dynsample._arrays import as_numpy, is_tensor
 from dynsample.arrays import Arrays
 from dynsample.columns import Column, Parts
-from dynsample.device import columns, draw, order, select
+from dynsample.device import bernoulli, columns, draw, order, select
 from dynsample.device.kernels import Device
+from dynsample.log import MAX_BYTES
 
 if TYPE_CHECKING:
     import torch
@@ -85,6 +87,42 @@ class DeviceArrays(Arrays):
         """Positions of the rows of a range in a permutation of all rows, int64."""
         return self.device.put(super().positions(num_samples, bounds, **key))
 
+    # Observations
+
+    def log(self, num_samples: int, signals: Sequence[str], max_bytes: int = MAX_BYTES) -> Any:
+        """Make a log on the device."""
+        from dynsample.device.log import DeviceLog
+
+        return DeviceLog(self.device, num_samples, signals, max_bytes)
+
+    def append(self, log: Any, index: Any, signals: Mapping[str, Any]) -> None:
+        """Append one batch to a log, whole or with an error: this waits for the device."""
+        log.reserve(len(log) + len(index))
+        log.append(index, signals)
+        counts = log.counts()
+        if counts.out_of_range:
+            raise IndexError(
+                f"index must be in [0, {log.num_ids}), got {counts.first_out_of_range}"
+            )
+        if counts.not_allowed:
+            raise IndexError(f"index must be in the subset, got {counts.first_not_allowed}")
+
+    def fold(
+        self,
+        log: Any,
+        columns: Mapping[str, Column],
+        parts: Mapping[str, Any],
+        seen: torch.Tensor,
+        *,
+        epoch: int,
+        tickets: NDArray[np.int64] | None,
+    ) -> None:
+        """Apply a log to columns; see `dynsample.log.fold`."""
+        from dynsample.device import fold
+
+        found = fold.sorted_log(log, tickets)
+        fold.apply(self.device, columns, parts, seen, log.signals, found, epoch, 0)
+
     # Elementwise
 
     def count(self, mask: torch.Tensor) -> int:
@@ -114,7 +152,7 @@ class DeviceArrays(Arrays):
 
     def power(self, values: torch.Tensor, exponent: float) -> torch.Tensor:
         """Raise to a power."""
-        return draw.power(values, exponent)
+        return bernoulli.power(values, exponent)
 
     # Reductions of the rows that are here
 
@@ -176,11 +214,17 @@ class DeviceArrays(Arrays):
         """Fixed-point rates of a part of the rows."""
         return draw.RatesPart(probabilities, sums, substitute, k)
 
+    def count_points(
+        self, rates: draw.RatesPart, before: int, points: NDArray[np.uint64]
+    ) -> torch.Tensor:
+        """Count the points of a multinomial draw that are in each row of a part."""
+        return rates.count(before, self.device.put(points))
+
     def cdf_counts(
         self, values: torch.Tensor, where: Any, low: float, high: float
     ) -> NDArray[np.uint64]:
         """Histogram of 1000 bins."""
-        return draw.cdf_counts(values, where, low, high)
+        return bernoulli.cdf_counts(values, where, low, high)
 
     def cdf_keep(
         self,
@@ -195,7 +239,7 @@ class DeviceArrays(Arrays):
         first: int,
     ) -> torch.Tensor:
         """Toss the coins of `Reductions.cdf_bernoulli` for the rows from `first` on."""
-        return draw.cdf_keep(values, where, low, high, counts, beta, seed, epoch, first)
+        return bernoulli.cdf_keep(values, where, low, high, counts, beta, seed, epoch, first)
 
     def walk(self, num_samples: int, ranges: list[tuple[int, int]], **key: Any) -> torch.Tensor:
         """Mark the rows at ranges of positions of a permutation."""

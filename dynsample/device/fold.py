@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dynsample.columns import native
+from dynsample.columns import Column, native
 from dynsample.device import order
 from dynsample.device.exchange import gather_tensors, send_tensors
 from dynsample.device.kernels import Device
@@ -72,7 +72,8 @@ def fold(
         found = _by_tickets(log, tickets)
     if group.size > 1:
         found = _exchanged(log.device, table, found, group, needs_tickets, what)
-    _apply(log.device, table, log.signals, found, epoch)
+    columns, first = table.columns, table.bounds[0]
+    apply(log.device, columns, table.all_parts(), table.seen, log.signals, found, epoch, first)
     return unknown + refused
 
 
@@ -110,6 +111,14 @@ def _matched(log: DeviceLog, ledger: Ledger, plan: Plan, needs_tickets: bool) ->
     )  # fmt: skip
     values = [log.values(name) for name in log.signals]
     return Sorted(rows, places, values, accepted, tickets), int(unknown)
+
+
+def sorted_log(log: DeviceLog, tickets: Any = None) -> Sorted:
+    """Sort a log by itself, by (row, ticket) or in call order."""
+    if tickets is not None:
+        return _by_tickets(log, tickets)
+    rows, places = sort(log.device, log.rows, log.num_samples)
+    return Sorted(rows, places, [log.values(name) for name in log.signals])
 
 
 def _by_tickets(log: DeviceLog, tickets: Any) -> Sorted:
@@ -151,17 +160,25 @@ def _exchanged(
     return Sorted(rows, places, came[1:])
 
 
-def _apply(
-    device: Device, table: ScoreTable, signals: Sequence[str], found: Sorted, epoch: int
+def apply(
+    device: Device,
+    columns: Mapping[str, Column],
+    parts: Mapping[str, Mapping[str, torch.Tensor]],
+    seen: torch.Tensor,
+    signals: Sequence[str],
+    found: Sorted,
+    epoch: int,
+    first_row: int,
 ) -> None:
-    size, first = len(found.rows), table.bounds[0]
-    for name, column in table.columns.items():
+    """Apply observations to columns whose first entry is of `first_row`."""
+    size = len(found.rows)
+    for name, column in columns.items():
         if not column.takes(epoch):
             continue
         number = signals.index(column.signal or name)
-        kind, _, parameter, parts = native(column, number, table.parts(name))
+        kind, _, parameter, arrays = native(column, number, parts[name])  # type: ignore[arg-type]
         device.call(
-            "apply", kind, parameter, [part.data_ptr() for part in parts],  # type: ignore[attr-defined]
-            found.values[number], found.rows, found.places, size, found.accepted, first,
+            "apply", kind, parameter, [array.data_ptr() for array in arrays],  # type: ignore[attr-defined]
+            found.values[number], found.rows, found.places, size, found.accepted, first_row,
         )  # fmt: skip
-    device.call("mark_seen", found.rows, found.places, size, found.accepted, first, table.seen)
+    device.call("mark_seen", found.rows, found.places, size, found.accepted, first_row, seen)

@@ -87,6 +87,11 @@ class LogMemory:
         return index.long() if self._row_of is None else self._row_of[index].long()
 
     @property
+    def num_ids(self) -> int:
+        """Ids that are in range."""
+        return self.num_samples if self._row_of is None else len(self._row_of)
+
+    @property
     def capacity(self) -> int:
         """Observations that the log has room for."""
         return len(self._rows)
@@ -117,8 +122,9 @@ class LogMemory:
         self._point()
 
     def __len__(self) -> int:
-        """Observations so far, with the refused ones."""
-        return self.counts().observed
+        """Observations so far, without those refused."""
+        counts = self.counts()
+        return counts.observed - counts.out_of_range - counts.not_allowed
 
     def counts(self) -> Counts:
         """Count what came, what was refused, and what did not fit."""
@@ -138,13 +144,13 @@ class LogMemory:
     @property
     def rows(self) -> torch.Tensor:
         """Rows in call order, -1 where the id was refused: int32[n], a view."""
-        return self._rows[: len(self)]
+        return self._rows[: self.counts().observed]
 
     def values(self, name: str) -> torch.Tensor:
         """Values of one signal in call order, whatever the row: float32[n], a view."""
         if name not in self.signals:
             raise ValueError(f"signal must be one of {self.signals}, got {name!r}")
-        return self._values[self.signals.index(name), : len(self)]
+        return self._values[self.signals.index(name), : self.counts().observed]
 
     def _accepted(self, name: str) -> torch.Tensor:
         return self.values(name)[self.rows != REFUSED]
@@ -193,7 +199,6 @@ class LogMemory:
         return host.native
 
     def _point(self) -> None:
-        num_ids = self.num_samples if self._row_of is None else len(self._row_of)
         self.device.call(
             "point_log",
             self._header,
@@ -201,7 +206,7 @@ class LogMemory:
             self._rows,
             self._values,
             self._row_of,
-            num_ids,
+            self.num_ids,
             self._allowed,
         )
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dynsample.device import order
 from dynsample.device.kernels import Device
+from dynsample.device.order import mask_ids, order_slice, repeat_rows
 from dynsample.orders import Order, RandomOrder, Slice, as_order
 from dynsample.plan import HIDDEN_ORDER_STREAM, ORDER_STREAM, WholePlan, check_selection
 from dynsample.policies.base import EpochRandom, Selection
@@ -51,7 +51,7 @@ class DevicePlan(WholePlan):
         if not isinstance(self.order_by, RandomOrder):
             return self.order_by.arrange(_unsigned(members), self.random, stream)
         key = {"seed": self.random.seed, "epoch": self.random.epoch, "stream": stream}
-        leaving = _Leaving(order.order_slice(self.device, len(members), members, **key))
+        leaving = _Leaving(order_slice(self.device, len(members), members, **key))
         return lambda start, stop: leaving.rows()[start:stop].astype(np.int64)
 
     @cached_property
@@ -130,7 +130,7 @@ def build_device_plan(
     *,
     seed: int,
     epoch: int,
-    order_by: str | Order = "random",
+    order: str | Order = "random",
     index: NDArray[np.int64] | None = None,
 ) -> DevicePlan:
     """Plan an epoch from what a policy selected on a device; see `dynsample.build_plan`."""
@@ -140,9 +140,9 @@ def build_device_plan(
     none = device.empty(0, torch.int32)
     counts, hidden = selection.counts, selection.hidden
     if counts is not None:
-        members, left_out = order.repeat_rows(counts, int(counts.sum())), none
+        members, left_out = repeat_rows(counts, int(counts.sum())), none
     elif hidden is not None:
-        members, left_out = order.mask_ids(hidden, invert=True), order.mask_ids(hidden)
+        members, left_out = mask_ids(hidden, invert=True), mask_ids(hidden)
     else:
         members = torch.arange(num_samples, dtype=torch.int64, device=device.torch_device)
         members, left_out = members.to(torch.int32), none
@@ -158,7 +158,7 @@ def build_device_plan(
         refresh=selection.refresh,
         stats=selection.stats,
         repeated=counts is not None,
-        order_by=as_order(order_by),
+        order_by=as_order(order),
     )
     plan._kept_slice  # noqa: B018 - the order begins to leave now
     return plan

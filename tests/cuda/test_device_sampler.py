@@ -23,7 +23,7 @@ POLICIES = {
     "random subset with replacement": ds.RandomSubset(0.3, replacement=True),
     "infobatch": ds.InfoBatch(ratio=0.5, delta=1.0),
     "importance": ds.ImportanceSampling(smoothing=0.2, temperature=1.7, correct_bias=True),
-    "importance without replacement": ds.ImportanceSampling(num_draws=2000, replacement=False),
+    "importance without replacement": ds.ImportanceSampling(num_draws=1200, replacement=False),
     "selective backprop": ds.SelectiveBackprop(beta=1),
     "forgetting": ds.Forgetting(fraction=0.3, static_epochs=1, never_learned="n", lag=True),
     "weighted": ds.WeightedRandom("loss", num_draws=4000),
@@ -114,9 +114,7 @@ def test_a_run_saved_on_a_device_goes_on_anywhere(
     sampler = sampler_on(device, name)
     sampler.set_epoch(0)
     for number, ids in enumerate(sampler):
-        sampler.observe(
-            device.put(ids), **{k: device.put(v) for k, v in signals(ids, 0).items()}
-        )
+        sampler.observe(device.put(ids), **{k: device.put(v) for k, v in signals(ids, 0).items()})
         if number == 20:
             break
     sampler.save(tmp_path / "state", consumed=21)
