@@ -15,6 +15,7 @@ void bind_all(py::module_& module) {
     return Stream{device, reinterpret_cast<void*>(handle)};
   }));
   dynsample::bind::bind_cuda_order(module);
+  dynsample::bind::bind_cuda_select(module);
 }
 
 }  // namespace

@@ -39,5 +39,6 @@ class LentScratch : public cuda::Scratch {
 };
 
 void bind_cuda_order(py::module_& module);
+void bind_cuda_select(py::module_& module);
 
 }  // namespace dynsample::bind
