@@ -125,25 +125,24 @@ def make_plan(sampler: Sampler, table: ScoreTable, epoch: int) -> Plan:
         plan: Plan = build_sharded_plan(selection, table.bounds, group, random=random, **given)
     else:
         selection = group.agree(lambda: policy.select(table, epoch, random), what)
-        size, key = table.num_samples, {"seed": sampler.seed, "epoch": epoch}
-        if table.arrays.on_device:
+        given |= {"seed": sampler.seed, "epoch": epoch}
+        if sampler.device is not None:
             from dynsample.device.plan import build_device_plan
 
-            plan = build_device_plan(selection, size, table.arrays.device, **key, **given)
+            plan = build_device_plan(selection, table.num_samples, sampler.device, **given)
         else:
-            plan = build_plan(selection, size, **key, **given)
+            plan = build_plan(selection, table.num_samples, **given)
     if group.size > 1:
         check_agreement(group, plan.summary(), what)
     return plan
 
 
 def _on_host(selection: Selection, arrays: Arrays) -> Selection:
-    names = ("hidden", "counts", "weights")
-    there = {name: getattr(selection, name) for name in names}
-    return replace(
-        selection,
-        **{name: None if value is None else arrays.numpy(value) for name, value in there.items()},
-    )
+    here: dict[str, Any] = {}
+    for name in ("hidden", "counts", "weights"):
+        value = getattr(selection, name)
+        here[name] = None if value is None else arrays.numpy(value)
+    return replace(selection, **here)
 
 
 def empty(sampler: Sampler, columns: Mapping[str, Column]) -> tuple[ScoreTable, Ledger]:

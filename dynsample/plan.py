@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from dynsample import _core, ops
 from dynsample._checks import MAX_SAMPLES, integer, random_key
+from dynsample.arrays import Array
 from dynsample.orders import Order, Slice, as_order
 from dynsample.policies.base import EpochRandom, Selection
 from dynsample.shards import Steps
@@ -30,7 +31,7 @@ class Plan(ABC):
     random : EpochRandom
         Seed and epoch.
     weights : float32[N] or None
-        Loss weight of every row of the table; None means 1.
+        Loss weight of every row of the table; None means 1. A tensor where the table is on a GPU.
     index : int64[N] or None
         Id of every row; None where rows are ids.
     lr_scale, refresh, stats
@@ -40,7 +41,7 @@ class Plan(ABC):
     """
 
     random: EpochRandom
-    weights: NDArray[np.float32] | None
+    weights: Array | None
     index: NDArray[np.int64] | None
     lr_scale: float
     refresh: bool

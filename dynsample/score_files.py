@@ -166,7 +166,8 @@ def _forgetting(table: ScoreTable, column: str) -> NDArray[np.float32]:
     parts = ("transitions", "presentations", "previous", "ever_correct")
     state = {f"forgetting/{part}": table.part(column, part) for part in parts}
     alone.load({**state, "seen": table.seen})
-    return Forgetting().score(alone)
+    scores: NDArray[np.float32] = Forgetting().score(alone)
+    return scores
 
 
 def _column(text: str) -> Column:

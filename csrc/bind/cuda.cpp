@@ -19,6 +19,7 @@ void bind_all(py::module_& module) {
   dynsample::bind::bind_cuda_log(module);
   dynsample::bind::bind_cuda_draw(module);
   dynsample::bind::bind_cuda_order(module);
+  dynsample::bind::bind_cuda_select(module);
 }
 
 }  // namespace

@@ -42,5 +42,6 @@ void bind_cuda_fold(py::module_& module);
 void bind_cuda_log(py::module_& module);
 void bind_cuda_draw(py::module_& module);
 void bind_cuda_order(py::module_& module);
+void bind_cuda_select(py::module_& module);
 
 }  // namespace dynsample::bind

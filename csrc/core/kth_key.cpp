@@ -1,12 +1,12 @@
 #include "core/kth_key.h"
 
 #include <algorithm>
-#include <cmath>
 #include <utility>
 #include <vector>
 
 #include "core/dispatch.h"
 #include "core/order_key.h"
+#include "core/sample.h"
 
 namespace dynsample {
 namespace {
@@ -32,16 +32,6 @@ Range guess(const std::uint32_t* keys, std::size_t n, std::size_t k) {
 }  // namespace
 
 KeyBuffer key_buffer(std::size_t capacity) { return KeyBuffer(capacity + kStoreSlack); }
-
-Ranks bracket(std::size_t size, std::size_t k, std::size_t n, double deviations) {
-  const double share = static_cast<double>(k) / static_cast<double>(n);
-  const double middle = share * static_cast<double>(size);
-  const double margin = deviations * std::sqrt(middle * (1.0 - share)) + 2.0;
-  const auto rank = [&](double wanted) {
-    return static_cast<std::size_t>(std::clamp(wanted, 1.0, static_cast<double>(size)));
-  };
-  return {rank(middle - margin), rank(middle + margin)};
-}
 
 std::uint32_t kth_key(std::span<const std::uint32_t> keys, std::size_t k) {
   const SelectKernels& kernel = kernels().select;

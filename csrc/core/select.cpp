@@ -13,6 +13,7 @@
 #include "core/kth_key.h"
 #include "core/order_key.h"
 #include "core/radix.h"
+#include "core/sample.h"
 
 namespace dynsample {
 namespace {

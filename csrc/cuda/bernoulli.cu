@@ -1,6 +1,5 @@
-#include "cuda/bernoulli.h"
-
 #include "core/power.h"
+#include "cuda/bernoulli.h"
 #include "cuda/launch.h"
 #include "cuda/survey.h"  // kNoRow
 
@@ -88,7 +87,8 @@ std::uint64_t power(const float* values, std::size_t size, double exponent, floa
 
 void cdf_counts(const CdfPart& part, std::uint64_t* counts, Stream stream) {
   if (!part.size) return;
-  launch("counts by bin", CdfCounts{part, counts}, blocks_for(part.size, CdfCounts::kTile), stream);
+  launch("counts by bin", CdfCounts{part, counts}, blocks_for(part.size, CdfCounts::kTile, stream),
+         stream);
 }
 
 void cdf_keep(const CdfPart& part, const std::uint64_t* keep_below, std::uint64_t seed,

@@ -1,10 +1,9 @@
-#include "cuda/draw.h"
-
 #include "core/race_key.h"
 #include "core/rate.h"
+#include "cuda/draw.h"
 #include "cuda/launch.h"
 #include "cuda/primitives.h"
-#include "cuda/search.h"
+#include "cuda/row_of.h"
 
 namespace dynsample::cuda {
 namespace {

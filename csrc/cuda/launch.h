@@ -1,5 +1,5 @@
-// One algorithm, two drivers: a kernel is a struct, run by a grid of blocks on a GPU or, compiled by
-// the host's compiler, by loops; so its logic is tested where there is no GPU.
+// One algorithm, two drivers: a kernel is a struct, run by a grid of blocks on a GPU or, compiled
+// by the host's compiler, by loops; so its logic is tested where there is no GPU.
 //
 //   struct Kernel {
 //     static constexpr int kThreads = 256;  // of a block

@@ -7,6 +7,7 @@
 #include <string>
 
 #define DYNSAMPLE_DEVICE __device__
+#define DYNSAMPLE_UNROLL _Pragma("unroll")
 
 namespace dynsample::cuda {
 
@@ -95,7 +96,14 @@ __device__ inline void atomic_max(unsigned* at, unsigned value) { atomicMax(at, 
 __device__ inline void atomic_min(std::uint64_t* at, std::uint64_t value) {
   atomicMin(reinterpret_cast<unsigned long long*>(at), static_cast<unsigned long long>(value));
 }
+// What was there; `value` is now, if that was `expected`.
+__device__ inline unsigned atomic_cas(unsigned* at, unsigned expected, unsigned value) {
+  return atomicCAS(at, expected, value);
+}
 __device__ inline void atomic_or(unsigned* at, unsigned value) { atomicOr(at, value); }
+
+__device__ inline unsigned count_bits(unsigned word) { return __popc(word); }
+__device__ inline unsigned lowest_bit(unsigned word) { return __ffs(word) - 1; }  // word != 0
 
 // Waits for the stream.
 inline void copy_to_host(void* to, const void* from, std::size_t size, Stream stream) {

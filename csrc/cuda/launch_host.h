@@ -1,4 +1,5 @@
-// The driver of cuda/launch.h on a CPU, for tests: one thread, blocks and threads in shuffled order.
+// The driver of cuda/launch.h on a CPU, for tests: one thread, blocks and threads in shuffled
+// order.
 #pragma once
 
 #include <algorithm>
@@ -9,6 +10,7 @@
 #include <vector>
 
 #define DYNSAMPLE_DEVICE
+#define DYNSAMPLE_UNROLL
 
 namespace dynsample::cuda {
 
@@ -80,7 +82,17 @@ template <class T>
 void atomic_max(T* at, T value) {
   *at = std::max(*at, value);
 }
+inline unsigned atomic_cas(unsigned* at, unsigned expected, unsigned value) {
+  const unsigned before = *at;
+  if (before == expected) *at = value;
+  return before;
+}
 inline void atomic_or(unsigned* at, unsigned value) { *at |= value; }
+
+inline unsigned count_bits(unsigned word) {
+  return static_cast<unsigned>(__builtin_popcount(word));
+}
+inline unsigned lowest_bit(unsigned word) { return static_cast<unsigned>(__builtin_ctz(word)); }
 
 inline void copy_to_host(void* to, const void* from, std::size_t size, Stream) {
   std::memcpy(to, from, size);

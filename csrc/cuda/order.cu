@@ -1,7 +1,6 @@
-#include "cuda/order.h"
-
 #include "cuda/launch.h"
-#include "cuda/search.h"
+#include "cuda/order.h"
+#include "cuda/row_of.h"
 
 namespace dynsample::cuda {
 namespace {

@@ -1,6 +1,5 @@
-#include "cuda/primitives.h"
-
 #include "cuda/launch.h"
+#include "cuda/primitives.h"
 
 #if defined(__CUDACC__)
 

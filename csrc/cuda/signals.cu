@@ -139,7 +139,8 @@ struct FromLogits {
 template <class Logit, unsigned group>
 void run_rows(const LogHeader* log, const Output& output, const Wanted& wanted, Stream stream) {
   using Kernel = FromLogits<Logit, group>;
-  launch("signals", Kernel{log, output, wanted}, blocks_for(output.count, Kernel::kRows), stream);
+  launch("signals", Kernel{log, output, wanted}, blocks_for(output.count, Kernel::kRows, stream),
+         stream);
 }
 
 template <class Logit>

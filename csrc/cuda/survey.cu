@@ -1,7 +1,6 @@
-#include "cuda/survey.h"
-
 #include "core/rate.h"
 #include "cuda/launch.h"
+#include "cuda/survey.h"
 
 namespace dynsample::cuda {
 namespace {
@@ -114,7 +113,8 @@ Survey survey(const float* p, std::size_t size, Scratch& scratch, Stream stream)
   auto* const found = scratch.array<Found>(1);
   fill_bytes(found, 0, sizeof *found, stream);
   fill_bytes(&found->first_negative, 0xFF, sizeof found->first_negative, stream);
-  launch("a survey", SurveyRows{p, size, found}, blocks_for(size, SurveyRows::kThreads), stream);
+  launch("a survey", SurveyRows{p, size, found}, blocks_for(size, SurveyRows::kThreads, stream),
+         stream);
   const Found result = fetch(found, stream);
   return {result.positive, result.first_negative, float_of_bits(result.largest)};
 }

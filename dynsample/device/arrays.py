@@ -166,7 +166,7 @@ class DeviceArrays(Arrays):
 
     def sum_parts(self, values: torch.Tensor, where: Any) -> NDArray[np.int64]:
         """Exact sum of the finite values, as integers that add up."""
-        return select.sum_parts(values, where, True)
+        return select.sum_parts(values, where, finite_only=True)
 
     def candidates(self, values: torch.Tensor, where: Any) -> select.Candidates:
         """Finite values to select among by histograms of their keys."""

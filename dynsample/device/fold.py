@@ -66,7 +66,7 @@ def fold(
     counts = log.counts()
     refused = counts.out_of_range + counts.not_allowed + counts.lost
     mine = np.array([unknown, len(ledger.outstanding[0]), refused])
-    unknown, outstanding, refused = group.sum(mine, what).tolist()
+    unknown, outstanding, refused = map(int, group.sum(mine, what))
     if unknown and outstanding:
         tickets, unknown, _ = ledger.settle_late(ledger.tickets(plan), group, what)
         found = _by_tickets(log, tickets)
@@ -176,9 +176,10 @@ def apply(
         if not column.takes(epoch):
             continue
         number = signals.index(column.signal or name)
-        kind, _, parameter, arrays = native(column, number, parts[name])  # type: ignore[arg-type]
+        kind, _, parameter, arrays = native(column, number, parts[name])
+        addresses = [array.data_ptr() for array in arrays]  # type: ignore[attr-defined]
         device.call(
-            "apply", kind, parameter, [array.data_ptr() for array in arrays],  # type: ignore[attr-defined]
-            found.values[number], found.rows, found.places, size, found.accepted, first_row,
+            "apply", kind, parameter, addresses, found.values[number], found.rows, found.places,
+            size, found.accepted, first_row,
         )  # fmt: skip
     device.call("mark_seen", found.rows, found.places, size, found.accepted, first_row, seen)

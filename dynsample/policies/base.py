@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from dynsample._arrays import fingerprint
 
 if TYPE_CHECKING:
+    from dynsample.arrays import Array
     from dynsample.columns import Column
     from dynsample.table import ScoreTable
 
@@ -33,7 +34,7 @@ class EpochRandom:
 
 @dataclass(frozen=True)
 class Selection:
-    """What a policy decides for one epoch, row by row of the table.
+    """What a policy decides for one epoch, row by row of the table; arrays where the table is.
 
     Attributes
     ----------
@@ -51,9 +52,9 @@ class Selection:
         Further figures for `Sampler.stats`.
     """
 
-    hidden: NDArray[np.bool_] | None = None
-    counts: NDArray[np.uint32] | None = None
-    weights: NDArray[np.float32] | None = None
+    hidden: Array | None = None
+    counts: Array | None = None
+    weights: Array | None = None
     lr_scale: float = 1.0
     refresh: bool = False
     stats: Mapping[str, float] = field(default_factory=dict)

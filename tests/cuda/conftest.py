@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
 import pytest
 
 from dynsample import cuda
 from dynsample.device import Device, as_device, kernels
+
+sys.path.append(str(Path(__file__).parents[1] / "core"))  # the scores that the CPU is tested with
 
 
 @pytest.fixture(params=["host", "cuda"])
