@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
+import importlib
 import sys
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 def is_tensor(value: object) -> bool:
@@ -44,6 +49,19 @@ def like(result: NDArray[Any], template: object) -> Any:
     if is_tensor(template):
         return sys.modules["torch"].from_numpy(result)
     return result
+
+
+def or_on_device(function: F) -> F:
+    """Let the function of the same name in `dynsample.device.ops` take tensors on a GPU."""
+
+    @functools.wraps(function)
+    def call(values: Any, *arguments: Any, **options: Any) -> Any:
+        if is_tensor(values) and values.is_cuda:
+            there = importlib.import_module("dynsample.device.ops")
+            return getattr(there, function.__name__)(values, *arguments, **options)
+        return function(values, *arguments, **options)
+
+    return cast("F", call)
 
 
 def fingerprint(array: NDArray[Any]) -> str:

@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dynsample import _core
-from dynsample._arrays import as_numpy, like
+from dynsample._arrays import as_numpy, like, or_on_device
 from dynsample._checks import MAX_SAMPLES, integer, random_key
 
 MAX_DRAWS = 2**32 - 2  # the rates of more would not fit 64 bits
-_STREAM_DRAW_ORDER = 7  # Stream::kDrawOrder
+STREAM_DRAW_ORDER = 7  # Stream::kDrawOrder
 _METHODS = ("systematic", "multinomial")
 
 
@@ -28,6 +28,7 @@ def _probabilities(probabilities: Any) -> NDArray[np.float32]:
     return as_numpy(probabilities, "probabilities", np.float32)
 
 
+@or_on_device
 def draw_counts(
     probabilities: Any, k: int, *, seed: int, epoch: int, method: str = "systematic"
 ) -> Any:
@@ -61,6 +62,7 @@ def draw_counts(
     return like(counts, probabilities)
 
 
+@or_on_device
 def draw_mask(probabilities: Any, k: int, *, seed: int, epoch: int) -> Any:
     """Mask of k rows drawn without replacement.
 
@@ -86,6 +88,7 @@ def draw_mask(probabilities: Any, k: int, *, seed: int, epoch: int) -> Any:
     return like(_core.draw_mask(p, k, seed, epoch), probabilities)
 
 
+@or_on_device
 def draw(
     probabilities: Any,
     k: int,
@@ -130,10 +133,11 @@ def draw(
         return like(_core.draw(p, k, seed, epoch, multinomial), probabilities)
     mask = draw_mask(_probabilities(probabilities), k, seed=seed, epoch=epoch)
     rows = np.flatnonzero(mask).astype(np.uint32)
-    order = _core.order_slice(rows, int(seed), int(epoch), _STREAM_DRAW_ORDER, 0, len(rows))
+    order = _core.order_slice(rows, int(seed), int(epoch), STREAM_DRAW_ORDER, 0, len(rows))
     return like(order, probabilities)
 
 
+@or_on_device
 def inverse_probabilities(probabilities: Any, k: int) -> Any:
     """1 / (N p) of every row: the loss weights that make k draws with replacement unbiased.
 
@@ -153,6 +157,7 @@ def inverse_probabilities(probabilities: Any, k: int) -> Any:
     return like(_core.inverse_probabilities(p, integer(k, "k", 0, MAX_DRAWS)), probabilities)
 
 
+@or_on_device
 def bernoulli_cdf(
     values: Any, beta: float, *, seed: int, epoch: int, where: Any | None = None
 ) -> Any:
@@ -188,6 +193,7 @@ def bernoulli_cdf(
     return like(_core.bernoulli_cdf(array, float(beta), seed, epoch, rows), values)
 
 
+@or_on_device
 def power(values: Any, exponent: float) -> Any:
     """`values ** exponent`, the same on every machine.
 

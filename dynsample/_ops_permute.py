@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dynsample import _core
-from dynsample._arrays import as_numpy, like
+from dynsample._arrays import as_numpy, like, or_on_device
 from dynsample._checks import MAX_SAMPLES, integer, random_key
 
 
@@ -55,6 +55,7 @@ def permute(
     return _core.permute(n, seed, epoch, stream, start, stop)
 
 
+@or_on_device
 def order_slice(
     ids: Any, *, seed: int, epoch: int, start: int = 0, stop: int | None = None, stream: int = 0
 ) -> Any:

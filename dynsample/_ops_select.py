@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dynsample import _core
-from dynsample._arrays import as_numpy, like
+from dynsample._arrays import as_numpy, like, or_on_device
 
 
 def _scores(value: Any, name: str) -> NDArray[np.float32]:
@@ -23,6 +23,7 @@ def _mask(value: Any, name: str) -> NDArray[np.bool_] | None:
     return None if value is None else as_numpy(value, name, np.bool_)
 
 
+@or_on_device
 def hide_lowest(scores: Any, k: int, eligible: Any = None, *, finite_only: bool = False) -> Any:
     """Mask of the `k` lowest-scoring samples: one exact set, whatever the threads or the processor.
 
@@ -32,7 +33,7 @@ def hide_lowest(scores: Any, k: int, eligible: Any = None, *, finite_only: bool 
     Parameters
     ----------
     scores : float32[N]
-        Numpy array or torch tensor on the CPU; N is at most 2**32 - 1.
+        Numpy array or torch tensor; N is at most 2**32 - 1.
     k : int in [0, N]
         How many to hide; all the eligible when there are no more than `k`.
     eligible : bool[N], optional
@@ -68,6 +69,7 @@ def hide_lowest(scores: Any, k: int, eligible: Any = None, *, finite_only: bool 
     return like(_core.hide_lowest(column, count, _mask(eligible, "eligible"), finite_only), scores)
 
 
+@or_on_device
 def exact_mean(values: Any, where: Any = None, *, finite_only: bool = False) -> float:
     """Mean of float32 values from their exact sum, so that no order or split changes a bit of it.
 
@@ -76,7 +78,7 @@ def exact_mean(values: Any, where: Any = None, *, finite_only: bool = False) -> 
     Parameters
     ----------
     values : float32[N]
-        Numpy array or torch tensor on the CPU; N is at most 2**32 - 1.
+        Numpy array or torch tensor; N is at most 2**32 - 1.
     where : bool[N], optional
         Rows that take part; by default all.
     finite_only : bool
@@ -99,13 +101,14 @@ def exact_mean(values: Any, where: Any = None, *, finite_only: bool = False) -> 
     return total / count if count else float("nan")
 
 
+@or_on_device
 def min_max(values: Any, where: Any = None, *, finite_only: bool = False) -> tuple[float, float]:
     """Lowest and highest value.
 
     Parameters
     ----------
     values : float32[N]
-        Numpy array or torch tensor on the CPU; N is at most 2**32 - 1.
+        Numpy array or torch tensor; N is at most 2**32 - 1.
     where : bool[N], optional
         Rows that take part; by default all.
     finite_only : bool
@@ -126,13 +129,14 @@ def min_max(values: Any, where: Any = None, *, finite_only: bool = False) -> tup
     return _core.min_max(_scores(values, "values"), _mask(where, "where"), finite_only)
 
 
+@or_on_device
 def mask_ids(mask: Any, *, invert: bool = False) -> Any:
     """Ascending ids of the rows that are set in `mask`, or of those that are not.
 
     Parameters
     ----------
     mask : bool[N]
-        Numpy array or torch tensor on the CPU; N is at most 2**32 - 1.
+        Numpy array or torch tensor; N is at most 2**32 - 1.
     invert : bool
         List the rows that are not set.
 

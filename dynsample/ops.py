@@ -1,4 +1,4 @@
-"""Kernels on local arrays: numpy or torch (CPU) in, the same kind out."""
+"""Kernels on local arrays: numpy or torch, on the CPU or a GPU, in; the same kind out."""
 
 from dynsample._core import available_isas
 from dynsample._ops_draw import (

@@ -10,7 +10,7 @@ import numpy as np
 from dynsample._arrays import as_numpy, is_tensor
 from dynsample.arrays import Arrays
 from dynsample.columns import Column, Parts
-from dynsample.device import bernoulli, columns, draw, order, select
+from dynsample.device import bernoulli, columns, draw, ops, order, select
 from dynsample.device.kernels import Device
 from dynsample.log import MAX_BYTES
 
@@ -183,12 +183,7 @@ class DeviceArrays(Arrays):
 
     def draw_mask(self, probabilities: torch.Tensor, k: int, seed: int, epoch: int) -> torch.Tensor:
         """Draw without replacement from all rows."""
-        substitute, positive = draw.survey(probabilities)
-        if k > positive:
-            raise ValueError(
-                f"k must be at most the number of positive probabilities, {positive}, got {k}"
-            )
-        return select.lowest_keys(draw.race_keys(probabilities, 0, substitute, seed, epoch), k)
+        return ops.draw_mask(probabilities, k, seed=seed, epoch=epoch)
 
     def draw_counts(
         self, probabilities: torch.Tensor, k: int, seed: int, epoch: int, method: str

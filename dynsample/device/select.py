@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dynsample import _core
+from dynsample.device.arguments import column as checked
+from dynsample.device.arguments import rows_of
 from dynsample.device.kernels import device_of
 
 if TYPE_CHECKING:
@@ -28,15 +30,8 @@ class _Rows:
         import torch
 
         dtype = torch.int32 if name == "keys" else torch.float32
-        self._column = _checked(column, name, dtype)
-        self._where = None if where is None else _checked(where, "where", torch.bool)
-        if self._where is not None and len(self._where) != len(self._column):
-            raise ValueError(
-                f"where must have {len(self._column)} rows, as many as {name}, "
-                f"got {len(self._where)}"
-            )
-        if self._where is not None and self._where.device != self._column.device:
-            raise ValueError(f"where must be on {column.device}, got {self._where.device}")
+        self._column = checked(column, name, dtype)
+        self._where = rows_of(where, self._column)
         self.device = device_of(self._column)
         self.size = len(self._column)
         if self.size >= 2**32:
@@ -68,15 +63,6 @@ class _Rows:
         if not 0 <= count <= self.size:
             raise ValueError(f"k must be in [0, {self.size}], got {count}")
         return self.mask("hide_lowest", count)
-
-
-def _checked(tensor: Any, name: str, dtype: torch.dtype) -> torch.Tensor:
-    if tensor.dtype != dtype:
-        raise TypeError(f"{name} must have dtype {dtype}, got {tensor.dtype}")
-    if tensor.ndim != 1:
-        raise ValueError(f"{name} must have one dimension, got shape {tuple(tensor.shape)}")
-    contiguous: torch.Tensor = tensor.detach().contiguous()
-    return contiguous
 
 
 def hide_lowest(

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dynsample import _core
 from dynsample.groups import Group
 from dynsample.table import ScoreTable
 
@@ -35,7 +34,7 @@ def histogram(table: ScoreTable, name: str, group: Group) -> dict[str, Any]:
         `quantiles` float[5] at `QUANTILES`; these, `min` and `max` are None without values.
     """
     values, what = table[name], f"the histogram of {name}"
-    halves = group.sum(_core.Candidates(values, table.seen, True).histogram(), what)
+    halves = group.sum(table.arrays.candidates(values, table.seen).histogram(), what)
     below = np.concatenate([[0], np.cumsum(halves[:_INFINITY], dtype=np.int64)])
     low, high = table.min_max(values)
     scale, edges = bin_edges(name, low, high)

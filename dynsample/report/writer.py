@@ -213,10 +213,11 @@ def extreme(
     if name is None:
         return None
     values = -table[name] if hardest else table[name]
-    rows = np.flatnonzero(table.hide_lowest(values, NAMED))
+    rows = np.flatnonzero(table.arrays.numpy(table.hide_lowest(values, NAMED)))
+    here = table.arrays.numpy(values)
     what = "the hardest samples" if hardest else "the easiest samples"
     ids = np.concatenate(group.all_gather(table.index[rows], what))
-    scores = np.concatenate(group.all_gather(values[rows], what))
+    scores = np.concatenate(group.all_gather(here[rows], what))
     order = np.lexsort((ids, scores))
     scores = 0 - scores[order] if hardest else scores[order]  # where -0 becomes 0
     return {"ids": ids[order].tolist(), "scores": scores.tolist()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from dynsample.device import Device
 from dynsample.groups import Group, simulate
 
 torch = pytest.importorskip("torch")
+
+from dynsample.device.arrays import DeviceArrays  # noqa: E402
 
 N, EPOCHS = 3001, 4
 POLICIES = {
@@ -126,6 +129,112 @@ def test_a_run_saved_on_a_device_goes_on_anywhere(
             again.observe(ids, **signals(ids, 0))
     again.set_epoch(1)
     assert state(again) == expected[1]
+
+
+@pytest.mark.parametrize("placement", ["replicated", "sharded"])
+@pytest.mark.parametrize("size", [64 * 6 + 1, 64 * 6 + 2])
+def test_padded_rows_are_dropped_on_devices_too(device: Device, placement: str, size: int) -> None:
+    def body(group: Group, there: Device | None) -> list[dict[str, Any]]:
+        where = "cpu" if there is None else there
+        policy = ds.ImportanceSampling(num_draws=size, smoothing=0.1)
+        for_rank = {"group": group, "placement": placement, "device": where}
+        return train(ds.Sampler(size, policy, SMALL_BATCH, columns=COLUMNS, **for_rank), there)
+
+    expected = simulate(3, lambda group: body(group, None))
+    assert simulate(3, lambda group: body(group, device)) == expected
+
+
+def test_what_was_received_before_a_save_is_taken_from_any_rank(
+    device: Device, tmp_path: Path
+) -> None:
+    def begin(group: Group) -> None:
+        sampler = sampler_on(device, "kakurenbo", group=group)
+        sampler.set_epoch(0)
+        batches = iter(sampler)
+        late[group.rank] = [next(batches) for _ in range(5)]
+        for ids in late[group.rank][:3]:
+            sampler.observe(ids, **signals(ids, 0))
+        sampler.save(tmp_path / "state", consumed=5)
+
+    def go_on(group: Group) -> list[dict[str, Any]]:
+        sampler = sampler_on(device, "kakurenbo", group=group)
+        sampler.load(tmp_path / "state")
+        if group.rank == 0:
+            for ids in [*late[0][3:], *late[1][3:]]:
+                sampler.observe(device.put(ids), **signals(ids, 0))
+        for batches in (sampler, sampler.hidden):
+            for ids in batches:
+                sampler.observe(ids, **signals(ids, 0))
+        sampler.set_epoch(1)
+        return [state(sampler)]
+
+    late: dict[int, list[np.ndarray]] = {}
+    expected = simulate(2, lambda group: train(sampler_on(None, "kakurenbo", group=group), None))
+    simulate(2, begin)
+    assert [found[0] for found in simulate(3, go_on)] == [expected[0][1]] * 3
+
+
+def test_a_table_alone_folds_at_once(device: Device) -> None:
+    there = ds.ScoreTable(50, COLUMNS, arrays=DeviceArrays(device))
+    here = ds.ScoreTable(50, COLUMNS)
+    random = np.random.default_rng(1)
+    for _ in range(5):
+        ids = random.integers(0, 50, 30)
+        seen = signals(ids, 1)
+        here.observe(ids, **seen)
+        there.observe(device.put(ids), **{name: device.put(x) for name, x in seen.items()})
+    with pytest.raises(IndexError, match=r"index must be in \[0, 50\), got 50"):
+        there.observe(device.put(ids + 50 - ids), **seen)
+    imported = random.random(50).astype(np.float32)
+    for table, values in ((here, imported), (there, device.put(imported))):
+        table.set_column("mean", values)
+        table.set_column("el2n", values)
+    for name, array in here.state().items():
+        np.testing.assert_array_equal(there.state()[name], array, err_msg=name)
+    for name in here:
+        np.testing.assert_array_equal(there[name].cpu().numpy(), here[name], err_msg=name)
+    again = ds.ScoreTable(50, COLUMNS, arrays=DeviceArrays(device))
+    again.load(here.state())
+    assert again.state().keys() == here.state().keys()
+
+
+@pytest.mark.skipif(not hasattr(torch.library, "custom_op"), reason="torch before 2.4")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_compiled_step_observes_without_a_graph_break(device: Device) -> None:
+    sampler, eager = sampler_on(device, "kakurenbo"), sampler_on(device, "kakurenbo")
+    torch._dynamo.reset()
+
+    def step(sampler: ds.Sampler, ids: torch.Tensor, logits: torch.Tensor, labels: torch.Tensor):
+        weights = sampler.weights(ids)
+        loss = torch.nn.functional.cross_entropy(logits, labels, reduction="none")
+        sampler.observe(ids, logits=logits, targets=labels)
+        return (loss * weights).mean()
+
+    compiled = torch.compile(step, fullgraph=True, backend="aot_eager")
+    random = np.random.default_rng(5)
+    logits = random.standard_normal((N, 7)).astype(np.float32)
+    labels = random.integers(0, 7, N)
+    for epoch in range(2):
+        sampler.set_epoch(epoch)
+        eager.set_epoch(epoch)
+        for ids, same in zip(sampler, eager, strict=True):
+            assert ids.tolist() == same.tolist()
+            batch = device.put(ids), device.put(logits[ids]), device.put(labels[ids])
+            assert float(compiled(sampler, *batch)) == float(step(eager, *batch))
+    assert sampler._log.rows.tolist() == eager._log.rows.tolist()
+
+
+def test_a_report_is_that_of_the_cpu(device: Device, tmp_path: Path) -> None:
+    folders = {"here": None, "there": device}
+    for folder, where in folders.items():
+        train(sampler_on(where, "kakurenbo", report=tmp_path / folder), where)
+    here, there = ((tmp_path / folder / "epochs.jsonl").read_text() for folder in folders)
+    assert len(here.splitlines()) == len(there.splitlines()) == EPOCHS
+    for line, other in zip(here.splitlines(), there.splitlines(), strict=True):
+        one, two = json.loads(line), json.loads(other)
+        assert one.keys() == two.keys()
+        for name in one.keys() - {"stats", "previous", "cost", "seconds"}:
+            assert one[name] == two[name], name
 
 
 def test_what_was_not_issued_is_left_out_and_raised_at_the_boundary(device: Device) -> None:

@@ -198,13 +198,11 @@ def test_bad_input(device: Device) -> None:
         select.hide_lowest(values, 4)
     with pytest.raises(TypeError, match="k must be an integer, got float"):
         select.hide_lowest(values, 1.0)  # type: ignore[arg-type]
-    with pytest.raises(
-        TypeError, match=r"values must have dtype torch\.float32, got torch\.float64"
-    ):
+    with pytest.raises(TypeError, match=r"values must have dtype float32, got float64"):
         select.hide_lowest(values.double(), 1)
     with pytest.raises(ValueError, match=r"one dimension, got shape \(3, 1\)"):
         select.hide_lowest(values[:, None], 1)
-    with pytest.raises(ValueError, match="where must have 3 rows, as many as values, got 2"):
+    with pytest.raises(ValueError, match=r"where must have shape \(3,\), got \(2,\)"):
         select.hide_lowest(values, 1, device.put(np.ones(2, bool)))
-    with pytest.raises(TypeError, match=r"keys must have dtype torch\.int32"):
+    with pytest.raises(TypeError, match=r"keys must have dtype int32"):
         select.lowest_keys(values, 1)
