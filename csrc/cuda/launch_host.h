@@ -1,5 +1,4 @@
-// The driver of cuda/launch.h on a CPU, for tests: one thread, blocks and threads in shuffled
-// order.
+// The driver of cuda/launch.h on a CPU, for tests: one thread, blocks and threads in shuffled order.
 #pragma once
 
 #include <algorithm>

@@ -9,6 +9,7 @@ namespace dynsample::cuda {
 
 class RowReader {
  public:
+  using Word = std::uint32_t __attribute__((may_alias));
   static constexpr unsigned kThreads = 256, kPerThread = 16, kTile = kThreads * kPerThread;
 
   explicit RowReader(const Rows& rows)
@@ -70,7 +71,6 @@ class RowReader {
   }
 
  private:
-  using Word = std::uint32_t __attribute__((may_alias));
   struct __attribute__((may_alias, aligned(16))) Four {
     std::uint32_t word[4];
   };

@@ -118,10 +118,11 @@ struct TakeStock {
   DYNSAMPLE_DEVICE bool ready(const Search&) const { return true; }
 
   template <class Block, class Kernel>
-  DYNSAMPLE_DEVICE void operator()(Block& block, Shared&, const Kernel& split, Range range) const {
+  DYNSAMPLE_DEVICE void operator()(Block& block, Shared&, const Kernel& split) const {
     block.each([&](unsigned thread) {
       if (thread) return;
       Search& search = *split.search;
+      Range range = search.range;
       const std::uint32_t below = search.below, inside = search.filled;
       const bool open = (range.low + range.span) >> split.source.row_bits == last_key;
       search.filled = 0;
