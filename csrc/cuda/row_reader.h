@@ -1,6 +1,8 @@
 // Rows of a score column as blocks read them: tiles of 16 rows a thread, in loads of 16 bytes.
 #pragma once
 
+#include <algorithm>
+
 #include "core/order_key.h"
 #include "core/rows.h"
 #include "cuda/launch.h"
@@ -26,6 +28,12 @@ class RowReader {
                                      : kNanKey) {}
 
   DYNSAMPLE_HOST_DEVICE std::size_t size() const { return size_; }
+
+  // Blocks that read all rows, a few tiles each: the device's scheduler evens their times out.
+  unsigned blocks() const {
+    const std::size_t tiles = (size_ + kTile - 1) / kTile;
+    return static_cast<unsigned>(std::clamp<std::size_t>(tiles, 1, 8 * busy_blocks()));
+  }
 
   // Keys of rows that take part, but for `where`, are in [first_key, last_key]; no others are.
   DYNSAMPLE_HOST_DEVICE std::uint32_t first_key() const { return first_key_; }

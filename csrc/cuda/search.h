@@ -16,7 +16,7 @@ enum Status : std::uint32_t { kInRows, kInList, kMissed, kDone };
 
 struct Search {
   Range range;
-  std::uint32_t status;
+  Status status;
   std::uint32_t below;   // places that a bracket's read found below it
   std::uint32_t listed;  // places that are in the list
   std::uint32_t filled;  // places that are left to one block
