@@ -122,8 +122,8 @@ void key_histogram(const Rows& rows, const std::uint32_t* prefix, std::uint32_t*
 Tally tally(const Rows& rows, std::uint32_t key, Scratch& scratch, Stream stream) {
   auto* const found = scratch.array<Tally>(1);
   fill_bytes(found, 0, sizeof *found, stream);
-  launch("a count", CountRows{RowReader(rows), key, found},
-         blocks_for(rows.size, RowReader::kTile, stream), stream);
+  const RowReader reader(rows);
+  launch("a count", CountRows{reader, key, found}, reader.blocks(stream), stream);
   return fetch(found, stream);
 }
 

@@ -1,6 +1,8 @@
 // Rows of a score column as blocks read them: tiles of 16 rows a thread, in loads of 16 bytes.
 #pragma once
 
+#include <algorithm>
+
 #include "core/order_key.h"
 #include "core/rows.h"
 #include "cuda/launch.h"
@@ -9,6 +11,7 @@ namespace dynsample::cuda {
 
 class RowReader {
  public:
+  using Word = std::uint32_t __attribute__((may_alias));
   static constexpr unsigned kThreads = 256, kPerThread = 16, kTile = kThreads * kPerThread;
 
   explicit RowReader(const Rows& rows)
@@ -25,6 +28,12 @@ class RowReader {
                                      : kNanKey) {}
 
   DYNSAMPLE_HOST_DEVICE std::size_t size() const { return size_; }
+
+  // Blocks that read all rows, a few tiles each: the device's scheduler evens their times out.
+  unsigned blocks(Stream stream) const {
+    const std::size_t tiles = (size_ + kTile - 1) / kTile;
+    return static_cast<unsigned>(std::clamp<std::size_t>(tiles, 1, 8 * busy_blocks(stream)));
+  }
 
   // Keys of rows that take part, but for `where`, are in [first_key, last_key]; no others are.
   DYNSAMPLE_HOST_DEVICE std::uint32_t first_key() const { return first_key_; }
@@ -70,7 +79,6 @@ class RowReader {
   }
 
  private:
-  using Word = std::uint32_t __attribute__((may_alias));
   struct __attribute__((may_alias, aligned(16))) Four {
     std::uint32_t word[4];
   };

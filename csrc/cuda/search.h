@@ -16,7 +16,7 @@ enum Status : std::uint32_t { kInRows, kInList, kMissed, kDone };
 
 struct Search {
   Range range;
-  std::uint32_t status;
+  Status status;
   std::uint32_t below;   // places that a bracket's read found below it
   std::uint32_t listed;  // places that are in the list
   std::uint32_t filled;  // places that are left to one block
@@ -39,7 +39,8 @@ struct AllRows {
     return place(reader.key_of(reader.word(i)), i);
   }
 
-  // Writes whether the places of a tile are below the range; returns those inside, as bits.
+  // Writes whether the places of a tile are below the range, four bytes at a time: a last few may
+  // be beyond the rows. Returns those inside, as bits.
   DYNSAMPLE_DEVICE std::uint32_t split(std::size_t first, unsigned thread, std::size_t size,
                                        const Range& range, std::uint8_t* mask,
                                        std::uint32_t& below) const {
@@ -58,7 +59,8 @@ struct AllRows {
         inside |= key - low <= high - low ? 1u << (4 * q + r) : 0;
       }
       below += count_bits(flags);
-      store(mask, RowReader::row(first, thread, 4 * q), size, flags);
+      const std::size_t i = RowReader::row(first, thread, 4 * q);
+      if (i < size) *reinterpret_cast<RowReader::Word*>(mask + i) = flags;
     }
     inside &= held.present;
     const std::uint64_t last_row = ~std::uint64_t{0} >> (64 - row_bits);
@@ -85,17 +87,6 @@ struct AllRows {
     for (unsigned j = 0; j < RowReader::kPerThread; ++j) {
       const std::uint32_t key = reader.counted_key(held, j);
       if (key != kNotEligibleKey) body(place(key, RowReader::row(first, thread, j)), j);
-    }
-  }
-
- private:
-  DYNSAMPLE_DEVICE static void store(std::uint8_t* mask, std::size_t i, std::size_t size,
-                                     std::uint32_t flags) {
-    using Word = std::uint32_t __attribute__((may_alias));
-    if (i + 4 <= size) {
-      *reinterpret_cast<Word*>(mask + i) = flags;
-    } else {
-      for (; i < size; ++i, flags >>= 8) mask[i] = static_cast<std::uint8_t>(flags & 1);
     }
   }
 };
@@ -248,7 +239,7 @@ struct Split {
     block.each([&](unsigned thread) {
       if (thread == 0 && shared.below) atomic_add(&search->below, shared.below);
     });
-    if (last_block(block, &search->arrived, shared.last)) then(block, shared.then, *this, range);
+    if (last_block(block, &search->arrived, shared.last)) then(block, shared.then, *this);
   }
 };
 
@@ -262,10 +253,10 @@ struct Settle {
   DYNSAMPLE_DEVICE bool ready(const Search& search) const { return search.range.count <= kSettled; }
 
   template <class Block, class Kernel>
-  DYNSAMPLE_DEVICE void operator()(Block& block, Shared& shared, const Kernel& split,
-                                   Range range) const {
+  DYNSAMPLE_DEVICE void operator()(Block& block, Shared& shared, const Kernel& split) const {
     constexpr unsigned kThreads = Kernel::kThreads;
     Search& search = *split.search;
+    Range range = search.range;
     const std::uint32_t filled = search.filled;
     const Listed few{split.out, split.source.row_bits};
     range.count = filled;

@@ -118,10 +118,11 @@ struct TakeStock {
   DYNSAMPLE_DEVICE bool ready(const Search&) const { return true; }
 
   template <class Block, class Kernel>
-  DYNSAMPLE_DEVICE void operator()(Block& block, Shared&, const Kernel& split, Range range) const {
+  DYNSAMPLE_DEVICE void operator()(Block& block, Shared&, const Kernel& split) const {
     block.each([&](unsigned thread) {
       if (thread) return;
       Search& search = *split.search;
+      Range range = search.range;
       const std::uint32_t below = search.below, inside = search.filled;
       const bool open = (range.low + range.span) >> split.source.row_bits == last_key;
       search.filled = 0;
@@ -156,18 +157,15 @@ class Selection {
                                    all_.place(all_.reader.last_key(), last_row()), k,
                                    static_cast<std::uint32_t>(size()));
     if (size() <= kSettled) return in_rows(whole);
-    by_sample(k);
-    switch (status()) {
-      case kInRows:
-        return count_rows();
-      case kMissed:
-        return in_rows(whole);
-      default:
-        return;
-    }
+    const Status found = by_sample(k);
+    if (found == kMissed) return in_rows(whole);
+    if (found == kInRows) count_rows();
   }
 
   void mark(std::uint32_t key, std::uint32_t equal, std::uint32_t ties) {
+    const std::uint32_t first = all_.reader.first_key(), last = all_.reader.last_key();
+    if (key < first || key > last) equal = ties = 0;
+    key = key < first ? first : key > last ? last + 1 : key;
     Range range = make_range(all_.place(key, 0), all_.place(key, last_row()), ties, equal);
     range.close_if_decided();
     in_rows(range);
@@ -177,9 +175,9 @@ class Selection {
   std::size_t size() const { return all_.reader.size(); }
   std::uint64_t last_row() const { return (std::uint64_t{1} << all_.row_bits) - 1; }
   Open open(const Range& range) const { return {{range, kInRows, 0, 0, 0, 0}, search_, counts_}; }
-  std::uint32_t status() const { return fetch(&search_->status, stream_); }
+  Status status() const { return fetch(&search_->status, stream_); }
 
-  void by_sample(std::uint32_t k) {
+  Status by_sample(std::uint32_t k) {
     const std::size_t num_keys = size() < kLarge ? kSample : kLargeSample;
     const Ranks ranks = bracket(num_keys, k, size(), kDeviations);
     auto* const sample = scratch_.array<std::uint32_t>(num_keys);
@@ -199,21 +197,23 @@ class Selection {
                                      list,
                                      static_cast<std::uint32_t>(capacity),
                                      {k, all_.reader.last_key()}},
-           row_blocks(), stream_);
-    // A second count, for ties, does nothing when the first was enough; a third is for the host.
+           all_.reader.blocks(stream_), stream_);
+    // One count leaves few enough, unless many of the listed rows share a score.
     const unsigned blocks = blocks_for(expected, Listed::kTile, stream_);
     count(listed, blocks);
     settle(listed, blocks);
-    while (status() == kInList) {
+    Status found = status();
+    for (; found == kInList; found = status()) {
       for (int round = 0; round < 2; ++round) count(listed, blocks);
       settle(listed, blocks);
     }
+    return found;
   }
 
   // From a range on whose count is known.
   void in_rows(const Range& range) {
     for_each("a search", kDigits, open(range), stream_);
-    if (range.count <= kSettled) return settle(all_, row_blocks());
+    if (range.count <= kSettled) return settle(all_, all_.reader.blocks(stream_));
     count_rows();
   }
 
@@ -221,14 +221,8 @@ class Selection {
     do {
       for (int round = 0; round < 2; ++round)
         count(all_, blocks_for(size(), AllRows::kTile, stream_));
-      settle(all_, row_blocks());
+      settle(all_, all_.reader.blocks(stream_));
     } while (status() != kDone);
-  }
-
-  // Blocks that read all rows, a few tiles each: the device's scheduler evens their times out.
-  unsigned row_blocks() const {
-    const std::size_t tiles = (size() + AllRows::kTile - 1) / AllRows::kTile;
-    return static_cast<unsigned>(std::clamp<std::size_t>(tiles, 1, 8 * busy_blocks(stream_)));
   }
 
   template <class Source>

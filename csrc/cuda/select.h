@@ -10,7 +10,8 @@
 namespace dynsample::cuda {
 
 // mask[i] = 1 for the k eligible rows with the lowest (order_key(score), row), all of the eligible
-// when there are no more than k; else 0. The same set as on the CPU. `mask` is aligned to 4.
+// when there are no more than k; else 0. The same set as on the CPU. `mask` is
+// aligned to 4 bytes and has room for rows.size rounded up to 4.
 //
 // A sample of the keys brackets the k-th; one read settles the rows outside of the bracket and
 // lists those inside, a few percent, among which the rest is decided. When that fails, because the
@@ -20,7 +21,7 @@ void hide_lowest(const Rows& rows, std::size_t k, std::uint8_t* mask, Scratch& s
                  Stream stream);
 
 // mask[i] = key of row i is below `key`, or equal to it and among the first `ties` such rows.
-// `equal` is the number of rows with `key`, which must take part.
+// `equal` is the number of rows with `key`, which must take part; `mask` is as above.
 void mark(const Rows& rows, std::uint32_t key, std::uint32_t equal, std::uint32_t ties,
           std::uint8_t* mask, Scratch& scratch, Stream stream);
 

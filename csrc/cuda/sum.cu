@@ -170,8 +170,8 @@ struct FindExtremes {
 
 void exact_sum(const Rows& rows, WindowSums* sums, Stream stream) {
   fill_bytes(sums, 0, sizeof *sums, stream);
-  // As many blocks as their shared memory leaves room for on a device of the size of an H200.
-  const unsigned most = std::max(busy_blocks(stream) / 4 * 3, 1u);
+  // As many blocks as fit a device at a time: each has thousands of sums to add up in the end.
+  const unsigned most = std::max(busy_blocks(stream) / 2, 1u);
   launch("a sum", AddRows{RowReader(rows), rows.finite_only, sums},
          std::min(blocks_for(rows.size, RowReader::kTile, stream), most), stream);
 }
@@ -179,8 +179,8 @@ void exact_sum(const Rows& rows, WindowSums* sums, Stream stream) {
 KeyRange extremes(const Rows& rows, Scratch& scratch, Stream stream) {
   auto* const found = scratch.array<KeyRange>(1);
   fill_bytes(found, 0xFF, sizeof *found, stream);
-  launch("extremes", FindExtremes{RowReader(rows), found},
-         blocks_for(rows.size, RowReader::kTile, stream), stream);
+  const RowReader reader(rows);
+  launch("extremes", FindExtremes{reader, found}, reader.blocks(stream), stream);
   const KeyRange range = fetch(found, stream);
   return {range.low, ~range.high};
 }

@@ -48,12 +48,12 @@ class _Rows:
         return self.device.call_with_scratch(name, self._rows, *arguments)
 
     def mask(self, name: str, *arguments: Any) -> torch.Tensor:
-        """Call a kernel that writes a mask."""
+        """Call a kernel that writes a mask, in words of four bytes."""
         import torch
 
-        mask = self.device.empty(self.size, torch.bool)
-        self.call_with_scratch(name, *arguments, mask)
-        return mask
+        words = self.device.empty((self.size + 3) // 4 * 4, torch.bool)
+        self.call_with_scratch(name, *arguments, words)
+        return words[: self.size]
 
     def lowest(self, k: int) -> torch.Tensor:
         try:

@@ -192,6 +192,15 @@ def test_parts_of_ready_keys(device: Device) -> None:
     np.testing.assert_array_equal(ours.mark(333).cpu().numpy(), expected)
 
 
+@pytest.mark.parametrize("key", [0, 0x007FFFFF, 0x00800000, 0xFF800000, 0xFFFFFFFF])
+@pytest.mark.parametrize("finite_only", [False, True])
+def test_parts_of_keys_that_no_candidate_has(device: Device, key: int, finite_only: bool) -> None:
+    values = score_cases.SPECIAL[np.random.default_rng(10).integers(2, 11, 30_000)]
+    ours, theirs = both(device, values, np.arange(30_000) % 5 > 0, finite_only)
+    assert ours.tally(key) == theirs.tally(key)
+    np.testing.assert_array_equal(ours.mark(0).cpu().numpy(), theirs.mark(0))
+
+
 def test_bad_input(device: Device) -> None:
     values = device.put(np.zeros(3, np.float32))
     with pytest.raises(ValueError, match=r"k must be in \[0, 3\], got 4"):
