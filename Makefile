@@ -8,8 +8,9 @@ VENV := .venv
 VENV110 := .venv-dali110
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
-# One CUDA architecture is enough for a check of the build; wheels for others take the default list.
-export DYNSAMPLE_CUDA_ARCHS ?= 90-real
+# Three CUDA architectures are enough for a check of the build; wheels for others take the default
+# list of cmake/cuda.cmake.
+export DYNSAMPLE_CUDA_ARCHS ?= 80-real;90-real;100-real
 
 # What FFCV is compiled against; only root can install it.
 FFCV_APT := libopencv-dev libturbojpeg0-dev pkg-config
@@ -57,7 +58,8 @@ sanitize: $(VENV)/.test-ready
 	$(BIN)/python tests/sanitize.py
 
 wheel: $(VENV)/.tools
-	$(BIN)/python -m pip wheel --no-build-isolation --no-deps -w dist .
+	$(BIN)/python -m pip --disable-pip-version-check wheel -q --no-build-isolation --no-deps -w dist .
+	@du -h dist/*.whl
 
 clean:
 	rm -rf $(VENV) $(VENV110) build dist dynsample/*.so *.egg-info
@@ -70,7 +72,7 @@ $(VENV)/.tools: requirements/build.txt requirements/demo.txt
 
 $(VENV)/.built: $(VENV)/.tools $(NATIVE)
 	@echo "building the extension"
-	DYNSAMPLE_WERROR=ON $(PIP) install --no-build-isolation --no-deps -e .
+	DYNSAMPLE_WERROR=ON DYNSAMPLE_CUDA_ON_HOST=ON $(PIP) install --no-build-isolation --no-deps -e .
 	touch $@
 
 $(VENV)/.test-ready: $(VENV)/.built requirements/test.txt

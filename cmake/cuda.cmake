@@ -34,6 +34,8 @@ if(with_cuda)
   file(GLOB cuda_bind_sources CONFIGURE_DEPENDS csrc/bind/cuda*.cpp)
   pybind11_add_module(_cuda NO_EXTRAS ${cuda_bind_sources})
   target_link_libraries(_cuda PRIVATE dynsample_cuda)
+  list(JOIN CMAKE_CUDA_ARCHITECTURES " " architectures)
+  target_compile_definitions(_cuda PRIVATE DYNSAMPLE_CUDA_ARCHITECTURES="${architectures}")
   install(TARGETS _cuda LIBRARY DESTINATION dynsample)
 endif()
 

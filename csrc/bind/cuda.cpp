@@ -34,6 +34,7 @@ PYBIND11_MODULE(_cuda, module, py::mod_gil_not_used()) {
   module.doc() = "CUDA kernels of dynsample.";
   module.def("device_count", &dynsample::cuda::device_count);
   module.def("driver_version", &dynsample::cuda::driver_version);
+  module.attr("architectures") = DYNSAMPLE_CUDA_ARCHITECTURES;
   module.def("runtime_version", &dynsample::cuda::runtime_version);
   bind_all(module);
 }

@@ -13,7 +13,11 @@ namespace dynsample::cuda {
 
 inline void check(cudaError_t error, const char* what) {
   if (error == cudaSuccess) return;
-  throw std::runtime_error(std::string(what) + " failed on the GPU: " + cudaGetErrorString(error));
+  const bool foreign = error == cudaErrorNoKernelImageForDevice;
+  throw std::runtime_error(std::string(what) + " failed on the GPU: " + cudaGetErrorString(error) +
+                           (foreign ? "; dynsample was built for other GPUs, see `dynsample "
+                                      "doctor`: reinstall it with DYNSAMPLE_CUDA_ARCHS=native"
+                                    : ""));
 }
 
 // Makes a stream's device the current one, and puts the other back.

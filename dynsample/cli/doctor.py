@@ -51,11 +51,13 @@ def cuda_status() -> str:
         module = cuda.load()
     except cuda.CudaUnavailable as error:
         return str(error)
+    version = module.runtime_version()
+    built = f"CUDA {version // 1000}.{version % 1000 // 10} for {module.architectures}, loads"
     try:
         cuda.require()
     except cuda.CudaUnavailable as error:
-        return f"loads, 0 devices: {error}"
-    return f"loads, devices: {module.device_count()}"
+        return f"{built}; 0 devices: {error}"
+    return f"{built}; devices: {module.device_count()}"
 
 
 def dali_version() -> str:

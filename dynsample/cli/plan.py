@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from dynsample import _core, groups
 from dynsample._checks import MAX_SAMPLES
+from dynsample.cuda import CudaUnavailable
 from dynsample.groups.environment import torchrun_world
 from dynsample.policies import (
     ImportanceSampling,
@@ -64,6 +65,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="replicated",
         help="whether every rank holds all scores, or its range of them (%(default)s)",
     )
+    parser.add_argument(
+        "--device", default="cpu", help="where the table is: cpu, cuda, cuda:<number> (%(default)s)"
+    )
     parser.add_argument("--digest", action="store_true", help="print the plan's digest alone")
     parser.add_argument(
         "--memory",
@@ -99,6 +103,9 @@ def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     try:
         status = _plan(args, group)
         group.barrier("the end of dynsample plan")  # a launcher ends all ranks with the first
+    except (CudaUnavailable, ValueError) as error:
+        print(f"dynsample plan: {error}", file=sys.stderr)
+        return 1
     finally:
         if made:
             import torch.distributed
@@ -154,6 +161,7 @@ def planned(args: argparse.Namespace, group: groups.Group, placement: str) -> Sa
         seed=args.seed,
         group=group,
         placement=placement,
+        device=args.device,
     )
     set_random_scores(sampler.table, args.seed)
     sampler.set_epoch(args.epoch)

@@ -98,11 +98,15 @@ class FakeCuda:
         self.device_count = lambda: devices
         self.driver_version = lambda: 0
         self.runtime_version = lambda: 13000
+        self.architectures = "90-real"
 
 
 @pytest.mark.parametrize(
     ("devices", "finding"),
-    [(0, "loads, 0 devices: no NVIDIA driver was found"), (2, "loads, devices: 2")],
+    [
+        (0, "CUDA 13.0 for 90-real, loads; 0 devices: no NVIDIA driver was found"),
+        (2, "CUDA 13.0 for 90-real, loads; devices: 2"),
+    ],
 )
 def test_doctor_counts_devices(devices: int, finding: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cuda, "load", lambda: FakeCuda(devices))
