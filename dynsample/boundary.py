@@ -34,12 +34,15 @@ class Folded:
     ----------
     not_issued : int
         Observations of nothing that was issued, left out.
+    detail : str
+        Of these, on this rank's device.
     non_finite : int
         Values that are NaN or infinite.
     seconds : float
     """
 
     not_issued: int = 0
+    detail: str = ""
     non_finite: int = 0
     seconds: float = 0.0
 
@@ -57,8 +60,9 @@ def close_epoch(sampler: Sampler, plan: Plan) -> Folded:
         return Folded()
     _warn_of_refresh(sampler, plan)
     not_issued = fold(sampler.table, sampler._ledger, plan, sampler)
+    detail = log.refusals()
     sampler._ledger.drop_observations()
-    return Folded(not_issued, non_finite, time.perf_counter() - start)
+    return Folded(not_issued, detail, non_finite, time.perf_counter() - start)
 
 
 def fold(table: ScoreTable, ledger: Ledger, plan: Plan, sampler: Sampler) -> int:

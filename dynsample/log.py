@@ -127,6 +127,10 @@ class ObservationLog:
         """Whether every observation of a signal, in their order, is 0 or 1."""
         return self.native.binary()
 
+    def refusals(self) -> str:
+        """Say what could not be refused in the step: nothing, but on a device."""
+        return ""
+
     def reserve(self, count: int) -> None:
         """Make room for `count` observations in all."""
         self.native.reserve(count)

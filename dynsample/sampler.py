@@ -194,7 +194,8 @@ class Sampler:
                     f"{folded.not_issued} observations of epoch {self.epoch} were of samples that "
                     "it did not issue to the rank that observed them, or not that often (a batch "
                     "observed twice, or batches that did not come from this sampler); they were "
-                    f"left out of the table. set_epoch({epoch}) again goes on without them"
+                    f"left out of the table{': ' if folded.detail else ''}{folded.detail}. "
+                    f"set_epoch({epoch}) again goes on without them"
                 )
         boundary.begin_epoch(self, epoch, folded)
 

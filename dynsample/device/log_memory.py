@@ -141,6 +141,23 @@ class LogMemory:
             lost,
         )
 
+    def refusals(self) -> str:
+        """Say which ids were refused, for the error at the end of an epoch."""
+        counts, found = self.counts(), []
+        if counts.out_of_range:
+            found.append(
+                f"{counts.out_of_range} had ids out of [0, {self.num_ids}), the first "
+                f"{counts.first_out_of_range}"
+            )
+        if counts.not_allowed:
+            found.append(
+                f"{counts.not_allowed} had ids that the epoch does not hold, the first "
+                f"{counts.first_not_allowed}"
+            )
+        if counts.lost:
+            found.append(f"{counts.lost} were more than the epoch's log has room for")
+        return ", ".join(found)
+
     @property
     def rows(self) -> torch.Tensor:
         """Rows in call order, -1 where the id was refused: int32[n], a view."""

@@ -78,10 +78,11 @@ def read(folder: str | os.PathLike[str]) -> Run:
     try:
         content = path.read_bytes()
     except FileNotFoundError:
-        raise ReportError(
-            f"{folder} holds no report: there is no {FILE}; Sampler(report={str(folder)!r}) "
-            "writes it at the start of every epoch"
-        ) from None
+        inside = sorted(str(found.parent) for found in Path(folder).glob(f"*/{FILE}"))
+        hint = f"Sampler(report={str(folder)!r}) writes it at the start of every epoch"
+        if inside:
+            hint = f"but in {', '.join(inside)}"
+        raise ReportError(f"{folder} holds no report: there is no {FILE}; {hint}") from None
     except OSError as error:
         raise ReportError(f"{path} cannot be read: {error.strerror}") from error
     *lines, rest = content.split(b"\n")

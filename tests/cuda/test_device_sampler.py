@@ -247,8 +247,9 @@ def test_what_was_not_issued_is_left_out_and_raised_at_the_boundary(device: Devi
     outside = ids.copy()
     outside[:2] = N + 5, -1
     sampler.observe(device.put(outside), **seen)
-    with pytest.raises(ds.sampler.ObservationError, match=f"{2 * len(ids)} observations"):
+    with pytest.raises(ds.sampler.ObservationError, match=f"{2 * len(ids)} observations") as raised:
         sampler.set_epoch(1)
+    assert f"2 had ids out of [0, {N}), the first {N + 5}" in str(raised.value)
     sampler.set_epoch(1)
     assert int(sampler.table.seen.sum()) == len(ids)
 
