@@ -64,6 +64,14 @@ class Issued:
         return bool(self._blocks) and self._blocks[-1][1] == PADDED
 
     @property
+    def leading(self) -> bool:
+        """Whether these are the rows of the first positions of the pass, without a gap."""
+        if not self._blocks:
+            return True
+        (_, begin, _), (_, first, place) = self._blocks[0], self._blocks[-1]
+        return begin == 0 and first == place
+
+    @property
     def rows(self) -> Rows:
         """All rows, in order."""
         return self._rows[: self._size]

@@ -12,6 +12,7 @@ from dynsample.columns import Column, native
 from dynsample.device import order
 from dynsample.device.exchange import gather_tensors, send_tensors
 from dynsample.device.kernels import Device
+from dynsample.device.plan import DevicePlan
 from dynsample.shards import row_bounds
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ def _matched(log: DeviceLog, ledger: Ledger, plan: Plan, needs_tickets: bool) ->
 
     device, num_rows = log.device, log.num_samples
     rows, places = sort(device, log.rows, num_rows)
-    issued = device.put(ledger.rows())
+    issued = _issued(device, ledger, plan)
     issued_rows, issued_places = sort(device, issued, num_rows)
     padded = any(each.padded for each in ledger.issued)
     positions = tickets = None
@@ -111,6 +112,19 @@ def _matched(log: DeviceLog, ledger: Ledger, plan: Plan, needs_tickets: bool) ->
     )  # fmt: skip
     values = [log.values(name) for name in log.signals]
     return Sorted(rows, places, values, accepted, tickets), int(unknown)
+
+
+def _issued(device: Device, ledger: Ledger, plan: Plan) -> torch.Tensor:
+    """Rows that were handed out; of one rank without a copy, as the plan has them there."""
+    import torch
+
+    parts = []
+    for hidden, issued in enumerate(ledger.issued):
+        there = None
+        if isinstance(plan, DevicePlan) and issued.leading:
+            there = plan.leading(len(issued), hidden=bool(hidden))
+        parts.append(device.put(issued.rows) if there is None else there)
+    return torch.cat(parts)
 
 
 def sorted_log(log: DeviceLog, tickets: Any = None) -> Sorted:

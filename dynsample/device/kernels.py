@@ -109,7 +109,10 @@ def as_device(device: Any) -> Device:
     kernels = None
     if str(device).startswith("cuda"):
         kernels = cuda.require()
-    import torch
+    try:
+        import torch
+    except ImportError as error:
+        raise cuda.CudaUnavailable(f"a table on a GPU needs torch: {error}") from error
 
     found = torch.device(device)
     if found in _devices:

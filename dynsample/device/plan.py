@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +36,7 @@ class DevicePlan(WholePlan):
     num_rows: int
     members: torch.Tensor
     left_out: torch.Tensor
+    _there: dict[int, torch.Tensor] = field(default_factory=dict)  # rows by position, by stream
 
     @property
     def num_positions(self) -> int:
@@ -51,8 +52,14 @@ class DevicePlan(WholePlan):
         if not isinstance(self.order_by, RandomOrder):
             return self.order_by.arrange(_unsigned(members), self.random, stream)
         key = {"seed": self.random.seed, "epoch": self.random.epoch, "stream": stream}
-        leaving = _Leaving(order_slice(self.device, len(members), members, **key))
+        self._there[stream] = order_slice(self.device, len(members), members, **key)
+        leaving = _Leaving(self._there[stream])
         return lambda start, stop: leaving.rows()[start:stop].astype(np.int64)
+
+    def leading(self, count: int, *, hidden: bool) -> torch.Tensor | None:
+        """Rows of the first positions, on the device; None where it has not put them in order."""
+        there = self._there.get(HIDDEN_ORDER_STREAM if hidden else ORDER_STREAM)
+        return None if there is None else there[:count]
 
     @cached_property
     def _kept_slice(self) -> Slice:
