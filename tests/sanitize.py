@@ -1,4 +1,7 @@
-"""Run the tests of the kernels on a build with the address and undefined-behaviour sanitizers."""
+"""Run the tests of the kernels on a build with the address and undefined-behaviour sanitizers.
+
+Those for a GPU run in their build for the CPU.
+"""
 
 import os
 import shutil
@@ -24,6 +27,8 @@ KERNELS = (
     "select",
     "sum",
 )
+STATISTICS = "equally_likely or uniform or compiled"  # slow, and no other code than the rest
+DEVICE_KERNELS = ("bernoulli", "draw", "log", "order", "sampler", "select", "signals", "sum")
 
 
 def sanitizer_runtime() -> str:
@@ -46,7 +51,8 @@ def main() -> int:
     # fmt: off
     configure = [
         "cmake", "-S", str(ROOT), "-B", str(TREE / "cmake"), "-G", "Ninja",
-        "-DDYNSAMPLE_SANITIZE=ON", "-DDYNSAMPLE_CUDA=OFF", "-DCMAKE_BUILD_TYPE=Debug",
+        "-DDYNSAMPLE_SANITIZE=ON", "-DDYNSAMPLE_CUDA=OFF", "-DDYNSAMPLE_CUDA_ON_HOST=ON",
+        "-DCMAKE_BUILD_TYPE=Debug",
         "-DCMAKE_CXX_FLAGS_DEBUG=-O1 -g1",
         f"-DPython_EXECUTABLE={sys.executable}", f"-Dpybind11_DIR={pybind11.get_cmake_dir()}",
     ]
@@ -74,8 +80,9 @@ def main() -> int:
         "DYNSAMPLE_SANITIZED": str(site),
         "HYPOTHESIS_PROFILE": "quick",
     }
-    pytest = [sys.executable, "-P", "-m", "pytest", "-q"]
+    pytest = [sys.executable, "-P", "-m", "pytest", "-q", "-k", f"not ({STATISTICS})"]
     tests = [f"tests/core/test_{name}.py" for name in KERNELS]
+    tests += [f"tests/cuda/test_device_{name}.py" for name in DEVICE_KERNELS]
     tests.append("tests/ranks/test_elastic.py")
     return subprocess.run([*pytest, *tests, *sys.argv[1:]], cwd=ROOT, env=environment).returncode
 
