@@ -40,6 +40,14 @@ COLUMNS = {
 SMALL_BATCH = 64
 
 
+class Squares(torch.utils.data.Dataset):
+    def __len__(self) -> int:
+        return N
+
+    def __getitem__(self, index: int) -> int:
+        return index * index
+
+
 def signals(ids: np.ndarray, epoch: int) -> dict[str, np.ndarray]:
     """Losses with ties, NaN and infinities; what a model would give for these ids."""
     unit = np.sin(ids * 12.9898 + epoch * 78.233) * 43758.5453
@@ -222,6 +230,24 @@ def test_a_compiled_step_observes_without_a_graph_break(device: Device) -> None:
             batch = device.put(ids), device.put(logits[ids]), device.put(labels[ids])
             assert float(compiled(sampler, *batch)) == float(step(eager, *batch))
     assert sampler._log.rows.tolist() == eager._log.rows.tolist()
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_loader_hands_out_what_a_device_planned(device: Device, workers: int) -> None:
+    from dynsample.torch import DataLoader
+
+    def epochs(there: Device | None) -> list[list[int]]:
+        sampler = sampler_on(there, "infobatch")
+        found: list[list[int]] = []
+        for epoch in range(2):
+            sampler.set_epoch(epoch)
+            found.append([])
+            for _, index in DataLoader(Squares(), sampler=sampler, num_workers=workers):
+                found[-1] += index.tolist()
+                sampler.observe(index, **signals(index.numpy(), epoch))
+        return found
+
+    assert epochs(device) == epochs(None)
 
 
 def test_a_report_is_that_of_the_cpu(device: Device, tmp_path: Path) -> None:
