@@ -12,6 +12,9 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+Call = Callable[[], object]
+Timer = Callable[[Call, Call | None], float]  # seconds of one call after an untimed set-up
+
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
 SCALES = {"ms": 1e3, "us": 1e6, "MB": 1e-6}  # of seconds, and of bytes
 
@@ -32,7 +35,8 @@ class Result:
     ratio_high: float
 
 
-def _seconds(call: Callable[[], object], setup: Callable[[], object] | None) -> float:
+def wall_seconds(call: Call, setup: Call | None = None) -> float:
+    """Time one call by the clock on the wall."""
     if setup:
         setup()
     start = time.perf_counter()
@@ -53,45 +57,66 @@ def keep_memory() -> None:
 
 
 class Bench:
-    """Collects the cases of one script, prints them as they come, and writes `--json`."""
+    """Collects the cases of one script, prints them as they come, and writes `--json`.
 
-    def __init__(self, name: str, description: str, default_n: int = 1281167) -> None:
+    Attributes
+    ----------
+    n : int
+        Samples of the present case.
+    timer : Timer
+        What `compare` times with.
+    show : bool
+        False where times mean nothing: cases are run, and neither printed nor written.
+    """
+
+    timer: Timer = staticmethod(wall_seconds)
+    show = True
+
+    def __init__(self, name: str, description: str, default_n: int | list[int] = 1281167) -> None:
         self.name = name
-        self.results: list[Result] = []
+        self.lines: list[dict[str, object]] = []
         self.parser = argparse.ArgumentParser(description=description)
-        self.parser.add_argument("--n", type=int, default=default_n, help="samples (%(default)s)")
+        many = {"nargs": "+"} if isinstance(default_n, list) else {}
+        self.parser.add_argument(
+            "--n", type=int, default=default_n, help="samples (%(default)s)", **many
+        )
         self.parser.add_argument("--pairs", type=int, default=15, help="timed pairs (%(default)s)")
         self.parser.add_argument("--json", type=Path, metavar="FILE", help="one line per case")
 
     def parse(self, argv: list[str] | None = None) -> argparse.Namespace:
         """Read the command line and start the table."""
         self.args = self.parser.parse_args(argv)
-        print(f"{self.name}: median of {self.args.pairs} alternating pairs, n = {self.args.n}")
+        sizes = self.args.n if isinstance(self.args.n, list) else [self.args.n]
+        self.n: int = sizes[0]
+        print(
+            f"{self.name}: median of {self.args.pairs} alternating pairs, "
+            f"n = {', '.join(map(str, sizes))}"
+        )
         print(f"{'case':<34}{'ours':>12}  {'peer':<34}{'time':>12}{'ratio':>8}  middle half")
         return self.args
 
     def compare(
         self,
         case: str,
-        ours: Callable[[], object],
+        ours: Call,
         peer_name: str,
-        peer: Callable[[], object],
+        peer: Call,
         *,
         unit: str = "ms",
         per: int = 1,
         pairs: int | None = None,
-        setup: Callable[[], object] | None = None,
+        setup: Call | None = None,
     ) -> Result:
         """Time both in turn; `per` is the number of operations inside one call.
 
         `setup` runs untimed before every call of either.
         """
-        _seconds(ours, setup)
-        _seconds(peer, setup)
+        self.timer(ours, setup)
+        self.timer(peer, setup)
         mine, theirs = [], []
         for _ in range(pairs or self.args.pairs):
-            mine.append(_seconds(ours, setup))
-            theirs.append(_seconds(peer, setup))
+            mine.append(self.timer(ours, setup))
+            theirs.append(self.timer(peer, setup))
         return self.record(case, mine, peer_name, theirs, unit=unit, per=per)
 
     def record(
@@ -111,7 +136,7 @@ class Bench:
         result = Result(
             bench=self.name,
             case=case,
-            n=self.args.n,
+            n=self.n,
             ours=statistics.median(mine) * scale,
             peer_name=peer_name,
             peer=statistics.median(theirs) * scale,
@@ -120,15 +145,24 @@ class Bench:
             ratio_low=low,
             ratio_high=high,
         )
-        self.results.append(result)
-        print(
+        self._print(
             f"{case:<34}{result.ours:>9.3f} {unit}  {peer_name:<34}{result.peer:>9.3f} {unit}"
             f"{result.ratio:>7.2f}x  {low:.2f} to {high:.2f}",
-            flush=True,
+            asdict(result),
         )
         return result
+
+    def note(self, case: str, text: str, **figures: object) -> None:
+        """Print and write further figures of a case."""
+        line = {"bench": self.name, "case": case, "n": self.n, **figures}
+        self._print(f"{case:<34}{text}", line)
+
+    def _print(self, text: str, line: dict[str, object]) -> None:
+        if self.show:
+            self.lines.append(line)
+            print(text, flush=True)
 
     def finish(self) -> None:
         """Write the JSON lines when asked to."""
         if self.args.json:
-            self.args.json.write_text("".join(json.dumps(asdict(r)) + "\n" for r in self.results))
+            self.args.json.write_text("".join(json.dumps(line) + "\n" for line in self.lines))

@@ -1,0 +1,168 @@
+"""Every kernel once at small sizes, for compute-sanitizer; results are compared with the CPU's.
+
+Sizes around those of vectors, warps and blocks; tensors whose first element is not aligned. With
+PYTORCH_NO_CUDA_MEMORY_CACHING=1 every tensor is an allocation of its own, as the tools want it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+import numpy as np
+import torch
+from gpu import Gpu, add_device, run
+
+import dynsample as ds
+from dynsample import ops
+from dynsample.columns import EMA, Last, Mean, Transitions, Uncertainty, Window
+from dynsample.device import bernoulli, draw, order, select
+from dynsample.device.arrays import DeviceArrays
+from dynsample.signals import NAMES
+
+SIZES = (1, 31, 257, 4099)
+KEY = {"seed": 3, "epoch": 1}
+COLUMNS = {
+    "loss": Last(), "average": EMA(0.8, signal="loss"), "mean": Mean(signal="loss"),
+    "window": Window(2, signal="loss"), "uncertain": Uncertainty(2, signal="loss"),
+    "events": Transitions(signal="correct"),
+}  # fmt: skip
+
+
+class Inputs:
+    """Scores of `n` rows on both sides; there they begin `offset` elements into an allocation."""
+
+    def __init__(self, gpu: Gpu, n: int, offset: int) -> None:
+        random = np.random.default_rng(n)
+        self.n, self.offset, self.device = n, offset, gpu.device
+        self.scores = np.floor(random.standard_normal(n) * 64).astype(np.float32) / 64
+        self.scores[::17] = np.nan
+        self.p = random.exponential(size=n).astype(np.float32)
+        self.where = random.random(n) < 0.8
+        self.ids = random.permutation(n)
+
+    def there(self, array: np.ndarray) -> torch.Tensor:
+        """Copy to the device, unaligned when there is an offset."""
+        return self.device.put(np.concatenate([array[:1]] * self.offset + [array]))[self.offset :]
+
+
+def same(found: torch.Tensor, expected: np.ndarray, what: str) -> None:
+    host = found.cpu().numpy()
+    host = host.view(expected.dtype) if host.dtype.itemsize == expected.dtype.itemsize else host
+    np.testing.assert_array_equal(host, expected, err_msg=what)
+
+
+def selections(x: Inputs) -> None:
+    scores, where, k = x.there(x.scores), x.there(x.where), x.n // 3
+    for mask, rows in ((None, None), (where, x.where)):
+        for finite in (False, True):
+            expected = ops.hide_lowest(x.scores, k, rows, finite_only=finite)
+            same(select.hide_lowest(scores, k, mask, finite_only=finite), expected, "hide_lowest")
+            numbers = [
+                (select.exact_mean(scores, mask, finite_only=finite),
+                 ops.exact_mean(x.scores, rows, finite_only=finite)),
+                (select.min_max(scores, mask, finite_only=finite),
+                 ops.min_max(x.scores, rows, finite_only=finite)),
+            ]  # fmt: skip
+            for found, wanted in numbers:
+                np.testing.assert_array_equal(found, wanted)
+    candidates = select.Candidates(scores, where, True)
+    assert int(candidates.histogram().sum()) >= candidates.count()
+    candidates.histogram(0xBF00)
+    below, equal = candidates.tally(1 << 31)
+    assert int(candidates.mark(equal).count_nonzero()) == below + equal
+
+
+def orders(x: Inputs) -> None:
+    mask = x.there(x.where)
+    for invert in (False, True):
+        ids = order.mask_ids(mask, invert=invert)
+        same(ids, ops.mask_ids(x.where, invert=invert).astype(np.uint32), "mask_ids")
+    found = order.order_slice(x.device, len(ids), ids, **KEY)
+    assert torch.equal(found.sort().values, ids)
+    order.order_slice(x.device, x.n, None, **KEY)
+    order.mark_slice(mask.clone(), start=0, stop=x.n // 2, stream=5, **KEY)
+
+
+def draws(x: Inputs) -> None:
+    p, arrays = x.there(x.p), DeviceArrays(x.device)
+    for method in ("systematic", "multinomial"):
+        counts = draw.draw_counts(p, 2 * x.n, method=method, **KEY)
+        same(counts, ops.draw_counts(x.p, 2 * x.n, method=method, **KEY), method)
+        assert len(order.repeat_rows(counts, 2 * x.n)) == 2 * x.n
+    same(arrays.draw_mask(p, x.n // 2, **KEY), ops.draw_mask(x.p, x.n // 2, **KEY), "draw_mask")
+    same(draw.inverse_probabilities(p, x.n), ops.inverse_probabilities(x.p, x.n), "inverse")
+    substitute, _ = draw.survey(p)
+    rates = draw.RatesPart(p, draw.exponent_sums(p, substitute), substitute, x.n)
+    rates.count(0, draw.multinomial_points(x.device, rates.total, 3, 1, 0, x.n))
+    same(bernoulli.power(p, 0.7), ops.power(x.p, 0.7), "power")
+    low, high = ops.min_max(x.p)
+    found = bernoulli.bernoulli_cdf(p, 1.0, low, high, **KEY)
+    same(found, ops.bernoulli_cdf(x.p, 1.0, **KEY), "bernoulli_cdf")
+
+
+def folds(x: Inputs) -> None:
+    """Observe every row, some twice."""
+    ids = np.concatenate([x.ids, x.ids[: x.n // 2]])
+    values = {"loss": x.p[ids], "correct": (x.p[ids] > 0.5).astype(np.float32)}
+    tables = [
+        ds.ScoreTable(x.n, COLUMNS),
+        ds.ScoreTable(x.n, COLUMNS, None, DeviceArrays(x.device)),
+    ]
+    tables[0].observe(ids, **values)
+    tables[1].observe(x.there(ids), **{name: x.there(value) for name, value in values.items()})
+    for name in COLUMNS:
+        same(tables[1][name], tables[0][name], name)
+
+
+def logs(x: Inputs) -> None:
+    """Signals out of logits of every type, wrong ids, rows that are not allowed."""
+    log = DeviceArrays(x.device).log(x.n, sorted(set(NAMES)))
+    log.reserve(8 * x.n)
+    ids = x.ids.copy()
+    ids[:1] = x.n + 7
+    for dtype, classes in ((torch.float32, 3), (torch.float16, 1000), (torch.bfloat16, 33)):
+        logits = torch.randn(x.n * classes + x.offset, device=x.device.torch_device)
+        logits = logits.to(dtype)[x.offset :].reshape(x.n, classes)
+        targets = x.there(x.ids % classes)
+        log.append_logits(x.there(ids), logits, targets)
+        log.append_logits(x.there(ids.astype(np.int32)), logits, targets, "target")
+        log.set_allowed(x.where)
+    counts = log.counts()
+    assert counts.observed == 6 * x.n
+    assert counts.out_of_range == 6
+    log.clear()
+
+
+def epochs(gpu: Gpu, n: int) -> None:
+    """Match, and fold what was issued."""
+    digests = []
+    for where in ("cpu", gpu.device):
+        sampler = ds.Sampler(n, ds.Kakurenbo(tau=0.4), 64, device=where, group=None)
+        for epoch in range(3):
+            sampler.set_epoch(epoch)
+            for batches in (sampler, sampler.hidden):
+                for ids in batches:
+                    value = (ids % 29 / 29).astype(np.float32)
+                    sampler.observe(ids, loss=value, correct=value > 0.1, confidence=1 - value)
+            sampler.weights(torch.from_numpy(ids).to(gpu.torch_device))
+        digests.append(sampler.plan.digest)
+    assert digests[0] == digests[1]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    add_device(parser)
+    gpu = Gpu(parser.parse_args().device)
+    for n in SIZES:
+        for offset in (0, 1):
+            for part in (selections, orders, draws, folds, logs):
+                part(Inputs(gpu, n, offset))
+    epochs(gpu, SIZES[-1])
+    gpu.wait()
+    print(f"every kernel at {', '.join(map(str, SIZES))} rows: as on the CPU")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(run(main))
