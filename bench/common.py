@@ -74,7 +74,7 @@ class Bench:
 
     def __init__(self, name: str, description: str, default_n: int | list[int] = 1281167) -> None:
         self.name = name
-        self.lines: list[dict[str, object]] = []
+        self._lines = ""
         self.parser = argparse.ArgumentParser(description=description)
         many = {"nargs": "+"} if isinstance(default_n, list) else {}
         self.parser.add_argument(
@@ -158,11 +158,13 @@ class Bench:
         self._print(f"{case:<34}{text}", line)
 
     def _print(self, text: str, line: dict[str, object]) -> None:
-        if self.show:
-            self.lines.append(line)
-            print(text, flush=True)
+        if not self.show:
+            return
+        print(text, flush=True)
+        self._lines += json.dumps(line) + "\n"
+        self.finish()
 
     def finish(self) -> None:
-        """Write the JSON lines when asked to."""
+        """Write the JSON lines so far when asked to."""
         if self.args.json:
-            self.args.json.write_text("".join(json.dumps(line) + "\n" for line in self.lines))
+            self.args.json.write_text(self._lines)

@@ -9,13 +9,17 @@ import tempfile
 from pathlib import Path
 
 import dynsample
+from dynsample import cuda
 
 FOLDER = Path(dynsample.__file__).parents[1] / "bench"
+NEEDS_GPU = ("cuda", "step")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the choice of scripts, and the options that all of them have."""
-    names = " | ".join([*scripts(), "all"])
+    names = " | ".join(
+        [f"{name} (needs a GPU)" if name in NEEDS_GPU else name for name in [*scripts(), "all"]]
+    )
     parser.add_argument("what", nargs="*", default=["all"], help=f"{names} (default: all)")
     parser.add_argument("--n", type=int, help="samples (default: 1281167)")
     parser.add_argument("--pairs", type=int, help="timed pairs of each case")
@@ -27,6 +31,17 @@ def scripts() -> dict[str, Path]:
     if not (FOLDER / "common.py").is_file():
         return {}
     return {path.stem.removeprefix("bench_"): path for path in sorted(FOLDER.glob("bench_*.py"))}
+
+
+def all_that_can_run(found: dict[str, Path]) -> list[str]:
+    """Leave out, and name, the scripts that need a GPU where there is none."""
+    try:
+        cuda.require()
+    except cuda.CudaUnavailable as error:
+        if left_out := [name for name in found if name in NEEDS_GPU]:
+            print(f"left out, as it needs a GPU: {', '.join(left_out)} ({error})\n", flush=True)
+        return [name for name in found if name not in NEEDS_GPU]
+    return list(found)
 
 
 def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
@@ -46,7 +61,7 @@ def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     ]
     failed, lines = [], ""
     with tempfile.TemporaryDirectory() as folder:
-        for name in found if "all" in args.what else dict.fromkeys(args.what):
+        for name in all_that_can_run(found) if "all" in args.what else dict.fromkeys(args.what):
             part = Path(folder) / name
             command = [sys.executable, str(found[name]), *options, f"--json={part}"]
             if subprocess.run(command, check=False).returncode:

@@ -150,6 +150,25 @@ def test_bench_runs_what_was_asked_for(checkout: Path, tmp_path: Path) -> None:
     assert json.loads(out.read_text()) == {"bench": "good", "n": None}
 
 
+def test_bench_of_all_leaves_out_what_needs_a_gpu_and_is_not_there(
+    checkout: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    (checkout / "bench_bad.py").rename(checkout / "bench_cuda.py")
+    out = tmp_path / "all.json"
+
+    def require() -> None:
+        raise cuda.CudaUnavailable("no driver")
+
+    monkeypatch.setattr(cuda, "require", require)
+    assert main(["bench", "all", "--json", str(out)]) == 0
+    assert json.loads(out.read_text())["bench"] == "good"
+    assert "needs a GPU: cuda (no driver)" in capfd.readouterr().out
+    assert main(["bench", "cuda"]) == 1
+
+
 def test_bench_needs_a_checkout(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
