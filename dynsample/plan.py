@@ -104,8 +104,20 @@ class WholePlan(Plan):
     """A plan whose whole order this rank can give."""
 
     @abstractmethod
+    def _arrange(self, hidden: bool) -> Slice:
+        """Put the order, or the hidden pass, together."""
+
+    @cached_property
+    def _kept_slice(self) -> Slice:
+        return self._arrange(False)
+
+    @cached_property
+    def _hidden_slice(self) -> Slice:
+        return self._arrange(True)
+
     def arranged(self, hidden: bool) -> Slice:
         """Give the function (first, last) -> rows of the order, or of the hidden pass."""
+        return self._hidden_slice if hidden else self._kept_slice
 
     @abstractmethod
     def weights_at(self, rows: NDArray[np.int64]) -> NDArray[np.float32] | None:
@@ -179,10 +191,6 @@ class EpochPlan(WholePlan):
         """Samples left out of this epoch."""
         return len(self.hidden_rows)
 
-    def arranged(self, hidden: bool) -> Slice:
-        """Give the function (first, last) -> rows of the order, or of the hidden pass."""
-        return self._hidden_slice if hidden else self._kept_slice
-
     def weights_at(self, rows: NDArray[np.int64]) -> NDArray[np.float32] | None:
         """Loss weights of rows; None where all are 1."""
         return None if self.weights is None else self.weights[rows]
@@ -191,13 +199,10 @@ class EpochPlan(WholePlan):
         """Rows that are left out of this epoch, ascending."""
         return self.hidden_rows.astype(np.int64)
 
-    @cached_property
-    def _kept_slice(self) -> Slice:
+    def _arrange(self, hidden: bool) -> Slice:
+        if hidden:
+            return self.order_by.arrange(self.hidden_rows, self.random, HIDDEN_ORDER_STREAM)
         return self.order_by.arrange(self.members, self.random, ORDER_STREAM)
-
-    @cached_property
-    def _hidden_slice(self) -> Slice:
-        return self.order_by.arrange(self.hidden_rows, self.random, HIDDEN_ORDER_STREAM)
 
     def allowed(self) -> NDArray[np.bool_] | None:
         """Rows that this epoch issues at all; None when it issues every row."""

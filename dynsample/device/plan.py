@@ -48,7 +48,9 @@ class DevicePlan(WholePlan):
         """Samples left out of this epoch."""
         return len(self.left_out)
 
-    def _arranged(self, members: torch.Tensor, stream: int) -> Slice:
+    def _arrange(self, hidden: bool) -> Slice:
+        members = self.left_out if hidden else self.members
+        stream = HIDDEN_ORDER_STREAM if hidden else ORDER_STREAM
         if not isinstance(self.order_by, RandomOrder):
             return self.order_by.arrange(_unsigned(members), self.random, stream)
         key = {"seed": self.random.seed, "epoch": self.random.epoch, "stream": stream}
@@ -60,18 +62,6 @@ class DevicePlan(WholePlan):
         """Rows of the first positions, on the device; None where it has not put them in order."""
         there = self._there.get(HIDDEN_ORDER_STREAM if hidden else ORDER_STREAM)
         return None if there is None else there[:count]
-
-    @cached_property
-    def _kept_slice(self) -> Slice:
-        return self._arranged(self.members, ORDER_STREAM)
-
-    @cached_property
-    def _hidden_slice(self) -> Slice:
-        return self._arranged(self.left_out, HIDDEN_ORDER_STREAM)
-
-    def arranged(self, hidden: bool) -> Slice:
-        """Give the function (first, last) -> rows of the order, or of the hidden pass."""
-        return self._hidden_slice if hidden else self._kept_slice
 
     def rows_left_out(self) -> NDArray[np.int64]:
         """Rows that are left out of this epoch, ascending; a copy on the host."""
@@ -167,5 +157,5 @@ def build_device_plan(
         repeated=counts is not None,
         order_by=as_order(order),
     )
-    plan._kept_slice  # noqa: B018 - the order begins to leave now
+    plan.arranged(hidden=False)  # the order begins to leave now
     return plan
