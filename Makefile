@@ -8,9 +8,8 @@ VENV := .venv
 VENV110 := .venv-dali110
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
-# Three CUDA architectures are enough for a check of the build; wheels for others take the default
-# list of cmake/cuda.cmake.
-export DYNSAMPLE_CUDA_ARCHS ?= 80-real;90-real;100-real
+# Three CUDA architectures are enough for a check of the build; wheels take those of cmake/cuda.cmake.
+TESTED_ARCHS := $(or $(DYNSAMPLE_CUDA_ARCHS),80-real;90-real;100-real)
 
 # What FFCV is compiled against; only root can install it.
 FFCV_APT := libopencv-dev libturbojpeg0-dev pkg-config
@@ -72,7 +71,8 @@ $(VENV)/.tools: requirements/build.txt requirements/demo.txt
 
 $(VENV)/.built: $(VENV)/.tools $(NATIVE)
 	@echo "building the extension"
-	DYNSAMPLE_WERROR=ON DYNSAMPLE_CUDA_ON_HOST=ON $(PIP) install --no-build-isolation --no-deps -e .
+	DYNSAMPLE_WERROR=ON DYNSAMPLE_CUDA_ON_HOST=ON DYNSAMPLE_CUDA_ARCHS="$(TESTED_ARCHS)" \
+	  $(PIP) install --no-build-isolation --no-deps -e .
 	touch $@
 
 $(VENV)/.test-ready: $(VENV)/.built requirements/test.txt
