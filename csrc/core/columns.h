@@ -9,9 +9,23 @@
 #include <cstdint>
 #include <variant>
 
+#include "core/bits.h"
+#include "core/order_key.h"
 #include "core/window.h"
 
 namespace dynsample {
+
+// The result of an operation, any NaN as the same one: which NaN comes out of inf - inf, and
+// whether that of an operand is kept, differs between processors, and a table is saved by its bits.
+DYNSAMPLE_HOST_DEVICE inline float one_nan(float x) {
+  const std::uint32_t bits = float_bits(x);
+  return (bits & 0x7FFFFFFFu) > kInfinityBits ? float_of_bits(0x7FC00000u) : x;
+}
+DYNSAMPLE_HOST_DEVICE inline double one_nan(double x) {
+  const std::uint64_t bits = double_bits(x);
+  const bool nan = (bits & 0x7FFFFFFFFFFFFFFFu) > 0x7FF0000000000000u;
+  return nan ? double_of_bits(0x7FF8000000000000u) : x;
+}
 
 // The last observation.
 struct LastColumn {
@@ -28,7 +42,7 @@ struct EmaColumn {
 
   DYNSAMPLE_HOST_DEVICE void update(std::size_t row, float x) const {
     const float old = value[row];
-    value[row] = old != old ? x : old + step * (x - old);
+    value[row] = old != old ? x : one_nan(old + step * (x - old));
   }
 };
 
@@ -38,7 +52,7 @@ struct MeanColumn {
   std::uint32_t* count;
 
   DYNSAMPLE_HOST_DEVICE void update(std::size_t row, float x) const {
-    sum[row] += static_cast<double>(x);
+    sum[row] = one_nan(sum[row] + static_cast<double>(x));
     count[row] += 1;
   }
 };
@@ -64,7 +78,7 @@ struct UncertaintyColumn {
 
   DYNSAMPLE_HOST_DEVICE void update(std::size_t row, float x) const {
     float* const window = values + row * size;
-    if (count[row] >= size) sum[row] += uncertainty(window, size);
+    if (count[row] >= size) sum[row] = one_nan(sum[row] + uncertainty(window, size));
     window[count[row] % size] = x;
     count[row] += 1;
   }

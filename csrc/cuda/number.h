@@ -40,6 +40,15 @@ DYNSAMPLE_HOST_DEVICE float to_float(T value) {
   return static_cast<float>(value);
 }
 
+// A NaN stays the one it was, as on a CPU: a GPU would make it another.
+DYNSAMPLE_HOST_DEVICE inline float to_float(double value) {
+  std::uint64_t bits;
+  std::memcpy(&bits, &value, sizeof bits);
+  if ((bits & 0x7FFFFFFFFFFFFFFFu) <= 0x7FF0000000000000u) return static_cast<float>(value);
+  const auto sign = static_cast<std::uint32_t>(bits >> 32) & 0x80000000u;
+  return float_of_bits(sign | 0x7FC00000u | (static_cast<std::uint32_t>(bits >> 29) & 0x3FFFFFu));
+}
+
 DYNSAMPLE_HOST_DEVICE inline float to_float(BFloat value) {
   return float_of_bits(std::uint32_t{value.bits} << 16);
 }

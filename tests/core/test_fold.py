@@ -217,6 +217,29 @@ def test_an_ema_starts_again_after_nan():
     assert parts["loss"]["value"][0] == 3
 
 
+def test_a_nan_that_arithmetic_makes_is_the_same_one_everywhere():
+    columns = {
+        "ema": EMA(0.5, signal="loss"),
+        "mean": Mean(signal="loss"),
+        "spread": Uncertainty(2, signal="loss"),
+    }
+    parts, seen = make_table(2, columns)
+    payload = np.uint32([0xFFC12345]).view(np.float32)[0]
+    log = make_log(2, [0, 0, 0, 1, 1, 1], {"loss": [np.inf, np.inf, -np.inf, 1, 2, payload]})
+    for _ in range(2):
+        fold(log, {name: columns[name] for name in ("mean", "spread")}, parts, seen, epoch=0)
+    fold(
+        make_log(2, [0, 0, 1, 1], {"loss": [np.inf, np.inf, 1, payload]}),
+        columns,
+        parts,
+        seen,
+        epoch=0,
+    )
+    assert parts["ema"]["value"].view(np.uint32).tolist() == [0x7FC00000] * 2
+    for name in ("mean", "spread"):
+        assert parts[name]["sum"].view(np.uint64).tolist() == [0x7FF8 << 48] * 2
+
+
 def test_a_fold_without_columns_still_marks_the_seen():
     parts, seen = make_table(2, {})
     fold(make_log(2, [1], {"loss": [1]}), {}, parts, seen, epoch=0)

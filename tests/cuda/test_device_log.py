@@ -90,6 +90,17 @@ def test_every_number_of_half_precision_is_read_as_torch_reads_it(
     np.testing.assert_array_equal(log.signal("loss"), values.float().cpu().numpy())
 
 
+def test_a_nan_of_double_precision_is_the_one_that_the_cpu_makes_of_it(device: Device) -> None:
+    payloads = np.arange(1, 2**20, 4097, dtype=np.uint64) << np.uint64(32)
+    bits = np.concatenate([payloads, payloads >> np.uint64(20)]) | np.uint64(0x7FF0 << 48)
+    values = np.concatenate([bits, bits | np.uint64(1 << 63)]).view(np.float64)
+    log = make_log(device, 1, room=len(values))
+    log.append(device.put(np.zeros(len(values), np.int64)), {"loss": device.put(values)})
+    with np.errstate(invalid="ignore"):
+        expected = values.astype(np.float32)
+    assert log.signal("loss").tobytes() == expected.tobytes()
+
+
 SIGNAL_KINDS = {
     "[B, 1]": lambda loss: loss[:, None],
     "strided": lambda loss: torch.stack([loss, loss], 1)[:, 0],
