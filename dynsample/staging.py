@@ -19,6 +19,10 @@ def _on_cuda(value: Any) -> bool:
     return is_tensor(value) and value.is_cuda
 
 
+def _done(events: list[Any]) -> bool:
+    return all(event.query() for event in events)
+
+
 class PinnedRing:
     """Holds observations until their copies to the host are done, in call order.
 
@@ -27,7 +31,7 @@ class PinnedRing:
 
     def __init__(self, log: ObservationLog) -> None:
         self._log = log
-        self._pending: deque[tuple[Any, Any, dict[str, Any]]] = deque()
+        self._pending: deque[tuple[list[Any], Any, dict[str, Any]]] = deque()
         self._free: list[dict[str, Any]] = []
 
     def __bool__(self) -> bool:
@@ -52,9 +56,13 @@ class PinnedRing:
             for name in self._log.signals
             if name in signals
         }
-        event = torch.cuda.Event()
-        event.record()
-        self._pending.append((event, (buffers, host_index), host))
+        given = (index, *(signals[name] for name in host))
+        arrived = []
+        for device in {value.device for value in given if _on_cuda(value)}:
+            # A copy runs on its tensor's device, which need not be the current one.
+            arrived.append(torch.cuda.Event())
+            arrived[-1].record(torch.cuda.current_stream(device))
+        self._pending.append((arrived, (buffers, host_index), host))
         self.drain(everything=False)
 
     def _copy(self, torch: Any, buffers: dict[str, Any], name: str, value: Any, dtype: Any) -> Any:
@@ -72,13 +80,13 @@ class PinnedRing:
 
     def drain(self, *, everything: bool) -> None:
         """Append the observations that have arrived, or all of them, to the log."""
-        while self._pending and (everything or self._pending[0][0].query()):
+        while self._pending and (everything or _done(self._pending[0][0])):
             self._append_oldest()
 
     def _append_oldest(self) -> None:
-        event, (buffers, index), signals = self._pending[0]
+        arrived, (buffers, index), signals = self._pending[0]
         deadline = time.monotonic() + TIME_LIMIT_S
-        while not event.query():
+        while not _done(arrived):
             if time.monotonic() > deadline:
                 raise RuntimeError(
                     f"the device did not finish the copy of an observation in {TIME_LIMIT_S:g} s"
