@@ -55,11 +55,12 @@ def or_on_device(function: F) -> F:
     """Let the function of the same name in `dynsample.device.ops` take tensors on a GPU."""
 
     @functools.wraps(function)
-    def call(values: Any, *arguments: Any, **options: Any) -> Any:
-        if is_tensor(values) and values.is_cuda:
+    def call(*arguments: Any, **options: Any) -> Any:
+        given = (*arguments, *options.values())
+        if any(is_tensor(value) and value.is_cuda for value in given):
             there = importlib.import_module("dynsample.device.ops")
-            return getattr(there, function.__name__)(values, *arguments, **options)
-        return function(values, *arguments, **options)
+            return getattr(there, function.__name__)(*arguments, **options)
+        return function(*arguments, **options)
 
     return cast("F", call)
 

@@ -68,6 +68,13 @@ def test_a_sample_that_misleads_changes_nothing(share: float, sign: int) -> None
     np.testing.assert_array_equal(ops.hide_lowest(values, k), reference.hide_lowest(values, k))
 
 
+def test_arguments_may_be_given_by_name() -> None:
+    scores = np.float32([3, 1, 2])
+    assert ops.hide_lowest(k=1, scores=scores).tolist() == [False, True, False]
+    assert ops.exact_mean(values=scores) == 2
+    assert ops.mask_ids(mask=scores > 1).tolist() == [0, 2]
+
+
 def test_ties_go_to_the_smaller_index_and_zeros_are_equal() -> None:
     values = np.array([0.0, -0.0, 1.0, -0.0, np.nan], np.float32)
     assert ops.hide_lowest(values, 2).tolist() == [True, True, False, False, False]
