@@ -46,7 +46,7 @@ def mask_ids(mask: torch.Tensor, *, invert: bool = False) -> torch.Tensor:
     """Ascending ids of the rows that are set, or are not: uint32[count]."""
     import torch
 
-    return order.mask_ids(column(mask, "mask", torch.bool), invert=invert).view(torch.uint32)
+    return order.mask_ids(mask, invert=invert).view(torch.uint32)
 
 
 def order_slice(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from dynsample.device.arguments import column
 from dynsample.device.kernels import Device, device_of
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ def mask_ids(mask: torch.Tensor, *, invert: bool = False) -> torch.Tensor:
     """Ids of the rows that are set, or of the others, ascending: int32[count]."""
     import torch
 
+    mask = column(mask, "mask", torch.bool)
     device = device_of(mask)
     ids, count = device.empty(len(mask), torch.int32), device.zeros(1, torch.int32)
     device.call_with_scratch("select_ids", mask, invert, len(mask), ids, count)
@@ -52,6 +54,7 @@ def repeat_rows(counts: torch.Tensor, total: int) -> torch.Tensor:
     """Every row as often as int32[N] `counts` says, `total` in all, ascending: int32[total]."""
     import torch
 
+    counts = counts.contiguous()
     device = device_of(counts)
     out = device.empty(total, torch.int32)
     if total:

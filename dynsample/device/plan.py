@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dynsample._arrays import is_tensor
 from dynsample.device.kernels import Device
 from dynsample.device.order import mask_ids, order_slice, repeat_rows
 from dynsample.orders import Order, RandomOrder, Slice, as_order
@@ -120,6 +121,19 @@ def _unsigned(rows: torch.Tensor) -> NDArray[np.uint32]:
     return host
 
 
+def _check_place(selection: Selection, device: Device) -> None:
+    for name in ("hidden", "counts", "weights"):
+        value = getattr(selection, name)
+        if value is None:
+            continue
+        found = value.device if is_tensor(value) else f"a {type(value).__name__}"
+        if found != device.torch_device:
+            raise ValueError(
+                f"selection.{name} must be a tensor on {device.torch_device}, as the table is, "
+                f"got {found}"
+            )
+
+
 def build_device_plan(
     selection: Selection,
     num_samples: int,
@@ -134,10 +148,11 @@ def build_device_plan(
     import torch
 
     check_selection(selection, num_samples)
+    _check_place(selection, device)
     none = device.empty(0, torch.int32)
     counts, hidden = selection.counts, selection.hidden
     if counts is not None:
-        members, left_out = repeat_rows(counts, int(counts.sum())), none
+        members, left_out = repeat_rows(counts.to(torch.int32), int(counts.sum())), none
     elif hidden is not None:
         members, left_out = mask_ids(hidden, invert=True), mask_ids(hidden)
     else:

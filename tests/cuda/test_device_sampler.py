@@ -12,7 +12,10 @@ import pytest
 import dynsample as ds
 from dynsample.columns import EMA, Last, Mean, Transitions, Uncertainty, Window
 from dynsample.device import Device
+from dynsample.device.plan import build_device_plan
 from dynsample.groups import Group, simulate
+from dynsample.plan import build_plan
+from dynsample.policies.base import Selection
 
 torch = pytest.importorskip("torch")
 
@@ -307,6 +310,25 @@ def test_signals_come_from_logits(device: Device) -> None:
     np.testing.assert_allclose(
         sampler.table.state()["loss/value"], ds.signals.loss(logits, targets), rtol=1e-5, atol=1e-6
     )
+
+
+def test_a_selection_of_another_kind_or_place_is_refused(device: Device) -> None:
+    for hidden, found in (
+        (np.zeros(5, np.bool_), "a ndarray"),
+        (torch.zeros(5, dtype=torch.bool, device="meta"), "meta"),
+    ):
+        with pytest.raises(ValueError, match=f"hidden must be a tensor on .*, got {found}"):
+            build_device_plan(Selection(hidden=hidden), 5, device, seed=0, epoch=0)
+    with pytest.raises(TypeError, match="mask must have dtype bool, got float32"):
+        build_device_plan(Selection(hidden=device.full(5, 1.0)), 5, device, seed=0, epoch=0)
+
+
+@pytest.mark.parametrize("dtype", [np.int64, np.uint8, np.int32])
+def test_counts_of_any_integers_make_a_plan(device: Device, dtype: type) -> None:
+    counts = np.array([0, 2, 1, 0, 3], dtype)
+    expected = build_plan(Selection(counts=counts), 5, seed=0, epoch=0)
+    found = build_device_plan(Selection(counts=device.put(counts)), 5, device, seed=0, epoch=0)
+    assert found.order.tolist() == expected.order.tolist()
 
 
 def test_other_devices_are_refused() -> None:
