@@ -62,6 +62,12 @@ void point_log(Stream stream, Address log, std::int64_t capacity, Address rows, 
   cuda::point_log(at<LogHeader>(log), header, stream);
 }
 
+void load_step(Stream stream) {
+  const py::gil_scoped_release unlocked;
+  cuda::load_append(stream);
+  cuda::load_signals(stream);
+}
+
 void reset_log(Stream stream, Address log, std::int64_t observed) {
   const py::gil_scoped_release unlocked;
   cuda::reset_log(at<LogHeader>(log), observed, stream);
@@ -83,6 +89,7 @@ void bind_cuda_log(py::module_& module) {
   module.attr("MOST_SIGNALS") = cuda::kMostSignals;
   module.def("append_log", &append_log);
   module.def("append_signals", &append_signals);
+  module.def("load_step", &load_step);
   module.def("point_log", &point_log);
   module.def("reset_log", &reset_log);
   module.def("log_counts", &log_counts);

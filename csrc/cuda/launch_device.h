@@ -78,6 +78,15 @@ void launch(const char* name, const Kernel& kernel, unsigned blocks, Stream stre
   check(cudaGetLastError(), name);
 }
 
+// Loads a kernel now, as its first launch would: that waits for the device, and may be in a
+// capture.
+template <class Kernel>
+void load(Stream stream) {
+  const Current current(stream);
+  cudaFuncAttributes attributes;
+  check(cudaFuncGetAttributes(&attributes, run<Kernel>), "the load of a kernel");
+}
+
 inline unsigned busy_blocks(Stream stream) {
   int processors = 0;
   check(cudaDeviceGetAttribute(&processors, cudaDevAttrMultiProcessorCount, stream.device),

@@ -88,6 +88,8 @@ void append(LogHeader* log, const Observation& batch, Stream stream) {
   if (batch.count) launch("an observation", Append{log, batch}, 1, stream);
 }
 
+void load_append(Stream stream) { load<Append>(stream); }
+
 void point_log(LogHeader* log, const LogHeader& content, Stream stream) {
   const std::size_t begin = offsetof(LogHeader, capacity);
   copy_to_device(reinterpret_cast<char*>(log) + begin,

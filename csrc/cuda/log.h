@@ -41,6 +41,9 @@ struct Observation {
 // and marked. Calls must be in order, on one stream or on several that wait for each other.
 void append(LogHeader* log, const Observation& batch, Stream stream);
 
+// Has the kernel ready, so that the first step does not wait for it to be loaded.
+void load_append(Stream stream);
+
 // What the host writes of a header; waits for the stream.
 void point_log(LogHeader* log, const LogHeader& content, Stream stream);
 

@@ -152,7 +152,19 @@ void run_type(const LogHeader* log, const Output& output, const Wanted& wanted, 
   }
 }
 
+template <class Logit>
+void load_type(Stream stream) {
+  load<FromLogits<Logit, 32>>(stream);
+  load<FromLogits<Logit, 256>>(stream);
+}
+
 }  // namespace
+
+void load_signals(Stream stream) {
+  load_type<float>(stream);
+  load_type<Half>(stream);
+  load_type<BFloat>(stream);
+}
 
 void append_signals(const LogHeader* log, const Output& output, const Wanted& wanted,
                     Stream stream) {

@@ -26,6 +26,8 @@ struct Output {
   Numbers targets;
 };
 
+void load_signals(Stream stream);  // as load_append
+
 // Writes where `append` of as many observations will put them; call that next.
 void append_signals(const LogHeader* log, const Output& output, const Wanted& wanted,
                     Stream stream);

@@ -52,6 +52,7 @@ class LogMemory:
         self._values = device.empty(0, torch.float32).reshape(len(self.signals), 0)
         self._row_of: torch.Tensor | None = None
         self._allowed: torch.Tensor | None = None
+        device.call("load_step")
         self._point()
 
     def set_rows(self, row_of: NDArray[np.int32] | None) -> None:
@@ -185,7 +186,9 @@ class LogMemory:
 
     def non_finite(self) -> int:
         """Values of all signals that are NaN or infinite."""
-        return sum(int((~self._accepted(name).isfinite()).sum()) for name in self.signals)
+        accepted = self.rows != REFUSED
+        odd = (~self.values(name).isfinite() & accepted for name in self.signals)
+        return sum(int(one.count_nonzero()) for one in odd)
 
     def binary(self) -> list[bool]:
         """Whether every observation of a signal, in their order, is 0 or 1."""
