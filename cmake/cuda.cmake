@@ -30,7 +30,8 @@ if(with_cuda)
   add_library(dynsample_cuda STATIC ${cuda_sources})
   target_include_directories(dynsample_cuda PUBLIC csrc)
   target_compile_options(dynsample_cuda PRIVATE
-    $<$<COMPILE_LANGUAGE:CUDA>:--fmad=false -Xfatbin=-compress-all>)
+    $<$<COMPILE_LANGUAGE:CUDA>:--fmad=false -Xcompiler=-ffp-contract=off
+                               -Xfatbin=-compress-all>)
   file(GLOB cuda_bind_sources CONFIGURE_DEPENDS csrc/bind/cuda*.cpp)
   pybind11_add_module(_cuda NO_EXTRAS ${cuda_bind_sources})
   target_link_libraries(_cuda PRIVATE dynsample_cuda)
