@@ -131,8 +131,9 @@ def test_signals_that_are_given_come_before_those_computed(device: Device) -> No
     assert log.signal("correct").tolist() == [1, 0] * 3
     assert log.signal("loss").tolist() == [7, 8] * 3
     assert log.signal("mine").tolist() == [1, 2] * 3
+    there = [one.to(device.torch_device) for one in (ids, logits, targets)]
     with pytest.raises(ValueError, match="signals lack 'mine'; given: 'loss'"):
-        log.append_logits(ids, logits, targets, "max", {"loss": loss})
+        log.append_logits(*there, "max", {"loss": loss})
     for wrong, message in (
         ((ids, logits[:1], targets[:1]), "logits must have one value per id: it has 1, index 2"),
         ((ids, logits, targets[:1]), r"targets must have shape \(2,\)"),

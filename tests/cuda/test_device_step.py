@@ -103,6 +103,7 @@ def test_a_captured_step_follows_the_log(device: Device) -> None:
     assert log.values("mine").tolist() == [0] * 8 + [1] * 8 + [2] * 8
 
 
+@pytest.mark.filterwarnings("ignore:Synchronization debug mode")
 def test_an_append_does_not_wait(device: Device) -> None:
     cuda_only(device)
     log = make_log(device)
