@@ -86,7 +86,7 @@ def sort(
 
     size = len(rows)
     sorted_rows, places = device.empty(size, torch.int32), device.empty(size, torch.int32)
-    bits = num_rows.bit_length()  # -1 is above all rows in these
+    bits = max(num_rows.bit_length(), 1)  # -1 is above all rows in these
     device.call_with_scratch("sort_rows", rows, keys, size, bits, sorted_rows, places)
     return sorted_rows, places
 

@@ -79,7 +79,9 @@ class Device:
 
         if array.dtype.kind == "u" and array.dtype.itemsize > 1:
             array = array.view(f"i{array.dtype.itemsize}")
-        return torch.from_numpy(np.array(array)).to(self.torch_device)
+        here = self.torch_device.type == "cpu"  # where torch would keep the memory of the array
+        array = np.array(array) if here else np.require(array, requirements=("C", "W"))
+        return torch.from_numpy(array).to(self.torch_device)
 
     def __repr__(self) -> str:
         return f"Device({self.torch_device})"
@@ -135,4 +137,4 @@ def as_device(device: Any) -> Device:
 
 def device_of(tensor: torch.Tensor) -> Device:
     """Find the device of a tensor, as `as_device` does."""
-    return as_device(tensor.device)
+    return _devices.get(tensor.device) or as_device(tensor.device)
