@@ -80,8 +80,9 @@ class DevicePlan(WholePlan):
         """Rows that this epoch issues at all, bool[N] tensor; None when it issues every row."""
         if not self.repeated and (self.refresh or not self.num_hidden):
             return None
-        mask = self.device.full(self.num_rows, False)
-        mask[self.members.long() & 0xFFFFFFFF] = True
+        rows = self.members if self.repeated else self.left_out
+        mask = self.device.full(self.num_rows, not self.repeated)
+        mask[rows.long() & 0xFFFFFFFF] = self.repeated
         return mask
 
     def summary(self) -> dict[str, float]:
@@ -156,7 +157,8 @@ def build_device_plan(
     elif hidden is not None:
         members, left_out = mask_ids(hidden, invert=True), mask_ids(hidden)
     else:
-        members = torch.arange(num_samples, dtype=torch.int64, device=device.torch_device)
+        wide = torch.int32 if num_samples < 2**31 else torch.int64
+        members = torch.arange(num_samples, dtype=wide, device=device.torch_device)
         members, left_out = members.to(torch.int32), none
     plan = DevicePlan(
         device=device,
