@@ -174,8 +174,6 @@ class DeviceLog(LogMemory):
         logits = reading.plain(logits)
         if logits.dtype not in reading.LOGIT_TYPES:
             logits = logits.float()
-        if logits.shape[1] > 1 and logits.stride(1) != 1:
-            logits = logits.contiguous()
         targets = reading.plain(targets)
         if targets.dtype not in reading.INDEX_TYPES:
             targets = targets.long()

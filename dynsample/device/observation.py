@@ -128,5 +128,7 @@ def write_signals(
 ) -> None:
     """Compute signals to where the next `write_log` of as many observations will append."""
     count, classes = logits.shape
+    if classes > 1 and logits.stride(1) != 1:  # here, as a compiler may change it on the way
+        logits = logits.contiguous()
     output = (*described(logits), *described(targets))
     device.call("append_signals", header, count, classes, output, tuple(slots))
