@@ -55,12 +55,8 @@ struct CountHalves {
   DYNSAMPLE_DEVICE void add(Shared& shared, std::uint32_t half) const {
     // The lower bits of an exponent and the upper ones of a mantissa; the sign moves by half.
     const std::uint32_t place = (half ^ half >> 15 << 11) % kPlaces;
-    std::uint32_t taken = shared.half[place];
-    if (taken == kFree) {
-      taken = atomic_cas(&shared.half[place], kFree, half);
-      if (taken == kFree) taken = half;
-    }
-    if (taken == half) {
+    const std::uint32_t taken = atomic_cas(&shared.half[place], kFree, half);
+    if (taken == kFree || taken == half) {
       atomic_add(&shared.count[place], 1u);
     } else {
       atomic_add(&counts[half], 1u);
