@@ -349,6 +349,8 @@ class Sampler:
             epoch under a stock prefetching DataLoader; the loaders of dynsample count themselves.
         """
         self._ring.drain(everything=True)
+        if refused := self._log.refusals():
+            self._warn_once("refused", f"observations that are not saved: {refused}")
         resume.save(self, path, consumed)
 
     def load(self, path: str | os.PathLike[str], *, allow: Iterable[str] = ()) -> None:

@@ -283,6 +283,18 @@ def test_what_was_not_issued_is_left_out_and_raised_at_the_boundary(device: Devi
     assert int(sampler.table.seen.sum()) == len(ids)
 
 
+def test_what_was_refused_is_named_by_a_save(device: Device, tmp_path: Path) -> None:
+    sampler = sampler_on(device, "kakurenbo")
+    sampler.set_epoch(0)
+    ids = next(iter(sampler)) + N
+    sampler.observe(device.put(ids), **signals(ids, 0))
+    with pytest.warns(RuntimeWarning, match=f"not saved: {len(ids)} had ids out of"):
+        sampler.save(tmp_path / "state", consumed=1)
+    again = sampler_on(device, "kakurenbo")
+    again.load(tmp_path / "state")
+    assert not len(again._log)
+
+
 def test_weights_are_gathered_where_the_ids_are_and_keep_their_address(device: Device) -> None:
     sampler = sampler_on(device, "importance")
     places = set()
