@@ -2,9 +2,11 @@
 
 import gc
 import os
+import sys
 from pathlib import Path
 
 import hypothesis
+import numpy as np
 import pytest
 
 import dynsample
@@ -20,6 +22,13 @@ def pytest_configure() -> None:
     site = os.environ.get("DYNSAMPLE_SANITIZED")
     if site and not Path(dynsample.__file__).is_relative_to(site):
         pytest.exit(f"the sanitized build in {site} was not the one imported", returncode=3)
+
+
+@pytest.fixture(autouse=True)
+def _the_same_numbers_in_every_run() -> None:
+    if torch := sys.modules.get("torch"):
+        torch.manual_seed(0)
+    np.random.seed(0)  # noqa: NPY002 - whatever draws from the global state
 
 
 _pipelines_left = pytest.StashKey[bool]()

@@ -27,7 +27,7 @@ def write(root: Path, mix: str) -> dict[tuple[int, int], dict[str, Any]]:
         (root / f"epoch_{epoch}").mkdir(parents=True)
         for number, ids in enumerate(np.split(ORDER(epoch), range(BATCH, N, BATCH))):
             b = len(ids)
-            crops = torch.rand(b, 4) / 2 + 0.01
+            crops = torch.rand(b, 4) * 0.49 + 0.01  # inside the image
             flips, partner = torch.rand(b) < 0.5, torch.from_numpy(random.permutation(b))
             logits = torch.randn(b, CLASSES).half()
             lam, box = np.float64(random.random()), [np.int64(x) for x in (2, 3, 10, 20)]
