@@ -6,7 +6,6 @@ import contextlib
 import importlib.util
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import sysconfig
@@ -17,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
+from dynsample.cli.chaos.launch import kill_marked
 
 ROOT = Path(__file__).parents[2]
 TRANSPORTS = ("mpich", "openmpi", "gloo")
@@ -164,18 +165,9 @@ def running(launches: list[Launch], folder: Path) -> Iterator[World]:
     try:
         yield World(processes, log)
     finally:
-        _end(mark)
+        kill_marked(_MARK, mark)
         for process in processes:
             process.wait()
-
-
-def _end(mark: str) -> None:
-    """Kill all that carry the mark: launchers put their ranks in sessions of their own."""
-    entry = f"{_MARK}={mark}".encode()
-    for path in Path("/proc").glob("[0-9]*/environ"):
-        with contextlib.suppress(OSError):
-            if entry in path.read_bytes().split(b"\0"):
-                os.kill(int(path.parent.name), signal.SIGKILL)
 
 
 def _scripts() -> Path:

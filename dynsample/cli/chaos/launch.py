@@ -116,14 +116,14 @@ def _world(orders: Orders, file: Path) -> Iterator[tuple[list[subprocess.Popen[b
         yield processes, log
     finally:
         if any(process.poll() is None for process in processes) or orders.group == "mpi":
-            _end(mark)
+            kill_marked(_MARK, mark)
         for process in processes:
             process.wait()
 
 
-def _end(mark: str) -> None:
-    """Kill all that carry the mark: launchers put their ranks in sessions of their own."""
-    entry = f"{_MARK}={mark}".encode()
+def kill_marked(variable: str, mark: str) -> None:
+    """Kill all with a mark in their environment: launchers put ranks in sessions of their own."""
+    entry = f"{variable}={mark}".encode()
     for path in Path("/proc").glob("[0-9]*/environ"):
         with contextlib.suppress(OSError):
             if entry in path.read_bytes().split(b"\0"):
