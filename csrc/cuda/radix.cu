@@ -32,17 +32,14 @@ struct CountHalves {
       for (unsigned p = thread; p < kPlaces; p += kThreads) shared.count[p] = 0;
     });
     block.each([&](unsigned thread) {
-      const std::size_t step = std::size_t{block.count()} * RowReader::kTile;
-      for (std::size_t first = std::size_t{block.index()} * RowReader::kTile; first < reader.size();
-           first += step) {
-        const RowReader::Held held = reader.load(first, thread);
+      reader.tiles(block, thread, [&](std::size_t first, const RowReader::Held& held) {
         DYNSAMPLE_UNROLL
         for (unsigned j = 0; j < RowReader::kPerThread; ++j) {
           const std::uint32_t key = reader.counted_key(held, j);
           if (RowReader::row(first, thread, j) >= reader.size()) continue;
           if (upper || key >> 16 == prefix) add(shared, upper ? key >> 16 : key & 0xFFFFu);
         }
-      }
+      });
     });
     block.each([&](unsigned thread) {
       for (unsigned p = thread; p < kPlaces; p += kThreads) {
@@ -81,17 +78,14 @@ struct CountRows {
     });
     block.each([&](unsigned thread) {
       std::uint32_t below = 0, equal = 0;
-      const std::size_t step = std::size_t{block.count()} * RowReader::kTile;
-      for (std::size_t first = std::size_t{block.index()} * RowReader::kTile; first < reader.size();
-           first += step) {
-        const RowReader::Held held = reader.load(first, thread);
+      reader.tiles(block, thread, [&](std::size_t first, const RowReader::Held& held) {
         DYNSAMPLE_UNROLL
         for (unsigned j = 0; j < RowReader::kPerThread; ++j) {
           const std::uint32_t other = reader.counted_key(held, j);
           below += other < key;
           equal += other == key && RowReader::row(first, thread, j) < reader.size();
         }
-      }
+      });
       if (below) atomic_add(&shared.below, below);
       if (equal) atomic_add(&shared.equal, equal);
     });

@@ -35,6 +35,16 @@ class RowReader {
     return static_cast<unsigned>(std::clamp<std::size_t>(tiles, 1, 8 * busy_blocks(stream)));
   }
 
+  // Calls body(first, held) for the tiles of this block, held being a thread's rows of the one from
+  // `first` on.
+  template <class Block, class Body>
+  DYNSAMPLE_DEVICE void tiles(const Block& block, unsigned thread, const Body& body) const {
+    const std::size_t step = std::size_t{block.count()} * kTile;
+    for (std::size_t first = std::size_t{block.index()} * kTile; first < size_; first += step) {
+      body(first, load(first, thread));
+    }
+  }
+
   // Keys of rows that take part, but for `where`, are in [first_key, last_key]; no others are.
   DYNSAMPLE_HOST_DEVICE std::uint32_t first_key() const { return first_key_; }
   DYNSAMPLE_HOST_DEVICE std::uint32_t last_key() const { return last_key_; }

@@ -35,15 +35,12 @@ struct AddRows {
     });
     block.each([&](unsigned thread) {
       std::uint32_t finite = 0;
-      const std::size_t step = std::size_t{block.count()} * RowReader::kTile;
-      for (std::size_t first = std::size_t{block.index()} * RowReader::kTile; first < reader.size();
-           first += step) {
-        RowReader::Held held = reader.load(first, thread);
+      reader.tiles(block, thread, [&](std::size_t first, RowReader::Held held) {
         const std::uint32_t special = take_specials(held);
         finite += count_bits(held.present);
         if (special && !finite_only) count_specials(shared, first, thread, special);
         add(shared, thread, held);
-      }
+      });
       if (finite) atomic_add(&shared.finite, finite);
     });
     for (unsigned half = kThreads / 2; half; half /= 2) {
@@ -143,10 +140,7 @@ struct FindExtremes {
     });
     block.each([&](unsigned thread) {
       std::uint32_t low = kNotEligibleKey, high = kNotEligibleKey;
-      const std::size_t step = std::size_t{block.count()} * RowReader::kTile;
-      for (std::size_t first = std::size_t{block.index()} * RowReader::kTile; first < reader.size();
-           first += step) {
-        const RowReader::Held held = reader.load(first, thread);
+      reader.tiles(block, thread, [&](std::size_t, const RowReader::Held& held) {
         DYNSAMPLE_UNROLL
         for (unsigned j = 0; j < RowReader::kPerThread; ++j) {
           const std::uint32_t key = reader.counted_key(held, j);
@@ -154,7 +148,7 @@ struct FindExtremes {
           low = key < low ? key : low;
           high = top < high ? top : high;
         }
-      }
+      });
       atomic_min(&shared.low, low);
       atomic_min(&shared.high, high);
     });
