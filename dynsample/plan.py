@@ -101,7 +101,29 @@ class Plan(ABC):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class WholePlan(Plan):
-    """A plan whose whole order this rank can give."""
+    """A plan whose whole order this rank can give.
+
+    Attributes
+    ----------
+    members : uint32[M]
+        Rows of the epoch in ascending order, as often as they are drawn.
+    hidden_rows : uint32[H]
+        Rows that are left out, ascending.
+    """
+
+    num_rows: int
+    members: Array
+    hidden_rows: Array
+
+    @property
+    def num_positions(self) -> int:
+        """Length of the epoch's order."""
+        return len(self.members)
+
+    @property
+    def num_hidden(self) -> int:
+        """Samples left out of this epoch."""
+        return len(self.hidden_rows)
 
     @abstractmethod
     def _arrange(self, hidden: bool) -> Slice:
@@ -167,29 +189,10 @@ class WholePlan(Plan):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class EpochPlan(WholePlan):
-    """One epoch: members, order, weights. Made by `build_plan`.
+    """One epoch: members, order, weights. Made by `build_plan`."""
 
-    Attributes
-    ----------
-    members : uint32[M]
-        Rows of the epoch in ascending order, as often as they are drawn.
-    hidden_rows : uint32[H]
-        Rows that are left out, ascending.
-    """
-
-    num_rows: int
     members: NDArray[np.uint32]
     hidden_rows: NDArray[np.uint32]
-
-    @property
-    def num_positions(self) -> int:
-        """Length of the epoch's order."""
-        return len(self.members)
-
-    @property
-    def num_hidden(self) -> int:
-        """Samples left out of this epoch."""
-        return len(self.hidden_rows)
 
     def weights_at(self, rows: NDArray[np.int64]) -> NDArray[np.float32] | None:
         """Loss weights of rows; None where all are 1."""

@@ -19,8 +19,19 @@ def _on_cuda(value: Any) -> bool:
     return is_tensor(value) and value.is_cuda
 
 
-def _done(events: list[Any]) -> bool:
-    return all(event.query() for event in events)
+def wait(event: Any, what: str, limit_s: float = TIME_LIMIT_S) -> None:
+    """Wait for an event of a device, but not longer than a minute.
+
+    Raises
+    ------
+    RuntimeError
+        When the time is up; it says what was waited for.
+    """
+    deadline = time.monotonic() + limit_s
+    while not event.query():
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"the device did not finish {what} in {limit_s:g} s")
+        time.sleep(20e-6)
 
 
 class PinnedRing:
@@ -80,18 +91,16 @@ class PinnedRing:
 
     def drain(self, *, everything: bool) -> None:
         """Append the observations that have arrived, or all of them, to the log."""
-        while self._pending and (everything or _done(self._pending[0][0])):
+        while self._pending and (everything or self._arrived()):
             self._append_oldest()
+
+    def _arrived(self) -> bool:
+        return all(event.query() for event in self._pending[0][0])
 
     def _append_oldest(self) -> None:
         arrived, (buffers, index), signals = self._pending[0]
-        deadline = time.monotonic() + TIME_LIMIT_S
-        while not _done(arrived):
-            if time.monotonic() > deadline:
-                raise RuntimeError(
-                    f"the device did not finish the copy of an observation in {TIME_LIMIT_S:g} s"
-                )
-            time.sleep(20e-6)
+        for event in arrived:
+            wait(event, "the copy of an observation")
         self._pending.popleft()
         self._free.append(buffers)
         self._log.append(index, signals)

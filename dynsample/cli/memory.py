@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dynsample.plan import EpochPlan
+from dynsample.plan import WholePlan
 from dynsample.sampler import Sampler
 from dynsample.sharded_plan import ShardedPlan
 
@@ -35,7 +35,7 @@ def _of_plan(sampler: Sampler) -> Iterable[NDArray[Any]]:
     plan = sampler.plan
     if plan.weights is not None:
         yield plan.weights
-    if isinstance(plan, EpochPlan):
+    if isinstance(plan, WholePlan):
         yield from (plan.members, plan.hidden_rows)
     elif isinstance(plan, ShardedPlan):
         yield from (plan.kept.times, plan.left_out.times)

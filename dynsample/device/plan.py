@@ -15,6 +15,7 @@ from dynsample.device.order import mask_ids, order_slice, repeat_rows
 from dynsample.orders import Order, RandomOrder, Slice, as_order
 from dynsample.plan import HIDDEN_ORDER_STREAM, ORDER_STREAM, WholePlan, check_selection
 from dynsample.policies.base import EpochRandom, Selection
+from dynsample.staging import wait
 
 if TYPE_CHECKING:
     import torch
@@ -22,35 +23,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class DevicePlan(WholePlan):
-    """One epoch, as `EpochPlan`. Made by `build_device_plan`.
-
-    Attributes
-    ----------
-    weights : float32[N] tensor or None
-    members : int32[M] tensor
-        Rows of the epoch in ascending order, as often as they are drawn.
-    left_out : int32[H] tensor
-        Rows that are left out, ascending.
-    """
+    """One epoch, as `EpochPlan`, in tensors. Made by `build_device_plan`."""
 
     device: Device
-    num_rows: int
-    members: torch.Tensor
-    left_out: torch.Tensor
     _there: dict[int, torch.Tensor] = field(default_factory=dict)  # rows by position, by stream
 
-    @property
-    def num_positions(self) -> int:
-        """Length of the epoch's order."""
-        return len(self.members)
-
-    @property
-    def num_hidden(self) -> int:
-        """Samples left out of this epoch."""
-        return len(self.left_out)
-
     def _arrange(self, hidden: bool) -> Slice:
-        members = self.left_out if hidden else self.members
+        members = self.hidden_rows if hidden else self.members
         stream = HIDDEN_ORDER_STREAM if hidden else ORDER_STREAM
         if not isinstance(self.order_by, RandomOrder):
             return self.order_by.arrange(_unsigned(members), self.random, stream)
@@ -66,7 +45,7 @@ class DevicePlan(WholePlan):
 
     def rows_left_out(self) -> NDArray[np.int64]:
         """Rows that are left out of this epoch, ascending; a copy on the host."""
-        return _unsigned(self.left_out).astype(np.int64)
+        return _unsigned(self.hidden_rows).astype(np.int64)
 
     @cached_property
     def _host_weights(self) -> NDArray[np.float32] | None:
@@ -80,7 +59,7 @@ class DevicePlan(WholePlan):
         """Rows that this epoch issues at all, bool[N] tensor; None when it issues every row."""
         if not self.repeated and (self.refresh or not self.num_hidden):
             return None
-        rows = self.members if self.repeated else self.left_out
+        rows = self.members if self.repeated else self.hidden_rows
         mask = self.device.full(self.num_rows, not self.repeated)
         mask[rows.long() & 0xFFFFFFFF] = self.repeated
         return mask
@@ -112,7 +91,7 @@ class _Leaving:
     def rows(self) -> NDArray[np.uint32]:
         """Give the rows, uint32[M], when they are here."""
         if self._event is not None:
-            self._event.synchronize()
+            wait(self._event, "the order of an epoch")
             self._event = None
         return _unsigned(self._host)
 
@@ -153,19 +132,19 @@ def build_device_plan(
     none = device.empty(0, torch.int32)
     counts, hidden = selection.counts, selection.hidden
     if counts is not None:
-        members, left_out = repeat_rows(counts.to(torch.int32), int(counts.sum())), none
+        members, hidden_rows = repeat_rows(counts.to(torch.int32), int(counts.sum())), none
     elif hidden is not None:
-        members, left_out = mask_ids(hidden, invert=True), mask_ids(hidden)
+        members, hidden_rows = mask_ids(hidden, invert=True), mask_ids(hidden)
     else:
         wide = torch.int32 if num_samples < 2**31 else torch.int64
         members = torch.arange(num_samples, dtype=wide, device=device.torch_device)
-        members, left_out = members.to(torch.int32), none
+        members, hidden_rows = members.to(torch.int32), none
     plan = DevicePlan(
         device=device,
         random=EpochRandom(seed, epoch),
         num_rows=num_samples,
         members=members,
-        left_out=left_out,
+        hidden_rows=hidden_rows,
         weights=selection.weights,
         index=index,
         lr_scale=selection.lr_scale,

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-DEPTH = 8
-TIME_LIMIT_S = 60.0
+from dynsample.staging import DEPTH, wait
 
 
 class UploadRing:
@@ -75,18 +73,3 @@ class _Slot:
         view, pinned, there = buffers
         view[:size] = array
         return there[:size].copy_(pinned[:size], non_blocking=True)
-
-
-def wait(event: Any, what: str, limit_s: float = TIME_LIMIT_S) -> None:
-    """Wait for an event, but not longer than a minute.
-
-    Raises
-    ------
-    RuntimeError
-        When the time is up; it says what was waited for.
-    """
-    deadline = time.monotonic() + limit_s
-    while not event.query():
-        if time.monotonic() > deadline:
-            raise RuntimeError(f"the device did not finish {what} in {limit_s:g} s")
-        time.sleep(20e-6)

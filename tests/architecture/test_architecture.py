@@ -48,7 +48,7 @@ LAYERS = {
     },
     "device": {  # groups, ledger, table mostly for their types
         "_core", "_ops_draw", "arrays", "columns", "cuda", "device", "groups", "ledger", "log",
-        "orders", "plan", "policies", "shards", "signals", "table",
+        "orders", "plan", "policies", "shards", "signals", "staging", "table",
     },
     "passes": {"ledger", "plan", "sampler", "shards"},  # plan, sampler for their types only
     "ledger": {"_core", "groups", "log", "plan"},  # groups, plan for their types only
