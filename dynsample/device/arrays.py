@@ -11,6 +11,7 @@ from dynsample._arrays import as_numpy, is_tensor
 from dynsample.arrays import Arrays
 from dynsample.columns import Column, Parts
 from dynsample.device import bernoulli, columns, draw, ops, order, select
+from dynsample.device.arguments import column
 from dynsample.device.kernels import Device
 from dynsample.log import MAX_BYTES
 
@@ -61,11 +62,7 @@ class DeviceArrays(Arrays):
 
         if not is_tensor(values) or values.device != self.device.torch_device:
             return self.device.put(as_numpy(values, name, np.float32))
-        if values.dtype != torch.float32:
-            raise TypeError(f"{name} must have dtype float32, got {values.dtype}")
-        if values.dim() != 1:
-            raise ValueError(f"{name} must have one dimension, got shape {tuple(values.shape)}")
-        return values.detach().contiguous()
+        return column(values, name, torch.float32)
 
     def full(self, size: int, value: float) -> torch.Tensor:
         """Make float32[size]."""

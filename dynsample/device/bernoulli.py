@@ -13,6 +13,7 @@ from dynsample._checks import random_key
 from dynsample.device.arguments import column, rows_of
 from dynsample.device.draw import refuse_negative
 from dynsample.device.kernels import device_of
+from dynsample.device.select import min_max
 
 if TYPE_CHECKING:
     import torch
@@ -63,17 +64,12 @@ def cdf_keep(
 def bernoulli_cdf(
     values: torch.Tensor,
     beta: float,
-    low: float,
-    high: float,
     *,
     seed: int,
     epoch: int,
     where: torch.Tensor | None = None,
 ) -> torch.Tensor:
-    """Which rows are kept, bool[N]: `ops.bernoulli_cdf`.
-
-    `low` and `high` are the extremes of the finite rows that take part, NaN when there are none.
-    """
+    """Which rows are kept, bool[N]: `ops.bernoulli_cdf`."""
     import torch
 
     values = column(values, "values", torch.float32)
@@ -81,7 +77,8 @@ def bernoulli_cdf(
         raise ValueError(f"beta must be finite and not negative, got {beta}")
     where = rows_of(where, values)
     seed, epoch, _ = random_key(seed, epoch)
-    if not low < high:
+    low, high = min_max(values, where, finite_only=True)
+    if not low < high:  # also NaN: without rows that take part
         return torch.ones(len(values), dtype=torch.bool, device=values.device)
     counts = cdf_counts(values, where, low, high)
     return cdf_keep(values, where, low, high, counts, float(beta), seed, epoch, 0)

@@ -96,7 +96,8 @@ def _matched(log: DeviceLog, ledger: Ledger, plan: Plan, needs_tickets: bool) ->
     import torch
 
     device, num_rows = log.device, log.num_samples
-    rows, places = sort(device, log.rows, num_rows)
+    observed, values = log.observed()
+    rows, places = sort(device, observed, num_rows)
     issued = _issued(device, ledger, plan)
     issued_rows, issued_places = sort(device, issued, num_rows)
     padded = any(each.padded for each in ledger.issued)
@@ -110,7 +111,6 @@ def _matched(log: DeviceLog, ledger: Ledger, plan: Plan, needs_tickets: bool) ->
         "match", rows, places, len(rows), issued_rows, issued_places, len(issued), positions,
         accepted, tickets, unknown,
     )  # fmt: skip
-    values = [log.values(name) for name in log.signals]
     return Sorted(rows, places, values, accepted, tickets), int(unknown)
 
 
@@ -131,19 +131,21 @@ def sorted_log(log: DeviceLog, tickets: Any = None) -> Sorted:
     """Sort a log by itself, by (row, ticket) or in call order."""
     if tickets is not None:
         return _by_tickets(log, tickets)
-    rows, places = sort(log.device, log.rows, log.num_samples)
-    return Sorted(rows, places, [log.values(name) for name in log.signals])
+    observed, values = log.observed()
+    rows, places = sort(log.device, observed, log.num_samples)
+    return Sorted(rows, places, values)
 
 
 def _by_tickets(log: DeviceLog, tickets: Any) -> Sorted:
     """Sort what has a ticket, by (row, ticket)."""
     kept = np.flatnonzero(tickets >= 0)
     device, places = log.device, log.device.put(kept)
-    seen = log.rows != -1
+    observed, values = log.observed()
+    seen = observed != -1
     keys = device.put(tickets[kept].astype(np.uint32))
-    rows, order_ = sort(device, log.rows[seen][places], log.num_samples, keys)
-    values = [log.values(name)[seen][places] for name in log.signals]
-    return Sorted(rows, order_, values, tickets=keys[order_.long()])
+    rows, order_ = sort(device, observed[seen][places], log.num_samples, keys)
+    taken = [each[seen][places] for each in values]
+    return Sorted(rows, order_, taken, tickets=keys[order_.long()])
 
 
 def _exchanged(

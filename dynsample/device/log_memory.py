@@ -170,6 +170,11 @@ class LogMemory:
             raise ValueError(f"signal must be one of {self.signals}, got {name!r}")
         return self._values[self.signals.index(name), : self.counts().observed]
 
+    def observed(self) -> tuple[torch.Tensor, list[torch.Tensor]]:
+        """Give `rows`, and the `values` of all signals, after one wait."""
+        rows = self.rows
+        return rows, list(self._values[:, : len(rows)])
+
     def _accepted(self, name: str) -> torch.Tensor:
         return self.values(name)[self.rows != REFUSED]
 

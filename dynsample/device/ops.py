@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 from dynsample._checks import MAX_SAMPLES, integer, random_key
-from dynsample._ops_draw import MAX_DRAWS, STREAM_DRAW_ORDER, is_multinomial
-from dynsample.device import bernoulli, order, select
+from dynsample._ops_draw import STREAM_DRAW_ORDER, is_multinomial
 from dynsample.device import draw as draws
-from dynsample.device.arguments import column, rows_of
+from dynsample.device import order, select
+from dynsample.device.arguments import column
+from dynsample.device.bernoulli import bernoulli_cdf, power
+from dynsample.device.draw import inverse_probabilities
 from dynsample.device.kernels import device_of
+from dynsample.device.select import exact_mean, min_max
 
 if TYPE_CHECKING:
     import torch
@@ -26,20 +28,6 @@ def hide_lowest(
 ) -> torch.Tensor:
     """Mark the k lowest scores: bool[N]."""
     return select.hide_lowest(scores, k, eligible, finite_only=finite_only)
-
-
-def exact_mean(
-    values: torch.Tensor, where: torch.Tensor | None = None, *, finite_only: bool = False
-) -> float:
-    """Mean from the exact sum."""
-    return select.exact_mean(values, where, finite_only=finite_only)
-
-
-def min_max(
-    values: torch.Tensor, where: torch.Tensor | None = None, *, finite_only: bool = False
-) -> tuple[float, float]:
-    """Lowest and highest value."""
-    return select.min_max(values, where, finite_only=finite_only)
 
 
 def mask_ids(mask: torch.Tensor, *, invert: bool = False) -> torch.Tensor:
@@ -76,8 +64,6 @@ def draw_counts(
     """Count how often each row is drawn in k draws with replacement: uint32[N]."""
     import torch
 
-    k = integer(k, "k", 0, MAX_DRAWS)
-    seed, epoch, _ = random_key(seed, epoch)
     counts = draws.draw_counts(probabilities, k, seed=seed, epoch=epoch, method=method)
     return counts.view(torch.uint32)
 
@@ -112,28 +98,3 @@ def draw(
         rows = order.mask_ids(draw_mask(probabilities, k, seed=seed, epoch=epoch))
     key = {"seed": int(seed), "epoch": int(epoch), "stream": STREAM_DRAW_ORDER}
     return order.order_slice(device_of(rows), len(rows), rows, **key).long() & 0xFFFFFFFF
-
-
-def inverse_probabilities(probabilities: torch.Tensor, k: int) -> torch.Tensor:
-    """Give 1 / (N p) of every row: float32[N]."""
-    return draws.inverse_probabilities(probabilities, integer(k, "k", 0, MAX_DRAWS))
-
-
-def bernoulli_cdf(
-    values: torch.Tensor, beta: float, *, seed: int, epoch: int, where: torch.Tensor | None = None
-) -> torch.Tensor:
-    """Keep each row with the probability (share of rows at or below its value) ** beta: bool[N]."""
-    if not 0 <= beta < math.inf:
-        raise ValueError(f"beta must be finite and not negative, got {beta}")
-    seed, epoch, _ = random_key(seed, epoch)
-    rows = rows_of(where, values)
-    low, high = select.min_max(values, rows, finite_only=True)
-    beta = float(beta)
-    return bernoulli.bernoulli_cdf(values, beta, low, high, seed=seed, epoch=epoch, where=rows)
-
-
-def power(values: torch.Tensor, exponent: float) -> torch.Tensor:
-    """Raise to a power, the same on every machine: float32[N]."""
-    if not math.isfinite(exponent):
-        raise ValueError(f"exponent must be finite, got {exponent}")
-    return bernoulli.power(values, float(exponent))

@@ -48,7 +48,6 @@ def test_any_coins_are_those_of_the_cpu(
     found = bernoulli.bernoulli_cdf(
         device.put(values),
         beta,
-        *extremes(values, where),
         seed=seed,
         epoch=3,
         where=None if where is None else device.put(where),
@@ -105,9 +104,9 @@ def test_the_first_negative_value_is_named_as_on_the_cpu(device: Device) -> None
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda v: bernoulli.bernoulli_cdf(v, -1, 0, 1, **KEY), "beta must be finite"),
+        (lambda v: bernoulli.bernoulli_cdf(v, -1, **KEY), "beta must be finite"),
         (
-            lambda v: bernoulli.bernoulli_cdf(v, 1, 0, 1, **KEY, where=v[:3] > 0),
+            lambda v: bernoulli.bernoulli_cdf(v, 1, **KEY, where=v[:3] > 0),
             r"where must have shape \(10,\), got \(3,\)",
         ),
         (lambda v: bernoulli.power(v, math.nan), "exponent must be finite, got nan"),
