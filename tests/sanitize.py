@@ -28,7 +28,7 @@ KERNELS = (
     "sum",
 )
 STATISTICS = "equally_likely or uniform or compiled"  # slow, and no other code than the rest
-DEVICE_KERNELS = ("bernoulli", "draw", "log", "order", "sampler", "select", "signals", "sum")
+DEVICE_KERNELS = ("bernoulli", "draw", "log", "order", "sampler", "select", "signals", "sum", "use")
 
 
 def sanitizer_runtime() -> str:
