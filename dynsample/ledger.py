@@ -98,8 +98,6 @@ class Ledger:
     log : ObservationLog
     issued : (Issued, Issued)
         Of the kept and of the hidden pass, since the epoch began or was loaded.
-    carried : int64[C]
-        Tickets of the first observations of the log, which were loaded.
     outstanding : (uint32[M], int64[M])
         Rows, and their tickets, that were received and not observed before the state was saved
         which was loaded.
@@ -107,21 +105,16 @@ class Ledger:
 
     def __init__(self, log: ObservationLog) -> None:
         self.log = log
-        self.clear()
-
-    def clear(self) -> None:
-        """Begin an epoch."""
-        self.log.clear()
         self.issued = (Issued(), Issued())
-        self.carried = _NO_TICKETS
         self.outstanding = (_NO_ROWS, _NO_TICKETS)
-        self._first_issue: int | None = 0  # observations before it; None: nothing was issued yet
+        self._carried = _NO_TICKETS
+        self._first_issue: int | None = None  # observations before it; None: nothing was issued yet
+        self._folded = log.num_folded  # as the two above say of the log
 
-    def drop_observations(self) -> None:
-        """Go on in the epoch without what was observed."""
-        self.log.clear()
-        self.carried = _NO_TICKETS
-        self._first_issue = 0
+    @property
+    def carried(self) -> Tickets:
+        """Tickets of the first observations of the log, which were loaded, int64[C]."""
+        return self._carried if self.log.num_folded == self._folded else _NO_TICKETS
 
     def issue(self, *, hidden: bool, step: int, stop: int, first: int, rows: NDArray[Any]) -> None:
         """Note the rows at the positions first, ... of the step [step, stop) as handed out."""
@@ -137,20 +130,21 @@ class Ledger:
         outstanding: tuple[Rows, Tickets],
     ) -> None:
         """Begin with what `state` gave, of this or of other ranks."""
-        self.clear()
         self.log.restore(rows, signals)
-        self.carried, self.outstanding = tickets, outstanding
-        self._first_issue = None
+        self._carried, self.outstanding = tickets, outstanding
+        self._first_issue, self._folded = None, self.log.num_folded
 
     @property
     def fresh(self) -> bool:
         """Whether all observations are of what was issued here since the epoch began."""
-        return not len(self.carried) and self._first_issue == 0
+        return not self._num_before()
 
     def _num_before(self) -> int:
         """Observations that came before anything was issued here: none of them can be of it."""
-        before = len(self.log) if self._first_issue is None else self._first_issue
-        return max(before, len(self.carried))
+        if self.log.num_folded != self._folded:
+            return 0
+        before = self.log.num_closed if self._first_issue is None else self._first_issue
+        return max(min(before, self.log.num_closed), len(self._carried))
 
     def _match(self, plan: Plan) -> tuple[Tickets | None, int]:
         unique = not plan.repeated
@@ -173,7 +167,7 @@ class Ledger:
     def _tickets(self, plan: Plan, places: Tickets | None) -> Tickets:
         positions = self.positions(plan)
         if places is None:
-            found = positions[: len(self.log) - self._num_before()]
+            found = positions[: self.log.num_closed - self._num_before()]
         else:
             found = np.append(positions, UNKNOWN)[places]
         late = np.full(self._num_before() - len(self.carried), UNKNOWN)

@@ -52,12 +52,13 @@ class Draw:
 class Reductions:
     """Selections, sums and draws over the rows of a table.
 
-    They run over the rows that were seen and whose value is finite. `values` are float32[N], masks
+    They run over the rows that are known, observed or imported, and whose value is finite. `values` are float32[N], masks
     bool[N], N = `num_samples`.
     """
 
     num_samples: int
     seen: Mask
+    known: Mask
     arrays: Arrays
     sharded = False
 
@@ -76,36 +77,37 @@ class Reductions:
         """Add integers over the ranks that share the rows."""
         return numbers
 
-    def _seen(self, where: Mask | None) -> Mask | None:
-        if self.seen.all():
+    def _known(self, where: Mask | None) -> Mask | None:
+        known = self.known
+        if known.all():
             return where
-        return self.seen if where is None else self.seen & where
+        return known if where is None else known & where
 
     def count(self, mask: Mask) -> int:
         """Count the rows that are set."""
         return self.arrays.count(mask)
 
     def hide_lowest(self, values: Floats, k: int, eligible: Mask | None = None) -> Mask:
-        """Mark the k lowest `values` among the eligible, seen, finite rows; all, when fewer."""
-        return self.arrays.hide_lowest(values, min(k, self.num_samples), self._seen(eligible))
+        """Mark the k lowest `values` among the eligible, known, finite rows; all, when fewer."""
+        return self.arrays.hide_lowest(values, min(k, self.num_samples), self._known(eligible))
 
     def exact_mean(self, values: Floats, where: Mask | None = None) -> float:
         """Give the exact mean, rounded once to double; nan when there is nothing to average."""
-        parts = self.arrays.sum_parts(values, self._seen(where))
+        parts = self.arrays.sum_parts(values, self._known(where))
         total, count = _core.rounded_sum(self._added(parts, "a mean"))
         return total / count if count else float("nan")
 
     def min_max(self, values: Floats, where: Mask | None = None) -> tuple[float, float]:
         """Give the lowest and the highest value; (nan, nan) when there are none."""
-        return self.arrays.min_max(values, self._seen(where))
+        return self.arrays.min_max(values, self._known(where))
 
     def below(self, values: Floats, threshold: float) -> Mask:
-        """Mark the seen, finite rows whose value is less than a double, without rounding that."""
+        """Mark the known, finite rows whose value is less than a double, without rounding that."""
         with np.errstate(over="ignore"):
             bound = np.float32(threshold)
         if float(bound) < threshold:
             bound = np.nextafter(bound, np.float32(np.inf))
-        return (values < float(bound)) & (values > -np.inf) & self.seen
+        return (values < float(bound)) & (values > -np.inf) & self.known
 
     def choose(self, mask: Mask, inside: float, outside: float) -> Floats:
         """Give float32[N]: `inside` where the mask is set, `outside` elsewhere."""
@@ -146,9 +148,9 @@ class Reductions:
     def cdf_bernoulli(self, values: Floats, beta: float, random: EpochRandom) -> Mask:
         """Mark what is kept when each row is, with probability (share of values up to it) ** beta.
 
-        The share is of the seen, finite rows, by a histogram of 1000 bins; other rows are kept.
+        The share is of the known, finite rows, by a histogram of 1000 bins; other rows are kept.
         """
-        where = self._seen(None)
+        where = self._known(None)
         low, high = self.min_max(values)
         if not low < high:
             return self.arrays.mask(self.num_rows, True)
@@ -181,7 +183,7 @@ class Reductions:
         method : "systematic" or "multinomial"
             With replacement: counts within one of their expectation, or independent draws.
         known : bool[N], optional
-            Rows whose probability is meant; by default those seen.
+            Rows whose probability is meant; by default those observed or imported.
 
         Returns
         -------
@@ -195,7 +197,7 @@ class Reductions:
         return Draw(counts, None, inverse)
 
     def _given(self, probabilities: Floats, known: Mask | None) -> Floats:
-        known = self._seen(None) if known is None else known
+        known = self._known(None) if known is None else known
         if known is not None and not known.all():
             probabilities = self.arrays.where(known, probabilities, float("nan"))
         if not self.count(self.arrays.finite(probabilities)):

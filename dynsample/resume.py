@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import os
-import warnings
 from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -14,42 +12,32 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dynsample import checkpoint
+from dynsample import checkpoint, planning
 from dynsample.agreement import check_agreement
 from dynsample.checkpoint import StateError, Tensors
+from dynsample.epoch import Epoch, plan_stats
 from dynsample.exchange import fold_everywhere
-from dynsample.passes import BatchIterator, Pass
+from dynsample.ledger import Ledger
+from dynsample.log import ObservationLog
+from dynsample.passes import Pass, dealt
 from dynsample.plan import Plan
+from dynsample.policies.base import Selection
+from dynsample.staging import PinnedRing
+from dynsample.state import STATE_VERSION, checked_identity, checked_state
 from dynsample.table import ScoreTable
+from dynsample.turn import warn
+from dynsample.views import steps_of
 
 if TYPE_CHECKING:
-    from dynsample.ledger import Ledger
     from dynsample.sampler import Sampler
 
-STATE_VERSION = 1
 ALLOWABLE = frozenset({"seed", "policy", "order"})
-
-
-def plan_stats(plan: Plan, table: ScoreTable) -> dict[str, float]:
-    """Figures of a plan for `Sampler.stats`."""
-    rows = table.num_samples
-    return {
-        "epoch": plan.random.epoch,
-        "num_samples": rows,
-        "num_positions": plan.num_positions,
-        "num_hidden": plan.num_hidden,
-        "fraction": plan.num_hidden / rows if rows else 0.0,
-        "lr_scale": plan.lr_scale,
-        "unseen": rows - table.count(table.seen),
-        **plan.stats,
-    }
 
 
 def check_ranks(sampler: Sampler, epoch: int, restart: bool) -> None:
     """Raise on every rank when ranks were given different things, saying which."""
     if sampler.group.size == 1:
         return
-    here = sampler._plan and sampler.epoch
     facts = {
         **identity(sampler, epoch),
         "version": _version(),
@@ -58,10 +46,20 @@ def check_ranks(sampler: Sampler, epoch: int, restart: bool) -> None:
         "placement": sampler.placement,
         "report": sampler.report and sampler.report.facts(),
         "set_epoch": [epoch, restart],
-        "current epoch": here,
         "generation": sampler.generation,
+        **_where(sampler),
     }
     check_agreement(sampler.group, facts, f"the start of epoch {epoch}")
+
+
+def _where(sampler: Sampler) -> dict[str, Any]:
+    """Name the position that ranks must share."""
+    epoch = sampler._epoch
+    if epoch is None:
+        return {"current epoch": None}
+    kept, hidden = epoch.positions
+    named = {"current epoch": epoch.number, "named": epoch.named, "loaded": epoch.put}
+    return {**named, "position": kept, "hidden position": hidden}
 
 
 @cache
@@ -72,70 +70,113 @@ def _version() -> str:
         return f"state {STATE_VERSION}"
 
 
-def state_dict(sampler: Sampler) -> dict[str, Any]:
+def state_dict(sampler: Sampler, positions: tuple[int, int] | None = None) -> dict[str, Any]:
     """Position of a sampler: JSON-able, of a fixed size."""
-    plan = sampler.plan
-    kept, hidden = sampler._passes
-    return {
+    epoch = sampler._planned()
+    kept, hidden = epoch.positions if positions is None else positions
+    state = {
         "version": STATE_VERSION,
         "num_samples": sampler.num_samples,
         "seed": sampler.seed,
-        "epoch": plan.random.epoch,
-        "positions": kept.received,
-        "hidden_positions": hidden.received,
-        "stop": kept.stop,
-        "digest": plan.digest,
+        "epoch": epoch.number,
+        "positions": kept,
+        "hidden_positions": hidden,
+        "stop": epoch.passes[0].stop,
+        "digest": epoch.plan.digest,
         "generation": sampler.generation,
     }
+    return {**state, "folded": True} if epoch.folded else state
 
 
-def _checked(state: Mapping[str, Any]) -> Mapping[str, Any]:
-    names = ("version", "num_samples", "seed", "epoch", "positions", "hidden_positions", "stop")
-    missing = [name for name in (*names, "digest", "generation") if name not in state]
-    if missing:
-        raise StateError(f"not a state of a sampler: {', '.join(missing)} missing")
-    if state["version"] > STATE_VERSION:
-        raise StateError(
-            f"the state has version {state['version']}, this dynsample reads up to {STATE_VERSION}"
-        )
-    return state
-
-
-def load_state_dict(sampler: Sampler, state: Mapping[str, Any]) -> None:
-    """Go to the position of `state` in the plan that the present table gives."""
-    state = _checked(state)
+def load_state_dict(sampler: Sampler, given: Mapping[str, Any]) -> None:
+    """Go to the position of a state in the plan that the present table gives."""
+    state = checked_state(given, "the state")
     for name in ("num_samples", "seed"):
         if state[name] != getattr(sampler, name):
             raise StateError(
                 f"the state has {name} {state[name]}, the sampler has {getattr(sampler, name)}"
             )
-    plan = sampler._plan
-    if plan is None or plan.random.epoch != state["epoch"]:
-        plan = sampler._make_plan(sampler.table, state["epoch"])
+    current = sampler._epoch
+    untouched = current is not None and current.positions == (0, 0) and current.put is None
+    if current is not None and untouched and current.named and current.number != state["epoch"]:
+        sampler._warn_once(
+            "late state",
+            f"a state of epoch {state['epoch']} came after set_epoch({current.number}), which is "
+            "left as it is: load a state before set_epoch, or let it say the epoch",
+        )
+        return
+    same = current is not None and current.number == state["epoch"]
+    if current is not None and same:
+        plan = current.plan
+    else:
+        plan = planning.make_plan(sampler, sampler.table, state["epoch"])
     if plan.digest != state["digest"]:
         raise StateError(
             f"the state is of plan {state['digest']} of epoch {state['epoch']}, and the present "
             f"table gives plan {plan.digest}: load the table with sampler.load(path) first"
         )
-    if plan is not sampler._plan:
-        sampler._ledger.clear()
-        sampler.stats = plan_stats(plan, sampler.table)
-    sampler._start(plan, state["stop"], (state["positions"], state["hidden_positions"]))
-    for cursor in sampler._passes:
-        _issue(sampler, cursor)
-    sampler._explicit = False
+    _check_positions(state, plan, "the state")
+    ledger = current.ledger if current is not None and same else Ledger(sampler._log)
+    stats = current.stats if current is not None and same else plan_stats(plan, sampler.table)
+    epoch = _epoch(sampler, plan, ledger, state, stats)
+    if current is not None and same:
+        epoch.folded_before, epoch.over = current.folded_before, current.over
+    for cursor in epoch.passes:
+        _issue(sampler, epoch, cursor)
+    planning.adopt(sampler, epoch)
 
 
-def _issue(sampler: Sampler, cursor: Pass) -> None:
-    """Note as issued what this rank got before the cursor, and take back what comes after."""
-    issued, received = sampler._ledger.issued[cursor.hidden], cursor.received
+def _check_positions(state: Mapping[str, Any], plan: Plan, what: str) -> None:
+    """Raise when a position is beyond the plan that it is of."""
+    for name, limit in (("stop", plan.num_positions), ("hidden_positions", plan.num_hidden)):
+        if state[name] > limit:
+            raise StateError(
+                f"{what} has {name} {state[name]}, and the plan of epoch {state['epoch']} has "
+                f"{limit} positions there"
+            )
+
+
+def _epoch(
+    sampler: Sampler,
+    plan: Plan,
+    ledger: Ledger,
+    state: Mapping[str, Any],
+    stats: dict[str, float],
+) -> Epoch:
+    """Make the epoch of a plan as a state says it was."""
+    kept, hidden = state["positions"], state["hidden_positions"]
+    passes = (
+        Pass(False, state["stop"], received=kept),
+        Pass(True, planning.hidden_stop(plan), received=hidden),
+    )
+    for cursor in passes:
+        cursor.rewind()
+        cursor.put_at_end = cursor.received >= cursor.stop
+    log = ledger.log
+    return Epoch(
+        plan, passes, ledger, put=(kept, hidden), folded_before=log.num_folded, stats=stats
+    )
+
+
+def _issue(sampler: Sampler, epoch: Epoch, cursor: Pass) -> None:
+    """Note as issued what this rank got before the cursor, and take back what comes after.
+
+    Where steps of today's batch size and number of ranks do not end at the cursor, another run made
+    them, and who got what is not known: as after a load, nothing is issued then.
+    """
+    issued, received = epoch.ledger.issued[cursor.hidden], cursor.received
     issued.rewind(received)
-    cursor.received = issued.end
-    batches = BatchIterator(sampler, cursor.hidden, sampler.batch_size, prefetching=False)
-    while cursor.received < received:
-        next(batches)
-    cursor.rewind()
-    cursor.seconds, cursor.timed = 0.0, 0
+    steps = steps_of(sampler)
+    if (received - issued.end) % steps.rows and received != cursor.stop:
+        issued.end = received
+        return
+    rows = epoch.plan.source(steps, issued.end, cursor.stop, hidden=cursor.hidden)
+    for start in range(issued.end, received, steps.rows):
+        stop = min(start + steps.rows, cursor.stop)
+        first, last, place = dealt(steps, start, stop)
+        epoch.ledger.issue(
+            hidden=cursor.hidden, step=start, stop=stop, first=place, rows=rows(first, last)
+        )
 
 
 def identity(sampler: Sampler, epoch: int) -> dict[str, Any]:
@@ -147,21 +188,27 @@ def identity(sampler: Sampler, epoch: int) -> dict[str, Any]:
         "seed": sampler.seed,
         "policy": sampler.policy.fingerprint(epoch),
         "order": sampler._order_fingerprint,
+        "data set": sampler.fingerprint,
     }
 
 
 def save(sampler: Sampler, path: str | os.PathLike[str], consumed: int | None) -> None:
     """Write table, log, policy and position as one generation, a part of it on every rank."""
-    plan, group, table = sampler.plan, sampler.group, sampler.table
-    kept, hidden = sampler._passes
-    kept.received = group.agree(lambda: _received(sampler, consumed), f"the save to {path}")
-    first, last = _share(table.num_samples, group.rank, group.size)
-    if table.sharded:
-        first, last = table.bounds
+    epoch, group, table = sampler._planned(), sampler.group, sampler.table
+    what = f"the save to {path}"
+    sampler._ring.drain(everything=True)
+    epoch.ledger.log.close()
+    if refused := epoch.ledger.log.refusals():
+        sampler._warn_once("refused", f"observations that are not saved: {refused}")
+    kept = group.agree(lambda: _received(sampler, epoch, consumed), what)
+    positions = kept, epoch.passes[1].received
+    if group.size > 1:
+        facts = {**_where(sampler), "position": kept, "generation": sampler.generation}
+        check_agreement(group, {"save": str(path), **facts}, what)
+    observed = epoch.ledger.state(epoch.plan, positions, group, what)
+    group.agree(lambda: _check_counted(epoch, observed, consumed), what)
+    first, last = table.bounds if table.sharded else _share(table.num_samples, group)
     begin = table.bounds[0]
-    observed = sampler._ledger.state(
-        plan, (kept.received, hidden.received), group, f"the save to {path}"
-    )
     files = {
         f"table-{group.rank:05d}": {
             name: array[first - begin : last - begin] for name, array in table.state().items()
@@ -170,35 +217,50 @@ def save(sampler: Sampler, path: str | os.PathLike[str], consumed: int | None) -
     }
     if group.rank == 0:
         files["policy"] = sampler.policy.state()
-    facts = {"state": state_dict(sampler), "identity": identity(sampler, plan.random.epoch)}
+    facts = {"state": state_dict(sampler, positions), "identity": identity(sampler, epoch.number)}
     part = [first, last, len(observed["index"]), len(observed["outstanding/index"])]
     sampler.generation = checkpoint.save(Path(path), files, facts, part, group)
 
 
-def _share(count: int, rank: int, size: int) -> tuple[int, int]:
-    return rank * count // size, (rank + 1) * count // size
+def _share(count: int, group: Any) -> tuple[int, int]:
+    return group.rank * count // group.size, (group.rank + 1) * count // group.size
 
 
-def _received(sampler: Sampler, consumed: int | None) -> int:
+def _received(sampler: Sampler, epoch: Epoch, consumed: int | None) -> int:
     """Positions that the users' loops received."""
-    kept, rows = sampler._passes[0], sampler.batch_size * sampler.group.size
+    kept = epoch.passes[0]
     if consumed is None:
-        given = sampler._ledger.issued[0].before(kept.received)
-        observed = len(sampler._log) - len(sampler._ledger.carried)
-        if len(sampler._log) and given - observed > sampler.batch_size:
-            raise ValueError(
-                f"{given} rows of epoch {sampler.epoch} were drawn and {observed} observed: a "
-                "loader that prefetches cannot say what your loop received; pass consumed=, the "
-                "number of batches it received"
-            )
         return kept.received
+    rows = steps_of(sampler).rows
     drawn = -(-(kept.drawn - kept.start) // rows)
-    if not 0 <= consumed <= drawn:
+    if isinstance(consumed, bool) or not isinstance(consumed, int) or not 0 <= consumed <= drawn:
         raise ValueError(
             f"consumed must be in [0, {drawn}], the batches drawn since the iterator began, "
             f"got {consumed}"
         )
     return min(kept.start + consumed * rows, kept.stop)
+
+
+def _check_counted(epoch: Epoch, observed: Tensors, consumed: int | None) -> None:
+    """Raise when nobody can say what the users' loops received."""
+    positions = observed["outstanding/ticket"]
+    kept = epoch.plan.num_positions
+    for cursor in epoch.passes:
+        mine = positions >= kept if cursor.hidden else positions < kept
+        left = int(np.count_nonzero(mine))
+        if cursor.counted or not left or (consumed is not None and not cursor.hidden):
+            continue
+        which = "hidden rows" if cursor.hidden else "rows"
+        cure = (
+            "finish the pass over the hidden samples before you save"
+            if cursor.hidden
+            else "pass consumed=, the number of batches it received"
+        )
+        raise ValueError(
+            f"{left} {which} of epoch {epoch.number} were drawn and not observed, and a loader "
+            f"that draws ahead cannot say which of them your loop received: {cure}. The loaders "
+            "of dynsample count themselves"
+        )
 
 
 def load(sampler: Sampler, path: str | os.PathLike[str], allow: frozenset[str]) -> None:
@@ -207,93 +269,97 @@ def load(sampler: Sampler, path: str | os.PathLike[str], allow: frozenset[str]) 
         raise ValueError(
             f"allow must be among {', '.join(sorted(ALLOWABLE))}, got {', '.join(sorted(allow))}"
         )
-    group = sampler.group
-    saved, table, observed = group.agree(lambda: _read(sampler, path, allow), f"the load of {path}")
-    state = saved.facts["state"]
+    group, what = sampler.group, f"the load of {path}"
+    if group.size > 1:
+        check_agreement(group, {"load": str(path), "allow": sorted(allow)}, what)
+    saved, table, log, observed = group.agree(lambda: _read(sampler, path, allow), what)
     before = sampler.policy.state()
     try:
         if "policy" not in allow:
             sampler.policy.load_state(saved.read("policy"))
-        plan = sampler._make_plan(table, state["epoch"])
-        changed = plan.digest != state["digest"]
-        if changed and not allow:
-            raise StateError(
-                f"{path} holds plan {state['digest']} of epoch {state['epoch']}, and its table "
-                f"gives {plan.digest} here: it was saved by another version of the code"
-            )
-        if changed:
-            plan = _start_again(sampler, table, observed, state)
+        _restore(sampler, path, allow, saved, table, log, observed)
     except BaseException:
-        sampler.policy.load_state(before)
+        if sampler._log is not log:  # not adopted
+            sampler.policy.load_state(before)
         raise
-    _, ledger = sampler._empty(sampler.table.columns)
-    sampler._replace(table, ledger)
-    sampler.generation = saved.generation
-    sampler.stats = plan_stats(plan, table)
-    if changed:
-        sampler._start(plan)
+
+
+def _restore(
+    sampler: Sampler,
+    path: str | os.PathLike[str],
+    allow: frozenset[str],
+    saved: checkpoint.Saved,
+    table: ScoreTable,
+    log: ObservationLog,
+    observed: Tensors,
+) -> None:
+    state, ledger = saved.facts["state"], Ledger(log)
+    plan, again = _plan_of_state(sampler, path, allow, table, state)
+    signals = {name: observed[f"signal/{name}"] for name in log.signals}
+    outstanding = observed["outstanding/index"], observed["outstanding/ticket"]
+    ledger.restore(observed["index"], observed["ticket"], signals, outstanding)
+    if again:
+        fold_everywhere(
+            table, log, ledger.carried, sampler.group, epoch=state["epoch"], repeated=True
+        )
+        log.drop_closed()
+        plan, ledger = planning.make_plan(sampler, table, state["epoch"]), Ledger(log)
+        start = {"positions": 0, "hidden_positions": 0, "stop": planning.stop_of(sampler, plan)}
+        epoch = _epoch(sampler, plan, ledger, start, plan_stats(plan, table))
+        epoch.put = None
     else:
-        _restore(ledger, observed)
-        sampler._start(plan, state["stop"], (state["positions"], state["hidden_positions"]))
-        for cursor in sampler._passes:
+        epoch = _epoch(sampler, plan, ledger, state, plan_stats(plan, table))
+        epoch.over = state.get("folded", False)
+        for cursor in epoch.passes:
             ledger.issued[cursor.hidden].end = cursor.received
-    sampler._explicit = False
+    others = {"table": table, "_log": log, "_ring": PinnedRing(log), "generation": saved.generation}
+    loaded = saved.facts["identity"].get("data set")
+    planning.adopt(sampler, epoch, _weights=None, _loaded_fingerprint=loaded, **others)
+
+
+def _plan_of_state(
+    sampler: Sampler,
+    path: str | os.PathLike[str],
+    allow: frozenset[str],
+    table: ScoreTable,
+    state: dict[str, Any],
+) -> tuple[Plan, bool]:
+    """Give the plan that a state is of, and whether another one takes its place."""
+    number = state["epoch"]
+    if state.get("folded", False):  # its plan came from a table that is no more
+        state.update(stop=0, positions=0, hidden_positions=0)
+        nothing = Selection(counts=table.arrays.no_counts(table.num_rows))
+        return planning.plan_of(sampler, table, nothing, number), False
+    plan = planning.make_plan(sampler, table, number)
+    if plan.digest == state["digest"]:
+        _check_positions(state, plan, os.fspath(path))
+        return plan, False
+    if not allow:
+        raise StateError(
+            f"{path} holds plan {state['digest']} of epoch {number}, and its table gives "
+            f"{plan.digest} here: it was saved by another version of the code"
+        )
+    warn(
+        f"what was allowed to differ changes the plan: epoch {number} starts again, with its "
+        "observations so far in the table"
+    )
+    return plan, True
 
 
 def _read(
     sampler: Sampler, path: str | os.PathLike[str], allow: frozenset[str]
-) -> tuple[checkpoint.Saved, ScoreTable, Tensors]:
+) -> tuple[checkpoint.Saved, ScoreTable, ObservationLog, Tensors]:
     """Read this rank's rows and share of the observations, of whatever ranks wrote them."""
     saved = checkpoint.Saved(Path(path))
-    epoch = _checked(saved.facts["state"])["epoch"]
-    _check_identity(saved.facts["identity"], identity(sampler, epoch), allow, path)
-    table, _ = sampler._empty(sampler.table.columns)
+    state = checked_state(saved.facts["state"], os.fspath(path))
+    here = identity(sampler, state["epoch"])
+    checked_identity(saved.facts["identity"], here, allow, ALLOWABLE, path)
+    table, log = planning.empty(sampler, sampler.table.columns, sampler.group)
     rows = [(first, last) for first, last, _, _ in saved.parts]
     table.load(saved.cut("table", "", rows, table.bounds))
     observed: Tensors = {}
     for place, prefix in ((2, ""), (3, "outstanding/")):
         ends = np.cumsum([0, *(part[place] for part in saved.parts)]).tolist()
-        share = _share(ends[-1], sampler.group.rank, sampler.group.size)
+        share = _share(ends[-1], sampler.group)
         observed |= saved.cut("log", prefix, list(pairwise(ends)), share)
-    return saved, table, observed
-
-
-def _restore(ledger: Ledger, observed: Tensors) -> None:
-    signals = {name: observed[f"signal/{name}"] for name in ledger.log.signals}
-    outstanding = observed["outstanding/index"], observed["outstanding/ticket"]
-    ledger.restore(observed["index"], observed["ticket"], signals, outstanding)
-
-
-def _start_again(
-    sampler: Sampler, table: ScoreTable, observed: Tensors, state: Mapping[str, Any]
-) -> Plan:
-    _, ledger = sampler._empty(sampler.table.columns)
-    _restore(ledger, observed)
-    fold_everywhere(
-        table, ledger.log, ledger.carried, sampler.group, epoch=state["epoch"], repeated=True
-    )
-    warnings.warn(
-        f"what was allowed to differ changes the plan: epoch {state['epoch']} starts again, with "
-        "its observations so far in the table",
-        RuntimeWarning,
-        stacklevel=4,
-    )
-    return sampler._make_plan(table, state["epoch"])
-
-
-def _check_identity(
-    saved: Mapping[str, Any],
-    here: Mapping[str, Any],
-    allow: frozenset[str],
-    path: str | os.PathLike[str],
-) -> None:
-    present = json.loads(json.dumps(here))
-    differences = [
-        f"{name}: saved {saved.get(name)}, here {present[name]}"
-        for name in present
-        if saved.get(name) != present[name] and name not in allow
-    ]
-    if differences:
-        names = [line.split(":")[0] for line in differences if line.split(":")[0] in ALLOWABLE]
-        hint = f"; allow={set(names)} goes past this" if len(names) == len(differences) else ""
-        raise StateError(f"{path} is of another run: {'; '.join(differences)}{hint}")
+    return saved, table, log, observed

@@ -3,33 +3,28 @@
 from __future__ import annotations
 
 import os
-import warnings
-from collections.abc import Iterable, Mapping
-from functools import cached_property
+from collections.abc import Callable, Iterable, Mapping
+from functools import cached_property, partial
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from dynsample import boundary, groups, resume, step
+from dynsample import groups, life, planning, resume, step
 from dynsample import signals as signal_functions
-from dynsample._arrays import as_subset, fingerprint
+from dynsample._arrays import as_subset
+from dynsample._arrays import fingerprint as fingerprint_of
 from dynsample._checks import MAX_SAMPLES, choice, integer
+from dynsample.boundary import ObservationError as ObservationError
 from dynsample.columns import Column
-from dynsample.ledger import Ledger
+from dynsample.epoch import Epoch
 from dynsample.log import MAX_BYTES, ObservationLog
 from dynsample.orders import Order, PageLocal, as_order
-from dynsample.passes import BatchIterator, HiddenView, Pass
+from dynsample.passes import Batch, BatchIterator
 from dynsample.plan import Plan
-from dynsample.policies.base import Policy
-from dynsample.policies.uniform import Uniform
+from dynsample.policies.base import Policy, as_policy
 from dynsample.report import Report, as_report
 from dynsample.staging import PinnedRing
-from dynsample.table import ScoreTable
-
-
-class ObservationError(RuntimeError):
-    """Observations of samples that the epoch did not issue, or not that often."""
+from dynsample.state import as_fingerprint
+from dynsample.turn import alone, running, warn
+from dynsample.views import AllView, HiddenView, PeekView
 
 
 def _device(device: Any) -> Any:
@@ -79,12 +74,15 @@ class Sampler:
         What the observations of an epoch may take on a rank; beyond it `observe` is an error.
     report : path or Report, optional
         A folder that takes a line of figures at the start of every epoch, for `dynsample inspect`.
+    fingerprint : str, optional
+        Identity of the data set: a state that was saved with another one is refused. The loaders
+        of DALI and FFCV bring that of their files.
 
     Attributes
     ----------
     table : ScoreTable
-    stats : dict of str to float
-        Figures of the current epoch, for any logger.
+    generation : int
+        Of the last save or load.
     """
 
     def __init__(
@@ -103,12 +101,13 @@ class Sampler:
         device: Any = "cpu",
         max_log_bytes: int = MAX_BYTES,
         report: str | os.PathLike[str] | Report | None = None,
+        fingerprint: str | None = None,
     ) -> None:
         self.num_samples = integer(num_samples, "num_samples", 0, MAX_SAMPLES)
         self.batch_size = integer(batch_size, "batch_size", 1, MAX_SAMPLES)
         self.seed = integer(seed, "seed", 0, 2**64 - 1)
         self.drop_last = bool(drop_last)
-        self.policy = Uniform() if policy is None else policy
+        self.policy = as_policy(policy)
         self.placement = choice(placement, "placement", ("replicated", "sharded"))
         self.max_log_bytes = integer(max_log_bytes, "max_log_bytes", 0, 2**63 - 1)
         self.report = as_report(report)
@@ -118,46 +117,44 @@ class Sampler:
                 'order must be "random" or "sequential" with placement="sharded", got a PageLocal'
             )
         self.subset = None if subset is None else as_subset(subset, self.num_samples)
+        self.fingerprint = as_fingerprint(fingerprint)
+        self._loaded_fingerprint: str | None = None
+        self._auto = isinstance(group, str)
         self.group = groups.as_group(group)
+        planning.check_drop_last(self, self.group)
         self.device = _device(device)
-        self.table, self._ledger = self._empty({**self.policy.columns, **(columns or {})})
+        columns = {**self.policy.columns, **(columns or {})}
+        self.table, self._log = planning.empty(self, columns, self.group)
         self._ring = PinnedRing(self._log)
         self._weights: Any = None  # of all rows, on the device: its address stays
         self._known = {*signal_functions.NAMES, *self._log.signals}
-        self._plan: Plan | None = None
-        self._passes = (Pass(False, 0), Pass(True, 0))
-        self._padded: NDArray[np.int64] | None = None  # this rank's last batch, when it is padded
-        self._folded = False  # observations of this epoch are in the table
-        self._explicit = False  # set_epoch was called, and no batch was asked for since
+        self._epoch: Epoch | None = None
+        self._looking: Callable[[], object] | None = None  # at batches that are not to be observed
+        self._told: int | None = None  # what the user was told of the length, since set_epoch
+        self._put_off: list[Callable[[], None]] = []  # saves that a handler asked for
         self._warned: set[str] = set()
         self.generation = 0
-        self.stats: dict[str, float] = {}
 
     @cached_property
     def _subset_fingerprint(self) -> str | None:
-        return None if self.subset is None else fingerprint(self.subset)
+        return None if self.subset is None else fingerprint_of(self.subset)
 
     @cached_property
     def _order_fingerprint(self) -> dict[str, Any]:
         return self._order.fingerprint()
 
-    @property
-    def _log(self) -> ObservationLog:
-        return self._ledger.log
-
-    def _empty(self, columns: Mapping[str, Column]) -> tuple[ScoreTable, Ledger]:
-        return boundary.empty(self, columns)
-
-    def _replace(self, table: ScoreTable, ledger: Ledger) -> None:
-        self.table, self._ledger = table, ledger
-        self._ring = PinnedRing(ledger.log)
+    @cached_property
+    def _ids(self) -> ObservationLog:
+        """Checks of ids on the host, as the log on a device does not make them."""
+        return self._log if not self._log.on_device else planning.host_ids(self)
 
     # Epochs
 
     def set_epoch(self, epoch: int, *, restart: bool = False) -> None:
-        """Fold what was observed and plan `epoch`; the current epoch is left as it is.
+        """Fold what was observed and plan `epoch`; the current epoch goes on at its cursor.
 
-        Collective: on many ranks, all call it with the same epoch.
+        Collective: on many ranks, all call it with the same epoch. The page "The life of an epoch"
+        says what it means after a break, a load or an iteration that nobody named.
 
         Parameters
         ----------
@@ -171,68 +168,51 @@ class Sampler:
             When samples were observed that the epoch did not issue to the rank that observed them,
             or more often than it issued them. These observations are left out of the table; calling
             again goes on without them.
+        StateError
+            When `epoch` is before the one that was just loaded.
         DisagreementError
-            When ranks have other arguments, data sets, policies or versions than each other.
+            When ranks have other arguments, data sets, policies, positions or versions than each
+            other.
         GroupError
             When another rank does not come within the time limit of the group.
         """
-        epoch = integer(epoch, "epoch", 0, 2**32 - 1)
-        self._explicit = True
-        if self._plan is not None and epoch == self.epoch and not restart:
-            return
-        resume.check_ranks(self, epoch, restart)
-        self._ring.drain(everything=True)
-        folded = boundary.Folded()
-        if restart:
-            self._ledger.clear()
-        elif self._plan is not None:
-            folded = boundary.close_epoch(self, self._plan)
-            self._folded = True
-            if folded.not_issued:
-                self.stats["not_issued"] = folded.not_issued
-                raise ObservationError(
-                    f"{folded.not_issued} observations of epoch {self.epoch} were of samples that "
-                    "it did not issue to the rank that observed them, or not that often (a batch "
-                    "observed twice, or batches that did not come from this sampler); they were "
-                    f"left out of the table{': ' if folded.detail else ''}{folded.detail}. "
-                    f"set_epoch({epoch}) again goes on without them"
-                )
-        boundary.begin_epoch(self, epoch, folded)
+        number = integer(epoch, "epoch", 0, 2**32 - 1)
+        self._find_ranks()
+        self._told = None
+        self._set_epoch(number, named=True, restart=restart)
 
-    def _make_plan(self, table: ScoreTable, epoch: int) -> Plan:
-        return boundary.make_plan(self, table, epoch)
+    def _set_epoch(self, number: int, *, named: bool, restart: bool = False) -> None:
+        begin = partial(life.set_epoch, self, number, restart=restart, named=named)
+        alone(self, f"set_epoch({number})", begin)
 
-    def _start(
-        self, plan: Plan, kept_stop: int | None = None, received: tuple[int, int] = (0, 0)
-    ) -> None:
-        if kept_stop is None:
-            rows = self.batch_size * self.group.size
-            whole = plan.num_positions // rows * rows
-            kept_stop = whole if self.drop_last else plan.num_positions
-        hidden_stop = plan.num_hidden if plan.refresh else 0
-        boundary.fetch(self, plan, received[0], kept_stop)
-        self._plan, self._folded, self._padded = plan, False, None
-        self._passes = (
-            Pass(False, kept_stop, received=received[0]),
-            Pass(True, hidden_stop, received=received[1]),
-        )
-        for cursor in self._passes:
-            cursor.rewind()
-        if self.device is not None:
-            step.prepare(self, plan, kept_stop + hidden_stop)
-        self._log.set_allowed(plan.allowed())
+    def _find_ranks(self) -> None:
+        """Look again for ranks, when one process was found before the others were there."""
+        if self._auto and self.group.size == 1:
+            found = groups.found_again(self.group)
+            if found is not self.group:
+                planning.join(self, found)
+
+    def _planned(self) -> Epoch:
+        if self._epoch is None:
+            self._find_ranks()
+            self._set_epoch(0, named=False)
+        assert self._epoch is not None
+        return self._epoch
 
     def _warn_once(self, what: str, message: str) -> None:
         if what not in self._warned:
             self._warned.add(what)
-            warnings.warn(message, RuntimeWarning, stacklevel=5)
+            warn(message)
 
     # Batches
 
     def __len__(self) -> int:
-        """Batches of the epoch, the same number on every rank, whatever the cursor."""
-        self._ensure_planned()
-        return -(-self._passes[0].stop // (self.batch_size * self.group.size))
+        """Batches of the current epoch, the same number on every rank, whatever the cursor."""
+        self._told = self._num_batches()
+        return self._told
+
+    def _num_batches(self) -> int:
+        return -(-self._planned().passes[0].stop // (self.batch_size * self.group.size))
 
     def __iter__(self) -> BatchIterator:
         return self.batches(prefetching=False)
@@ -240,28 +220,45 @@ class Sampler:
     def batches(self, *, prefetching: bool) -> BatchIterator:
         """Iterate from the cursor; with `prefetching` the loader counts what its user receives.
 
-        When the epoch is used up, and `set_epoch` was not called since, the next one is planned.
+        When the epoch is used up, and it was not named by `set_epoch`, the next one is planned.
+
+        Raises
+        ------
+        RuntimeError
+            When the epoch is used up, and `set_epoch` named it.
         """
-        self._ensure_planned()
-        if self._passes[0].received >= self._passes[0].stop and not self._explicit:
-            self.set_epoch(self.epoch + 1)
+        self._begin_pass(hidden=False)
         return BatchIterator(self, False, self.batch_size, prefetching)
+
+    def _begin_pass(self, *, hidden: bool) -> None:
+        self._find_ranks()
+        life.begin_pass(self, hidden)
+
+    def peek(self, n: int = 1) -> list[Batch]:
+        """Look at the next `n` batches of the kept samples; nothing moves.
+
+        Fewer at the end of an epoch. They are not to be observed.
+        """
+        return list(PeekView(self, n))
+
+    def all(self, batch_size: int | None = None) -> AllView:
+        """Every id once, ascending, dealt over the ranks: to score or to evaluate by.
+
+        Without weights, without drop_last, and without a trace in the epoch; `observe` is refused
+        while it is iterated.
+
+        Parameters
+        ----------
+        batch_size : int, optional
+            Of one rank; by default the sampler's.
+        """
+        return AllView(self, batch_size)
 
     @property
     def hidden(self) -> HiddenView:
         """The hidden samples of this epoch, to iterate after it; empty without a due refresh."""
-        self._ensure_planned()
+        self._planned()
         return HiddenView(self)
-
-    def _pass(self, hidden: bool) -> Pass:
-        return self._passes[hidden]
-
-    def _ensure_planned(self) -> Plan:
-        if self._plan is None:
-            self.set_epoch(0)
-            self._explicit = False
-        assert self._plan is not None
-        return self._plan
 
     # What the training step uses
 
@@ -291,29 +288,45 @@ class Sampler:
         """Loss weights of a batch: float32[B], of the kind and on the device of `index`.
 
         A padded row, which a rank gets when fewer rows than ranks are left, has weight 0.
+
+        Parameters
+        ----------
+        index : int64[B] or int32[B]
+            Ids that this epoch issued; numpy or torch.
+
+        Raises
+        ------
+        ValueError, TypeError, IndexError
+            As `observe`, for ids that are not of this epoch.
         """
-        return step.weights(self, self._ensure_planned(), index)
+        return step.weights(self, self._planned(), index)
 
     @property
     def plan(self) -> Plan:
         """The plan of the current epoch; epoch 0 is planned when there is none yet."""
-        return self._ensure_planned()
+        return self._planned().plan
+
+    @property
+    def stats(self) -> dict[str, float]:
+        """Figures of the current epoch, for any logger; none before the first is planned."""
+        return {} if self._epoch is None else self._epoch.stats
 
     @property
     def epoch(self) -> int:
         """The current epoch."""
-        return self._ensure_planned().random.epoch
+        return self._planned().number
 
     @property
     def lr_scale(self) -> float:
         """Factor of the learning rate in this epoch."""
-        return self._ensure_planned().lr_scale
+        return self._planned().plan.lr_scale
 
     @property
     def progress(self) -> float:
         """Epochs done, as a fraction, for schedules by iteration while epochs shrink."""
-        epoch, kept = self.epoch, self._passes[0]
-        return epoch + (kept.received / kept.stop if kept.stop else 1.0)
+        epoch = self._planned()
+        kept = epoch.passes[0]
+        return epoch.number + (kept.received / kept.stop if kept.stop else 1.0)
 
     @property
     def max_batches(self) -> int:
@@ -335,7 +348,8 @@ class Sampler:
         StateError
             When the state is of another run, or of a plan that the present table does not give.
         """
-        resume.load_state_dict(self, state)
+        self._find_ranks()
+        alone(self, "load_state_dict", partial(resume.load_state_dict, self, state))
 
     def save(self, path: str | os.PathLike[str], *, consumed: int | None = None) -> None:
         """Write table, log and position into a directory, whole or not at all.
@@ -345,13 +359,22 @@ class Sampler:
         path : path
             A directory of this sampler's own; its previous content is kept until the new is whole.
         consumed : int, optional
-            Batches that your loop received since it began to iterate. Needed in the middle of an
-            epoch under a stock prefetching DataLoader; the loaders of dynsample count themselves.
+            Batches that your loop received since it began to iterate. Needed after a stock
+            DataLoader, or a loop over the sampler itself, has drawn rows that were not observed;
+            the loaders of dynsample count themselves.
+
+        Notes
+        -----
+        Collective. On one process it may be called in a signal handler: it then happens at once,
+        or, when the handler came inside `set_epoch`, `save` or `load`, directly after that. On
+        several ranks a handler sets a flag, and the loop agrees on it at a step; see docs/ranks.md.
         """
-        self._ring.drain(everything=True)
-        if refused := self._log.refusals():
-            self._warn_once("refused", f"observations that are not saved: {refused}")
-        resume.save(self, path, consumed)
+        other = running(self)
+        if other is not None and other[1] and self.group.size == 1:  # in a handler
+            self._put_off.append(partial(self.save, path, consumed=consumed))
+            return
+        self._planned()
+        alone(self, f"the save to {path}", partial(resume.save, self, path, consumed))
 
     def load(self, path: str | os.PathLike[str], *, allow: Iterable[str] = ()) -> None:
         """Go on where `save` was: same table, log, plan and position, to the next sample.
@@ -368,4 +391,6 @@ class Sampler:
         StateError
             When the state is damaged, foreign, newer, or of another run; the sampler is unchanged.
         """
-        resume.load(self, path, frozenset(allow))
+        self._find_ranks()
+        load = partial(resume.load, self, path, frozenset(allow))
+        alone(self, f"the load of {path}", load)

@@ -71,8 +71,8 @@ class ShardedTable(ScoreTable):
         return self._sum(super().count(mask))[0]
 
     def hide_lowest(self, values: Floats, k: int, eligible: Mask | None = None) -> Mask:
-        """Mark the k lowest `values` among the eligible, seen, finite rows; all, when fewer."""
-        candidates = self.arrays.candidates(values, self._seen(eligible))
+        """Mark the k lowest `values` among the eligible, known, finite rows; all, when fewer."""
+        candidates = self.arrays.candidates(values, self._known(eligible))
         return self._lowest(candidates, min(k, self.num_samples))
 
     def _lowest(self, candidates: Any, k: int) -> Mask:

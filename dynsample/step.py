@@ -11,6 +11,7 @@ from dynsample import signals as signal_functions
 from dynsample._arrays import is_tensor, like
 
 if TYPE_CHECKING:
+    from dynsample.epoch import Epoch
     from dynsample.plan import Plan
     from dynsample.sampler import Sampler
 
@@ -19,16 +20,14 @@ def observe(
     sampler: Sampler, index: Any, logits: Any, targets: Any, signals: Mapping[str, Any]
 ) -> None:
     """Append one observation to the log of the sampler, wherever that is."""
-    if sampler._plan is None:
-        raise RuntimeError(
-            "observe before the first epoch was planned: call set_epoch, or iterate, first"
-        )
+    if sampler._epoch is None or sampler._looking is not None:
+        _refuse(sampler)
     if not sampler._known.issuperset(signals):
         unknown = ", ".join(sorted(set(signals) - sampler._known))
         raise ValueError(
             f"unknown signals {unknown}; known are {', '.join(sorted(sampler._known))}"
         )
-    log: Any = sampler._ledger.log
+    log: Any = sampler._log
     if logits is not None or targets is not None:
         confidence = sampler.policy.confidence
         if log.on_device:
@@ -44,13 +43,29 @@ def observe(
             log.append(index, signals)
 
 
-def prepare(sampler: Sampler, plan: Plan, positions: int) -> None:
+def _refuse(sampler: Sampler) -> None:
+    """Raise when there is nothing that could be observed now."""
+    if sampler._epoch is None:
+        raise RuntimeError(
+            "observe before the first epoch was planned: call set_epoch, or iterate, first"
+        )
+    looking = sampler._looking
+    if looking is not None and looking() is not None:
+        raise RuntimeError(
+            "observe while batches are only looked at, by all() or peek(): nothing of them was "
+            "issued. Finish or drop that iterator first"
+        )
+    sampler._looking = None
+
+
+def prepare(sampler: Sampler, epoch: Epoch) -> None:
     """Make room on the device for the observations of an epoch, and renew the weights there."""
+    positions = sum(each.stop for each in epoch.passes)
     steps = -(-positions // (sampler.batch_size * sampler.group.size)) + 2
-    log: Any = sampler._log
+    log: Any = epoch.ledger.log
     log.reserve(len(log) + steps * sampler.batch_size)
     if sampler._weights is not None:
-        _set_weights(sampler._weights, plan)
+        _set_weights(sampler._weights, epoch.plan)
 
 
 def _set_weights(there: Any, plan: Plan) -> None:
@@ -60,32 +75,41 @@ def _set_weights(there: Any, plan: Plan) -> None:
         there.copy_(plan.weights)
 
 
-def weights(sampler: Sampler, plan: Plan, index: Any) -> Any:
+def weights(sampler: Sampler, epoch: Epoch, index: Any) -> Any:
     """Loss weights of a batch, of the kind and on the device of `index`."""
-    kept = sampler._passes[0]
-    at_end = kept.received == kept.stop  # it may be drawn ahead
-    padded = sampler._padded if at_end else None
+    # The last batch of a pass that has come to its end: it may be drawn ahead.
+    padded = [
+        each.padded
+        for each in epoch.passes
+        if each.padded is not None and each.received == each.stop
+    ]
     there = sampler.device is not None and is_tensor(index) and sampler.placement == "replicated"
     if there and index.device == sampler.device.torch_device:
-        return _weights_there(sampler, plan, index, padded)
-    ids = index.detach().cpu().numpy() if is_tensor(index) else np.asarray(index)
-    if padded is not None and np.array_equal(ids, padded):
-        values = np.zeros(ids.shape, np.float32)
-    else:
-        values = plan.weights_of(
-            ids if sampler.subset is None else np.searchsorted(sampler.subset, ids)
-        )
+        return _weights_there(sampler, epoch.plan, index, padded)
+    values = _weights_here(sampler, epoch.plan, index)
+    if padded:
+        ids = index.detach().cpu().numpy() if is_tensor(index) else index
+        if any(np.array_equal(np.reshape(ids, -1), each) for each in padded):
+            values = np.zeros_like(values)
     result = like(values, index)
     return result.to(index.device) if is_tensor(index) else result
 
 
-def _weights_there(sampler: Sampler, plan: Plan, index: Any, padded: Any) -> Any:
+def _weights_here(sampler: Sampler, plan: Plan, index: Any) -> Any:
+    log: Any = sampler._log
+    if sampler.placement == "replicated" and not log.on_device:
+        return log.weights(index, plan.weights)
+    return plan.weights_of(sampler._ids.rows_of(index))
+
+
+def _weights_there(sampler: Sampler, plan: Plan, index: Any, padded: list[Any]) -> Any:
     """Gather on the device, without waiting for it, from a tensor whose address stays."""
     if sampler._weights is None:
         sampler._weights = sampler.table.arrays.full(sampler.table.num_samples, 1.0)
         _set_weights(sampler._weights, plan)
     log: Any = sampler._log
     values = sampler._weights[log.rows_of(index)]
-    if padded is not None and padded.shape == tuple(index.shape):
-        values = values * (index != sampler.device.put(padded)).any()
+    for ids in padded:
+        if ids.shape == tuple(index.shape):
+            values = values * (index != sampler.device.put(np.asarray(ids))).any()
     return values

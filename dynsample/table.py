@@ -50,6 +50,7 @@ class ScoreTable(Reductions):
         self._index = None if index is None else _checked_index(index, self.num_samples)
         rows = self.num_rows
         self.seen: Mask = arrays.mask(rows)
+        self._given: Mask | None = None  # rows that were imported; None: none
         self._parts: dict[str, dict[str, Any]] = {
             name: {part: arrays.take(array) for part, array in column.allocate(rows).items()}
             for name, column in self.columns.items()
@@ -58,6 +59,11 @@ class ScoreTable(Reductions):
         self._own_log: Any = None
 
     # Content
+
+    @property
+    def known(self) -> Mask:
+        """Rows that were observed or imported, bool[N]: what reductions and draws run over."""
+        return self.seen if self._given is None else self.seen | self._given
 
     @cached_property
     def index(self) -> NDArray[np.int64]:
@@ -150,7 +156,7 @@ class ScoreTable(Reductions):
         _core.fold_packed(packed, layout, specs, self.seen[first:last], last - first)
 
     def set_column(self, name: str, values: Any) -> None:
-        """Set a column to imported scores and mark every row as seen.
+        """Set a column to imported scores, and mark every row as known, though not as seen.
 
         Parameters
         ----------
@@ -173,7 +179,7 @@ class ScoreTable(Reductions):
             raise TypeError(
                 f"column {name!r} must be of kind Last, EMA or Mean to be set, got {column!r}"
             )
-        self.seen[:] = True
+        self._given = self.arrays.mask(self.num_rows, True)
 
     def rows(self, values: Any, name: str = "values") -> Floats:
         """Give the entries of a float32 array over the data set that belong to the rows."""
@@ -201,16 +207,19 @@ class ScoreTable(Reductions):
     # State
 
     def state(self) -> dict[str, NDArray[Any]]:
-        """Give all content, flat: 'column/part' and 'seen'; numpy, read only."""
+        """Give all content, flat: 'column/part' and 'seen', 'known' when that is more; read only."""
         arrays = {
             f"{n}/{p}": array for n, parts in self._parts.items() for p, array in parts.items()
         }
-        return {
-            name: self.arrays.numpy(array) for name, array in {**arrays, "seen": self.seen}.items()
-        }
+        arrays["seen"] = self.seen
+        if self._given is not None:
+            arrays["known"] = self.known
+        return {name: self.arrays.numpy(array) for name, array in arrays.items()}
 
     def load(self, state: Mapping[str, NDArray[Any]]) -> None:
         """Replace all content by what `state` gave; imported columns come along.
+
+        Of a state without 'known', rows that were seen are known.
 
         Raises
         ------
@@ -220,6 +229,8 @@ class ScoreTable(Reductions):
         declared = {name: self._parts[name] for name in self.columns}
         places = {f"{n}/{p}": array for n, parts in declared.items() for p, array in parts.items()}
         places["seen"] = self.seen
+        state = {"known": state["seen"], **state} if "seen" in state else state
+        places["known"] = known = self.arrays.mask(self.num_rows)
         imported = {name for name in state if name not in places and name.endswith("/value")}
         names = {name[: -len("/value")] for name in imported}
         unknown = (state.keys() - places.keys() - imported) | (names & self.columns.keys())
@@ -229,7 +240,7 @@ class ScoreTable(Reductions):
         checked = {name: _checked_column(name, Last()) for name in sorted(names)}
         every = {**self.columns, **checked}
         empty = {f"{n}/{p}": array for n, c in every.items() for p, array in c.allocate(0).items()}
-        empty["seen"] = np.zeros(0, np.bool_)
+        empty["seen"] = empty["known"] = np.zeros(0, np.bool_)
         for name, array in state.items():
             like, shape = empty[name], (self.num_rows, *empty[name].shape[1:])
             if array.dtype != like.dtype:
@@ -238,6 +249,7 @@ class ScoreTable(Reductions):
                 raise ValueError(f"{name} must have shape {shape}, got {array.shape}")
         for name, place in places.items():
             self.arrays.fill(place, state[name])
+        self._given = None if self.arrays.count(known) == self.arrays.count(self.seen) else known
         self._imported = checked
         loaded = {
             name: {"value": self.arrays.take(state[f"{name}/value"].copy())} for name in checked
@@ -252,9 +264,10 @@ def _read_only(array: NDArray[Any]) -> NDArray[Any]:
 
 
 def _checked_column(name: Any, column: Any) -> Column:
-    if not isinstance(name, str) or not name or "/" in name or name == "seen":
+    if not isinstance(name, str) or not name or "/" in name or name in {"seen", "known"}:
         raise ValueError(
-            f"a column's name must be a non-empty string without '/', not 'seen', got {name!r}"
+            "a column's name must be a non-empty string without '/', not 'seen' or 'known', got "
+            f"{name!r}"
         )
     if not isinstance(column, Column):
         raise TypeError(f"column {name!r} must be a Column, got {type(column).__name__}")

@@ -1,6 +1,7 @@
 """Oracle of the policies: one plain function each, from recorded columns to what is selected.
 
-`state` is what `ScoreTable.state()` gives: 'column/part' and 'seen' by name.
+`state` is what `ScoreTable.state()` gives: 'column/part', 'seen' and 'known' by name. Where it has
+no 'known', that is 'seen'.
 """
 
 from __future__ import annotations
@@ -60,6 +61,10 @@ def _rows(mask: NDArray[np.bool_] | list[bool]) -> list[int]:
     return [i for i, is_set in enumerate(mask) if is_set]
 
 
+def _known(state: State) -> NDArray[np.bool_]:
+    return state.get("known", state["seen"])
+
+
 def uniform(policy: Uniform, state: State, epoch: int, seed: int) -> Expected:
     """Everything."""
     return Expected([])
@@ -88,7 +93,7 @@ def kakurenbo(policy: Kakurenbo, state: State, epoch: int, seed: int) -> Expecte
     fraction = policy.fraction * (policy.schedule(epoch) if policy.schedule else 1.0)
     hidden = []
     if epoch > 0:
-        for i in lowest(state["loss/value"], state["seen"], int(fraction * n)):
+        for i in lowest(state["loss/value"], _known(state), int(fraction * n)):
             if state["correct/value"][i] > 0 and float(state["confidence/value"][i]) >= np.float32(
                 policy.tau
             ):
@@ -106,13 +111,13 @@ def info_batch(policy: InfoBatch, state: State, epoch: int, seed: int) -> Expect
     """Hide a random part of what lies below the mean, weigh up the rest of it."""
     if policy.delta < 1 and epoch >= int(policy.delta * (policy.epochs or 0)):
         return Expected([])
-    losses, seen = state["loss/value"], state["seen"]
-    finite = _finite(losses, seen)
+    losses, known = state["loss/value"], _known(state)
+    finite = _finite(losses, known)
     if not finite:
         return Expected([])
     mean = math.fsum(finite) / len(finite)
     well = [
-        bool(s) and math.isfinite(x) and float(x) < mean for s, x in zip(seen, losses, strict=True)
+        bool(k) and math.isfinite(x) and float(x) < mean for k, x in zip(known, losses, strict=True)
     ]
     kept = int((1 - policy.ratio) * sum(well))
     if kept in (0, sum(well)):
@@ -140,7 +145,7 @@ def weighted_random(policy: WeightedRandom, state: State, epoch: int, seed: int)
     """By a fixed array, or by a column; a callable has no oracle."""
     source = policy.probabilities
     if isinstance(source, str):
-        source = np.where(state["seen"], state[f"{source}/value"], np.float32(np.nan))
+        source = np.where(_known(state), state[f"{source}/value"], np.float32(np.nan))
     return _drawn(source, policy, epoch, seed)
 
 
@@ -148,15 +153,15 @@ def importance_sampling(
     policy: ImportanceSampling, state: State, epoch: int, seed: int
 ) -> Expected:
     """By the last loss, scaled, to a power, mixed with uniform: each step rounded to float32."""
-    losses = np.where(state["seen"], state["loss/value"], np.float32(np.nan))
-    finite = _finite(losses, state["seen"])
+    losses = np.where(_known(state), state["loss/value"], np.float32(np.nan))
+    finite = _finite(losses, _known(state))
     if not finite or max(finite) <= 0:
         return Expected([])
     p = losses
     if policy.temperature != 1:
         p = draw.power(p / np.float32(max(finite)), 1 / policy.temperature)
     if policy.smoothing:
-        shares = _finite(p, state["seen"])
+        shares = _finite(p, _known(state))
         mean = np.float32(math.fsum(shares) / len(shares))
         p = p / mean * np.float32(1 - policy.smoothing) + np.float32(policy.smoothing)
     return _drawn(p, policy, epoch, seed, policy.correct_bias)
@@ -165,7 +170,7 @@ def importance_sampling(
 def selective_backprop(policy: SelectiveBackprop, state: State, epoch: int, seed: int) -> Expected:
     """Toss a coin for every sample, biased by the share of losses up to its own."""
     kept = draw.bernoulli_cdf(
-        state["loss/value"], policy.beta, seed=seed, epoch=epoch, where=state["seen"]
+        state["loss/value"], policy.beta, seed=seed, epoch=epoch, where=_known(state)
     )
     return Expected(_rows(~kept), refresh=epoch % policy.refresh_every == 0)
 
