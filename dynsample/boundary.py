@@ -105,6 +105,7 @@ def _warn_of_refresh(sampler: Sampler, epoch: Epoch) -> None:
 
 
 def warn_unobserved(sampler: Sampler, plan: Plan) -> None:
+    """Warn of an epoch in which nothing was observed, although the policy selects by that."""
     sampler._warn_once(
         "unobserved",
         f"nothing was observed in epoch {plan.random.epoch}, and {type(sampler.policy).__name__} "

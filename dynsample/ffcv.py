@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -23,19 +24,21 @@ except ImportError as error:
     ) from error
 
 from dynsample import groups
+from dynsample._arrays import fingerprint as fingerprint_of
 from dynsample._ffcv_stream import Stream
 from dynsample._ffcv_tables import as_store, as_tables, rows
+from dynsample.loading import Following, Loops
 from dynsample.orders import PageLocal, as_order
-from dynsample.passes import HandOut, HiddenView
 from dynsample.policies.base import Policy
 from dynsample.sampler import Sampler
+from dynsample.state import bring
 
 __all__ = ["Loader", "OrderOption", "page_local"]
 
 _ORDERS = {OrderOption.SEQUENTIAL: "sequential", OrderOption.RANDOM: "random"}
 
 
-class Loader(FFCVLoader):
+class Loader(Following, FFCVLoader):  # type: ignore[misc]
     """FFCV's Loader in the order of a `Sampler`: (image, label, ..., index).
 
     Takes FFCV's arguments. With neither `sampler` nor `policy` it is FFCV's loader, of the same
@@ -112,6 +115,7 @@ custom_fields, drop_last, batches_ahead, recompile
             batches_ahead=batches_ahead,
             recompile=recompile,
         )
+        self._loops = Loops()
         self.sampler = sampler
         if policy is not None:
             self.sampler = Sampler(
@@ -127,6 +131,8 @@ custom_fields, drop_last, batches_ahead, recompile
             _check_distributed(self.sampler, distributed)
         elif sampler is not None:
             _check_file(sampler, self.reader, order)
+        if self.sampler is not None:
+            bring(self.sampler, partial(_fingerprint, self.reader))
         self.extras = as_tables(extras or {}, int(self.reader.num_samples))
         self.payload = as_store(payload, int(self.reader.num_samples))
 
@@ -141,28 +147,7 @@ custom_fields, drop_last, batches_ahead, recompile
             order = self.next_traversal_order()[: len(self) * size]
             self.next_epoch += 1
             return Stream(self, [order[i : i + size] for i in range(0, len(order), size)])
-        return self._planned(self.sampler, None)
-
-    def hidden(self, batch_size: int | None = None) -> Iterator[Any]:
-        """Iterate the hidden samples of the epoch, as batches like those of the loader.
-
-        File, memory manager and compiled code are the loader's own.
-
-        Parameters
-        ----------
-        batch_size : int, optional
-            By default the sampler's; a pass without gradients often affords more.
-        """
-        sampler = self._required_sampler("hidden")
-        return self._planned(sampler, HiddenView(sampler, batch_size))
-
-    def state_dict(self) -> dict[str, Any]:
-        """Position of the sampler: batches that your loop received, not those prefetched."""
-        return self._required_sampler("state_dict").state_dict()
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go to a position that `state_dict` gave."""
-        self._required_sampler("load_state_dict").load_state_dict(state)
+        return self._loop(self.sampler)
 
     def filter(self, field_name: str, condition: Any) -> Any:
         """As in FFCV, which makes a new loader; not for one that follows a sampler."""
@@ -173,7 +158,7 @@ custom_fields, drop_last, batches_ahead, recompile
             )
         return super().filter(field_name, condition)
 
-    def _required_sampler(self, what: str) -> Sampler:
+    def _followed(self, what: str) -> Sampler:
         if self.sampler is None:
             raise TypeError(f"{what} needs a loader made with sampler= or policy=")
         return self.sampler
@@ -183,23 +168,24 @@ custom_fields, drop_last, batches_ahead, recompile
         if self.code is None or self.recompile:
             self.generate_code()
 
-    def _planned(self, sampler: Sampler, hidden: HiddenView | None) -> Iterator[Any]:
-        samples = sampler if hidden is None else hidden
-        batches = list(samples.batches(prefetching=True))
-        hand_out = HandOut(sampler, samples)
+    def _loop(self, source: Any) -> Iterator[Any]:
+        return self._loops.run(source, self._begin)
+
+    def _begin(self, source: Any) -> Any:
+        ids = source.batches(prefetching=True)
+        batches = [np.asarray(batch) for batch in ids]
         self._prepare()
         view = copy.copy(self)  # what FFCV's iterator reads, at the batch size of this pass
-        view.batch_size = samples.batch_size
-        stream = Stream(view, [ids.view(np.uint64) for ids in batches])
-        try:
-            for ids in batches:
-                hand_out.check()
-                fields = [_with_row(field) if len(ids) == 1 else field for field in next(stream)]
-                hand_out.received()
-                index = torch.from_numpy(ids)
-                yield (*fields, *rows(self.extras, self.payload, sampler.epoch, index), index)
-        finally:
-            stream.close()
+        view.batch_size = source.batch_size
+        stream = Stream(view, [batch.view(np.uint64) for batch in batches])
+        return ids, self._outputs(batches, stream), stream.close
+
+    def _outputs(self, batches: list[Any], stream: Stream) -> Iterator[Any]:
+        sampler = self._followed("an epoch")
+        for ids in batches:
+            fields = [_with_row(field) if len(ids) == 1 else field for field in next(stream)]
+            index = torch.from_numpy(ids)
+            yield (*fields, *rows(self.extras, self.payload, sampler.epoch, index), index)
 
 
 def _with_row(field: Any) -> Any:
@@ -226,6 +212,11 @@ def page_local(fname: str | Reader, batch_size: int) -> PageLocal:
     page_of = np.full(int(reader.num_samples), pages.min())
     page_of[allocated["sample_id"].astype(np.int64)[::-1]] = pages[::-1]  # the first one stays
     return PageLocal(page_of - pages.min(), window=2 * batch_size)
+
+
+def _fingerprint(reader: Reader) -> str:
+    """Identity of a file: its table of samples."""
+    return fingerprint_of(np.ascontiguousarray(reader.metadata).view(np.uint8).reshape(-1))
 
 
 def _plan_order(order: Any, reader: Reader, batch_size: int) -> str | PageLocal:

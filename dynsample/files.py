@@ -6,9 +6,12 @@ import os
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
+
+from dynsample.payload.facts import fingerprint
 
 # The suffixes that DALI's own file reader takes, without regard to case.
 SUFFIXES = (
@@ -67,6 +70,14 @@ class Samples:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Identity of the labels and of the names below what all paths have in common."""
+        names = self.paths.tobytes().split(b"\0")[:-1]
+        folders = [os.path.dirname(name) for name in (min(names), max(names))] if names else [b""]
+        skip = len(os.path.join(os.path.commonpath(folders), b""))
+        return fingerprint(self.labels, (name[skip:] for name in names))
 
     def path(self, i: int) -> str:
         """File that sample `i` is read from, or was packed from."""

@@ -127,6 +127,26 @@ class ObservationLog:
         """Whether every observation of a signal, in their order, is 0 or 1."""
         return self.native.binary()
 
+    num_folded = 0
+
+    def close(self) -> None:
+        pass
+
+    @property
+    def num_closed(self) -> int:
+        return len(self)
+
+    def drop_closed(self) -> None:
+        self.num_folded += len(self)
+        self.native.clear()
+
+    def rows_of(self, index):
+        return _index(index)
+
+    def weights(self, index, weights):
+        index = _index(index)
+        return np.ones(len(index), np.float32) if weights is None else weights[index]
+
     def refusals(self) -> str:
         """Say what could not be refused in the step: nothing, but on a device."""
         return ""
@@ -138,6 +158,7 @@ class ObservationLog:
     def clear(self) -> None:
         """Drop all observations; the memory is kept."""
         self.native.clear()
+        self.num_folded = 0
 
     def restore(self, index: NDArray[np.uint32], signals: Mapping[str, Any]) -> None:
         """Replace the content by what `index()` and `signal(name)` gave, in rows, not ids."""

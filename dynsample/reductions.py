@@ -52,8 +52,8 @@ class Draw:
 class Reductions:
     """Selections, sums and draws over the rows of a table.
 
-    They run over the rows that are known, observed or imported, and whose value is finite. `values` are float32[N], masks
-    bool[N], N = `num_samples`.
+    They run over the rows that are known, which are those observed or imported, and whose value is
+    finite. `values` are float32[N], masks bool[N], N = `num_samples`.
     """
 
     num_samples: int

@@ -31,7 +31,7 @@ from dynsample.views import steps_of
 if TYPE_CHECKING:
     from dynsample.sampler import Sampler
 
-ALLOWABLE = frozenset({"seed", "policy", "order"})
+ALLOWABLE = frozenset({"seed", "policy", "order", "fingerprint"})
 
 
 def check_ranks(sampler: Sampler, epoch: int, restart: bool) -> None:
@@ -188,7 +188,7 @@ def identity(sampler: Sampler, epoch: int) -> dict[str, Any]:
         "seed": sampler.seed,
         "policy": sampler.policy.fingerprint(epoch),
         "order": sampler._order_fingerprint,
-        "data set": sampler.fingerprint,
+        "fingerprint": sampler.fingerprint,
     }
 
 
@@ -313,7 +313,7 @@ def _restore(
         for cursor in epoch.passes:
             ledger.issued[cursor.hidden].end = cursor.received
     others = {"table": table, "_log": log, "_ring": PinnedRing(log), "generation": saved.generation}
-    loaded = saved.facts["identity"].get("data set")
+    loaded = None if "fingerprint" in allow else saved.facts["identity"].get("fingerprint")
     planning.adopt(sampler, epoch, _weights=None, _loaded_fingerprint=loaded, **others)
 
 

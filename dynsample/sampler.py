@@ -117,7 +117,7 @@ class Sampler:
                 'order must be "random" or "sequential" with placement="sharded", got a PageLocal'
             )
         self.subset = None if subset is None else as_subset(subset, self.num_samples)
-        self.fingerprint = as_fingerprint(fingerprint)
+        self._data_set = as_fingerprint(fingerprint)
         self._loaded_fingerprint: str | None = None
         self._auto = isinstance(group, str)
         self.group = groups.as_group(group)
@@ -134,6 +134,11 @@ class Sampler:
         self._put_off: list[Callable[[], None]] = []  # saves that a handler asked for
         self._warned: set[str] = set()
         self.generation = 0
+
+    @property
+    def fingerprint(self) -> str | None:
+        """Identity of the data set, when it was given or a loader has brought it."""
+        return None if self._data_set is None else self._data_set()
 
     @cached_property
     def _subset_fingerprint(self) -> str | None:
@@ -382,7 +387,7 @@ class Sampler:
         Parameters
         ----------
         path : path
-        allow : names among "seed", "policy", "order"
+        allow : names among "seed", "policy", "order", "fingerprint"
             Differences to go past. When they change the plan, the epoch starts again under the new
             plan, with its observations so far in the table.
 

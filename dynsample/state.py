@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
 from dynsample.checkpoint import StateError
+
+if TYPE_CHECKING:
+    from dynsample.sampler import Sampler
 
 STATE_VERSION = 1
 _RANGES = {
@@ -22,13 +25,37 @@ _RANGES = {
 }
 
 
-def as_fingerprint(value: Any) -> str | None:
-    """Give the identity of a data set as a string, or None."""
+def as_fingerprint(value: Any) -> Callable[[], str] | None:
+    """Give what gives the identity of a data set, when there is one."""
     if value is not None and (not isinstance(value, str) or not value):
         raise TypeError(
             f"fingerprint must be a non-empty string, got {type(value).__name__} {value!r}"
         )
-    return value
+    return None if value is None else lambda: value
+
+
+def bring(sampler: Sampler, fingerprint: Callable[[], str]) -> None:
+    """Note the identity of the data set that a loader reads; it is asked for when it is needed.
+
+    Raises
+    ------
+    StateError
+        When the sampler has loaded the state of a run on other data.
+    ValueError
+        When another one is known already.
+    """
+    known, loaded = sampler._data_set, sampler._loaded_fingerprint
+    if known is not None and known() != fingerprint():
+        raise ValueError(
+            f"the data set has the fingerprint {fingerprint()}, and the sampler was made for, or "
+            f"reads already, one with {known()}: a sampler is for one data set"
+        )
+    if known is None and loaded is not None and loaded != fingerprint():
+        raise StateError(
+            f"the loaded state is of a data set with the fingerprint {loaded}, and this one has "
+            f"{fingerprint()}: its scores belong to other samples"
+        )
+    sampler._data_set = known or fingerprint
 
 
 def checked_state(state: Any, what: str) -> dict[str, Any]:
@@ -77,7 +104,11 @@ def checked_identity(
     if not isinstance(saved, Mapping):
         raise StateError(f"{path} is damaged: its identity is a {type(saved).__name__}")
     present = json.loads(json.dumps(here))
-    unknown = {"data set"} if present["data set"] is None or saved.get("data set") is None else set()
+    unknown = (
+        {"fingerprint"}
+        if present["fingerprint"] is None or saved.get("fingerprint") is None
+        else set()
+    )
     names = [
         name
         for name in present

@@ -135,6 +135,7 @@ class ScoreTable(Reductions):
     def fold(self, log: Any, *, epoch: int, tickets: NDArray[np.int64] | None = None) -> None:
         """Apply a log to the columns; see `dynsample.log.fold`."""
         self.arrays.fold(log, self.columns, self._parts, self.seen, epoch=epoch, tickets=tickets)
+        log.drop_closed()
 
     def fold_packed(
         self,
@@ -207,7 +208,7 @@ class ScoreTable(Reductions):
     # State
 
     def state(self) -> dict[str, NDArray[Any]]:
-        """Give all content, flat: 'column/part' and 'seen', 'known' when that is more; read only."""
+        """Give all content, flat: 'column/part', 'seen', and 'known' where that is more; numpy."""
         arrays = {
             f"{n}/{p}": array for n, parts in self._parts.items() for p, array in parts.items()
         }

@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader as TorchDataLoader
 from torch.utils.data import default_collate
 
-from dynsample.passes import HandOut, HiddenView
+from dynsample.loading import Following, Loops
 from dynsample.payload.source import Source
 from dynsample.replay import ReplayedCollate, ReplayedDataset
 from dynsample.sampler import Sampler
+from dynsample.state import bring
 
 _OURS = ("batch_size", "shuffle", "batch_sampler", "drop_last", "generator")
-_END = object()
 
 
 class _IndexedDataset(torch.utils.data.Dataset[Any]):
@@ -54,37 +54,39 @@ class _IndexedCollate:
 
 
 class _Feed:
-    """The batch sampler of the stock loader: the pass that is being iterated.
+    """The batch sampler of the stock loader: what is being iterated of the sampler.
 
     With `dated` the epoch goes with the ids, to workers that may outlive it.
     """
 
     def __init__(self, sampler: Sampler, dated: bool) -> None:
         self.sampler, self.dated = sampler, dated
-        self.hidden: HiddenView | None = None
-        self.counted = False  # the loader that iterates counts what its user receives
+        self.source: Any = (
+            None  # of the loop that is about to begin, which counts what it hands out
+        )
+        self.ids: Any = None
 
     def __iter__(self) -> Iterator[Any]:
-        if not self.counted:
+        if self.source is None:
             raise RuntimeError(
                 "another loader was made of the parts of a dynsample.torch.DataLoader, and would "
                 "lose its place: with Accelerate leave the loader out of accelerator.prepare() and "
                 "move batches to accelerator.device; with Lightning set "
                 "Trainer(use_distributed_sampler=False)"
             )
-        batches = self._pass.batches(prefetching=True)
+        self.ids = batches = self.source.batches(prefetching=True)
         epoch = self.sampler.epoch
         return ((epoch, ids) for ids in batches) if self.dated else batches
 
     def __len__(self) -> int:
-        return len(self._pass)
+        return len(self.sampler)
 
-    @property
-    def _pass(self) -> HiddenView | Sampler:
-        return self.sampler if self.hidden is None else self.hidden  # an empty view is false
+    def set_epoch(self, epoch: int) -> None:
+        """Call `Sampler.set_epoch`, where stock code looks for it."""
+        self.sampler.set_epoch(epoch)
 
 
-class DataLoader(TorchDataLoader[Any]):
+class DataLoader(Following, TorchDataLoader[Any]):
     """torch's DataLoader in the order of a `Sampler`: (images, labels, index).
 
     Takes torch's arguments, but for those that the sampler decides. Counts the batches that the
@@ -120,6 +122,8 @@ class DataLoader(TorchDataLoader[Any]):
             raise ValueError(
                 f"dataset has {len(dataset)} items, the sampler was made for {sampler.num_samples}"
             )
+        if isinstance(fingerprint := getattr(dataset, "fingerprint", None), str):
+            bring(sampler, lambda: fingerprint)
         self._feed = _Feed(sampler, dated=payload is not None)
         collate = options.pop("collate_fn", None) or default_collate
         parts: tuple[Any, Any] = _IndexedDataset(dataset), _IndexedCollate(collate)
@@ -127,46 +131,33 @@ class DataLoader(TorchDataLoader[Any]):
             parts = ReplayedDataset(dataset, payload), ReplayedCollate(collate)
         super().__init__(parts[0], batch_sampler=self._feed, collate_fn=parts[1], **options)
 
+        self._loops = Loops("the same workers" if self.persistent_workers else None)
+
     def __iter__(self) -> Iterator[Any]:
-        return self._counted(None)
+        return self._loop(self._feed.sampler)
 
-    def hidden(self, batch_size: int | None = None) -> Iterator[Any]:
-        """Iterate the hidden samples of the epoch, as batches like those of the loader.
+    def _followed(self, what: str) -> Sampler:
+        return self._feed.sampler
 
-        Parameters
-        ----------
-        batch_size : int, optional
-            By default the sampler's; a pass without gradients often affords more.
-        """
-        return self._counted(HiddenView(self._feed.sampler, batch_size))
+    def _loop(self, source: Any) -> Iterator[Any]:
+        return self._loops.run(source, self._begin)
 
-    def _counted(self, hidden: HiddenView | None) -> Iterator[Any]:
-        feed, samples = self._feed, self._feed.sampler if hidden is None else hidden
-        feed.hidden, feed.counted = hidden, True
+    def _begin(self, source: Any) -> Any:
+        feed = self._feed
         try:
+            feed.source = source
             batches = super().__iter__()
+            return feed.ids, batches, _nothing
         finally:
-            feed.hidden, feed.counted = None, False
-        hand_out = HandOut(feed.sampler, samples)
-        while True:
-            hand_out.check()
-            batch = next(batches, _END)
-            if batch is _END:
-                return
-            hand_out.received()
-            yield batch
-
-    def state_dict(self) -> dict[str, Any]:
-        """Position of the sampler: batches that your loop received, not those prefetched."""
-        return self._feed.sampler.state_dict()
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go to a position that `state_dict` gave."""
-        self._feed.sampler.load_state_dict(state)
+            feed.source = feed.ids = None
 
     def __len__(self) -> int:
         """Batches of the epoch."""
         return len(self._feed.sampler)
+
+
+def _nothing() -> None:
+    """End the making of batches: workers end with the iterator of the stock loader."""
 
 
 @contextmanager

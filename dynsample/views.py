@@ -178,6 +178,4 @@ def steps_of(sampler: Sampler, batch_size: int | None = None) -> Steps:
 
 
 def _size(sampler: Sampler, batch_size: int | None, most: int) -> int:
-    return integer(
-        sampler.batch_size if batch_size is None else batch_size, "batch_size", 1, most
-    )
+    return integer(sampler.batch_size if batch_size is None else batch_size, "batch_size", 1, most)

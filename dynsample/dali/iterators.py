@@ -12,8 +12,9 @@ from nvidia.dali.plugin.base_iterator import LastBatchPolicy
 
 from dynsample.dali.feed import Feed, feed_of
 from dynsample.dali.stream import Batch, Stream
-from dynsample.passes import HiddenView
+from dynsample.loading import Following
 from dynsample.sampler import Sampler
+from dynsample.views import HiddenView
 
 _UNUSED = {"auto_reset", "dynamic_shape"}  # nothing is reset before the next epoch is planned
 _REFUSED = {
@@ -23,7 +24,7 @@ _REFUSED = {
 }
 
 
-class _Following:
+class _Following(Following):
     """What our iterators add to those of DALI."""
 
     def _follow(
@@ -76,7 +77,7 @@ class _Following:
         """Go on at the sampler's cursor; plans the next epoch when this one is used up."""
         if self._current is not None:
             self._current.close()
-        self._current, self._used_up = self._kept.batches(None), False
+        self._current, self._used_up = self._loop(self.sampler), False
         return self
 
     def __next__(self) -> Batch:
@@ -96,18 +97,19 @@ class _Following:
 
     next = __next__
 
-    def hidden(self, batch_size: int | None = None) -> Iterator[Batch]:
-        """Iterate the hidden samples of the epoch, through the hidden pipeline if there is one.
+    def _followed(self, what: str) -> Sampler:
+        return self.sampler
+
+    @property
+    def _most(self) -> int:  # type: ignore[override]
+        return int(self._hidden.pipeline.max_batch_size)
+
+    def _loop(self, source: Any) -> Iterator[Batch]:
+        """Iterate through the pipeline; the hidden samples through theirs, if there is one.
 
         Without one, a pass over the kept samples that is not finished is left at its cursor.
-
-        Parameters
-        ----------
-        batch_size : int, optional
-            By default the sampler's, at most that of the pipeline.
         """
-        most = self._hidden.pipeline.max_batch_size
-        return self._hidden.batches(HiddenView(self.sampler, batch_size, most))
+        return (self._hidden if isinstance(source, HiddenView) else self._kept).batches(source)
 
     def reset(self) -> None:
         """Do nothing, as the next epoch begins when the sampler has planned it.

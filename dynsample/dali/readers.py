@@ -15,6 +15,7 @@ from dynsample.files import Samples, open_samples
 from dynsample.pack import open_pack
 from dynsample.payload.source import Source, check_source
 from dynsample.sampler import Sampler
+from dynsample.state import bring
 
 _DECIDED = {
     "random_shuffle": "the sampler decides the order",
@@ -111,6 +112,7 @@ def _read(
         check_source(payload, len(samples))
     if Pipeline.current() is None:
         raise RuntimeError("a reader belongs into the definition of a pipeline")
+    bring(sampler, lambda: samples.fingerprint)
     reading = Native(samples, name) if operator.library() else InPython(samples)
     if payload is None:
         feed = Feed(sampler, samples, name, reading.inputs)

@@ -12,7 +12,7 @@ from nvidia.dali import Pipeline, types
 from dynsample.dali.culprits import find_culprits
 from dynsample.dali.feed import Feed
 from dynsample.files import SampleError
-from dynsample.passes import HandOut, HiddenView
+from dynsample.loading import Loops
 
 Batch = list[dict[str, torch.Tensor]]
 
@@ -33,50 +33,36 @@ class Stream:
     def __init__(self, iterator: Any, feed: Feed, index_name: str) -> None:
         self.iterator, self.pipeline = iterator, iterator._pipes[0]
         self._feed, self._index_name = feed, index_name
-        self._running: object = None  # the pass that the pipeline is busy with
+        self._loops = Loops("the same pipeline, or give the iterator a hidden_pipeline")
+        self._busy = False  # the pipeline was given batches
 
     @property
     def has_checkpoints(self) -> bool:
         """Whether the randomness of the pipeline can be saved."""
         return getattr(self.pipeline, "_enable_checkpointing", False)
 
-    def batches(self, hidden: HiddenView | None) -> Generator[Batch, None, None]:
-        """Iterate a pass from its cursor on, counting what the user receives."""
-        sampler = self._feed.sampler
-        samples = sampler if hidden is None else hidden
-        source = samples.batches(prefetching=True)
-        hand_out = HandOut(sampler, samples)
-        epoch, this = sampler.epoch, object()
-        self._start(source, this)
-        try:
-            while True:
-                hand_out.check()
-                if self._running is not this:
-                    raise RuntimeError(
-                        f"a pass over epoch {epoch} was left for another one on the same pipeline: "
-                        "finish one before the other, or give the iterator a hidden_pipeline"
-                    )
-                batch = self._next(epoch)
-                if batch is None:
-                    return
-                hand_out.received()
-                yield batch
-        finally:
-            if self._running is this:
-                self.stop()
+    def batches(self, source: Any) -> Generator[Batch, None, None]:
+        """Iterate what a sampler or one of its views gives, counting what the user receives."""
+        return self._loops.run(source, self._begin)
 
-    def _start(self, source: Iterator[Any], this: object) -> None:
+    def _begin(self, source: Any) -> Any:
+        ids = source.batches(prefetching=True)
         self.stop()
         self.pipeline.reset()
         self.iterator._ever_scheduled = False  # DALI then fills its queue anew
-        self._feed.open(source)
-        self._running = this
+        self._feed.open(ids)
+        self._busy = True
+        return ids, self._batches(self._feed.sampler.epoch), self.stop
+
+    def _batches(self, epoch: int) -> Iterator[Batch]:
+        while (batch := self._next(epoch)) is not None:
+            yield batch
 
     def _next(self, epoch: int) -> Batch | None:
         try:
             batch: Batch = next(self.iterator)
         except StopIteration:
-            self._running = None
+            self._busy = False
             if self._feed.error is not None:
                 raise self._feed.error from None
             return None
@@ -109,9 +95,9 @@ class Stream:
 
     def stop(self) -> None:
         """Leave the pass: let the pipeline finish what it was given, and throw that away."""
-        if self._running is None:
+        if not self._busy:
             return
-        self._running = None
+        self._busy = False
         self._feed.close()
         if not self.pipeline._pipe:
             return  # DALI has shut it down already
@@ -122,7 +108,7 @@ class Stream:
 
     def rebuild(self, checkpoint: bytes | None = None) -> None:
         """Build the pipeline again from its graph: after an error DALI's own is unusable."""
-        self._running = None
+        self._busy = False
         self._feed.close()
         self._feed.in_flight.clear()
         rebuild(self.pipeline, checkpoint)

@@ -13,3 +13,8 @@ from dynsample.groups.single import single
 from dynsample.groups.torch import torch
 
 __all__ = ["Group", "GroupError", "as_group", "mpi", "simulate", "single", "torch"]
+
+
+def found_again(group):
+    found = as_group("auto")
+    return group if found.size == 1 else found

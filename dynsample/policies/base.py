@@ -104,3 +104,9 @@ def _identity(value: Any, epoch: int) -> Any:
     if callable(value):
         return {"at_epoch": epoch, "value": value(epoch)}
     return value if isinstance(value, (bool, int, float, str, type(None))) else repr(value)
+
+
+def as_policy(policy):
+    from dynsample.policies.uniform import Uniform
+
+    return Uniform() if policy is None else policy

@@ -14,7 +14,7 @@ from PIL import Image
 
 import dynsample as ds
 from adapters import Batch, Opened
-from dynsample.passes import HiddenView
+from dynsample.views import HiddenView
 from dynsample.torch import DataLoader
 
 VARIANTS: dict[str, dict[str, Any]] = {
