@@ -80,7 +80,8 @@ def _check_backwards(sampler: Sampler, epoch: Epoch, number: int) -> None:
     sampler._warn_once(
         "backwards",
         f"set_epoch({number}) after epoch {epoch.number}: epochs are planned from all that was "
-        "observed so far, also of later ones",
+        "observed so far, also of later ones, and a length that was asked before is that of epoch "
+        f"{epoch.number}",
     )
 
 

@@ -50,7 +50,7 @@ class ScoreTable(Reductions):
         self._index = None if index is None else _checked_index(index, self.num_samples)
         rows = self.num_rows
         self.seen: Mask = arrays.mask(rows)
-        self._given: Mask | None = None  # rows that were imported; None: none
+        self._rows_given: Mask | None = None  # rows that were imported; None: none
         self._parts: dict[str, dict[str, Any]] = {
             name: {part: arrays.take(array) for part, array in column.allocate(rows).items()}
             for name, column in self.columns.items()
@@ -63,7 +63,7 @@ class ScoreTable(Reductions):
     @property
     def known(self) -> Mask:
         """Rows that were observed or imported, bool[N]: what reductions and draws run over."""
-        return self.seen if self._given is None else self.seen | self._given
+        return self.seen if self._rows_given is None else self.seen | self._rows_given
 
     @cached_property
     def index(self) -> NDArray[np.int64]:
@@ -180,7 +180,7 @@ class ScoreTable(Reductions):
             raise TypeError(
                 f"column {name!r} must be of kind Last, EMA or Mean to be set, got {column!r}"
             )
-        self._given = self.arrays.mask(self.num_rows, True)
+        self._rows_given = self.arrays.mask(self.num_rows, True)
 
     def rows(self, values: Any, name: str = "values") -> Floats:
         """Give the entries of a float32 array over the data set that belong to the rows."""
@@ -213,7 +213,7 @@ class ScoreTable(Reductions):
             f"{n}/{p}": array for n, parts in self._parts.items() for p, array in parts.items()
         }
         arrays["seen"] = self.seen
-        if self._given is not None:
+        if self._rows_given is not None:
             arrays["known"] = self.known
         return {name: self.arrays.numpy(array) for name, array in arrays.items()}
 
@@ -250,7 +250,9 @@ class ScoreTable(Reductions):
                 raise ValueError(f"{name} must have shape {shape}, got {array.shape}")
         for name, place in places.items():
             self.arrays.fill(place, state[name])
-        self._given = None if self.arrays.count(known) == self.arrays.count(self.seen) else known
+        self._rows_given = (
+            None if self.arrays.count(known) == self.arrays.count(self.seen) else known
+        )
         self._imported = checked
         loaded = {
             name: {"value": self.arrays.take(state[f"{name}/value"].copy())} for name in checked

@@ -61,22 +61,19 @@ class _Feed:
 
     def __init__(self, sampler: Sampler, dated: bool) -> None:
         self.sampler, self.dated = sampler, dated
-        self.source: Any = (
-            None  # of the loop that is about to begin, which counts what it hands out
-        )
-        self.ids: Any = None
+        self.ids: Any = None  # of the loop that is about to begin, which counts what it hands out
 
     def __iter__(self) -> Iterator[Any]:
-        if self.source is None:
+        batches = self.ids
+        if batches is None:
             raise RuntimeError(
                 "another loader was made of the parts of a dynsample.torch.DataLoader, and would "
                 "lose its place: with Accelerate leave the loader out of accelerator.prepare() and "
                 "move batches to accelerator.device; with Lightning set "
                 "Trainer(use_distributed_sampler=False)"
             )
-        self.ids = batches = self.source.batches(prefetching=True)
         epoch = self.sampler.epoch
-        return ((epoch, ids) for ids in batches) if self.dated else batches
+        return ((epoch, ids) for ids in batches) if self.dated else iter(batches)
 
     def __len__(self) -> int:
         return len(self.sampler)
@@ -144,12 +141,11 @@ class DataLoader(Following, TorchDataLoader[Any]):
 
     def _begin(self, source: Any) -> Any:
         feed = self._feed
+        ids = feed.ids = source.batches(prefetching=True)
         try:
-            feed.source = source
-            batches = super().__iter__()
-            return feed.ids, batches, _nothing
+            return ids, super().__iter__(), _nothing
         finally:
-            feed.source = feed.ids = None
+            feed.ids = None
 
     def __len__(self) -> int:
         """Batches of the epoch."""

@@ -56,8 +56,11 @@ def running(sampler: Sampler) -> tuple[str, bool] | None:
 
 
 def warn(message: str) -> None:
-    """Warn at the line outside of this package that led here."""
-    level, frame = 2, sys._getframe(1)
-    while frame.f_back is not None and frame.f_code.co_filename.startswith(_PACKAGE):
+    """Warn at the line of the user's that led here, also through code of others."""
+    level, last = 1, 1
+    frame: FrameType | None = sys._getframe(0)
+    while frame is not None:
+        if frame.f_code.co_filename.startswith(_PACKAGE):
+            last = level
         level, frame = level + 1, frame.f_back
-    warnings.warn(message, RuntimeWarning, stacklevel=level - 1)
+    warnings.warn(message, RuntimeWarning, stacklevel=last + 1)
