@@ -48,11 +48,12 @@ class Folded:
 
 
 def close_epoch(sampler: Sampler, plan: Plan) -> Folded:
-    """Fold the observations of all ranks into the table and clear the log."""
+    """Fold what was observed until now, on all ranks, into the table."""
     log, group = sampler._log, sampler.group
     what = f"the end of epoch {plan.random.epoch}"
     start = time.perf_counter()
-    counts = np.array([len(log), log.non_finite(), sampler._passes[0].drawn])
+    log.close()
+    counts = np.array([log.num_closed, log.non_finite(), sampler._passes[0].drawn])
     observed, non_finite, drawn = group.sum(counts, what).tolist()
     if not observed:
         if sampler.policy.columns and drawn and not sampler._folded:
@@ -61,7 +62,6 @@ def close_epoch(sampler: Sampler, plan: Plan) -> Folded:
     _warn_of_refresh(sampler, plan)
     not_issued = fold(sampler.table, sampler._ledger, plan, sampler)
     detail = log.refusals()
-    sampler._ledger.drop_observations()
     return Folded(not_issued, detail, non_finite, time.perf_counter() - start)
 
 
@@ -105,7 +105,7 @@ def begin_epoch(sampler: Sampler, epoch: int, folded: Folded) -> None:
     start = time.perf_counter()
     before, passes = sampler._plan, sampler._passes
     plan = sampler._make_plan(sampler.table, epoch)
-    sampler._ledger.clear()
+    sampler._ledger = Ledger(sampler._log)
     sampler._start(plan)
     sampler.stats = {
         **plan_stats(plan, sampler.table),

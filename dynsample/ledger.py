@@ -88,7 +88,7 @@ class Issued:
 
 
 class Ledger:
-    """The log of an epoch and what was issued in it.
+    """The log of an epoch and what was issued in it. A new epoch is a new ledger of the same log.
 
     A ticket is a position in the epoch's order; those of the pass over hidden samples come after
     them.
@@ -98,8 +98,6 @@ class Ledger:
     log : ObservationLog
     issued : (Issued, Issued)
         Of the kept and of the hidden pass, since the epoch began or was loaded.
-    carried : int64[C]
-        Tickets of the first observations of the log, which were loaded.
     outstanding : (uint32[M], int64[M])
         Rows, and their tickets, that were received and not observed before the state was saved
         which was loaded.
@@ -107,21 +105,31 @@ class Ledger:
 
     def __init__(self, log: ObservationLog) -> None:
         self.log = log
-        self.clear()
+        self._begin()
+
+    def _begin(self) -> None:
+        self.issued = (Issued(), Issued())
+        self.outstanding = (_NO_ROWS, _NO_TICKETS)
+        self._carried = _NO_TICKETS
+        self._num_folded = self.log.num_folded  # before the epoch
+        # Observations before it; None: nothing was issued yet. What is in the log already came late
+        # for the epoch before.
+        self._first_issue: int | None = None if len(self.log) else 0
 
     def clear(self) -> None:
-        """Begin an epoch."""
+        """Begin again, without any observation."""
         self.log.clear()
-        self.issued = (Issued(), Issued())
-        self.carried = _NO_TICKETS
-        self.outstanding = (_NO_ROWS, _NO_TICKETS)
-        self._first_issue: int | None = 0  # observations before it; None: nothing was issued yet
+        self._begin()
 
-    def drop_observations(self) -> None:
-        """Go on in the epoch without what was observed."""
-        self.log.clear()
-        self.carried = _NO_TICKETS
-        self._first_issue = 0
+    @property
+    def folded(self) -> bool:
+        """Whether observations of this epoch went from the log to the table."""
+        return self.log.num_folded != self._num_folded
+
+    @property
+    def carried(self) -> Tickets:
+        """Tickets of the first observations of the log, which were loaded, int64[C]."""
+        return _NO_TICKETS if self.folded else self._carried
 
     def issue(self, *, hidden: bool, step: int, stop: int, first: int, rows: NDArray[Any]) -> None:
         """Note the rows at the positions first, ... of the step [step, stop) as handed out."""
@@ -137,22 +145,27 @@ class Ledger:
         outstanding: tuple[Rows, Tickets],
     ) -> None:
         """Begin with what `state` gave, of this or of other ranks."""
-        self.clear()
         self.log.restore(rows, signals)
-        self.carried, self.outstanding = tickets, outstanding
+        self._begin()
+        self._carried, self.outstanding = tickets, outstanding
         self._first_issue = None
 
     @property
     def fresh(self) -> bool:
         """Whether all observations are of what was issued here since the epoch began."""
-        return not len(self.carried) and self._first_issue == 0
+        return not len(self.carried) and not self._num_before()
 
     def _num_before(self) -> int:
         """Observations that came before anything was issued here: none of them can be of it."""
-        before = len(self.log) if self._first_issue is None else self._first_issue
+        if self.folded:
+            return 0
+        closed = self.log.num_closed
+        before = closed if self._first_issue is None else min(self._first_issue, closed)
         return max(before, len(self.carried))
 
     def _match(self, plan: Plan) -> tuple[Tickets | None, int]:
+        """Give `_core.match` of what was observed until now."""
+        self.log.close()
         unique = not plan.repeated
         return _core.match(self.rows(), self.log.native, self._num_before(), unique=unique)
 
@@ -167,13 +180,13 @@ class Ledger:
         return np.concatenate([kept, np.where(hidden < 0, hidden, hidden + plan.num_positions)])
 
     def tickets(self, plan: Plan) -> Tickets:
-        """Ticket of every observation, `PADDED` or `UNKNOWN` for some."""
+        """Ticket of every observation until now, `PADDED` or `UNKNOWN` for some."""
         return self._tickets(plan, self._match(plan)[0])
 
     def _tickets(self, plan: Plan, places: Tickets | None) -> Tickets:
         positions = self.positions(plan)
         if places is None:
-            found = positions[: len(self.log) - self._num_before()]
+            found = positions[: self.log.num_closed - self._num_before()]
         else:
             found = np.append(positions, UNKNOWN)[places]
         late = np.full(self._num_before() - len(self.carried), UNKNOWN)
