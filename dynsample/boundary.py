@@ -89,7 +89,6 @@ def fold(table: ScoreTable, ledger: Ledger, plan: Plan, group: Group) -> int:
         else:
             repeated = plan.repeated
             fold_everywhere(table, ledger.log, tickets, group, epoch=epoch, repeated=repeated)
-            ledger.log.drop_closed()
     return not_issued
 
 

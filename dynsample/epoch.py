@@ -27,8 +27,6 @@ class Epoch:
         Whether `set_epoch` began it or was called for it, and not an iterator alone.
     put : (int, int) or None
         Positions of both passes where a load put them, until `set_epoch` is called.
-    folded_before : int
-        Observations that the log had given to the table before this epoch began.
     over : bool
         The epoch was folded into the table before it was saved: it holds nothing more, and the next
         one is not planned yet.
@@ -40,7 +38,6 @@ class Epoch:
     ledger: Ledger
     named: bool = False
     put: tuple[int, int] | None = None
-    folded_before: int = 0
     over: bool = False
     stats: dict[str, float] = field(default_factory=dict)
 
@@ -58,7 +55,7 @@ class Epoch:
     @property
     def folded(self) -> bool:
         """Whether observations of this epoch are in the table."""
-        return self.over or self.ledger.log.num_folded > self.folded_before
+        return self.over or self.ledger.folded
 
     @property
     def observed(self) -> bool:

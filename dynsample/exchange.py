@@ -26,7 +26,7 @@ def fold_everywhere(
     epoch: int,
     repeated: bool,
 ) -> None:
-    """Fold the logs of all ranks into a table that every rank holds, or its owners.
+    """Fold the closed parts of all ranks' logs into the table that every rank, or its owners, hold.
 
     A log travels in blocks of rows, as records of 32-bit words: the row within its block and the
     signals that are 0 or 1 share one, the other signals take one each. Tickets travel when
@@ -70,6 +70,7 @@ def fold_everywhere(
         ]
         rows = here.start << shift, min(here.stop << shift, table.num_samples)
         table.fold_packed(log, packed, layout, rows, epoch=epoch)
+    log.drop_closed()
 
 
 def _agreed_layout(

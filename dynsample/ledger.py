@@ -88,7 +88,7 @@ class Issued:
 
 
 class Ledger:
-    """The log of an epoch and what was issued in it.
+    """The log of an epoch and what was issued in it. A new epoch is a new ledger of the same log.
 
     A ticket is a position in the epoch's order; those of the pass over hidden samples come after
     them.
@@ -101,20 +101,33 @@ class Ledger:
     outstanding : (uint32[M], int64[M])
         Rows, and their tickets, that were received and not observed before the state was saved
         which was loaded.
+
+    Parameters
+    ----------
+    log : ObservationLog
+    folded : int, optional
+        Observations that the log has given to the table before the epoch; by default, those now.
     """
 
-    def __init__(self, log: ObservationLog) -> None:
+    def __init__(self, log: ObservationLog, folded: int | None = None) -> None:
         self.log = log
         self.issued = (Issued(), Issued())
         self.outstanding = (_NO_ROWS, _NO_TICKETS)
         self._carried = _NO_TICKETS
-        self._first_issue: int | None = None  # observations before it; None: nothing was issued yet
-        self._folded = log.num_folded  # as the two above say of the log
+        self._num_folded = log.num_folded if folded is None else folded
+        # Observations before it; None: nothing was issued yet. What is in the log already came late
+        # for the epoch before.
+        self._first_issue: int | None = None
+
+    @property
+    def folded(self) -> bool:
+        """Whether observations of this epoch went from the log to the table."""
+        return self.log.num_folded != self._num_folded
 
     @property
     def carried(self) -> Tickets:
         """Tickets of the first observations of the log, which were loaded, int64[C]."""
-        return self._carried if self.log.num_folded == self._folded else _NO_TICKETS
+        return _NO_TICKETS if self.folded else self._carried
 
     def issue(self, *, hidden: bool, step: int, stop: int, first: int, rows: NDArray[Any]) -> None:
         """Note the rows at the positions first, ... of the step [step, stop) as handed out."""
@@ -131,22 +144,25 @@ class Ledger:
     ) -> None:
         """Begin with what `state` gave, of this or of other ranks."""
         self.log.restore(rows, signals)
+        self._num_folded = self.log.num_folded
         self._carried, self.outstanding = tickets, outstanding
-        self._first_issue, self._folded = None, self.log.num_folded
 
     @property
     def fresh(self) -> bool:
         """Whether all observations are of what was issued here since the epoch began."""
-        return not self._num_before()
+        return not len(self.carried) and not self._num_before()
 
     def _num_before(self) -> int:
         """Observations that came before anything was issued here: none of them can be of it."""
-        if self.log.num_folded != self._folded:
+        if self.folded:
             return 0
-        before = self.log.num_closed if self._first_issue is None else self._first_issue
-        return max(min(before, self.log.num_closed), len(self._carried))
+        closed = self.log.num_closed
+        before = closed if self._first_issue is None else min(self._first_issue, closed)
+        return max(before, len(self.carried))
 
     def _match(self, plan: Plan) -> tuple[Tickets | None, int]:
+        """Give `_core.match` of what was observed until now."""
+        self.log.close()
         unique = not plan.repeated
         return _core.match(self.rows(), self.log.native, self._num_before(), unique=unique)
 
@@ -161,7 +177,7 @@ class Ledger:
         return np.concatenate([kept, np.where(hidden < 0, hidden, hidden + plan.num_positions)])
 
     def tickets(self, plan: Plan) -> Tickets:
-        """Ticket of every observation, `PADDED` or `UNKNOWN` for some."""
+        """Ticket of every observation until now, `PADDED` or `UNKNOWN` for some."""
         return self._tickets(plan, self._match(plan)[0])
 
     def _tickets(self, plan: Plan, places: Tickets | None) -> Tickets:

@@ -23,6 +23,10 @@ Packed = tuple[NDArray[np.uint32], NDArray[np.uint64]]  # records, and where eac
 class ObservationLog:
     """Rows of the table and their signals, in call order.
 
+    A log has two parts. `append` adds to the open one, from any number of threads; `close` puts
+    that behind the closed one, which is what is read, and what a fold applies and drops. So what is
+    appended while an epoch ends is neither lost nor half seen: it waits for the next close.
+
     Parameters
     ----------
     num_samples : int in [0, 2**32)
@@ -93,10 +97,7 @@ class ObservationLog:
             raise AssertionError("the log refused arrays that were made for it")
 
     def set_rows(self, row_of: NDArray[np.int32] | None) -> None:
-        """Map ids to rows, int32[num_ids], -1 for an id that has none; None: an id is its row.
-
-        The array is borrowed, and must not change while it is set.
-        """
+        """Map ids to rows, int32[num_ids], -1 for an id that has none; None: an id is its row."""
         self.native.set_rows(row_of)
 
     def set_allowed(self, allowed: NDArray[np.bool_] | None) -> None:
@@ -106,15 +107,52 @@ class ObservationLog:
         """
         self.native.set_allowed(allowed)
 
+    def rows_of(self, index: Any) -> NDArray[np.uint32]:
+        """Give the rows of ids, uint32[B]; refuse what `append` refuses, with the same errors."""
+        rows = self.native.rows_of(index)
+        return self.native.rows_of(_index(index)) if rows is None else rows
+
+    def weights(self, index: Any, weights: NDArray[np.float32] | None) -> NDArray[np.float32]:
+        """Give the weights of ids; refuse what `append` refuses, with the same errors.
+
+        Parameters
+        ----------
+        index : int64[B] or int32[B]
+            Ids, as `append` takes them.
+        weights : float32[num_samples] or None
+            Weight of every row; None is 1 for all.
+
+        Returns
+        -------
+        float32[B]
+        """
+        values = self.native.weights(index, weights)
+        return self.native.weights(_index(index), weights) if values is None else values
+
+    def close(self) -> None:
+        """Put the open part behind the closed one; what is appended from now on waits."""
+        self.native.close()
+
     def __len__(self) -> int:
+        """Observations of both parts."""
         return len(self.native)
 
+    @property
+    def num_closed(self) -> int:
+        """Observations of the closed part."""
+        return self.native.num_closed
+
+    @property
+    def num_folded(self) -> int:
+        """Observations that left the log as folded since the last `clear` or `restore`."""
+        return self.native.num_folded
+
     def index(self) -> NDArray[np.uint32]:
-        """Rows in call order, uint32[n]; a copy."""
+        """Rows of the closed part in call order, uint32[n]; a copy."""
         return self.native.index()
 
     def signal(self, name: str) -> NDArray[np.float32]:
-        """Values of one signal in call order, float32[n]; a copy."""
+        """Values of one signal in the closed part, in call order, float32[n]; a copy."""
         if name not in self.signals:
             raise ValueError(f"signal must be one of {self.signals}, got {name!r}")
         return self.native.signal(self.signals.index(name))
@@ -127,44 +165,30 @@ class ObservationLog:
         """Whether every observation of a signal, in their order, is 0 or 1."""
         return self.native.binary()
 
-    num_folded = 0
-
-    def close(self) -> None:
-        pass
-
-    @property
-    def num_closed(self) -> int:
-        return len(self)
-
-    def drop_closed(self) -> None:
-        self.num_folded += len(self)
-        self.native.clear()
-
-    def rows_of(self, index):
-        return _index(index)
-
-    def weights(self, index, weights):
-        index = _index(index)
-        return np.ones(len(index), np.float32) if weights is None else weights[index]
-
     def refusals(self) -> str:
         """Say what could not be refused in the step: nothing, but on a device."""
         return ""
 
     def reserve(self, count: int) -> None:
-        """Make room for `count` observations in all."""
+        """Make room for `count` observations in the open part."""
         self.native.reserve(count)
 
     def clear(self) -> None:
-        """Drop all observations; the memory is kept."""
+        """Drop both parts, and set `num_folded` to 0; the memory is kept."""
         self.native.clear()
-        self.num_folded = 0
 
-    def restore(self, index: NDArray[np.uint32], signals: Mapping[str, Any]) -> None:
-        """Replace the content by what `index()` and `signal(name)` gave, in rows, not ids."""
+    def drop_closed(self, *, folded: bool = True) -> None:
+        """Drop the closed part, which counts in `num_folded` when it was folded."""
+        self.native.drop_closed(folded)
+
+    def restore(
+        self, index: NDArray[np.uint32], signals: Mapping[str, Any], num_folded: int = 0
+    ) -> None:
+        """Replace all content by a closed part: what `index()` and `signal(name)` gave, in rows."""
         if missing := [name for name in self.signals if name not in signals]:
             raise ValueError(f"signals lack {', '.join(map(repr, missing))}")
-        self.native.restore(index, [_signal(signals[name], name) for name in self.signals])
+        values = [_signal(signals[name], name) for name in self.signals]
+        self.native.restore(index, values, num_folded)
 
 
 def _register_torch() -> None:
@@ -218,7 +242,9 @@ def fold(
     epoch: int,
     tickets: NDArray[np.int64] | None = None,
 ) -> None:
-    """Apply the log to the columns, by (row, ticket), in place. The log is left as it is.
+    """Apply the closed part of a log to the columns, by (row, ticket), in place, and drop it.
+
+    Both are one step, which no interrupt divides. When an argument does not fit, nothing is done.
 
     Parameters
     ----------
@@ -231,7 +257,7 @@ def fold(
         Set for the rows that were observed.
     epoch : int
         The epoch of the observations.
-    tickets : int64[len(log)], below 2**32, optional
+    tickets : int64[log.num_closed], below 2**32, optional
         Position of each observation in the epoch's order; below zero: padded, dropped. Without
         them the call order counts.
     """
@@ -239,7 +265,7 @@ def fold(
 
 
 def pack(log: ObservationLog, layout: Layout, tickets: NDArray[np.int64] | None) -> Packed:
-    """Sort a log into blocks of rows; observations with a ticket below zero are left out."""
+    """Sort the closed part of a log into blocks of rows, without those of a ticket below zero."""
     return _core.pack(log.native, layout, tickets)
 
 

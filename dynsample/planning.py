@@ -38,9 +38,8 @@ def start(
     epoch = Epoch(
         plan,
         (Pass(False, stop_of(sampler, plan)), Pass(True, hidden_stop(plan))),
-        Ledger(log),
+        Ledger(log, folded=0) if restart else Ledger(log),
         named=named,
-        folded_before=0 if restart else log.num_folded,
         stats=stats,
     )
     adopt(sampler, epoch, drop=restart)

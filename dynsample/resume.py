@@ -116,14 +116,14 @@ def load_state_dict(sampler: Sampler, given: Mapping[str, Any]) -> None:
             f"table gives plan {plan.digest}: load the table with sampler.load(path) first"
         )
     _check_positions(state, plan, "the state")
-    ledger = current.ledger if current is not None and same else Ledger(sampler._log)
+    ledger = current.ledger if current is not None and same else Ledger(sampler._log, folded=0)
     stats = current.stats if current is not None and same else plan_stats(plan, sampler.table)
     epoch = _epoch(sampler, plan, ledger, state, stats)
     if current is not None and same:
-        epoch.folded_before, epoch.over = current.folded_before, current.over
+        epoch.over = current.over
     for cursor in epoch.passes:
         _issue(sampler, epoch, cursor)
-    planning.adopt(sampler, epoch)
+    planning.adopt(sampler, epoch, drop=not same)
 
 
 def _check_positions(state: Mapping[str, Any], plan: Plan, what: str) -> None:
@@ -152,10 +152,7 @@ def _epoch(
     for cursor in passes:
         cursor.rewind()
         cursor.put_at_end = cursor.received >= cursor.stop
-    log = ledger.log
-    return Epoch(
-        plan, passes, ledger, put=(kept, hidden), folded_before=log.num_folded, stats=stats
-    )
+    return Epoch(plan, passes, ledger, put=(kept, hidden), stats=stats)
 
 
 def _issue(sampler: Sampler, epoch: Epoch, cursor: Pass) -> None:
@@ -302,7 +299,6 @@ def _restore(
         fold_everywhere(
             table, log, ledger.carried, sampler.group, epoch=state["epoch"], repeated=True
         )
-        log.drop_closed()
         plan, ledger = planning.make_plan(sampler, table, state["epoch"]), Ledger(log)
         start = {"positions": 0, "hidden_positions": 0, "stop": planning.stop_of(sampler, plan)}
         epoch = _epoch(sampler, plan, ledger, start, plan_stats(plan, table))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Mapping
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +37,8 @@ class ScoreTable(Reductions):
     arrays : Arrays
         Where the columns are: in host memory, or `dynsample.device.arrays.DeviceArrays`.
     """
+
+    _observing: ClassVar = threading.RLock()  # of all tables: a lock of each could not be copied
 
     def __init__(
         self,
@@ -118,24 +121,29 @@ class ScoreTable(Reductions):
         IndexError, TypeError, ValueError
             As `ObservationLog.append`; the table is then unchanged.
         """
+        with self._observing:
+            log = self._log_of_its_own()
+            try:
+                self.arrays.append(log, index, signals)
+                log.close()
+                self.fold(log, epoch=epoch)
+            finally:  # after an error, or an interrupt on the way
+                log.clear()
+
+    def _log_of_its_own(self) -> Any:
         if self._own_log is None:
             names = {column.signal or name for name, column in self.columns.items()}
-            self._own_log = self.arrays.log(self.num_samples, sorted(names))
+            log = self.arrays.log(self.num_samples, sorted(names))
             if self._index is not None:
                 row_of = np.full(int(self._index[-1]) + 1 if len(self._index) else 0, -1, np.int32)
                 row_of[self._index] = np.arange(self.num_samples, dtype=np.int32)
-                self._row_of = row_of  # the log borrows it
-                self._own_log.set_rows(row_of)
-        try:
-            self.arrays.append(self._own_log, index, signals)
-            self.fold(self._own_log, epoch=epoch)
-        finally:
-            self._own_log.clear()
+                log.set_rows(row_of)
+            self._own_log = log
+        return self._own_log
 
     def fold(self, log: Any, *, epoch: int, tickets: NDArray[np.int64] | None = None) -> None:
-        """Apply a log to the columns; see `dynsample.log.fold`."""
+        """Apply the closed part of a log to the columns; see `dynsample.log.fold`."""
         self.arrays.fold(log, self.columns, self._parts, self.seen, epoch=epoch, tickets=tickets)
-        log.drop_closed()
 
     def fold_packed(
         self,

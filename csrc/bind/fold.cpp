@@ -12,12 +12,10 @@
 #include <vector>
 
 #include "bind/bind.h"
+#include "bind/log.h"
 #include "core/match.h"
 
 namespace dynsample::bind {
-
-ObservationLog& log_of(py::handle object);
-
 namespace {
 
 // A writable part of a column, of exactly `size` elements of T in any shape.
@@ -116,19 +114,13 @@ py::tuple pack_log(py::handle log, const LayoutSpec& spec, const Tickets& ticket
     if (signal.number >= observations.num_signals()) throw py::index_error("no such signal");
   }
   const auto order = span_of(tickets);
-  auto records = std::make_unique<Buffer<std::uint32_t>>();
-  std::vector<std::size_t> starts;
-  {
-    py::gil_scoped_release unlocked;
-    const std::lock_guard<std::mutex> lock(observations.mutex());
-    starts = pack(observations, layout, order, *records);
-  }
-  const std::uint32_t* data = records->data();
-  const auto size = static_cast<py::ssize_t>(records->size());
-  py::capsule owner(records.release(),
-                    [](void* p) { delete static_cast<Buffer<std::uint32_t>*>(p); });
+  Buffer<std::uint32_t> records;
+  const std::vector<std::size_t> starts =
+      read_closed(observations, [&](const Observations& closed) {
+        return pack(closed, observations.num_samples(), layout, order, records);
+      });
   return py::make_tuple(
-      Array<std::uint32_t>(size, data, owner),
+      owned(std::move(records)),
       py::array_t<std::uint64_t>(static_cast<py::ssize_t>(starts.size()), starts.data()));
 }
 
@@ -140,37 +132,41 @@ void fold_packed(const std::vector<Packed>& packed, const LayoutSpec& spec, cons
   const Layout layout = layout_of(spec);
   const auto columns = columns_of(specs, n, SIZE_MAX);
   const std::span marks(part<bool, std::uint8_t>(seen, n, "seen"), n);
+  std::vector<std::vector<std::size_t>> starts;
+  for (const auto& one : packed) {
+    const std::span<const std::uint64_t> places = in(one.second, "starts");
+    starts.emplace_back(places.begin(), places.end());
+  }
   std::vector<Segment> segments;
-  for (const auto& [records, starts] : packed) {
-    const std::span<const std::uint64_t> places = in(starts, "starts");
-    if (places.empty() || places.back() * layout.words() != in(records, "records").size() ||
-        (places.size() > 2 && ((places.size() - 2) << layout.shift) >= n)) {
-      throw py::value_error("a packed log is not of these columns");
-    }
-    segments.push_back({records.data(), {places.data(), places.size()}});
+  for (std::size_t s = 0; s < packed.size(); ++s) {
+    segments.push_back({in(packed[s].first, "records"), starts[s]});
+    check_segment(segments[s], layout, n);
   }
   py::gil_scoped_release unlocked;
   fold(segments, layout, columns, marks);
 }
 
-// None for the places when observation j is the j-th that was issued.
+// Places of the observations from `first` on, none when observation j is the j-th that was issued.
+struct Matched {
+  std::optional<Buffer<std::int64_t>> places;
+  std::size_t unmatched = 0;
+};
+
 py::tuple match_log(const Array<std::uint32_t>& issued, py::handle log, std::size_t first,
                     bool unique) {
   const auto from = in(issued, "issued");
-  const std::span<const std::uint32_t> rows = log_of(log).rows();
-  if (first > rows.size()) throw py::value_error("first is beyond the log");
-  const std::span<const std::uint32_t> observed = rows.subspan(first);
-  if (observed.size() <= from.size() && std::ranges::equal(observed, from.first(observed.size()))) {
-    return py::make_tuple(py::none(), 0);
-  }
-  Array<std::int64_t> places(static_cast<py::ssize_t>(observed.size()));
-  const auto to = out(places);
-  std::size_t unmatched;
-  {
-    py::gil_scoped_release unlocked;
-    unmatched = match(from, observed, unique, to);
-  }
-  return py::make_tuple(places, unmatched);
+  Matched found = read_closed(log_of(log), [&](const Observations& closed) {
+    if (first > closed.size()) throw std::invalid_argument("first is beyond the log");
+    const std::span<const std::uint32_t> observed = closed.rows().subspan(first);
+    Matched all;
+    if (observed.size() > from.size() ||
+        !std::ranges::equal(observed, from.first(observed.size()))) {
+      all.unmatched = match(from, observed, unique, all.places.emplace(observed.size()));
+    }
+    return all;
+  });
+  if (!found.places) return py::make_tuple(py::none(), 0);
+  return py::make_tuple(owned(std::move(*found.places)), found.unmatched);
 }
 
 }  // namespace

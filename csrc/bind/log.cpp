@@ -1,23 +1,21 @@
-#include "core/log.h"
+#include "bind/log.h"
 
 #include <pybind11/stl.h>
 
-#include <cstring>
 #include <memory>
 #include <optional>
 #include <vector>
 
-#include "bind/bind.h"
+#include "bind/rows.h"
 #include "bind/views.h"
 
 namespace dynsample::bind {
 namespace {
 
-// The log with what it borrows kept alive.
+// The log, with the mask that it borrows kept alive.
 struct Log {
   ObservationLog log;
   std::vector<py::str> names;
-  py::object row_of = py::none();
   py::object allowed = py::none();
 
   Log(std::size_t num_samples, std::vector<py::str> signals, std::size_t max_bytes)
@@ -42,16 +40,32 @@ bool append(Log& self, py::handle index, py::handle signals) {
     pointers[s] = static_cast<const float*>(one.data);
   }
   const std::span<const float* const> all(pointers, self.names.size());
-  if (ids.wide) {
-    self.log.append(std::span(static_cast<const std::int64_t*>(ids.data), ids.size), all);
-  } else {
-    self.log.append(std::span(static_cast<const std::int32_t*>(ids.data), ids.size), all);
-  }
+  with_ids(ids, [&](const auto index) { self.log.append(index, all); });
   return true;
 }
 
-void restore(Log& self, const Array<std::uint32_t>& rows,
-             const std::vector<Array<float>>& signals) {
+using OptionalWeights = std::optional<Array<float>>;
+
+// None when Python has to convert, or to say what is wrong.
+py::object weights(const Log& self, py::handle index, const OptionalWeights& given) {
+  View ids;
+  if (!view(index, Kind::kIndex, ids)) return py::none();
+  const auto weights = given ? in(*given, "weights") : std::span<const float>();
+  Array<float> result(static_cast<py::ssize_t>(ids.size));
+  with_ids(ids, [&](const auto index) { self.log.weights(index, weights, out(result)); });
+  return result;
+}
+
+py::object rows_of_ids(const Log& self, py::handle index) {
+  View ids;
+  if (!view(index, Kind::kIndex, ids)) return py::none();
+  Array<std::uint32_t> rows(static_cast<py::ssize_t>(ids.size));
+  with_ids(ids, [&](const auto index) { self.log.rows_of(index, out(rows)); });
+  return rows;
+}
+
+void restore(Log& self, const Array<std::uint32_t>& rows, const std::vector<Array<float>>& signals,
+             std::size_t num_folded) {
   if (signals.size() != self.names.size()) throw py::value_error("signals do not match the log's");
   std::vector<const float*> pointers;
   for (const Array<float>& one : signals) {
@@ -60,14 +74,46 @@ void restore(Log& self, const Array<std::uint32_t>& rows,
     }
     pointers.push_back(one.data());
   }
-  self.log.restore(in(rows, "index"), pointers);
+  const auto from = in(rows, "index");
+  const py::gil_scoped_release unlocked;
+  self.log.restore(from, pointers, num_folded);
 }
 
-template <class T>
-py::array_t<T> copy(std::span<const T> from) {
-  py::array_t<T> to(from.size());
-  if (!from.empty()) std::memcpy(to.mutable_data(), from.data(), from.size_bytes());
-  return to;
+using OptionalRows = std::optional<Array<std::int32_t>>;
+
+void set_rows(Log& self, const OptionalRows& row_of) {
+  std::optional<std::span<const std::int32_t>> map;
+  if (row_of) map = in(*row_of, "row_of");
+  self.log.set_rows(map);
+}
+
+// Nobody reads the mask before when the log has another, and it may go.
+void set_allowed(Log& self, const OptionalMask& allowed) {
+  std::span<const std::uint8_t> mask;
+  if (allowed) mask = {bytes(*allowed), in(*allowed, "allowed").size()};
+  self.log.set_allowed(mask);
+  self.allowed = allowed ? py::object(*allowed) : py::none();
+}
+
+std::vector<bool> binary(Log& self) {
+  return read_closed(self.log, [](const Observations& closed) {
+    std::vector<bool> all;
+    for (std::size_t s = 0; s < closed.num_signals(); ++s) all.push_back(closed.binary(s));
+    return all;
+  });
+}
+
+Array<std::uint32_t> closed_rows(Log& self) {
+  return owned(read_closed(self.log, [](const Observations& closed) {
+    return Buffer<std::uint32_t>(closed.rows().begin(), closed.rows().end());
+  }));
+}
+
+Array<float> closed_signal(Log& self, std::size_t s) {
+  if (s >= self.names.size()) throw py::index_error("no such signal");
+  return owned(read_closed(self.log, [s](const Observations& closed) {
+    return Buffer<float>(closed.signal(s).begin(), closed.signal(s).end());
+  }));
 }
 
 }  // namespace
@@ -85,43 +131,30 @@ void bind_log(py::module_& module) {
                }),
            py::arg("num_samples"), py::arg("signals"), py::arg("max_bytes"))
       .def("append", &append)
-      .def(
-          "set_rows",
-          [](Log& self, const std::optional<Array<std::int32_t>>& row_of) {
-            self.log.set_rows(row_of ? in(*row_of, "row_of") : std::span<const std::int32_t>());
-            self.row_of = row_of ? py::object(*row_of) : py::none();
-          },
-          py::arg("row_of").noconvert())
-      .def(
-          "set_allowed",
-          [](Log& self, const std::optional<Array<bool>>& allowed) {
-            std::span<const std::uint8_t> mask;
-            if (allowed) {
-              mask = {reinterpret_cast<const std::uint8_t*>(in(*allowed, "allowed").data()),
-                      static_cast<std::size_t>(allowed->size())};
-            }
-            self.log.set_allowed(mask);
-            self.allowed = allowed ? py::object(*allowed) : py::none();
-          },
-          py::arg("allowed").noconvert())
+      .def("weights", &weights, py::arg("index"), py::arg("weights").noconvert())
+      .def("rows_of", &rows_of_ids, py::arg("index"))
+      .def("set_rows", &set_rows, py::arg("row_of").noconvert())
+      .def("set_allowed", &set_allowed, py::arg("allowed").noconvert())
       .def("reserve", [](Log& self, std::size_t count) { self.log.reserve(count); })
-      .def("clear", [](Log& self) { self.log.clear(); })
-      .def("restore", &restore, py::arg("index").noconvert(), py::arg("signals").noconvert())
+      .def(
+          "close", [](Log& self) { self.log.close(); }, py::call_guard<py::gil_scoped_release>())
+      .def(
+          "drop_closed", [](Log& self, bool folded) { self.log.drop_closed(folded); },
+          py::arg("folded"), py::call_guard<py::gil_scoped_release>())
+      .def(
+          "clear", [](Log& self) { self.log.clear(); }, py::call_guard<py::gil_scoped_release>())
+      .def("restore", &restore, py::arg("index").noconvert(), py::arg("signals").noconvert(),
+           py::arg("num_folded") = 0)
       .def("__len__", [](const Log& self) { return self.log.size(); })
-      .def("non_finite", [](const Log& self) { return self.log.non_finite(); })
-      .def("binary",
-           [](const Log& self) {
-             std::vector<bool> binary;
-             for (std::size_t s = 0; s < self.names.size(); ++s) {
-               binary.push_back(self.log.binary(s));
-             }
-             return binary;
+      .def_property_readonly("num_closed", [](const Log& self) { return self.log.num_closed(); })
+      .def_property_readonly("num_folded", [](const Log& self) { return self.log.num_folded(); })
+      .def("non_finite",
+           [](Log& self) {
+             return read_closed(self.log, [](const Observations& all) { return all.non_finite(); });
            })
-      .def("index", [](const Log& self) { return copy(self.log.rows()); })
-      .def("signal", [](const Log& self, std::size_t s) {
-        if (s >= self.names.size()) throw py::index_error("no such signal");
-        return copy(self.log.signal(s));
-      });
+      .def("binary", &binary)
+      .def("index", &closed_rows)
+      .def("signal", &closed_signal, py::arg("s"));
 }
 
 }  // namespace dynsample::bind

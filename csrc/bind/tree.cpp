@@ -12,11 +12,7 @@ bool update(PrefixTree& tree, py::handle index, py::handle priorities) {
   View ids, values;
   if (!view(index, Kind::kIndex, ids) || !view(priorities, Kind::kSignal, values)) return false;
   const std::span floats(static_cast<const float*>(values.data), values.size);
-  if (ids.wide) {
-    tree.update(std::span(static_cast<const std::int64_t*>(ids.data), ids.size), floats);
-  } else {
-    tree.update(std::span(static_cast<const std::int32_t*>(ids.data), ids.size), floats);
-  }
+  with_ids(ids, [&](const auto all) { tree.update(all, floats); });
   return true;
 }
 

@@ -3,6 +3,8 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
+#include <span>
 
 #include "bind/bind.h"
 
@@ -20,6 +22,16 @@ struct View {
 // int64 or int32 (kIndex) or float32 (kSignal), and then where it is. Never throws: what is not
 // usable as it is goes to the slow path, which knows what to say.
 bool view(py::handle object, Kind kind, View& out);
+
+// Calls body(ids) with the span of an index.
+template <class Body>
+void with_ids(const View& index, const Body& body) {
+  if (index.wide) {
+    body(std::span(static_cast<const std::int64_t*>(index.data), index.size));
+  } else {
+    body(std::span(static_cast<const std::int32_t*>(index.data), index.size));
+  }
+}
 
 // Makes tensors known; before that, view() refuses them.
 void register_torch(const py::module_& torch);

@@ -29,11 +29,11 @@ std::size_t count_set(std::span<const std::uint8_t> mask) {
 
 void mask_ids(std::span<const std::uint8_t> mask, bool invert, std::span<std::uint32_t> ids) {
   check_num_rows(mask.size());
-  const std::size_t set = count_set(mask);
-  if (ids.size() != (invert ? mask.size() - set : set)) {
-    throw std::invalid_argument("ids must have one place for each row that is listed");
+  if (kernels().bitmap.ids(mask.data(), mask.size(), invert, ids.data(), ids.size()) !=
+      ids.size()) {
+    throw std::invalid_argument(
+        "ids must have one place for each row of mask that is listed, and mask must not change");
   }
-  kernels().bitmap.ids(mask.data(), mask.size(), invert, ids.data(), ids.size());
 }
 
 Bitmap::Bitmap(std::span<const std::uint8_t> mask) : size_(mask.size()) {

@@ -19,19 +19,28 @@ namespace {
 constexpr std::uint32_t kFewCopies = 4;  // of a row, stored whatever its count
 static_assert(kFewCopies <= kStoreSlack);
 
+// The rates are worked out anew in each pass: they add up to the same total, or another thread
+// writes to the probabilities.
+[[noreturn]] void refuse_change() {
+  throw std::runtime_error("probabilities changed while they were read");
+}
+
 // Calls body(row, count) for all rows of a part.
 template <class Body>
 void systematic(const Rates& part, std::uint64_t before, const Pointers pointers,
                 const Body& body) {
+  const std::uint64_t end = before + part.total();
   std::uint64_t position = before, last = pointers.until(position);
   part.for_blocks([&](std::size_t first, std::span<const std::uint64_t> block) {
     for (std::size_t j = 0; j < block.size(); ++j) {
+      if (block[j] > end - position) refuse_change();
       position += block[j];
       const std::uint64_t seen = pointers.until(position);
       body(first + j, static_cast<std::uint32_t>(seen - last));
       last = seen;
     }
   });
+  if (position != end) refuse_change();
 }
 
 // Finds the row of a part that a point lies in.
@@ -42,6 +51,7 @@ class Lookup {
     part.for_blocks([&](std::size_t first, std::span<const std::uint64_t> block) {
       for (std::size_t j = 0; j < block.size(); ++j) until_[first + j] = sum += block[j];
     });
+    if (sum != part.total()) refuse_change();
     const std::size_t n = until_.size();
     shift_ = std::max(
         0, static_cast<int>(std::bit_width(part.total())) - static_cast<int>(std::bit_width(n)));

@@ -87,8 +87,8 @@ class Folder {
   }
 
   Run run(const Segment& segment, std::size_t block) const {
-    return {segment.records + segment.starts[block] * words_,
-            segment.records + segment.starts[block + 1] * words_};
+    const std::uint32_t* const records = segment.records.data();
+    return {records + segment.starts[block] * words_, records + segment.starts[block + 1] * words_};
   }
 
   bool in_ticket_order(std::size_t block) const {
@@ -167,6 +167,23 @@ class Folder {
 
 }  // namespace
 
+void check_segment(const Segment& segment, const Layout& layout, std::size_t num_rows) {
+  const auto [records, starts] = segment;
+  const std::size_t words = layout.words();
+  bool fits = !starts.empty() && starts.front() == 0 && std::ranges::is_sorted(starts) &&
+              starts.back() <= records.size() && starts.back() * words == records.size();
+  if (fits && starts.size() > 1) {
+    const std::size_t last = starts.size() - 2;  // only there may a row of the block be too high
+    const std::size_t before = last << layout.shift;
+    fits = last == 0 || before < num_rows;
+    const std::uint32_t mask = row_mask(layout.shift);
+    for (std::size_t j = starts[last]; fits && j < starts[last + 1]; ++j) {
+      fits = (records[j * words] & mask) < num_rows - before;
+    }
+  }
+  if (!fits) throw std::invalid_argument("a packed log is not of these columns");
+}
+
 void fold(std::span<const Segment> segments, const Layout& layout, std::span<const Column> columns,
           std::span<std::uint8_t> seen) {
   const std::size_t blocks = segments.empty() ? 0 : segments[0].starts.size() - 1;
@@ -189,15 +206,17 @@ void fold(std::span<const Segment> segments, const Layout& layout, std::span<con
 
 void fold(ObservationLog& log, std::span<const Column> columns, std::span<std::uint8_t> seen,
           std::span<const std::int64_t> tickets) {
-  const std::lock_guard<std::mutex> lock(log.mutex());
+  const ObservationLog::Reading reading = log.reading();
   if (seen.size() != log.num_samples()) {
     throw std::invalid_argument("seen must have " + std::to_string(log.num_samples()) +
                                 " rows, got " + std::to_string(seen.size()));
   }
-  const Layout layout = layout_of(log, columns, tickets.data() != nullptr);
-  const std::vector<std::size_t> starts = pack(log, layout, tickets, log.scratch());
-  const Segment segment{log.scratch().data(), starts};
+  const std::size_t num_rows = log.num_samples();
+  const Layout layout = layout_of(log.closed(), num_rows, columns, tickets.data() != nullptr);
+  const auto starts = pack(log.closed(), num_rows, layout, tickets, log.scratch());
+  const Segment segment{log.scratch(), starts};
   fold({&segment, 1}, layout, columns, seen);
+  log.drop_closed(true, reading);
   if (log.scratch().capacity() > kKeptWords) log.scratch() = {};
 }
 

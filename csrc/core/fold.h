@@ -16,9 +16,13 @@ namespace dynsample {
 
 // Consecutive blocks of one packed log.
 struct Segment {
-  const std::uint32_t* records;
+  std::span<const std::uint32_t> records;
   std::span<const std::size_t> starts;
 };
+
+// Throws std::invalid_argument unless these are blocks of records of such a layout, in order, whose
+// rows are all below `num_rows`: they may come from elsewhere.
+void check_segment(const Segment& segment, const Layout& layout, std::size_t num_rows);
 
 // Applies the same blocks of some packed logs to the columns and marks their rows as seen; row 0 of
 // the columns is row 0 of the first block.
@@ -28,7 +32,8 @@ struct Segment {
 void fold(std::span<const Segment> segments, const Layout& layout, std::span<const Column> columns,
           std::span<std::uint8_t> seen);
 
-// Both halves. Tickets: none for a span of no address.
+// Both halves, of the closed part of a log, which is then dropped. Tickets: none for a span of no
+// address. When the arguments do not fit, nothing is written and nothing is dropped.
 void fold(ObservationLog& log, std::span<const Column> columns, std::span<std::uint8_t> seen,
           std::span<const std::int64_t> tickets);
 

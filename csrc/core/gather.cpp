@@ -5,7 +5,9 @@
 #include <stdexcept>
 #include <string>
 
+#include "core/buffer.h"
 #include "core/chunks.h"
+#include "core/snapshot.h"
 #include "core/system.h"
 
 namespace dynsample {
@@ -16,13 +18,16 @@ constexpr std::size_t kChunkBytes = 1u << 22;  // about a millisecond of one thr
 constexpr std::size_t kAhead = 8, kLines = 4;  // rows, and lines of each, fetched before the copy
 constexpr std::size_t kLine = 64;
 
-void check(std::size_t num_rows, std::span<const std::int64_t> index) {
-  for (const std::int64_t row : index) {
+// Rows that are in range, in memory that does not change.
+Buffer<std::int64_t> checked(std::size_t num_rows, std::span<const std::int64_t> index) {
+  Buffer<std::int64_t> rows = snapshot(index.data(), index.size());
+  for (const std::int64_t row : rows) {
     if (row < 0 || static_cast<std::size_t>(row) >= num_rows) {
       throw std::out_of_range("index must hold rows in [0, " + std::to_string(num_rows) +
                               "), got " + std::to_string(row));
     }
   }
+  return rows;
 }
 
 const std::byte* row_of(const MappedRows& column, std::int64_t row) {
@@ -87,8 +92,8 @@ void copy(const MappedRows& column, std::span<const std::int64_t> index, std::si
 }  // namespace
 
 void gather_rows(std::span<const MappedRows> columns, std::size_t num_rows,
-                 std::span<const std::int64_t> index, std::span<std::byte* const> outs) {
-  check(num_rows, index);
+                 std::span<const std::int64_t> given, std::span<std::byte* const> outs) {
+  const Buffer<std::int64_t> index = checked(num_rows, given);
   std::size_t row_bytes = 1;
   const MappedRows* widest = nullptr;
   for (const MappedRows& column : columns) {
@@ -107,8 +112,8 @@ void gather_rows(std::span<const MappedRows> columns, std::size_t num_rows,
 }
 
 void read_ahead(std::span<const MappedRows> columns, std::size_t num_rows,
-                std::span<const std::int64_t> index) {
-  check(num_rows, index);
+                std::span<const std::int64_t> given) {
+  const Buffer<std::int64_t> index = checked(num_rows, given);
   for (const MappedRows& column : columns) ask_for(column, index);
 }
 

@@ -1,16 +1,20 @@
 #include "core/log.h"
 
 #include <algorithm>
-#include <bit>
-#include <cstring>
 #include <limits>
 #include <stdexcept>
 #include <string>
+#include <utility>
+#include <vector>
+
+#include "core/snapshot.h"
 
 namespace dynsample {
 namespace {
 
 constexpr std::size_t kFirstRows = 4096;
+
+using Lock = std::lock_guard<std::mutex>;
 
 std::string nth(std::int64_t id, std::size_t row) {
   return "id " + std::to_string(id) + " (row " + std::to_string(row) + " of the batch)";
@@ -22,8 +26,8 @@ ObservationLog::ObservationLog(std::size_t num_samples, std::size_t num_signals,
                                std::size_t max_bytes)
     : num_samples_(num_samples),
       max_rows_(max_bytes / (sizeof(std::uint32_t) + num_signals * sizeof(float))),
-      signals_(num_signals),
-      binary_(num_signals, true) {
+      open_(num_signals),
+      closed_(num_signals) {
   if (num_samples > std::numeric_limits<std::uint32_t>::max()) {
     throw std::invalid_argument("num_samples must be in [0, 2**32), got " +
                                 std::to_string(num_samples));
@@ -32,19 +36,34 @@ ObservationLog::ObservationLog(std::size_t num_samples, std::size_t num_signals,
 
 template <class Id>
 void ObservationLog::append(std::span<const Id> index, std::span<const float* const> signals) {
-  const std::lock_guard<std::mutex> lock(mutex_);
+  const Lock lock(mutex_);
+  const std::size_t count = open_.size() + index.size();
+  check_size(closed_.size() + count);
+  if (count > open_.capacity()) open_.reserve(grown(count, open_.capacity()));
+  take_rows(index, open_.next_rows());
+  open_.add(signals, index.size());
+}
+
+// Writes the rows of ids, or throws. The index may be changing: what is checked is what was
+// written.
+template <class Id>
+void ObservationLog::take_rows(std::span<const Id> index, std::uint32_t* rows) const {
   const std::size_t count = index.size();
-  grow(size_ + count);
-  std::uint32_t* rows = rows_.data() + size_;
-  const std::uint64_t ids = row_of_.data() ? row_of_.size() : num_samples_;
-  bool bad = false;  // looked at once: the loops stay free of branches
+  const std::uint64_t ids = num_ids();
+  std::uint64_t high = 0;  // looked at once: the loops stay free of branches
   for (std::size_t j = 0; j < count; ++j) {
-    bad |= static_cast<std::uint64_t>(static_cast<std::int64_t>(index[j])) >= ids;
-    rows[j] = static_cast<std::uint32_t>(index[j]);
+    const auto id = static_cast<std::uint64_t>(static_cast<std::int64_t>(index[j]));
+    high |= id;
+    rows[j] = static_cast<std::uint32_t>(id);
   }
-  if (!bad && row_of_.data()) {
+  read_no_more();
+  bool bad = high >> 32 || (count && !ids);
+  const auto last = static_cast<std::uint32_t>(ids - 1);
+  for (std::size_t j = 0; j < count; ++j) bad |= rows[j] > last;
+  if (!bad && row_of_) {
+    const std::int32_t* const row_of = row_of_->data();
     for (std::size_t j = 0; j < count; ++j) {
-      const std::int32_t row = row_of_[rows[j]];
+      const std::int32_t row = row_of[rows[j]];
       bad |= row < 0;
       rows[j] = static_cast<std::uint32_t>(row);
     }
@@ -53,74 +72,126 @@ void ObservationLog::append(std::span<const Id> index, std::span<const float* co
     for (std::size_t j = 0; j < count; ++j) bad |= !allowed_[rows[j]];
   }
   if (bad) refuse(index);
-  for (std::size_t s = 0; s < signals_.size(); ++s) store(s, signals[s], count);
-  size_ += count;
 }
-
-template void ObservationLog::append(std::span<const std::int32_t>, std::span<const float* const>);
-template void ObservationLog::append(std::span<const std::int64_t>, std::span<const float* const>);
 
 // Names the first id at fault.
 template <class Id>
 void ObservationLog::refuse(std::span<const Id> index) const {
-  const std::uint64_t ids = row_of_.data() ? row_of_.size() : num_samples_;
   for (std::size_t j = 0; j < index.size(); ++j) {
-    const std::int64_t id = index[j];
-    if (static_cast<std::uint64_t>(id) >= ids) {
-      throw std::out_of_range("index must be in [0, " + std::to_string(ids) + "), got " +
+    const std::int64_t id = read_once(index[j]);
+    if (static_cast<std::uint64_t>(id) >= num_ids()) {
+      throw std::out_of_range("index must be in [0, " + std::to_string(num_ids()) + "), got " +
                               nth(id, j));
     }
-    const std::int64_t row = row_of_.data() ? row_of_[id] : id;
+    const std::int64_t row = row_of_ ? (*row_of_)[static_cast<std::size_t>(id)] : id;
     if (row < 0) throw std::invalid_argument(nth(id, j) + " was not issued: not in the subset");
-    if (allowed_.data() && !allowed_[row]) {
+    if (allowed_.data() && !allowed_[static_cast<std::size_t>(row)]) {
       throw std::invalid_argument(nth(id, j) + " was not issued in this epoch");
     }
   }
-  throw std::logic_error("the index changed while it was read");
+  throw std::runtime_error("index changed while it was read");
+}
+
+template <class Id>
+void ObservationLog::rows_of(std::span<const Id> index, std::span<std::uint32_t> rows) const {
+  if (rows.size() != index.size()) throw std::invalid_argument("rows must be as many as ids");
+  const Lock lock(mutex_);
+  take_rows(index, rows.data());
+}
+
+template <class Id>
+void ObservationLog::weights(std::span<const Id> index, std::span<const float> weights,
+                             std::span<float> out) const {
+  if (weights.data() && weights.size() != num_samples_) {
+    throw std::invalid_argument("weights must have " + std::to_string(num_samples_) +
+                                " entries, got " + std::to_string(weights.size()));
+  }
+  std::vector<std::uint32_t> rows(index.size());
+  rows_of(index, rows);
+  if (!weights.data()) {
+    std::ranges::fill(out, 1.0f);
+  } else {
+    for (std::size_t j = 0; j < rows.size(); ++j) out[j] = weights[rows[j]];
+  }
+}
+
+template void ObservationLog::append(std::span<const std::int32_t>, std::span<const float* const>);
+template void ObservationLog::append(std::span<const std::int64_t>, std::span<const float* const>);
+template void ObservationLog::rows_of(std::span<const std::int32_t>,
+                                      std::span<std::uint32_t>) const;
+template void ObservationLog::rows_of(std::span<const std::int64_t>,
+                                      std::span<std::uint32_t>) const;
+template void ObservationLog::weights(std::span<const std::int32_t>, std::span<const float>,
+                                      std::span<float>) const;
+template void ObservationLog::weights(std::span<const std::int64_t>, std::span<const float>,
+                                      std::span<float>) const;
+
+void ObservationLog::close() {
+  const Lock reading(reading_);
+  const Lock lock(mutex_);
+  if (closed_.size() == 0) return std::swap(open_, closed_);
+  const std::size_t count = closed_.size() + open_.size();
+  if (count > closed_.capacity()) closed_.reserve(grown(count, closed_.capacity()));
+  closed_.add(open_);
+  open_.clear();
+}
+
+void ObservationLog::drop_closed(bool folded) { drop_closed(folded, reading()); }
+
+void ObservationLog::drop_closed(bool folded, const Reading&) {
+  const Lock lock(mutex_);
+  if (folded) num_folded_ += closed_.size();
+  closed_.clear();
+  // Few observations came since the close: they go to the larger memory, where the next epoch's
+  // have room. So the memory of one epoch is enough, and its pages are warm.
+  if (closed_.capacity() > open_.capacity()) {
+    closed_.add(open_);
+    open_.clear();
+    std::swap(open_, closed_);
+  }
+}
+
+void ObservationLog::clear() {
+  const Lock reading(reading_);
+  const Lock lock(mutex_);
+  open_.clear();
+  closed_.clear();
+  num_folded_ = 0;
 }
 
 void ObservationLog::restore(std::span<const std::uint32_t> rows,
-                             std::span<const float* const> signals) {
-  const std::lock_guard<std::mutex> lock(mutex_);
-  for (const std::uint32_t row : rows) {
+                             std::span<const float* const> signals, std::size_t num_folded) {
+  check_size(rows.size());
+  Observations restored(num_signals());
+  restored.reserve(rows.size());
+  snapshot(rows.data(), rows.size(), restored.next_rows());
+  restored.add(signals, rows.size());
+  for (const std::uint32_t row : restored.rows()) {
     if (row >= num_samples_) {
       throw std::out_of_range("index must be in [0, " + std::to_string(num_samples_) + "), got " +
                               std::to_string(row));
     }
   }
-  size_ = 0;
-  grow(rows.size());
-  std::copy(rows.begin(), rows.end(), rows_.begin());
-  binary_.assign(binary_.size(), true);
-  non_finite_ = 0;
-  for (std::size_t s = 0; s < signals_.size(); ++s) store(s, signals[s], rows.size());
-  size_ = rows.size();
+  const Lock reading(reading_);
+  const Lock lock(mutex_);
+  open_.clear();
+  closed_ = std::move(restored);
+  num_folded_ = num_folded;
 }
 
-// Writes after the last observation.
-void ObservationLog::store(std::size_t s, const float* values, std::size_t count) {
-  float* const to = signals_[s].data() + size_;
-  if (count) std::memcpy(to, values, count * sizeof(float));
-  bool other = false;
-  std::uint32_t non_finite = 0;
-  for (std::size_t j = 0; j < count; ++j) {
-    const auto bits = std::bit_cast<std::uint32_t>(to[j]);
-    other |= bits != 0 && bits != std::bit_cast<std::uint32_t>(1.0f);
-    non_finite += (bits & 0x7F800000) == 0x7F800000;
-  }
-  if (other) binary_[s] = false;
-  non_finite_ += non_finite;
-}
-
-void ObservationLog::set_rows(std::span<const std::int32_t> row_of) {
-  for (std::size_t id = 0; id < row_of.size(); ++id) {
-    if (row_of[id] < -1 || row_of[id] >= static_cast<std::int64_t>(num_samples_)) {
+void ObservationLog::set_rows(std::optional<std::span<const std::int32_t>> row_of) {
+  std::optional<Buffer<std::int32_t>> copy;
+  if (row_of) copy = snapshot(row_of->data(), row_of->size());
+  for (std::size_t id = 0; copy && id < copy->size(); ++id) {
+    const std::int32_t row = (*copy)[id];
+    if (row < -1 || row >= static_cast<std::int64_t>(num_samples_)) {
       throw std::invalid_argument("row_of must hold -1 or rows below " +
-                                  std::to_string(num_samples_) + ", got " +
-                                  std::to_string(row_of[id]) + " for id " + std::to_string(id));
+                                  std::to_string(num_samples_) + ", got " + std::to_string(row) +
+                                  " for id " + std::to_string(id));
     }
   }
-  row_of_ = row_of;
+  const Lock lock(mutex_);
+  row_of_.swap(copy);
 }
 
 void ObservationLog::set_allowed(std::span<const std::uint8_t> allowed) {
@@ -128,33 +199,40 @@ void ObservationLog::set_allowed(std::span<const std::uint8_t> allowed) {
     throw std::invalid_argument("allowed must have " + std::to_string(num_samples_) +
                                 " rows, got " + std::to_string(allowed.size()));
   }
+  const Lock lock(mutex_);
   allowed_ = allowed;
 }
 
-void ObservationLog::grow(std::size_t count) {
-  if (count <= rows_.size()) return;
+void ObservationLog::check_size(std::size_t count) const {
   if (count > max_rows_) {
     throw std::length_error("a log of " + std::to_string(count) + " observations is beyond the " +
                             std::to_string(max_rows_) + " that max_log_bytes allows");
   }
-  const std::size_t size =
-      std::min(std::max({count, kFirstRows, rows_.size() + rows_.size() / 2}), max_rows_);
-  for (Buffer<float>& signal : signals_) signal.resize(size);
-  rows_.resize(size);  // last: its length is what says that all have grown
+}
+
+// A capacity for `count` observations or more, so that a log grows in few steps.
+std::size_t ObservationLog::grown(std::size_t count, std::size_t capacity) const {
+  return std::min(std::max({count, kFirstRows, capacity + capacity / 2}), max_rows_);
 }
 
 void ObservationLog::reserve(std::size_t count) {
-  const std::lock_guard<std::mutex> lock(mutex_);
-  if (count <= rows_.size()) return;
-  for (Buffer<float>& signal : signals_) signal.resize(count);
-  rows_.resize(count);
+  const Lock lock(mutex_);
+  open_.reserve(count);
 }
 
-void ObservationLog::clear() {
-  const std::lock_guard<std::mutex> lock(mutex_);
-  size_ = 0;
-  binary_.assign(binary_.size(), true);
-  non_finite_ = 0;
+std::size_t ObservationLog::size() const {
+  const Lock lock(mutex_);
+  return closed_.size() + open_.size();
+}
+
+std::size_t ObservationLog::num_closed() const {
+  const Lock lock(mutex_);
+  return closed_.size();
+}
+
+std::size_t ObservationLog::num_folded() const {
+  const Lock lock(mutex_);
+  return num_folded_;
 }
 
 }  // namespace dynsample

@@ -5,6 +5,7 @@
 
 #include "core/chunks.h"
 #include "core/dispatch.h"
+#include "core/snapshot.h"
 
 namespace dynsample {
 namespace {
@@ -39,13 +40,15 @@ void order_slice(const Permutation& p, std::span<const std::uint32_t> ids, std::
 void unpermute(const Permutation& p, std::span<const std::int64_t> values,
                std::span<std::int64_t> out) {
   for_chunks(out.size(), [&](std::size_t begin, std::size_t count) {
-    for (std::size_t j = begin; j < begin + count; ++j) {
-      if (values[j] < 0 || values[j] >= std::int64_t{p.n}) {
+    std::int64_t* const here = out.data() + begin;
+    snapshot(values.data() + begin, count, here);
+    for (std::size_t j = 0; j < count; ++j) {
+      if (here[j] < 0 || here[j] >= std::int64_t{p.n}) {
         throw std::out_of_range("values must be in [0, " + std::to_string(p.n) + "), got " +
-                                std::to_string(values[j]) + " at " + std::to_string(j));
+                                std::to_string(here[j]) + " at " + std::to_string(begin + j));
       }
     }
-    kernels().permute.backward(p, values.data() + begin, count, out.data() + begin);
+    kernels().permute.backward(p, here, count, here);
   });
 }
 

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "core/parallel.h"
+#include "core/snapshot.h"
 
 namespace dynsample {
 namespace {
@@ -114,46 +115,50 @@ std::size_t Layout::words() const {
   return 1 + tickets + signals.size() - static_cast<std::size_t>(bits);
 }
 
-Layout layout_of(const ObservationLog& log, std::span<const Column> columns, bool tickets) {
+Layout layout_of(const Observations& observations, std::size_t num_rows,
+                 std::span<const Column> columns, bool tickets) {
   std::size_t rows = kBlockRows;
-  while (rows * kMaxBlocks < log.num_samples()) rows *= 2;
-  if (log.size() <= kDirectRecords) rows = std::bit_ceil(std::max(log.num_samples(), rows));
+  while (rows * kMaxBlocks < num_rows) rows *= 2;
+  if (observations.size() <= kDirectRecords) rows = std::bit_ceil(std::max(num_rows, rows));
   Layout layout{std::countr_zero(rows), tickets, {}};
   int free = 32 - layout.shift;
-  std::vector<bool> used(log.num_signals());
+  std::vector<bool> used(observations.num_signals());
   for (const Column& column : columns) used[column.signal] = true;
   for (std::size_t s = 0; s < used.size(); ++s) {
-    if (used[s]) layout.signals.push_back({s, log.binary(s) && free-- > 0});
+    if (used[s]) layout.signals.push_back({s, observations.binary(s) && free-- > 0});
   }
   return layout;
 }
 
 // A stable counting sort: the log is cut into chunks, each counts, then each writes to where its
 // records belong.
-std::vector<std::size_t> pack(ObservationLog& log, const Layout& layout,
-                              std::span<const std::int64_t> tickets,
+std::vector<std::size_t> pack(const Observations& observations, std::size_t num_rows,
+                              const Layout& layout, std::span<const std::int64_t> given_tickets,
                               Buffer<std::uint32_t>& records) {
-  const std::size_t size = log.size();
-  if ((layout.tickets || tickets.data()) && tickets.size() != size) {
+  const std::size_t size = observations.size();
+  if ((layout.tickets || given_tickets.data()) && given_tickets.size() != size) {
     throw std::invalid_argument("tickets must have " + std::to_string(size) +
                                 " entries, one per observation, got " +
-                                std::to_string(tickets.size()));
+                                std::to_string(given_tickets.size()));
   }
+  // They decide twice which observations are left out.
+  const Buffer<std::int64_t> tickets = snapshot(given_tickets.data(), given_tickets.size());
   if (layout.tickets && size && std::ranges::max(tickets) > 0xFFFFFFFF) {
     throw std::invalid_argument("tickets must be below 2**32, got " +
                                 std::to_string(std::ranges::max(tickets)));
   }
-  Source source{log.rows(), tickets.data(), {}, {}, layout.shift, row_mask(layout.shift)};
+  Source source{
+      observations.rows(),   given_tickets.data() ? tickets.data() : nullptr, {}, {}, layout.shift,
+      row_mask(layout.shift)};
   for (const auto [number, bit] : layout.signals) {
-    if (bit && !log.binary(number)) throw std::invalid_argument("a signal is not 0 or 1");
-    (bit ? source.bits : source.words).push_back(log.signal(number).data());
+    if (bit && !observations.binary(number)) throw std::invalid_argument("a signal is not 0 or 1");
+    (bit ? source.bits : source.words).push_back(observations.signal(number).data());
   }
   if (static_cast<std::size_t>(layout.shift) + source.bits.size() > 32) {
     throw std::invalid_argument("rows and bits do not fit a word");
   }
   const std::size_t block_rows = std::size_t{1} << layout.shift;
-  const std::size_t blocks =
-      std::max<std::size_t>(1, (log.num_samples() + block_rows - 1) >> layout.shift);
+  const std::size_t blocks = std::max<std::size_t>(1, (num_rows + block_rows - 1) >> layout.shift);
   const std::size_t chunks = std::clamp<std::size_t>(size / kThreadRecords, 1, num_threads());
   const auto begin = [&](std::size_t chunk) { return size * chunk / chunks; };
   std::vector<std::size_t> places(chunks * blocks);

@@ -8,7 +8,7 @@
 
 #include "core/buffer.h"
 #include "core/columns.h"
-#include "core/log.h"
+#include "core/observations.h"
 
 namespace dynsample {
 
@@ -34,15 +34,17 @@ struct Layout {
   std::size_t words() const;
 };
 
-// The layout for a fold of `log` by itself, of the signals that `columns` observe.
-Layout layout_of(const ObservationLog& log, std::span<const Column> columns, bool tickets);
+// The layout for a fold of `observations` by themselves, of rows below `num_rows` and of the
+// signals that `columns` observe.
+Layout layout_of(const Observations& observations, std::size_t num_rows,
+                 std::span<const Column> columns, bool tickets);
 
 // Sorts the observations into blocks of rows, in call order within a block, and leaves those with a
 // ticket below zero out (without tickets: a span of no address, none). Records of block b:
 // [starts[b], starts[b + 1]). Throws std::invalid_argument when there are not as many tickets as
 // observations, one is above 2^32 - 1, or bits do not fit.
-std::vector<std::size_t> pack(ObservationLog& log, const Layout& layout,
-                              std::span<const std::int64_t> tickets,
+std::vector<std::size_t> pack(const Observations& observations, std::size_t num_rows,
+                              const Layout& layout, std::span<const std::int64_t> tickets,
                               Buffer<std::uint32_t>& records);
 
 }  // namespace dynsample

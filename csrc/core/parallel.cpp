@@ -94,8 +94,12 @@ void parallel_for(std::size_t chunks, const std::function<void(std::size_t)>& bo
   const auto job = std::make_shared<Job>();
   job->body = &body;
   job->chunks = chunks;
-  for (std::size_t helper = 1; helper < threads; ++helper) {
-    std::thread([job] { job->work(); }).detach();
+  try {
+    for (std::size_t helper = 1; helper < threads; ++helper) {
+      std::thread([job] { job->work(); }).detach();
+    }
+  } catch (const std::exception&) {
+    // The system refuses another thread, or memory for it: the helpers that there are go on.
   }
   job->work();
   std::unique_lock<std::mutex> lock(job->mutex);

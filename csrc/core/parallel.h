@@ -1,4 +1,5 @@
-// Work split over helper threads that claim it; nobody waits for a helper that has not started.
+// Work split over helper threads that claim it; nobody waits for a helper that has not started, and
+// fewer are enough when the system refuses one.
 #pragma once
 
 #include <cstddef>

@@ -10,6 +10,7 @@
 
 #include "core/dispatch.h"
 #include "core/random.h"
+#include "core/snapshot.h"
 
 namespace dynsample {
 namespace {
@@ -59,8 +60,8 @@ void PrefixTree::update(std::span<const Id> index, std::span<const float> priori
   std::vector<std::uint32_t> rows(index.size());
   std::vector<std::int64_t> units(index.size());
   for (std::size_t j = 0; j < index.size(); ++j) {
-    const std::int64_t id = index[j];
-    const double priority = priorities[j];
+    const std::int64_t id = read_once(index[j]);
+    const double priority = read_once(priorities[j]);
     if (static_cast<std::uint64_t>(id) >= size_) {
       throw std::out_of_range("index must be in [0, " + std::to_string(size_) + "), got id " +
                               std::to_string(id) + " (row " + std::to_string(j) + " of the batch)");
@@ -113,11 +114,12 @@ void PrefixTree::draw(std::uint64_t seed, std::uint32_t step, std::span<std::int
   }
 }
 
-void PrefixTree::load(std::span<const std::int64_t> units) {
-  if (units.size() != size_) {
+void PrefixTree::load(std::span<const std::int64_t> given) {
+  if (given.size() != size_) {
     throw std::invalid_argument("units must have " + std::to_string(size_) + " entries, got " +
-                                std::to_string(units.size()));
+                                std::to_string(given.size()));
   }
+  const Buffer<std::int64_t> units = snapshot(given.data(), given.size());
   for (const std::int64_t unit : units) {
     if (unit < 0 || unit > max_units_) {
       throw std::invalid_argument("units must be in [0, " + std::to_string(max_units_) + "], got " +

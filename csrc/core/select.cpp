@@ -198,7 +198,7 @@ void Selection::by_radix() {
   std::size_t left = k_;
   const auto find = [&left](const std::vector<std::uint32_t>& counts) {
     std::uint32_t digit = 0;
-    while (left > counts[digit]) left -= counts[digit++];
+    while (left > counts.at(digit)) left -= counts[digit++];  // at: scores may be changing
     return digit;
   };
   const std::uint32_t upper = find(key_histogram(rows_, nullptr));

@@ -147,6 +147,7 @@ def folds():
     index = np.random.default_rng(1).integers(0, N, 3 * N)
     log = ObservationLog(N, ["loss"])
     log.append(index, {"loss": np.resize(INPUTS["odd"], 3 * N)})
+    log.close()
     table.fold(log, epoch=0)
     return table.state().values()
 

@@ -17,6 +17,7 @@ def make_log(num_samples=5, signals=("loss",)):
 
 def assert_holds(log, index, **signals):
     assert len(log) == len(index)
+    log.close()
     np.testing.assert_array_equal(log.index(), np.asarray(index, np.uint32), strict=True)
     for name, values in signals.items():
         np.testing.assert_array_equal(log.signal(name), np.float32(values), strict=True)
@@ -38,6 +39,7 @@ def test_memory_grows_with_the_log():
     log = make_log(10_000)
     for _ in range(30):
         log.append(np.arange(10_000), {"loss": np.arange(10_000, dtype=np.float32)})
+    log.close()
     assert len(log) == 300_000
     assert log.signal("loss").sum(dtype=np.float64) == 30 * 9999 * 5000
 
@@ -267,6 +269,7 @@ def test_clear_and_reserve():
 def test_restore_takes_what_index_and_signal_gave():
     log = make_log(5, ("loss", "correct"))
     log.append(IDS, {"loss": LOSS, "correct": -LOSS})
+    log.close()
     other = make_log(5, ("loss", "correct"))
     other.append(IDS[:1], {"loss": LOSS[:1], "correct": LOSS[:1]})
     other.restore(log.index(), {name: log.signal(name) for name in log.signals})
@@ -290,6 +293,7 @@ def test_a_restore_that_fails_changes_nothing():
 def test_what_index_and_signal_give_is_a_copy():
     log = make_log()
     log.append(IDS, {"loss": LOSS})
+    log.close()
     log.index()[:] = 0
     log.signal("loss")[:] = 0
     assert_holds(log, IDS, loss=LOSS)

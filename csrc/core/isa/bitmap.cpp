@@ -23,6 +23,11 @@ size_t count(const uint8_t* mask, size_t n) {
   return total;
 }
 
+// One read, of what another thread may be writing.
+uint64_t read_once(const int64_t& place) {
+  return static_cast<uint64_t>(*static_cast<const volatile int64_t*>(&place));
+}
+
 // Bits of up to 64 bytes: bit j = mask[j] is not zero.
 uint64_t bits_of(const uint8_t* mask, size_t n) {
   if (n >= 64) return nonzero_bytes(mask);
@@ -31,7 +36,7 @@ uint64_t bits_of(const uint8_t* mask, size_t n) {
   return word;
 }
 
-void ids(const uint8_t* mask, size_t n, bool invert, uint32_t* ids, size_t capacity) {
+size_t ids(const uint8_t* mask, size_t n, bool invert, uint32_t* ids, size_t capacity) {
   size_t filled = 0;
   for (size_t i = 0; i < n; i += 64) {
     uint64_t word = bits_of(mask + i, n - i);
@@ -41,9 +46,11 @@ void ids(const uint8_t* mask, size_t n, bool invert, uint32_t* ids, size_t capac
       continue;
     }
     for (; word; word &= word - 1) {
+      if (filled == capacity) return capacity + 1;
       ids[filled++] = static_cast<uint32_t>(i) + static_cast<uint32_t>(__builtin_ctzll(word));
     }
   }
+  return filled;
 }
 
 void pack(const uint8_t* mask, size_t n, uint64_t* words) {
@@ -61,7 +68,7 @@ void cumulate(const uint64_t* words, size_t num_words, uint32_t* before) {
 
 size_t rank(const BitmapView& bits, const int64_t* ids, size_t n, int64_t* ranks) {
   for (size_t j = 0; j < n; ++j) {
-    const auto id = static_cast<uint64_t>(ids[j]);
+    const uint64_t id = read_once(ids[j]);
     if (id >= bits.size) return j;
     const uint64_t lower = (uint64_t{1} << (id % 64)) - 1;
     ranks[j] = bits.before[id / 64] + __builtin_popcountll(bits.words[id / 64] & lower);
@@ -90,7 +97,7 @@ uint64_t select_in_word(uint64_t word, uint32_t rank) {
 size_t select(const BitmapView& bits, const int64_t* ranks, size_t n, int64_t* ids) {
   const uint64_t set = bits.before[bits.num_words];
   for (size_t j = 0; j < n; ++j) {
-    const auto wanted = static_cast<uint64_t>(ranks[j]);
+    const uint64_t wanted = read_once(ranks[j]);
     if (wanted >= set) return j;
     size_t low = bits.hints[wanted >> kHintShift];
     size_t high = bits.hints[(wanted >> kHintShift) + 1] + 1;
