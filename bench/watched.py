@@ -20,25 +20,29 @@ class Watched(Group):
     """Another group, with `watch` around its calls."""
 
     def __init__(self, group: Group, watch: Watch) -> None:
-        super().__init__(group.rank, group.size, group.time_limit)
+        super().__init__(group.rank, group.size, group.time_limit, group._standing)
         self._group, self._watch = group, watch
 
-    def _sum(self, words: Any, what: str) -> Any:
-        return self._watch("sum", words.nbytes, lambda: self._group._sum(words, what))
+    def _around(self, kind: str, call: Callable[..., Any], *given: Any) -> Any:
+        return self._watch(kind, given[0].nbytes, lambda: call(*given))
 
-    def _scan(self, words: Any, what: str) -> Any:
-        return self._watch("sum", words.nbytes, lambda: self._group._scan(words, what))
+    def _sum(self, *given: Any) -> Any:
+        return self._around("sum", self._group._sum, *given)
 
-    def _all_gather(self, sent: Any, what: str) -> Any:
-        return self._watch("gather", sent.nbytes, lambda: self._group._all_gather(sent, what))
+    def _scan(self, *given: Any) -> Any:
+        return self._around("sum", self._group._scan, *given)
 
-    def _all_to_all(self, parts: Any, what: str) -> Any:
-        sent = sum(part.nbytes for part in parts)
-        return self._watch("exchange", sent, lambda: self._group._all_to_all(parts, what))
+    def _gather_rows(self, *given: Any) -> Any:
+        return self._around("gather", self._group._gather_rows, *given)
 
-    def _exchange_bytes(self, sent: Any, lengths: Any, what: str) -> Any:
-        call = self._group._exchange_bytes
-        return self._watch("exchange", sent.nbytes, lambda: call(sent, lengths, what))
+    def _all_gather(self, *given: Any) -> Any:
+        return self._around("gather", self._group._all_gather, *given)
+
+    def _turn(self, *given: Any) -> Any:
+        return self._around("exchange", self._group._turn, *given)
+
+    def _exchange(self, *given: Any) -> Any:
+        return self._around("exchange", self._group._exchange, *given)
 
 
 @dataclass

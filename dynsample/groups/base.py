@@ -2,50 +2,46 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dynsample.groups.calls import Calls
 from dynsample.groups.flat import Bytes, as_bytes, one_dimensional, split, summable, words
+from dynsample.groups.standing import GroupError
 
 T = TypeVar("T")
 
 TIME_LIMIT = 600.0
 _SCAN_BYTES = 2**26  # gathered at a time where a transport has no scan of its own
 
-
-class GroupError(RuntimeError):
-    """Another rank has failed, died, stalls, or did not make the same call."""
+__all__ = ["TIME_LIMIT", "Group", "GroupError"]
 
 
-class Group(ABC):
+class Group(Calls):
     """The ranks that train together.
 
     All methods are collective: every rank makes the same calls in the same order. No call waits
-    longer than the time limit. `what` says what is waited for, and stands in the error.
+    longer than the time limit. `what` says what the call is for, and stands in the error.
+
+    Every call begins with the same small exchange, in which the ranks compare which call it is and
+    what it is for. Ranks that are out of step all raise a `GroupError` that says what each was
+    doing, before anything else moves. A group whose call was left in the middle is broken: every
+    later call raises.
 
     Attributes
     ----------
     rank : int
     size : int
     time_limit : float
-        Seconds that any call may wait for the other ranks.
     device_group : torch.distributed.ProcessGroup or None
         What carries CUDA tensors between the ranks; None: they go through the host.
     """
 
     device_group: Any = None
-
-    def __init__(self, rank: int, size: int, time_limit: float) -> None:
-        if not time_limit > 0:
-            raise ValueError(f"time_limit must be positive, got {time_limit!r} seconds")
-        self.rank, self.size, self.time_limit = rank, size, float(time_limit)
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}(rank={self.rank}, size={self.size})"
 
     def sum(self, values: Any, what: str) -> NDArray[Any]:
         """Elementwise sum over the ranks.
@@ -61,12 +57,26 @@ class Group(ABC):
         array of the shape and dtype of `values`, the same on every rank
         """
         array = summable(values)
-        return self._sum(words(array), what).view(array.dtype).reshape(array.shape)
+        flat = words(array)
+        with self._call(what):
+            _, small = self._meet(f"sum of {array.dtype}{array.shape}", what, as_bytes(flat))
+            if small is None:
+                total = self._sum(flat, what)
+            else:
+                total = small.view(flat.dtype).sum(axis=0, dtype=flat.dtype)
+        return total.view(array.dtype).reshape(array.shape)
 
     def exclusive_scan(self, values: Any, what: str) -> NDArray[Any]:
         """Elementwise sum over the lower ranks: zeros on rank 0. Else like `sum`."""
         array = summable(values)
-        return self._scan(words(array), what).view(array.dtype).reshape(array.shape)
+        flat = words(array)
+        with self._call(what):
+            _, small = self._meet(f"scan of {array.dtype}{array.shape}", what, as_bytes(flat))
+            if small is None:
+                below = self._scan(flat, what)
+            else:
+                below = small.view(flat.dtype)[: self.rank].sum(axis=0, dtype=flat.dtype)
+        return below.view(array.dtype).reshape(array.shape)
 
     def all_gather(self, values: Any, what: str) -> list[NDArray[Any]]:
         """Give every rank the array of every rank.
@@ -82,7 +92,13 @@ class Group(ABC):
         list of arrays, by rank
         """
         array = one_dimensional(values, "values")
-        parts = self._all_gather(as_bytes(array), what)
+        sent = as_bytes(array)
+        with self._call(what):
+            lengths, small = self._meet(f"gather of {array.dtype}", what, sent)
+            if small is None:
+                parts = self._all_gather(sent, lengths, what)
+            else:
+                parts = [row[:length] for row, length in zip(small, lengths, strict=True)]
         return [part.view(array.dtype) for part in parts]
 
     def all_to_all(self, parts: Sequence[Any], what: str) -> list[NDArray[Any]]:
@@ -104,8 +120,10 @@ class Group(ABC):
         dtype = arrays[0].dtype
         if any(array.dtype != dtype for array in arrays):
             raise TypeError(f"parts must have one dtype, got {dtype} and others")
-        received = self._all_to_all([as_bytes(array) for array in arrays], what)
-        return [part.view(dtype) for part in received]
+        lengths = np.array([array.nbytes for array in arrays], np.int64)
+        sent = np.concatenate([as_bytes(array) for array in arrays])
+        received, counts = self._exchanged(sent, lengths, dtype, what)
+        return [part.view(dtype) for part in split(received, counts)]
 
     def exchange(self, values: Any, counts: Any, what: str) -> NDArray[Any]:
         """Send consecutive parts of an array, one to each rank, and receive theirs in one array.
@@ -130,7 +148,19 @@ class Group(ABC):
             raise ValueError(
                 f"counts must be {self.size}, one for each rank, and add up to {len(array)}"
             )
-        return self._exchange_bytes(as_bytes(array), lengths, what).view(array.dtype)
+        return self._exchanged(as_bytes(array), lengths, array.dtype, what)[0].view(array.dtype)
+
+    def _exchanged(
+        self, sent: Bytes, lengths: NDArray[np.int64], dtype: np.dtype[Any], what: str
+    ) -> tuple[Bytes, NDArray[np.int64]]:
+        longest = int(lengths.max())
+        with self._call(what):
+            told, small = self._meet(f"exchange of {dtype}", what, as_bytes(lengths), longest)
+            if small is None:
+                counts = self._turn(lengths, what)
+            else:
+                counts = small.view(np.int64)[:, self.rank]
+            return self._exchange(sent, lengths, counts, int(told.max()), what), counts
 
     def whole(self, what):
         import contextlib
@@ -139,7 +169,8 @@ class Group(ABC):
 
     def barrier(self, what: str) -> None:
         """Return when every rank has made this call."""
-        self._sum(np.zeros(1, np.uint32), what)
+        with self._call(what):
+            self._meet("barrier", what)
 
     def agree(self, call: Callable[[], T], what: str) -> T:
         """Run `call` on every rank, and go on only where it succeeded on all of them.
@@ -150,27 +181,27 @@ class Group(ABC):
             When another rank's call raised; the message names the first. A rank whose own call
             raised sees that exception.
         """
-        error: BaseException | None = None
-        try:
-            result = call()
-        except BaseException as raised:
-            error = raised
-        text = "" if error is None else f"{type(error).__name__}: {error}"
-        try:
-            texts = [""] * self.size
-            if self.sum(np.array([error is not None], np.int32), what)[0]:
+        with self.whole(what):
+            error: BaseException | None = None
+            try:
+                result = call()
+            except BaseException as raised:
+                error = raised
+            text = "" if error is None else f"{type(error).__name__}: {error}"
+            try:
                 sent = np.frombuffer(text.encode("utf-8", "replace"), np.uint8)
-                texts = [part.tobytes().decode() for part in self.all_gather(sent, what)]
-        except GroupError:
+                texts = self.all_gather(sent, what)
+            except GroupError:
+                if error is not None:
+                    raise error from None  # the cause, not what came of it
+                raise
             if error is not None:
-                raise error from None  # the cause, not what came of it
-            raise
-        if error is not None:
-            raise error
-        for rank, failure in enumerate(texts):
-            if failure:
-                raise GroupError(f"{what} failed on rank {rank} of {self.size}: {failure}")
-        return result
+                raise error
+            for rank, failure in enumerate(texts):
+                if len(failure):
+                    reason = failure.tobytes().decode()
+                    raise GroupError(f"{what} failed on rank {rank} of {self.size}: {reason}")
+            return result
 
     @abstractmethod
     def _sum(self, words: NDArray[Any], what: str) -> NDArray[Any]:
@@ -181,23 +212,28 @@ class Group(ABC):
         step = max(1, _SCAN_BYTES // (self.size * words.itemsize))
         for start in range(0, len(words), step):
             piece = slice(start, start + step)
-            for part in self._all_gather(words[piece].view(np.uint8), what)[: self.rank]:
-                result[piece] += part.view(words.dtype)
+            for part in self._gather_rows(words[piece], what)[: self.rank]:
+                result[piece] += part
         return result
 
     @abstractmethod
-    def _all_gather(self, sent: Bytes, what: str) -> list[Bytes]:
-        """Gather bytes; the result is of new arrays, whose start is aligned like `sent`."""
+    def _all_gather(self, sent: Bytes, lengths: NDArray[np.int64], what: str) -> list[Bytes]:
+        """Gather bytes of these lengths, in new arrays whose start is aligned like `sent`."""
 
     @abstractmethod
-    def _all_to_all(self, parts: list[Bytes], what: str) -> list[Bytes]:
-        """Exchange bytes; the result is of new arrays, whose start is aligned like `parts`."""
+    def _turn(self, values: NDArray[np.int64], what: str) -> NDArray[np.int64]:
+        """Send values[r] to rank r; give what came, by rank."""
 
-    def _exchange_bytes(self, sent: Bytes, lengths: NDArray[np.int64], what: str) -> Bytes:
-        return np.concatenate(self._all_to_all(split(sent, lengths), what))
+    @abstractmethod
+    def _exchange(
+        self,
+        sent: Bytes,
+        lengths: NDArray[np.int64],
+        counts: NDArray[np.int64],
+        longest: int,
+        what: str,
+    ) -> Bytes:
+        """Send lengths[r] consecutive bytes to rank r, and receive counts[r] of it.
 
-    def _waited(self, what: str) -> str:
-        return (
-            f"rank {self.rank} of {self.size} waited {self.time_limit:g} s for {what}: "
-            "another rank has died, stalls, or did not make this call"
-        )
+        `longest` is the length of the longest part that any rank sends.
+        """

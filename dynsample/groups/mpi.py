@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import sys
 import time
@@ -13,11 +14,15 @@ from numpy.typing import NDArray
 from dynsample.groups.base import TIME_LIMIT, Group, GroupError
 from dynsample.groups.environment import mpi_world
 from dynsample.groups.flat import Bytes, join, split
+from dynsample.groups.interrupts import GRACE
+from dynsample.groups.standing import Standing
 
 _MAX_BYTES = 2**31 - 1  # of one call: before MPI 4, counts and displacements are C's int
 _LARGE = 2**18  # bytes that one rank sends, from which on a gather goes pair by pair
 _EAGER = 1.0  # seconds of polling before the processor is left idle in part
 _keyval: list[int] = []  # MPI's key of the private communicator, made with the first group
+
+_left: list[tuple[Any, str]] = []  # requests that an exception left, which MPI still writes for
 
 
 def mpi(comm: Any = None, time_limit: float = TIME_LIMIT) -> Group:
@@ -66,46 +71,55 @@ class MPIGroup(Group):
     def __init__(self, MPI: Any, comm: Any, time_limit: float) -> None:
         super().__init__(comm.Get_rank(), comm.Get_size(), time_limit)
         self._MPI, self._comm = MPI, comm  # the user's, until the private one is there
-        self._comm = self._private(comm)
+        self._comm, self._standing = self._private(comm)
 
-    def _private(self, comm: Any) -> Any:
+    def _private(self, comm: Any) -> tuple[Any, Standing]:
         MPI = self._MPI
         if not _keyval:
 
-            def free(comm: Any, keyval: int, private: Any) -> None:
+            def free(comm: Any, keyval: int, private: tuple[Any, Standing]) -> None:
                 if comm != MPI.COMM_WORLD:  # which ends inside Finalize, where no call is allowed
-                    private.Free()
+                    private[0].Free()
 
             _keyval.append(MPI.Comm.Create_keyval(delete_fn=free))
-        private = comm.Get_attr(_keyval[0])
+            atexit.register(_finish_what_was_left, MPI)
+        private: tuple[Any, Standing] | None = comm.Get_attr(_keyval[0])
         if private is None:
-            private, request = comm.Idup()
+            duplicate, request = comm.Idup()
             self._wait(request, "the other ranks to make the same group")
+            private = duplicate, self._standing
             comm.Set_attr(_keyval[0], private)
         return private
 
     def _wait(self, request: Any, what: str) -> None:
-        start = time.monotonic()
+        """Poll until a request is done; one that is left is kept, as MPI still writes for it."""
         try:
-            while not request.Test():
-                now = time.monotonic()
-                if now - start > self.time_limit:
-                    self._abort(what)
-                # Messages move only while they are polled, so sleep costs bandwidth: 50 us after
-                # each poll made MPICH 20 times slower. All ranks of a machine share this clock,
-                # and after a while all sleep in every second millisecond.
-                if now - start > _EAGER and now % 2e-3 > 1e-3:
-                    time.sleep(1e-3)
-                else:
-                    os.sched_yield()
+            self._poll(request, what)
         except self._MPI.Exception as error:
             raise GroupError(f"rank {self.rank} of {self.size}, {what}: {error}") from error
+        except BaseException:
+            _left.append((request, f"rank {self.rank} of {self.size} left {what}"))
+            raise
 
-    def _abort(self, what: str) -> NoReturn:
+    def _poll(self, request: Any, what: str) -> None:
+        start = time.monotonic()
+        while not request.Test():
+            now = time.monotonic()
+            if now - start > self._patience:
+                self._give_up(what)
+            self._standing.signals.deliver(now)
+            # Messages move only while they are polled, so sleep costs bandwidth: 50 us after
+            # each poll made MPICH 20 times slower. All ranks of a machine share this clock,
+            # and after a while all sleep in every second millisecond.
+            if now - start > _EAGER and now % 2e-3 > 1e-3:
+                time.sleep(1e-3)
+            else:
+                os.sched_yield()
+
+    def _give_up(self, what: str) -> NoReturn:
         message = self._waited(what)
-        print(f"dynsample: {message}", file=sys.stderr, flush=True)
-        time.sleep(0.5)  # a launcher that ends a job may drop what it has not passed on yet
-        self._comm.Abort(1)
+        if not self._standing.leaving:
+            _abort(self._MPI, message)
         raise GroupError(message)
 
     def _sum(self, words: NDArray[Any], what: str) -> NDArray[Any]:
@@ -120,12 +134,12 @@ class MPIGroup(Group):
             below[:] = 0  # MPI leaves it undefined
         return below
 
-    def barrier(self, what: str) -> None:  # noqa: D102
-        self._wait(self._comm.Ibarrier(), what)
+    def _gather_rows(self, row: NDArray[Any], what: str) -> NDArray[Any]:
+        rows = np.empty((self.size, len(row)), row.dtype)
+        self._wait(self._comm.Iallgather(row, rows), what)
+        return rows
 
-    def _all_gather(self, sent: Bytes, what: str) -> list[Bytes]:
-        lengths = np.empty(self.size, np.int64)
-        self._wait(self._comm.Iallgather(np.array([len(sent)], np.int64), lengths), what)
+    def _all_gather(self, sent: Bytes, lengths: NDArray[np.int64], what: str) -> list[Bytes]:
         if int(lengths.max()) > _LARGE:
             return self._all_gather_in_turn(sent, lengths, what)
         received: list[list[Bytes]] = [[] for _ in range(self.size)]
@@ -157,23 +171,35 @@ class MPIGroup(Group):
                     self._wait(request, what)
         return received
 
-    def _all_to_all(self, parts: list[Bytes], what: str) -> list[Bytes]:
-        lengths = np.array([len(part) for part in parts], np.int64)
-        # Every rank learns what it receives, and the largest part that any rank sends.
-        tell = np.stack([lengths, np.full(self.size, lengths.max())], axis=1)
-        told = np.empty_like(tell)
-        self._wait(self._comm.Ialltoall(tell, told), what)
+    def _turn(self, values: NDArray[np.int64], what: str) -> NDArray[np.int64]:
+        came = np.empty_like(values)
+        self._wait(self._comm.Ialltoall(values, came), what)
+        return came
+
+    def _exchange(
+        self,
+        sent: Bytes,
+        lengths: NDArray[np.int64],
+        counts: NDArray[np.int64],
+        longest: int,
+        what: str,
+    ) -> Bytes:
         received: list[list[Bytes]] = [[] for _ in range(self.size)]
-        for start, stop in self._rounds(int(told[:, 1].max())):
+        parts = split(sent, lengths)
+        for start, stop in self._rounds(longest):
             pieces = [part[start:stop] for part in parts]
-            sent = np.clip(lengths - start, 0, stop - start)
-            counts = np.clip(told[:, 0] - start, 0, stop - start)
-            buffer = np.empty(counts.sum(), np.uint8)
-            out = [np.concatenate(pieces), (sent, _starts(sent)), self._MPI.BYTE]
-            into = [buffer, (counts, _starts(counts)), self._MPI.BYTE]
-            self._wait(self._comm.Ialltoallv(out, into), what)
-            _append(received, split(buffer, counts))
-        return [join(pieces) for pieces in received]
+            out = np.clip(lengths - start, 0, stop - start)
+            come = np.clip(counts - start, 0, stop - start)
+            buffer = np.empty(come.sum(), np.uint8)
+            self._wait(
+                self._comm.Ialltoallv(
+                    [join(pieces), (out, _starts(out)), self._MPI.BYTE],
+                    [buffer, (come, _starts(come)), self._MPI.BYTE],
+                ),
+                what,
+            )
+            _append(received, split(buffer, come))
+        return join([join(pieces) for pieces in received])
 
     def _rounds(self, longest: int) -> list[tuple[int, int]]:
         """Ranges of a part that one call each moves, within MPI's counts; the same on all ranks."""
@@ -188,3 +214,19 @@ def _starts(counts: NDArray[np.int64]) -> NDArray[np.int64]:
 def _append(received: list[list[Bytes]], pieces: list[Bytes]) -> None:
     for old, new in zip(received, pieces, strict=True):
         old.append(new)
+
+
+def _abort(MPI: Any, message: str) -> None:
+    print(f"dynsample: {message}", file=sys.stderr, flush=True)
+    time.sleep(0.5)  # a launcher that ends a job may drop what it has not passed on yet
+    MPI.COMM_WORLD.Abort(1)
+
+
+def _finish_what_was_left(MPI: Any) -> None:
+    """Finish requests before MPI is finalised; where others do not come, end the job."""
+    end = time.monotonic() + GRACE
+    for request, text in _left:
+        while not MPI.Is_finalized() and not request.Test():
+            if time.monotonic() > end:
+                _abort(MPI, f"{text} in the middle, and the other ranks did not come")
+            time.sleep(1e-3)

@@ -135,15 +135,29 @@ class SimulatedGroup(Group):
         call.result += call.given[self.rank]
         return below
 
-    def _all_gather(self, sent: Bytes, what: str) -> list[Bytes]:
+    def _gather_rows(self, row: NDArray[Any], what: str) -> NDArray[Any]:
+        call = self.world.meet(self.rank, "gather_rows", row.copy(), what)
+        if call.result is None:
+            call.result = np.stack(call.given)
+        rows: NDArray[Any] = call.result.copy()
+        return rows
+
+    def _all_gather(self, sent: Bytes, lengths: NDArray[np.int64], what: str) -> list[Bytes]:
         call = self.world.meet(self.rank, "all_gather", sent.copy(), what)
-        return split(np.concatenate(call.given), [len(part) for part in call.given])
+        return split(np.concatenate(call.given), lengths)
 
-    def _all_to_all(self, parts: list[Bytes], what: str) -> list[Bytes]:
-        call = self.world.meet(self.rank, "all_to_all", [part.copy() for part in parts], what)
-        return [given[self.rank] for given in call.given]
+    def _turn(self, values: NDArray[np.int64], what: str) -> NDArray[np.int64]:
+        call = self.world.meet(self.rank, "turn", values.copy(), what)
+        return np.array([given[self.rank] for given in call.given])
 
-    def _exchange_bytes(self, sent: Bytes, lengths: NDArray[np.int64], what: str) -> Bytes:
+    def _exchange(
+        self,
+        sent: Bytes,
+        lengths: NDArray[np.int64],
+        counts: NDArray[np.int64],
+        longest: int,
+        what: str,
+    ) -> Bytes:
         starts = np.append(0, np.cumsum(lengths))
         call = self.world.meet(self.rank, "exchange", (sent.copy(), starts), what)
         rank = self.rank

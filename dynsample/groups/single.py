@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from dynsample.groups.base import TIME_LIMIT, Group
@@ -20,11 +21,24 @@ class Single(Group):
         total: NDArray[Any] = words.copy()
         return total
 
-    def _all_gather(self, sent: Bytes, what: str) -> list[Bytes]:
+    def _gather_rows(self, row: NDArray[Any], what: str) -> NDArray[Any]:
+        return np.stack([row])
+
+    def _all_gather(self, sent: Bytes, lengths: NDArray[np.int64], what: str) -> list[Bytes]:
         return [sent.copy()]
 
-    def _all_to_all(self, parts: list[Bytes], what: str) -> list[Bytes]:
-        return [part.copy() for part in parts]
+    def _turn(self, values: NDArray[np.int64], what: str) -> NDArray[np.int64]:
+        return np.array(values)
+
+    def _exchange(
+        self,
+        sent: Bytes,
+        lengths: NDArray[np.int64],
+        counts: NDArray[np.int64],
+        longest: int,
+        what: str,
+    ) -> Bytes:
+        return np.array(sent)
 
 
 def single() -> Group:

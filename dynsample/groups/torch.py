@@ -11,10 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dynsample.groups.base import TIME_LIMIT, Group, GroupError
-from dynsample.groups.flat import Bytes, split
+from dynsample.groups.flat import Bytes, as_bytes
+from dynsample.groups.standing import Standing
 
 _SMALL = 2**20  # bytes of a gather in one padded call; more goes faster rank by rank
-_private: weakref.WeakKeyDictionary[Any, dict[float, Any]] = weakref.WeakKeyDictionary()
+# of a process group, by time limit
+_private: weakref.WeakKeyDictionary[Any, dict[float, tuple[Any, Standing]]]
+_private = weakref.WeakKeyDictionary()
+_left: list[Any] = []  # what a rank that left did not wait for
 
 
 def torch(process_group: Any = None, time_limit: float = TIME_LIMIT) -> Group:
@@ -60,7 +64,7 @@ class TorchGroup(Group):
             self.device_group = process_group
         shared = _private.setdefault(process_group, {})
         if self.time_limit not in shared:
-            shared[self.time_limit] = self._run(
+            private = self._run(
                 lambda: dist.new_group(
                     None if process_group is dist.group.WORLD else self._ranks,
                     timeout=timedelta(seconds=self.time_limit),
@@ -69,7 +73,8 @@ class TorchGroup(Group):
                 ),
                 "the other ranks to make the same group",
             )
-        self._group = shared[self.time_limit]
+            shared[self.time_limit] = private, Standing()
+        self._group, self._standing = shared[self.time_limit]
 
     def _run(self, call: Callable[[], Any], what: str) -> Any:
         try:
@@ -89,13 +94,28 @@ class TorchGroup(Group):
         self._run(lambda: self._dist.all_reduce(tensor, group=self._group), what)
         return total
 
-    def _all_gather(self, sent: Bytes, what: str) -> list[Bytes]:
-        lengths = self._gather_equal(np.array([len(sent)], np.int64), what).reshape(-1)
+    def _gather_rows(self, row: NDArray[Any], what: str) -> NDArray[Any]:
+        rows = np.empty((self.size, row.nbytes), np.uint8)
+        into, sent = list(self._torch.from_numpy(rows)), self._torch.from_numpy(as_bytes(row))
+        if row.nbytes:
+            self._run(lambda: self._gather(into, sent), what)
+        return rows.view(row.dtype)
+
+    def _gather(self, into: list[Any], sent: Any) -> None:
+        if not self._standing.leaving:
+            self._dist.all_gather(into, sent, group=self._group)
+            return
+        work = self._dist.all_gather(into, sent, group=self._group, async_op=True)
+        _left.append(work)
+        work.wait(timedelta(seconds=self._patience))
+        _left.pop()
+
+    def _all_gather(self, sent: Bytes, lengths: NDArray[np.int64], what: str) -> list[Bytes]:
         longest = int(lengths.max())
         if longest * self.size <= _SMALL:
             padded = np.zeros(longest, np.uint8)
             padded[: len(sent)] = sent
-            rows = self._gather_equal(padded, what)
+            rows = self._gather_rows(padded, what)
             return [row[:length] for row, length in zip(rows, lengths, strict=True)]
         received = [np.empty(length, np.uint8) for length in lengths]
         received[self.rank][:] = sent
@@ -104,24 +124,24 @@ class TorchGroup(Group):
                 self._broadcast(part, self._ranks[rank], what)
         return received
 
-    def _gather_equal(self, values: NDArray[Any], what: str) -> NDArray[Any]:
-        rows = np.empty((self.size, len(values)), values.dtype)
-        if len(values):
-            into, sent = list(self._torch.from_numpy(rows)), self._torch.from_numpy(values)
-            self._run(lambda: self._dist.all_gather(into, sent, group=self._group), what)
-        return rows
-
     def _broadcast(self, values: Bytes, source: int, what: str) -> None:
         tensor = self._torch.from_numpy(values)
         self._run(lambda: self._dist.broadcast(tensor, source, group=self._group), what)
 
-    def _all_to_all(self, parts: list[Bytes], what: str) -> list[Bytes]:
-        lengths = np.array([len(part) for part in parts], np.int64)
-        counts = self._exchange(lengths, [1] * self.size, [1] * self.size, what)
-        received = self._exchange(np.concatenate(parts), counts.tolist(), lengths.tolist(), what)
-        return split(received, counts)
+    def _turn(self, values: NDArray[np.int64], what: str) -> NDArray[np.int64]:
+        return self._all_to_all(values, [1] * self.size, [1] * self.size, what)
 
     def _exchange(
+        self,
+        sent: Bytes,
+        lengths: NDArray[np.int64],
+        counts: NDArray[np.int64],
+        longest: int,
+        what: str,
+    ) -> Bytes:
+        return self._all_to_all(sent, counts.tolist(), lengths.tolist(), what)
+
+    def _all_to_all(
         self, sent: NDArray[Any], into: Sequence[int], out: Sequence[int], what: str
     ) -> NDArray[Any]:
         received = np.empty(sum(into), sent.dtype)

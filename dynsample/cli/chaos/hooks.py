@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
+import numpy as np
 from numpy.typing import NDArray
 
 from dynsample.cli.chaos.page import OwnPage
@@ -70,22 +71,28 @@ class HookedGroup(Group):
     """A group that passes a point before and after each collective call."""
 
     def __init__(self, group: Group, hooks: Hooks) -> None:
-        super().__init__(group.rank, group.size, group.time_limit)
+        super().__init__(group.rank, group.size, group.time_limit, group._standing)
         self._group, self._hooks = group, hooks
 
-    def _call(self, call: Callable[[Any, str], T], sent: Any, what: str) -> T:
-        exchange = what.startswith(_EXCHANGE)
+    def _hooked(self, call: Callable[..., T], *given: Any) -> T:
+        exchange = given[-1].startswith(_EXCHANGE)  # what the call is for
         with self._hooks.phase("exchange") if exchange else contextlib.nullcontext():
-            return self._hooks.around(call)(sent, what)
+            return self._hooks.around(call)(*given)
 
-    def _sum(self, words: NDArray[Any], what: str) -> NDArray[Any]:
-        return self._call(self._group._sum, words, what)
+    def _sum(self, *given: Any) -> NDArray[Any]:
+        return self._hooked(self._group._sum, *given)
 
-    def _scan(self, words: NDArray[Any], what: str) -> NDArray[Any]:
-        return self._call(self._group._scan, words, what)
+    def _scan(self, *given: Any) -> NDArray[Any]:
+        return self._hooked(self._group._scan, *given)
 
-    def _all_gather(self, sent: Bytes, what: str) -> list[Bytes]:
-        return self._call(self._group._all_gather, sent, what)
+    def _gather_rows(self, *given: Any) -> NDArray[Any]:
+        return self._hooked(self._group._gather_rows, *given)
 
-    def _all_to_all(self, parts: list[Bytes], what: str) -> list[Bytes]:
-        return self._call(self._group._all_to_all, parts, what)
+    def _all_gather(self, *given: Any) -> list[Bytes]:
+        return self._hooked(self._group._all_gather, *given)
+
+    def _turn(self, *given: Any) -> NDArray[np.int64]:
+        return self._hooked(self._group._turn, *given)
+
+    def _exchange(self, *given: Any) -> Bytes:
+        return self._hooked(self._group._exchange, *given)

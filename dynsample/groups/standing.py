@@ -1,0 +1,97 @@
+"""Where a rank stands among the calls of its group, and how ranks compare that."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dynsample.groups.flat import Bytes
+from dynsample.groups.interrupts import Deferred
+
+_WORDS = 8  # of what every call begins with: a hash, a length, and what is short enough
+INLINE = 8 * (_WORDS - 2)  # bytes
+_TEXT = 512  # bytes of what a rank says about itself
+_RANKS = 8  # that a message names
+
+
+class GroupError(RuntimeError):
+    """Another rank has failed, died, stalls, or did not make the same call."""
+
+
+@dataclass
+class Standing:
+    """Of a rank, on all groups that speak over one communicator.
+
+    Attributes
+    ----------
+    calls : int
+        Collective calls that were begun.
+    purposes : list of str
+        What for, the outermost first.
+    broken : str
+        What broke the group; empty while it is whole.
+    busy : bool
+        A call is under way.
+    leaving : bool
+        This rank tells the others that it leaves, and does not wait for long.
+    signals : Deferred
+    """
+
+    calls: int = 0
+    purposes: list[str] = field(default_factory=list)
+    broken: str = ""
+    busy: bool = False
+    leaving: bool = False
+    signals: Deferred = field(default_factory=Deferred)
+
+    def check(self, what: str) -> None:
+        """Raise when no call can be made, or not now."""
+        if self.broken:
+            raise GroupError(
+                f"no call can be made for {what}: {self.broken}; start the ranks again"
+            )
+        if self.busy:
+            raise RuntimeError(
+                f"a call for {self.purpose()} is under way, and {what} would be another one: a "
+                "signal handler may set a flag, and a thread needs a group of its own"
+            )
+
+    def purpose(self) -> str:
+        """Say what the present call is for."""
+        return ": ".join(dict.fromkeys(self.purposes))
+
+
+def greeting(purpose: str, sent: Bytes, length: int) -> NDArray[np.uint64]:
+    """Make what a rank begins a call with: uint64[8], of one size whatever the call."""
+    row = np.zeros(_WORDS, np.uint64)
+    digest = hashlib.blake2b(purpose.encode(), digest_size=8).digest()
+    row[0], row[1] = int.from_bytes(digest, "little"), length
+    if len(sent) <= INLINE:
+        row.view(np.uint8)[16 : 16 + len(sent)] = sent
+    return row
+
+
+def as_row(text: str) -> Bytes:
+    """Put a text into a row of a fixed size."""
+    return np.frombuffer(text.encode("utf-8", "replace")[:_TEXT].ljust(_TEXT, b"\0"), np.uint8)
+
+
+def out_of_step(rows: NDArray[np.uint8]) -> str:
+    """Say what each rank does, from a text of each."""
+    ranks: dict[str, list[int]] = {}
+    for rank, row in enumerate(rows):
+        text = row.tobytes().rstrip(b"\0").decode("utf-8", "ignore")
+        ranks.setdefault(text, []).append(rank)
+    each = "; ".join(f"{_named(those)} {text}" for text, those in ranks.items())
+    return f"the ranks are out of step: {each}"
+
+
+def _named(ranks: Sequence[int]) -> str:
+    if len(ranks) == 1:
+        return f"rank {ranks[0]}"
+    shown = ", ".join(map(str, ranks[:_RANKS]))
+    return f"ranks {shown}" + (f" and {len(ranks) - _RANKS} more" if len(ranks) > _RANKS else "")
