@@ -162,11 +162,6 @@ class Group(Calls):
                 counts = small.view(np.int64)[:, self.rank]
             return self._exchange(sent, lengths, counts, int(told.max()), what), counts
 
-    def whole(self, what):
-        import contextlib
-
-        return contextlib.nullcontext()
-
     def barrier(self, what: str) -> None:
         """Return when every rank has made this call."""
         with self._call(what):
