@@ -6,6 +6,8 @@ import math
 import operator
 from typing import Any
 
+from dynsample._core import Stream
+
 MAX_SAMPLES = 2**32 - 1
 
 
@@ -21,7 +23,7 @@ def integer(value: Any, name: str, low: int, high: int) -> int:
     return number
 
 
-def random_key(seed: Any, epoch: Any, stream: Any = 0) -> tuple[int, int, int]:
+def random_key(seed: Any, epoch: Any, stream: Any = Stream.ORDER) -> tuple[int, int, int]:
     """Check the key of the counter-based generator."""
     return (
         integer(seed, "seed", 0, 2**64 - 1),
