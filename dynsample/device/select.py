@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dynsample import _core
+from dynsample._arrays import column
+from dynsample._checks import integer
 from dynsample._ops_select import checked_rows, checked_selection
 from dynsample.device.kernels import device_of
 
@@ -59,7 +61,8 @@ def hide_lowest(
 
 def lowest_keys(keys: torch.Tensor, k: int) -> torch.Tensor:
     """Mark the `k` lowest of int32[N] `keys`, unsigned by their bits; -1 is left out: bool[N]."""
-    return _Rows(None, keys=keys).mask("hide_lowest", k)
+    rows = column(keys, "keys", np.int32)
+    return _Rows(None, keys=rows).mask("hide_lowest", integer(k, "k", 0, len(rows)))
 
 
 def sum_parts(
@@ -113,7 +116,7 @@ class Candidates:
     def of_keys(cls, keys: torch.Tensor) -> Candidates:
         """Candidates with ready keys, int32[N], unsigned by their bits; -1 takes no part."""
         self = cls.__new__(cls)
-        self._rows = _Rows(None, keys=keys)
+        self._rows = _Rows(None, keys=column(keys, "keys", np.int32))
         self._key, self._equal = 0, 0
         return self
 
