@@ -149,7 +149,7 @@ def _fields(policy: Policy) -> dict[str, Any]:
 
 
 def as_policy(policy: Any) -> Policy:
-    """Give `policy` when it is one that a run can be planned by, saved and resumed with.
+    """Give `policy` as one run uses it, when a run can be planned by it, saved and resumed.
 
     Raises
     ------
@@ -182,7 +182,7 @@ def as_policy(policy: Any) -> Policy:
         raise TypeError(
             f"policy {name} cannot be saved, so a run with it could not be resumed: {error}"
         ) from error
-    return policy
+    return policy.for_run()
 
 
 def _check_saving(policy: Policy) -> None:
