@@ -21,7 +21,7 @@ from dynsample.log import MAX_BYTES, ObservationLog
 from dynsample.orders import Order, PageLocal, as_order
 from dynsample.passes import BatchIterator, HiddenView, Pass
 from dynsample.plan import Plan
-from dynsample.policies.base import Policy
+from dynsample.policies.base import Policy, as_policy
 from dynsample.policies.uniform import Uniform
 from dynsample.report import Report, as_report
 from dynsample.staging import PinnedRing
@@ -108,7 +108,7 @@ class Sampler:
         self.batch_size = integer(batch_size, "batch_size", 1, MAX_SAMPLES)
         self.seed = integer(seed, "seed", 0, 2**64 - 1)
         self.drop_last = bool(drop_last)
-        self.policy = Uniform() if policy is None else policy
+        self.policy = Uniform() if policy is None else as_policy(policy)
         self.placement = choice(placement, "placement", ("replicated", "sharded"))
         self.max_log_bytes = integer(max_log_bytes, "max_log_bytes", 0, 2**63 - 1)
         self.report = as_report(report)
@@ -212,6 +212,7 @@ class Sampler:
         hidden_stop = plan.num_hidden if plan.refresh else 0
         boundary.fetch(self, plan, received[0], kept_stop)
         self._plan, self._folded, self._padded = plan, False, None
+        self.policy.planned(plan.random.epoch)
         self._passes = (
             Pass(False, kept_stop, received=received[0]),
             Pass(True, hidden_stop, received=received[1]),
