@@ -14,7 +14,7 @@ import torch
 from gpu import Gpu, add_device, run
 
 import dynsample as ds
-from dynsample import ops
+from dynsample import _core, ops
 from dynsample.columns import EMA, Last, Mean, Transitions, Uncertainty, Window
 from dynsample.device import bernoulli, draw, order, select
 from dynsample.device.arrays import DeviceArrays
@@ -81,7 +81,7 @@ def orders(x: Inputs) -> None:
     found = order.order_slice(x.device, len(ids), ids, **KEY)
     assert torch.equal(found.sort().values, ids)
     order.order_slice(x.device, x.n, None, **KEY)
-    order.mark_slice(mask.clone(), start=0, stop=x.n // 2, stream=5, **KEY)
+    order.mark_slice(mask.clone(), start=0, stop=x.n // 2, stream=_core.Stream.WALK, **KEY)
 
 
 def draws(x: Inputs) -> None:

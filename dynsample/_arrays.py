@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import importlib
+import inspect
 import sys
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
@@ -21,27 +22,65 @@ def is_tensor(value: object) -> bool:
     return torch is not None and isinstance(value, torch.Tensor)
 
 
-def as_numpy(value: Any, name: str, dtype: DTypeLike) -> NDArray[Any]:
-    """View `value` as a one-dimensional, contiguous numpy array of exactly `dtype`.
+def plain(value: Any) -> Any:
+    """Give a number of numpy or torch as one of Python; anything else as it is."""
+    scalar = isinstance(value, np.generic) or (
+        (isinstance(value, np.ndarray) or is_tensor(value)) and value.ndim == 0
+    )
+    return value.item() if scalar else value
 
-    A strided array is copied; another dtype, number of dimensions or device is an error.
+
+def column(value: Any, name: str, dtype: DTypeLike) -> Any:
+    """Give `value`, numpy or torch, as a one-dimensional, contiguous array of exactly `dtype`.
+
+    A strided array is copied; another dtype or number of dimensions is an error. What this says of
+    an argument is the same wherever the array is.
     """
     if is_tensor(value):
-        if value.device.type != "cpu":
-            raise ValueError(f"{name} must be on the CPU, got a tensor on {value.device}")
-        if str(value.dtype) == "torch.bfloat16":  # numpy has no such dtype
-            raise TypeError(f"{name} must have dtype {np.dtype(dtype)}, got {value.dtype}")
-        array = value.detach().numpy()
+        found, shape = str(value.dtype).removeprefix("torch."), tuple(value.shape)
     elif isinstance(value, np.ndarray):
-        array = value
+        found, shape = str(value.dtype), value.shape
     else:
         kind = type(value).__name__
         raise TypeError(f"{name} must be a numpy array or a torch tensor, got {kind}")
-    if array.dtype != np.dtype(dtype):
-        raise TypeError(f"{name} must have dtype {np.dtype(dtype)}, got {array.dtype}")
-    if array.ndim != 1:
-        raise ValueError(f"{name} must have one dimension, got shape {array.shape}")
-    return np.ascontiguousarray(array)
+    wanted = np.dtype(dtype).name
+    if found != wanted:
+        hint = ": convert it to float32 first" if (wanted, found) == ("float32", "float64") else ""
+        raise TypeError(f"{name} must have dtype {wanted}, got {found}{hint}")
+    if len(shape) != 1:
+        raise ValueError(f"{name} must have one dimension, got shape {shape}")
+    return value.detach().contiguous() if is_tensor(value) else np.ascontiguousarray(value)
+
+
+def beside(value: Any, name: str, dtype: DTypeLike, first: Any, first_name: str) -> Any:
+    """Give `value` as `column` does, when it has as many rows as `first` and lies where it does."""
+    array = column(value, name, dtype)
+    if len(array) != len(first):
+        raise ValueError(
+            f"{name} must have {len(first)} rows, as many as {first_name}, got {len(array)}"
+        )
+    here, there = _place(array), _place(first)
+    if here != there:
+        raise ValueError(f"{name} must be on {there}, as {first_name} is, got {here}")
+    return array
+
+
+def _place(array: Any) -> str:
+    place = str(array.device) if is_tensor(array) else "cpu"
+    return "the CPU" if place == "cpu" else place
+
+
+def as_numpy(value: Any, name: str, dtype: DTypeLike) -> NDArray[Any]:
+    """View `value`, as `column` gives it, as a numpy array; it must be in host memory."""
+    if is_tensor(value) and value.device.type != "cpu":
+        raise ValueError(f"{name} must be on the CPU, got a tensor on {value.device}")
+    array: NDArray[Any] = host(column(value, name, dtype))
+    return array
+
+
+def host(array: Any) -> Any:
+    """View an array in host memory as numpy; None stays None."""
+    return array.numpy() if is_tensor(array) else array
 
 
 def like(result: NDArray[Any], template: object) -> Any:
@@ -52,12 +91,16 @@ def like(result: NDArray[Any], template: object) -> Any:
 
 
 def or_on_device(function: F) -> F:
-    """Let the function of the same name in `dynsample.device.ops` take tensors on a GPU."""
+    """Let the function of the same name in `dynsample.device.ops` take tensors on a GPU.
+
+    The first argument says where; both functions check their arguments by the same one.
+    """
+    first = next(iter(inspect.signature(function).parameters))
 
     @functools.wraps(function)
     def call(*arguments: Any, **options: Any) -> Any:
-        given = (*arguments, *options.values())
-        if any(is_tensor(value) and value.is_cuda for value in given):
+        value: Any = arguments[0] if arguments else options.get(first)
+        if is_tensor(value) and value.is_cuda:
             there = importlib.import_module("dynsample.device.ops")
             return getattr(there, function.__name__)(*arguments, **options)
         return function(*arguments, **options)

@@ -6,6 +6,8 @@ import math
 import operator
 from typing import Any
 
+from dynsample._core import Stream
+
 MAX_SAMPLES = 2**32 - 1
 
 
@@ -21,7 +23,7 @@ def integer(value: Any, name: str, low: int, high: int) -> int:
     return number
 
 
-def random_key(seed: Any, epoch: Any, stream: Any = 0) -> tuple[int, int, int]:
+def random_key(seed: Any, epoch: Any, stream: Any = Stream.ORDER) -> tuple[int, int, int]:
     """Check the key of the counter-based generator."""
     return (
         integer(seed, "seed", 0, 2**64 - 1),
@@ -32,7 +34,8 @@ def random_key(seed: Any, epoch: Any, stream: Any = 0) -> tuple[int, int, int]:
 
 def real(value: Any, name: str, interval: str) -> float:
     """Give `value` as a finite float of an interval such as "[0, 1)"; an end may be inf."""
-    if isinstance(value, (bool, str, bytes)) or not hasattr(value, "__float__"):
+    number_like = hasattr(value, "__float__") and not getattr(value, "ndim", 0)
+    if isinstance(value, (bool, str, bytes)) or not number_like:
         raise TypeError(f"{name} must be a number, got {type(value).__name__} {value!r}")
     number = float(value)
     low, high = (float(end) for end in interval[1:-1].split(","))

@@ -6,14 +6,14 @@ import math
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from dynsample import _core
-from dynsample._arrays import as_numpy, like, or_on_device
+from dynsample._arrays import column, host, like, or_on_device
 from dynsample._checks import MAX_SAMPLES, integer, random_key
+from dynsample._core import Stream
+from dynsample._ops_select import checked_rows
 
 MAX_DRAWS = 2**32 - 2  # the rates of more would not fit 64 bits
-STREAM_DRAW_ORDER = 7  # Stream::kDrawOrder
 _METHODS = ("systematic", "multinomial")
 
 
@@ -24,8 +24,38 @@ def is_multinomial(method: str) -> bool:
     return method == "multinomial"
 
 
-def _probabilities(probabilities: Any) -> NDArray[np.float32]:
-    return as_numpy(probabilities, "probabilities", np.float32)
+def checked_probabilities(probabilities: Any) -> Any:
+    """Check the dtype and the shape of probabilities."""
+    return column(probabilities, "probabilities", np.float32)
+
+
+def checked_draw(
+    probabilities: Any, k: Any, seed: Any, epoch: Any, most: int = MAX_DRAWS
+) -> tuple[Any, int, int, int]:
+    """Check the arguments of a draw."""
+    p = checked_probabilities(probabilities)
+    k = integer(k, "k", 0, most)
+    seed, epoch, _ = random_key(seed, epoch)
+    return p, k, seed, epoch
+
+
+def checked_coins(
+    values: Any, beta: float, seed: Any, epoch: Any, where: Any
+) -> tuple[Any, float, int, int, Any]:
+    """Check the arguments of `bernoulli_cdf`."""
+    rows, mask = checked_rows(values, where)
+    if not 0 <= beta < math.inf:
+        raise ValueError(f"beta must be finite and not negative, got {beta}")
+    seed, epoch, _ = random_key(seed, epoch)
+    return rows, float(beta), seed, epoch, mask
+
+
+def checked_power(values: Any, exponent: float) -> tuple[Any, float]:
+    """Check the arguments of `power`."""
+    rows = column(values, "values", np.float32)
+    if not math.isfinite(exponent):
+        raise ValueError(f"exponent must be finite, got {exponent}")
+    return rows, float(exponent)
 
 
 @or_on_device
@@ -55,10 +85,9 @@ def draw_counts(
     -----
     Stateless: random numbers are counted by (position, epoch, stream) and keyed by the seed.
     """
-    p = _probabilities(probabilities)
-    k = integer(k, "k", 0, MAX_DRAWS)
-    seed, epoch, _ = random_key(seed, epoch)
-    counts = _core.draw_counts(p, k, seed, epoch, is_multinomial(method))
+    multinomial = is_multinomial(method)
+    p, k, seed, epoch = checked_draw(probabilities, k, seed, epoch)
+    counts = _core.draw_counts(host(p), k, seed, epoch, multinomial)
     return like(counts, probabilities)
 
 
@@ -82,10 +111,8 @@ def draw_mask(probabilities: Any, k: int, *, seed: int, epoch: int) -> Any:
     -------
     bool[N]
     """
-    p = _probabilities(probabilities)
-    k = integer(k, "k", 0, MAX_SAMPLES)
-    seed, epoch, _ = random_key(seed, epoch)
-    return like(_core.draw_mask(p, k, seed, epoch), probabilities)
+    p, k, seed, epoch = checked_draw(probabilities, k, seed, epoch, MAX_SAMPLES)
+    return like(_core.draw_mask(host(p), k, seed, epoch), probabilities)
 
 
 @or_on_device
@@ -127,13 +154,11 @@ def draw(
     """
     multinomial = is_multinomial(method)
     if replacement:
-        p = _probabilities(probabilities)
-        k = integer(k, "k", 0, MAX_DRAWS)
-        seed, epoch, _ = random_key(seed, epoch)
-        return like(_core.draw(p, k, seed, epoch, multinomial), probabilities)
-    mask = draw_mask(_probabilities(probabilities), k, seed=seed, epoch=epoch)
-    rows = np.flatnonzero(mask).astype(np.uint32)
-    order = _core.order_slice(rows, int(seed), int(epoch), STREAM_DRAW_ORDER, 0, len(rows))
+        p, k, seed, epoch = checked_draw(probabilities, k, seed, epoch)
+        return like(_core.draw(host(p), k, seed, epoch, multinomial), probabilities)
+    p, k, seed, epoch = checked_draw(probabilities, k, seed, epoch, MAX_SAMPLES)
+    rows = np.flatnonzero(_core.draw_mask(host(p), k, seed, epoch)).astype(np.uint32)
+    order = _core.order_slice(rows, seed, epoch, Stream.DRAW_ORDER, 0, len(rows))
     return like(order, probabilities)
 
 
@@ -153,8 +178,8 @@ def inverse_probabilities(probabilities: Any, k: int) -> Any:
     float32[N]
         R / (N r), 0 where the probability is 0.
     """
-    p = _probabilities(probabilities)
-    return like(_core.inverse_probabilities(p, integer(k, "k", 0, MAX_DRAWS)), probabilities)
+    p, k = checked_probabilities(probabilities), integer(k, "k", 0, MAX_DRAWS)
+    return like(_core.inverse_probabilities(host(p), k), probabilities)
 
 
 @or_on_device
@@ -183,14 +208,9 @@ def bernoulli_cdf(
     Shares are counted in 1000 bins between the lowest and the highest value (Jiang et al.,
     "Accelerating deep learning by focusing on the biggest losers", 2019, over the data set).
     """
-    array = as_numpy(values, "values", np.float32)
-    if not 0 <= beta < math.inf:
-        raise ValueError(f"beta must be finite and not negative, got {beta}")
-    rows = np.empty(0, np.bool_) if where is None else as_numpy(where, "where", np.bool_)
-    if where is not None and len(rows) != len(array):
-        raise ValueError(f"where must have shape ({len(array)},), got ({len(rows)},)")
-    seed, epoch, _ = random_key(seed, epoch)
-    return like(_core.bernoulli_cdf(array, float(beta), seed, epoch, rows), values)
+    rows, beta, seed, epoch, mask = checked_coins(values, beta, seed, epoch, where)
+    given = np.empty(0, np.bool_) if mask is None else host(mask)
+    return like(_core.bernoulli_cdf(host(rows), beta, seed, epoch, given), values)
 
 
 @or_on_device
@@ -208,7 +228,5 @@ def power(values: Any, exponent: float) -> Any:
     float32[N]
         Rounded from double.
     """
-    array = as_numpy(values, "values", np.float32)
-    if not math.isfinite(exponent):
-        raise ValueError(f"exponent must be finite, got {exponent}")
-    return like(_core.power(array, float(exponent)), values)
+    rows, exponent = checked_power(values, exponent)
+    return like(_core.power(host(rows), exponent), values)

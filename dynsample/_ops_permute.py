@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dynsample import _core
-from dynsample._arrays import as_numpy, like, or_on_device
+from dynsample._arrays import as_numpy, column, host, like, or_on_device
 from dynsample._checks import MAX_SAMPLES, integer, random_key
+from dynsample._core import Stream
 
 
 def _bounds(n: int, start: int, stop: int | None) -> tuple[int, int]:
@@ -17,8 +18,25 @@ def _bounds(n: int, start: int, stop: int | None) -> tuple[int, int]:
     return integer(start, "start", 0, end), end
 
 
+def checked_slice(
+    ids: Any, seed: Any, epoch: Any, start: Any, stop: Any, stream: Any
+) -> tuple[Any, dict[str, int]]:
+    """Check the arguments of `order_slice`."""
+    rows = column(ids, "ids", np.uint32)
+    seed, epoch, stream = random_key(seed, epoch, stream)
+    start, stop = _bounds(len(rows), start, stop)
+    key = {"seed": seed, "epoch": epoch, "stream": stream, "start": start, "stop": stop}
+    return rows, key
+
+
 def permute(
-    n: int, *, seed: int, epoch: int, start: int = 0, stop: int | None = None, stream: int = 0
+    n: int,
+    *,
+    seed: int,
+    epoch: int,
+    start: int = 0,
+    stop: int | None = None,
+    stream: int = Stream.ORDER,
 ) -> NDArray[np.int64]:
     """Positions [start, stop) of a random permutation of 0 ... n - 1.
 
@@ -57,7 +75,13 @@ def permute(
 
 @or_on_device
 def order_slice(
-    ids: Any, *, seed: int, epoch: int, start: int = 0, stop: int | None = None, stream: int = 0
+    ids: Any,
+    *,
+    seed: int,
+    epoch: int,
+    start: int = 0,
+    stop: int | None = None,
+    stream: int = Stream.ORDER,
 ) -> Any:
     """`ids[permute(len(ids), ...)]` in one pass.
 
@@ -71,13 +95,11 @@ def order_slice(
     -------
     int64[stop - start]
     """
-    array = as_numpy(ids, "ids", np.uint32)
-    seed, epoch, stream = random_key(seed, epoch, stream)
-    start, stop = _bounds(len(array), start, stop)
-    return like(_core.order_slice(array, seed, epoch, stream, start, stop), ids)
+    rows, key = checked_slice(ids, seed, epoch, start, stop, stream)
+    return like(_core.order_slice(host(rows), **key), ids)
 
 
-def unpermute(n: int, values: Any, *, seed: int, epoch: int, stream: int = 0) -> Any:
+def unpermute(n: int, values: Any, *, seed: int, epoch: int, stream: int = Stream.ORDER) -> Any:
     """Positions at which `permute(n, ...)` has `values`: its inverse.
 
     Parameters

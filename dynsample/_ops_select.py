@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-import operator
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from dynsample import _core
-from dynsample._arrays import as_numpy, like, or_on_device
+from dynsample._arrays import as_numpy, beside, column, host, like, or_on_device
+from dynsample._checks import integer
 
 
-def _scores(value: Any, name: str) -> NDArray[np.float32]:
-    dtype = getattr(value, "dtype", None)
-    if str(dtype) in {"float64", "torch.float64"}:
-        raise TypeError(f"{name} must have dtype float32, got float64: convert it to float32 first")
-    return as_numpy(value, name, np.float32)
+def checked_rows(
+    values: Any, where: Any, name: str = "values", where_name: str = "where"
+) -> tuple[Any, Any]:
+    """Check a float32 column and the optional mask of the rows that take part."""
+    rows = column(values, name, np.float32)
+    mask = None if where is None else beside(where, where_name, np.bool_, rows, name)
+    return rows, mask
 
 
-def _mask(value: Any, name: str) -> NDArray[np.bool_] | None:
-    return None if value is None else as_numpy(value, name, np.bool_)
+def checked_selection(scores: Any, k: Any, eligible: Any) -> tuple[Any, int, Any]:
+    """Check the arguments of `hide_lowest`."""
+    rows, mask = checked_rows(scores, eligible, "scores", "eligible")
+    return rows, integer(k, "k", 0, len(rows)), mask
 
 
 @or_on_device
@@ -59,14 +62,8 @@ def hide_lowest(scores: Any, k: int, eligible: Any = None, *, finite_only: bool 
     >>> hide_lowest(np.array([3, 1, 2, 1], np.float32), 2)
     array([False,  True, False,  True])
     """
-    column = _scores(scores, "scores")
-    try:
-        count = operator.index(k)
-    except TypeError:
-        raise TypeError(f"k must be an integer, got {type(k).__name__}") from None
-    if not 0 <= count <= len(column):
-        raise ValueError(f"k must be in [0, {len(column)}], got {count}")
-    return like(_core.hide_lowest(column, count, _mask(eligible, "eligible"), finite_only), scores)
+    rows, count, mask = checked_selection(scores, k, eligible)
+    return like(_core.hide_lowest(host(rows), count, host(mask), finite_only), scores)
 
 
 @or_on_device
@@ -96,8 +93,8 @@ def exact_mean(values: Any, where: Any = None, *, finite_only: bool = False) -> 
     ValueError
         Another shape or length.
     """
-    column = _scores(values, "values")
-    total, count = _core.exact_sum(column, _mask(where, "where"), finite_only)
+    rows, mask = checked_rows(values, where)
+    total, count = _core.exact_sum(host(rows), host(mask), finite_only)
     return total / count if count else float("nan")
 
 
@@ -126,7 +123,8 @@ def min_max(values: Any, where: Any = None, *, finite_only: bool = False) -> tup
     ValueError
         Another shape or length.
     """
-    return _core.min_max(_scores(values, "values"), _mask(where, "where"), finite_only)
+    rows, mask = checked_rows(values, where)
+    return _core.min_max(host(rows), host(mask), finite_only)
 
 
 @or_on_device
@@ -152,7 +150,7 @@ def mask_ids(mask: Any, *, invert: bool = False) -> Any:
     ValueError
         Another shape.
     """
-    return like(_core.mask_ids(as_numpy(mask, "mask", np.bool_), invert), mask)
+    return like(_core.mask_ids(host(column(mask, "mask", np.bool_)), invert), mask)
 
 
 class Bitmap:

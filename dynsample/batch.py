@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from dynsample import _core, ops
 from dynsample._arrays import is_tensor, like
 from dynsample._checks import MAX_SAMPLES, integer, real
+from dynsample._core import Stream
 from dynsample.gram import FORMS, GramWeights, gram, gram_weights
 
 __all__ = [
@@ -29,7 +30,6 @@ __all__ = [
     "selects",
 ]
 
-_STREAM = 17  # kBatch in csrc/core/random.h
 STATE_VERSION = 1
 
 
@@ -55,7 +55,7 @@ def _losses(losses: Any) -> Any:
 
 def _uniform(count: int, seed: int, step: int) -> NDArray[np.float32]:
     """Uniform numbers of [0, 1) with 24 bits, float32[count]: a function of (seed, step) alone."""
-    words = _core.philox(seed, 0, -(-count // 4), step, _STREAM)[:count]
+    words = _core.philox(seed, 0, -(-count // 4), step, Stream.BATCH_SELECTION)[:count]
     uniform: NDArray[np.float32] = (words >> 8).astype(np.float32) * np.float32(2**-24)
     return uniform
 
@@ -175,7 +175,7 @@ def selective_backprop(losses: Any, keep: float = 0.5, *, seed: int, step: int) 
     if not is_tensor(values):
         weight = np.empty_like(rank_weight)
         weight[np.argsort(values, kind="stable")] = rank_weight
-        low, high = _core.philox(seed, 0, 1, step, _STREAM)[:2].tolist()
+        low, high = _core.philox(seed, 0, 1, step, Stream.BATCH_SELECTION)[:2].tolist()
         k = min(count, max(1, int(keep * count)))
         return like(ops.draw_mask(weight, k, seed=low | high << 32, epoch=0), losses)
     torch = sys.modules["torch"]

@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from dynsample import ops
 from dynsample._arrays import is_tensor
 from dynsample._checks import MAX_SAMPLES, choice, integer, real
+from dynsample._core import Stream
 
 Ids = NDArray[np.int64]
 Scores = NDArray[Any]
-_STREAM = 32  # of the permutation: apart from those of epochs
 
 
 def _checked(scores: Any, k: Any) -> tuple[Scores, int]:
@@ -68,7 +68,7 @@ def _ascending(scores: Scores, ids: Ids) -> Ids:
 
 def _shuffled(ids: Ids, num_samples: int, seed: int) -> Ids:
     """Put `ids` in the order in which a keyed permutation of all samples has them."""
-    order = ops.permute(num_samples, seed=seed, epoch=0, stream=_STREAM)
+    order = ops.permute(num_samples, seed=seed, epoch=0, stream=Stream.CORESET)
     wanted = np.zeros(num_samples, np.bool_)
     wanted[ids] = True
     shuffled: Ids = order[wanted[order]]
@@ -139,7 +139,7 @@ def keep_random(num_samples: int, k: int, seed: int = 0) -> Ids:
     """
     num_samples = integer(num_samples, "num_samples", 0, MAX_SAMPLES)
     k = integer(k, "k", 0, num_samples)
-    return np.sort(ops.permute(num_samples, seed=seed, epoch=0, stop=k, stream=_STREAM))
+    return np.sort(ops.permute(num_samples, seed=seed, epoch=0, stop=k, stream=Stream.CORESET))
 
 
 def shares(sizes: NDArray[np.int64], k: int) -> NDArray[np.int64]:

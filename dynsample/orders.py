@@ -11,10 +11,8 @@ from numpy.typing import NDArray
 
 from dynsample import ops
 from dynsample._arrays import fingerprint
+from dynsample._core import Stream
 from dynsample.policies.base import EpochRandom
-
-PAGE_STREAM = 6
-FIRST_WINDOW_STREAM = 1 << 16
 
 Slice = Callable[[int, int], NDArray[np.int64]]
 
@@ -123,11 +121,11 @@ class PageLocal:
         key = {"seed": random.seed, "epoch": random.epoch}
         pages = self.page_of[members]
         num_pages = int(pages.max()) + 1 if len(pages) else 0
-        rank = ops.unpermute(num_pages, np.arange(num_pages), stream=PAGE_STREAM, **key)
+        rank = ops.unpermute(num_pages, np.arange(num_pages), stream=Stream.PAGES, **key)
         window = rank[pages] // self.window
         stops = np.cumsum(np.bincount(window))
         chunks = [
-            ops.order_slice(part, stream=FIRST_WINDOW_STREAM + 2 * number + stream, **key)
+            ops.order_slice(part, stream=Stream.PAGE_WINDOWS + 2 * number + stream, **key)
             for number, part in enumerate(
                 np.split(members[np.argsort(window, kind="stable")], stops[:-1])
             )

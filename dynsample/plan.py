@@ -12,13 +12,12 @@ from numpy.typing import NDArray
 
 from dynsample import _core, ops
 from dynsample._checks import MAX_SAMPLES, integer, random_key
+from dynsample._core import Stream
 from dynsample.arrays import Array
 from dynsample.orders import Order, Slice, as_order
 from dynsample.policies.base import EpochRandom, Selection
 from dynsample.shards import Steps
 
-ORDER_STREAM = 0
-HIDDEN_ORDER_STREAM = 1
 _DIGEST_CHUNK = 1 << 20
 
 
@@ -90,9 +89,22 @@ class Plan(ABC):
     def allowed(self) -> NDArray[np.bool_] | None:
         """Rows that this epoch issues at all; None when it issues every row, or none knows."""
 
+    @property
     @abstractmethod
+    def row_sum(self) -> int:
+        """Sum of the epoch's rows, as often as they are drawn, modulo 2**32."""
+
     def summary(self) -> dict[str, float]:
-        """Figures that differ, in all likelihood, when another selection was made."""
+        """Figures that differ, in all likelihood, when another selection was made.
+
+        They are those of the plan, whatever kind of plan it is and whoever holds it.
+        """
+        return {
+            "num_positions": self.num_positions,
+            "num_hidden": self.num_hidden,
+            "sum of rows": self.row_sum,
+            "lr_scale": self.lr_scale,
+        }
 
     def ids(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """Data-set ids of rows."""
@@ -204,8 +216,8 @@ class EpochPlan(WholePlan):
 
     def _arrange(self, hidden: bool) -> Slice:
         if hidden:
-            return self.order_by.arrange(self.hidden_rows, self.random, HIDDEN_ORDER_STREAM)
-        return self.order_by.arrange(self.members, self.random, ORDER_STREAM)
+            return self.order_by.arrange(self.hidden_rows, self.random, Stream.HIDDEN_ORDER)
+        return self.order_by.arrange(self.members, self.random, Stream.ORDER)
 
     def allowed(self) -> NDArray[np.bool_] | None:
         """Rows that this epoch issues at all; None when it issues every row."""
@@ -215,15 +227,10 @@ class EpochPlan(WholePlan):
         mask[self.members] = True
         return mask
 
-    def summary(self) -> dict[str, float]:
-        """Figures that differ, in all likelihood, when another selection was made."""
-        return {
-            "num_positions": self.num_positions,
-            "num_hidden": self.num_hidden,
-            # By pairs, whose low and high words add up apart but for carries: a third of the time.
-            "sum of rows": int(self.members[: len(self.members) // 2 * 2].view(np.uint64).sum()),
-            "lr_scale": self.lr_scale,
-        }
+    @property
+    def row_sum(self) -> int:
+        """Sum of the epoch's rows, as often as they are drawn, modulo 2**32."""
+        return int(self.members.sum(dtype=np.uint32))
 
 
 def digest_of(

@@ -55,6 +55,7 @@ def adopt(sampler: Sampler, epoch: Epoch, *, drop: bool = False, **others: Any) 
     changed = {"_epoch": epoch, "_told": None, **others}
     # Whatever interrupts this comes before it, and nothing has changed, or after it.
     _ = log.clear() if drop else None, vars(sampler).update(changed)  # type: ignore[func-returns-value]
+    sampler.policy.planned(epoch.number)
 
 
 def stop_of(sampler: Sampler, plan: Plan) -> int:

@@ -11,13 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dynsample import _core
+from dynsample._core import Stream
 from dynsample.arrays import Array, Arrays
 from dynsample.policies.base import EpochRandom, Selection
 
 Floats = Array  # float32
 Mask = Array  # bool
-
-WALK_STREAM = 16  # kWalk in csrc/core/random.h
 
 
 @dataclass(frozen=True)
@@ -142,7 +141,7 @@ class Reductions:
         first = start % total if total else 0
         stop = min(first + k, total)
         ranges = [(first, stop), (0, k - (stop - first) if total else 0)]
-        key = {"seed": random.seed, "epoch": random.epoch, "stream": WALK_STREAM}
+        key = {"seed": random.seed, "epoch": random.epoch, "stream": Stream.WALK}
         return self.arrays.walk(total, ranges, **key)
 
     def cdf_bernoulli(self, values: Floats, beta: float, random: EpochRandom) -> Mask:

@@ -20,6 +20,7 @@ from dynsample.orders import Order, PageLocal, as_order
 from dynsample.passes import Batch, BatchIterator
 from dynsample.plan import Plan
 from dynsample.policies.base import Policy, as_policy
+from dynsample.policies.uniform import Uniform
 from dynsample.report import Report, as_report
 from dynsample.staging import PinnedRing
 from dynsample.state import as_fingerprint
@@ -107,7 +108,7 @@ class Sampler:
         self.batch_size = integer(batch_size, "batch_size", 1, MAX_SAMPLES)
         self.seed = integer(seed, "seed", 0, 2**64 - 1)
         self.drop_last = bool(drop_last)
-        self.policy = as_policy(policy)
+        self.policy = as_policy(Uniform() if policy is None else policy)
         self.placement = choice(placement, "placement", ("replicated", "sharded"))
         self.max_log_bytes = integer(max_log_bytes, "max_log_bytes", 0, 2**63 - 1)
         self.report = as_report(report)

@@ -9,20 +9,16 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from dynsample._core import Stream
 from dynsample.groups import Group
 from dynsample.members import Delivered, Members
 from dynsample.orders import Order, Slice
-from dynsample.plan import (
-    HIDDEN_ORDER_STREAM,
-    ORDER_STREAM,
-    Plan,
-    check_selection,
-    digest_of,
-)
+from dynsample.plan import Plan, check_selection, digest_of, selected_rows
 from dynsample.policies.base import EpochRandom, Selection
 from dynsample.shards import Steps
 
 _LIMBS = 4
+_WORD = 1 << 32
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -37,6 +33,7 @@ class ShardedPlan(Plan):
     first_row: int
     kept: Members
     left_out: Members
+    _row_sum: int  # of all ranks
     _delivered: dict[bool, Delivered] = field(default_factory=dict)
     _digests: list[str] = field(default_factory=list)
 
@@ -49,6 +46,11 @@ class ShardedPlan(Plan):
     def num_hidden(self) -> int:
         """Samples left out of this epoch."""
         return self.left_out.count
+
+    @property
+    def row_sum(self) -> int:
+        """Sum of the epoch's rows, as often as they are drawn, modulo 2**32."""
+        return self._row_sum
 
     @property
     def order(self) -> NDArray[np.int64]:
@@ -75,7 +77,7 @@ class ShardedPlan(Plan):
     ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32] | None]]:
         """Give positions, rows and weights of the owned members, some at a time."""
         members = self._members(hidden)
-        stream = HIDDEN_ORDER_STREAM if hidden else ORDER_STREAM
+        stream = Stream.HIDDEN_ORDER if hidden else Stream.ORDER
         done = members.before
         for rows in members.chunks():
             ranks = np.arange(done, done + len(rows))
@@ -177,14 +179,6 @@ class ShardedPlan(Plan):
         """Give None: what other ranks were issued is not known here."""
         return None
 
-    def summary(self) -> dict[str, float]:
-        """Figures that differ, in all likelihood, when another selection was made."""
-        return {
-            "num_positions": self.num_positions,
-            "num_hidden": self.num_hidden,
-            "lr_scale": self.lr_scale,
-        }
-
 
 def build_sharded_plan(
     selection: Selection,
@@ -201,12 +195,15 @@ def build_sharded_plan(
     what = f"the selection of epoch {random.epoch}"
     hidden, times = selection.hidden, selection.counts
     if times is None:
-        kept = last - first if hidden is None else int(np.count_nonzero(~hidden))
-        owned = np.array([kept, last - first - kept])
+        rows, left_out = selected_rows(selection, last - first)
+        row_sum = int(rows.sum(dtype=np.uint32)) + first * len(rows)
+        owned = [len(rows), len(left_out), row_sum % _WORD]
     else:
-        owned = np.array([times.sum(dtype=np.int64), 0])
-    before = group.exclusive_scan(owned, what).tolist()
-    total = group.sum(owned, what).tolist()
+        rows = np.arange(first, last, dtype=np.uint32)
+        row_sum = int((rows * times.astype(np.uint32)).sum(dtype=np.uint32))
+        owned = [int(times.sum(dtype=np.int64)), 0, row_sum]
+    before = group.exclusive_scan(np.array(owned), what).tolist()
+    total = group.sum(np.array(owned), what).tolist()
     if times is None:
         mask = np.zeros(last - first, np.bool_) if hidden is None else hidden
         drawn, left = np.packbits(~mask), np.packbits(mask)
@@ -217,6 +214,7 @@ def build_sharded_plan(
         random=random,
         group=group,
         first_row=first,
+        _row_sum=total[2] % _WORD,
         kept=Members(drawn, times is None, bounds, before[0], total[0]),
         left_out=Members(left, True, bounds, before[1], total[1]),
         weights=selection.weights,

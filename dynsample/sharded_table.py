@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 
 from dynsample import _core
 from dynsample._checks import choice
+from dynsample._core import Stream
 from dynsample.arrays import HOST, Array, Arrays
 from dynsample.columns import Column
 from dynsample.groups import Group
 from dynsample.policies.base import EpochRandom
-from dynsample.reductions import WALK_STREAM, Draw, Floats, Mask
+from dynsample.reductions import Draw, Floats, Mask
 from dynsample.shards import row_bounds
 from dynsample.table import ScoreTable
 
@@ -103,7 +104,7 @@ class ShardedTable(ScoreTable):
         """Mark the k rows at positions start, ... of a random permutation, counted modulo N."""
         if not self.num_rows:
             return self.arrays.mask(0)
-        key = {"seed": random.seed, "epoch": random.epoch, "stream": WALK_STREAM}
+        key = {"seed": random.seed, "epoch": random.epoch, "stream": Stream.WALK}
         positions = self.arrays.positions(self.num_samples, self.bounds, **key)
         return (positions - start) % self.num_samples < k
 

@@ -1,3 +1,5 @@
+#include <pybind11/stl.h>
+
 #include <cstring>
 
 #include "bind/cuda.h"
@@ -28,6 +30,10 @@ void mark_below(Stream stream, const py::function& allocate, const Rows& rows, s
   LentScratch scratch(allocate);
   const py::gil_scoped_release unlocked;
   cuda::mark(rows, key, equal, ties, at<std::uint8_t>(mask), scratch, stream);
+}
+
+std::vector<std::int64_t> sampled_rows(Stream, std::size_t rows) {
+  return cuda::sampled_rows(rows);
 }
 
 void key_histogram(Stream stream, const Rows& rows, bool upper, std::uint32_t prefix,
@@ -72,6 +78,7 @@ void bind_cuda_select(py::module_& module) {
   module.def("rows", &rows);
   module.def("hide_lowest", &hide_lowest);
   module.def("mark_below", &mark_below);
+  module.def("sampled_rows", &sampled_rows);
   module.def("key_histogram", &key_histogram);
   module.def("tally", &tally);
   module.def("exact_sum", &exact_sum);

@@ -1,5 +1,7 @@
 #include "core/random.h"
 
+#include <pybind11/native_enum.h>
+
 #include "bind/bind.h"
 #include "core/dispatch.h"
 
@@ -20,6 +22,11 @@ Array<std::uint32_t> philox_blocks(std::uint64_t seed, std::uint64_t first, std:
 void bind_random(py::module_& module) {
   module.def("philox", &philox_blocks, py::arg("seed"), py::arg("first"), py::arg("blocks"),
              py::arg("epoch"), py::arg("stream"));
+  py::native_enum<Stream>(module, "Stream", "enum.IntEnum", "What random numbers are for.")
+#define DYNSAMPLE_STREAM(constant, name, number, use) .value(name, constant, use)
+      DYNSAMPLE_STREAMS(DYNSAMPLE_STREAM)
+#undef DYNSAMPLE_STREAM
+          .finalize();
 }
 
 }  // namespace dynsample::bind

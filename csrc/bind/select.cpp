@@ -17,11 +17,18 @@ Array<bool> hide(const Array<float>& scores, std::size_t k, const OptionalMask& 
   return hidden;
 }
 
+py::array_t<std::int64_t> sampled(const Array<float>& scores) {
+  const std::vector<std::int64_t> found =
+      sampled_rows(rows(scores, std::nullopt, false, "scores", ""));
+  return py::array_t<std::int64_t>(static_cast<py::ssize_t>(found.size()), found.data());
+}
+
 }  // namespace
 
 void bind_select(py::module_& module) {
   module.def("hide_lowest", &hide, py::arg("scores").noconvert(), py::arg("k"),
              py::arg("eligible").noconvert() = py::none(), py::arg("finite_only") = false);
+  module.def("sampled_rows", &sampled, py::arg("scores").noconvert());
 }
 
 }  // namespace dynsample::bind

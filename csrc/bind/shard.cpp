@@ -62,16 +62,16 @@ class Candidates {
   std::pair<std::size_t, std::size_t> tally(std::uint32_t key) {
     py::gil_scoped_release unlocked;
     tally_ = dynsample::tally(rows_, key);
-    key_ = key;
-    const auto [below, equal] = tally_.total();
+    const auto [below, equal] = tally_->total();
     return {below, equal};
   }
 
   Array<bool> mark(std::size_t ties) const {
+    if (!tally_) throw std::logic_error("mark() marks by the last tally(), and there was none");
     Array<bool> mask(static_cast<py::ssize_t>(rows_.size));
     const auto flags = flags_of(mask);
     py::gil_scoped_release unlocked;
-    dynsample::mark(rows_, key_, tally_, ties, flags.data());
+    dynsample::mark(rows_, *tally_, ties, flags.data());
     return mask;
   }
 
@@ -80,8 +80,7 @@ class Candidates {
   OptionalMask where_;
   KeyBuffer keys_;
   Rows rows_ = {};
-  Tally tally_;
-  std::uint32_t key_ = 0;
+  std::optional<Tally> tally_;
 };
 
 constexpr std::size_t kSumIntegers = sizeof(WindowSums) / sizeof(std::int64_t);

@@ -68,7 +68,8 @@ bool view_tensor(PyObject* object, Kind kind, View& out) {
 bool view(py::handle object, Kind kind, View& out) {
   const PyTypeObject* type = Py_TYPE(object.ptr());
   bool usable = false;
-  if (type == py::detail::npy_api::get().PyArray_Type_) {
+  PyTypeObject* const array = py::detail::npy_api::get().PyArray_Type_;
+  if (type == array || PyType_IsSubtype(Py_TYPE(object.ptr()), array)) {
     usable = view_array(object.ptr(), kind, out);
   } else if (torch_objects && reinterpret_cast<const PyObject*>(type) == torch_objects->tensor) {
     usable = view_tensor(object.ptr(), kind, out);

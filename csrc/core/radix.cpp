@@ -46,7 +46,8 @@ Split Tally::total() const { return {total_of(below), total_of(equal)}; }
 
 Tally tally(const Rows& rows, std::uint32_t key) {
   const Chunks chunks(rows.size);
-  Tally found{std::vector<std::size_t>(chunks.count()), std::vector<std::size_t>(chunks.count())};
+  Tally found{key, chunks, std::vector<std::size_t>(chunks.count()),
+              std::vector<std::size_t>(chunks.count())};
   chunks.run([&](std::size_t chunk, std::size_t first, std::size_t last) {
     const Split split = kernels().select.tally(rows, first, last, key);
     found.below[chunk] = split.below;
@@ -55,15 +56,14 @@ Tally tally(const Rows& rows, std::uint32_t key) {
   return found;
 }
 
-void mark(const Rows& rows, std::uint32_t key, const Tally& tally, std::size_t ties,
-          std::uint8_t* hidden) {
+void mark(const Rows& rows, const Tally& tally, std::size_t ties, std::uint8_t* hidden) {
   std::vector<std::size_t> first_ties(tally.equal.size());
   for (std::size_t chunk = 0; chunk < first_ties.size(); ++chunk) {
     first_ties[chunk] = std::min(ties, tally.equal[chunk]);
     ties -= first_ties[chunk];
   }
-  Chunks(rows.size).run([&](std::size_t chunk, std::size_t first, std::size_t last) {
-    kernels().select.mark(rows, first, last, key, first_ties[chunk], hidden);
+  tally.chunks.run([&](std::size_t chunk, std::size_t first, std::size_t last) {
+    kernels().select.mark(rows, first, last, tally.key, first_ties[chunk], hidden);
   });
 }
 

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "core/chunks.h"
 #include "core/isa/select.h"
 #include "core/rows.h"
 
@@ -20,8 +21,11 @@ std::size_t count_eligible(const Rows& rows);
 // or of the lower halves of those with the upper half `prefix`.
 std::vector<std::uint32_t> key_histogram(const Rows& rows, const std::uint32_t* prefix);
 
-// Rows with a key below `key` and equal to it, by chunks of rows.
+// Rows with a key below `key` and equal to it, by the chunks of rows that it was counted in: how
+// rows are cut follows the number of threads, which can change before they are marked.
 struct Tally {
+  std::uint32_t key;
+  Chunks chunks;
   std::vector<std::size_t> below, equal;
 
   Split total() const;
@@ -29,9 +33,8 @@ struct Tally {
 
 Tally tally(const Rows& rows, std::uint32_t key);
 
-// hidden[i] = key of row i is below `key`, or equal to it and among the first `ties` such rows.
-// `tally` is that of `key`.
-void mark(const Rows& rows, std::uint32_t key, const Tally& tally, std::size_t ties,
-          std::uint8_t* hidden);
+// hidden[i] = key of row i is below the key of `tally`, which is of these rows, or equal to it and
+// among the first `ties` such rows.
+void mark(const Rows& rows, const Tally& tally, std::size_t ties, std::uint8_t* hidden);
 
 }  // namespace dynsample

@@ -5,6 +5,8 @@
 
 #include <cstdint>
 
+#include "core/streams.h"
+
 #if defined(__CUDACC__)
 #define DYNSAMPLE_HOST_DEVICE __host__ __device__
 #else
@@ -12,21 +14,6 @@
 #endif
 
 namespace dynsample {
-
-// What a random number is for. Two uses never share a stream.
-enum Stream : std::uint32_t {
-  kOrder = 0,            // keys of the epoch's order
-  kHiddenOrder = 1,      // keys of the order of the hidden samples
-  kDraw = 2,             // draws with replacement
-  kRace = 3,             // draws without replacement
-  kBernoulli = 4,        // one coin a sample
-  kTree = 5,             // prioritised replay
-  kPages = 6,            // order of the pages
-  kDrawOrder = 7,        // order of what was drawn
-  kMultinomial = 8,      // independent draws with replacement
-  kWalk = 16,            // walk of a random subset without replacement
-  kBatchSelection = 17,  // selection within a batch
-};
 
 struct Philox4 {
   std::uint32_t lane[4];

@@ -19,8 +19,37 @@ namespace dynsample {
 namespace {
 
 constexpr std::size_t kSmall = 4096;  // rows that are all candidates, without a sample
-constexpr std::size_t kRun = 8;       // neighbours that are sampled together
+constexpr std::size_t kRun = 8;       // neighbours that are sampled together, a cache line
 constexpr std::size_t kAhead = 16;    // runs that are fetched before they are read
+
+// The runs of rows that are sampled, of more than kSmall.
+class Runs {
+ public:
+  explicit Runs(const Rows& rows)
+      : count_(wanted(rows.size) / kRun),
+        positions_(rows.size / kRun - 1, count_),
+        data_(rows.keys ? static_cast<const void*>(rows.keys) : rows.values) {
+    const auto line = reinterpret_cast<std::uintptr_t>(data_) / sizeof(float);
+    aligned_ = (0 - line) % kRun;  // from here on, runs do not straddle cache lines
+  }
+
+  std::size_t count() const { return count_; }
+  std::size_t first_row(std::size_t run) const { return positions_[run] * kRun + aligned_; }
+
+  void fetch(std::size_t run) const {
+    __builtin_prefetch(static_cast<const float*>(data_) + first_row(run));
+  }
+
+ private:
+  static std::size_t wanted(std::size_t rows) {
+    return static_cast<std::size_t>(std::pow(static_cast<double>(rows), 2.0 / 3.0));
+  }
+
+  std::size_t count_;
+  Positions positions_;
+  const void* data_;
+  std::size_t aligned_;
+};
 
 std::uint32_t row_key(const Rows& rows, std::size_t i) {
   if (rows.keys) return rows.keys[i];
@@ -80,17 +109,11 @@ class Selection {
 // the first bracket more often.
 void Selection::take_sample() {
   if (rows_.size <= kSmall) return;
-  const double wanted = std::pow(static_cast<double>(rows_.size), 2.0 / 3.0);
-  const std::size_t runs = static_cast<std::size_t>(wanted) / kRun, size = runs * kRun;
-  const Positions positions(rows_.size / kRun - 1, runs);
-  const void* const data = rows_.keys ? static_cast<const void*>(rows_.keys) : rows_.values;
-  const auto line = reinterpret_cast<std::uintptr_t>(data) / sizeof(float);
-  const std::size_t aligned = (0 - line) % kRun;  // from here on, runs do not straddle cache lines
-  sample_.resize(size);
-  for (std::size_t run = 0, j = 0; run < runs; ++run) {
-    const std::size_t first = positions[run] * kRun + aligned;
-    const std::size_t ahead = positions[std::min(run + kAhead, runs - 1)] * kRun + aligned;
-    __builtin_prefetch(static_cast<const float*>(data) + ahead);
+  const Runs runs(rows_);
+  sample_.resize(runs.count() * kRun);
+  for (std::size_t run = 0, j = 0; run < runs.count(); ++run) {
+    runs.fetch(std::min(run + kAhead, runs.count() - 1));
+    const std::size_t first = runs.first_row(run);
     for (std::size_t i = first; i < first + kRun; ++i) sample_[j++] = row_key(rows_, i);
   }
 }
@@ -189,7 +212,7 @@ bool Selection::by_tie(std::uint32_t key) {
   const Tally found = tally(rows_, key);
   const auto [below, equal] = found.total();
   if (k_ <= below || k_ > below + equal) return false;
-  mark(rows_, key, found, k_ - below, hidden_);
+  mark(rows_, found, k_ - below, hidden_);
   return true;
 }
 
@@ -207,6 +230,19 @@ void Selection::by_radix() {
 }
 
 }  // namespace
+
+std::vector<std::int64_t> sampled_rows(const Rows& rows) {
+  check_num_rows(rows.size);
+  std::vector<std::int64_t> sampled;
+  if (rows.size <= kSmall) return sampled;
+  const Runs runs(rows);
+  for (std::size_t run = 0; run < runs.count(); ++run) {
+    for (std::size_t i = 0; i < kRun; ++i) {
+      sampled.push_back(static_cast<std::int64_t>(runs.first_row(run) + i));
+    }
+  }
+  return sampled;
+}
 
 void hide_lowest(const Rows& rows, std::size_t k, std::span<std::uint8_t> hidden) {
   check_num_rows(rows.size);

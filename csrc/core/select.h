@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <vector>
 
 #include "core/rows.h"
 
@@ -18,5 +19,9 @@ namespace dynsample {
 // decided. A sample that misled costs time, never the answer. O(n) time, O(n^(2/3)) scratch. Throws
 // std::invalid_argument when sizes differ, k > rows.size, or rows.size > 2^32 - 1.
 void hide_lowest(const Rows& rows, std::size_t k, std::span<std::uint8_t> hidden);
+
+// The rows whose keys are that sample, ascending; none when there are few rows. They depend on
+// where the rows lie in memory. For tests, which make them mislead.
+std::vector<std::int64_t> sampled_rows(const Rows& rows);
 
 }  // namespace dynsample

@@ -13,6 +13,8 @@ namespace {
 constexpr std::size_t kSample = 1 << 14, kLargeSample = 1 << 17, kLarge = std::size_t{1} << 26;
 constexpr double kDeviations = 3.5;  // odds of 1 in 2000 that one read is not enough
 
+std::size_t keys_in_sample(std::size_t rows) { return rows < kLarge ? kSample : kLargeSample; }
+
 unsigned bits_of(std::size_t size) {  // of row numbers
   unsigned bits = 1;
   while (bits < 32 && (size - 1) >> bits) ++bits;
@@ -178,7 +180,7 @@ class Selection {
   Status status() const { return fetch(&search_->status, stream_); }
 
   Status by_sample(std::uint32_t k) {
-    const std::size_t num_keys = size() < kLarge ? kSample : kLargeSample;
+    const std::size_t num_keys = keys_in_sample(size());
     const Ranks ranks = bracket(num_keys, k, size(), kDeviations);
     auto* const sample = scratch_.array<std::uint32_t>(num_keys);
     for_each("a sample", num_keys,
@@ -246,6 +248,17 @@ class Selection {
 };
 
 }  // namespace
+
+std::vector<std::int64_t> sampled_rows(std::size_t rows) {
+  std::vector<std::int64_t> sampled;
+  if (rows <= kSettled) return sampled;
+  const std::size_t num_keys = keys_in_sample(rows);
+  const Positions positions(rows, num_keys);
+  for (std::size_t j = 0; j < num_keys; ++j) {
+    sampled.push_back(static_cast<std::int64_t>(positions[j]));
+  }
+  return sampled;
+}
 
 void hide_lowest(const Rows& rows, std::size_t k, std::uint8_t* mask, Scratch& scratch,
                  Stream stream) {

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <vector>
 
 #include "core/rows.h"
 #include "cuda/stream.h"
@@ -19,6 +20,10 @@ namespace dynsample::cuda {
 // counting over all rows. Waits for the stream, to learn which.
 void hide_lowest(const Rows& rows, std::size_t k, std::uint8_t* mask, Scratch& scratch,
                  Stream stream);
+
+// The rows of that sample, of so many in all; none when there are few. For tests, which make them
+// mislead.
+std::vector<std::int64_t> sampled_rows(std::size_t rows);
 
 // mask[i] = key of row i is below `key`, or equal to it and among the first `ties` such rows.
 // `equal` is the number of rows with `key`, which must take part; `mask` is as above.

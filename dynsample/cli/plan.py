@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from dynsample import _core, groups
 from dynsample._checks import MAX_SAMPLES
+from dynsample._core import Stream
 from dynsample.cuda import CudaUnavailable
 from dynsample.groups.environment import torchrun_world
 from dynsample.policies import (
@@ -38,7 +39,6 @@ POLICIES: dict[str, Callable[[], Policy]] = {
     "selective-backprop": SelectiveBackprop,
     "uniform": Uniform,
 }
-SCORES_STREAM = 32  # of the random scores; after those in csrc/core/random.h
 _CHUNK = 1 << 16  # rows whose scores are made at a time
 
 
@@ -188,7 +188,7 @@ def random_scores(
     scores = {name: np.empty(last - first, np.float32) for name in names}
     for start in range(first, last, _CHUNK):
         count = min(_CHUNK, last - start)
-        blocks = _core.philox(seed, start, count, 0, SCORES_STREAM).reshape(count, 4)
+        blocks = _core.philox(seed, start, count, 0, Stream.PLAN_SCORES).reshape(count, 4)
         uniform = (blocks >> 8).astype(np.float32) * np.float32(2.0**-24)
         made = {
             "loss": uniform[:, 0] * np.float32(4),

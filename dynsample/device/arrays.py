@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dynsample._arrays import as_numpy, is_tensor
+from dynsample._arrays import as_numpy, column, is_tensor
 from dynsample.arrays import Arrays
 from dynsample.columns import Column, Parts
 from dynsample.device import bernoulli, columns, draw, ops, order, select
-from dynsample.device.arguments import column
 from dynsample.device.kernels import Device
 from dynsample.log import MAX_BYTES
 
@@ -58,11 +57,9 @@ class DeviceArrays(Arrays):
 
     def checked(self, values: Any, name: str) -> torch.Tensor:
         """Give one-dimensional float32 values as a tensor on the device."""
-        import torch
-
         if not is_tensor(values) or values.device != self.device.torch_device:
             return self.device.put(as_numpy(values, name, np.float32))
-        return column(values, name, torch.float32)
+        return column(values, name, np.float32)
 
     def full(self, size: int, value: float) -> torch.Tensor:
         """Make float32[size]."""

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dynsample import _core
-from dynsample._checks import random_key
-from dynsample.device.arguments import column, rows_of
+from dynsample._ops_draw import checked_coins, checked_power
+from dynsample._ops_select import checked_rows
 from dynsample.device.draw import refuse_negative
 from dynsample.device.kernels import device_of
 from dynsample.device.select import min_max
@@ -27,10 +26,9 @@ def cdf_counts(
     """Finite rows by bin between the extremes: uint64[1000]."""
     import torch
 
-    values = column(values, "values", torch.float32)
+    values, where = checked_rows(values, where)
     device = device_of(values)
     counts = device.zeros(NUM_BINS, torch.int64)
-    where = rows_of(where, values)
     device.call("cdf_counts", values, where, len(values), low, high, counts)
     found: NDArray[np.uint64] = counts.cpu().numpy().view(np.uint64)
     return found
@@ -52,12 +50,13 @@ def cdf_keep(
 
     if first % 4:
         raise ValueError("first must be a multiple of 4")
-    values = column(values, "values", torch.float32)
+    values, where = checked_rows(values, where)
     device = device_of(values)
     keep_below = device.put(_core.cdf_thresholds(counts, beta))
     kept = device.empty(len(values), torch.bool)
-    rows = rows_of(where, values), len(values)
-    device.call("cdf_keep", values, *rows, low, high, keep_below, seed, epoch, first, kept)
+    device.call(
+        "cdf_keep", values, where, len(values), low, high, keep_below, seed, epoch, first, kept
+    )
     return kept
 
 
@@ -72,27 +71,21 @@ def bernoulli_cdf(
     """Which rows are kept, bool[N]: `ops.bernoulli_cdf`."""
     import torch
 
-    values = column(values, "values", torch.float32)
-    if not 0 <= beta < math.inf:
-        raise ValueError(f"beta must be finite and not negative, got {beta}")
-    where = rows_of(where, values)
-    seed, epoch, _ = random_key(seed, epoch)
+    values, beta, seed, epoch, where = checked_coins(values, beta, seed, epoch, where)
     low, high = min_max(values, where, finite_only=True)
     if not low < high:  # also NaN: without rows that take part
         return torch.ones(len(values), dtype=torch.bool, device=values.device)
     counts = cdf_counts(values, where, low, high)
-    return cdf_keep(values, where, low, high, counts, float(beta), seed, epoch, 0)
+    return cdf_keep(values, where, low, high, counts, beta, seed, epoch, 0)
 
 
 def power(values: torch.Tensor, exponent: float) -> torch.Tensor:
     """`values ** exponent`, float32[N]: `ops.power`."""
     import torch
 
-    values = column(values, "values", torch.float32)
-    if not math.isfinite(exponent):
-        raise ValueError(f"exponent must be finite, got {exponent}")
+    values, exponent = checked_power(values, exponent)
     device = device_of(values)
     out = device.empty(len(values), torch.float32)
-    negative = device.call_with_scratch("power", values, len(values), float(exponent), out)
+    negative = device.call_with_scratch("power", values, len(values), exponent, out)
     refuse_negative("values", values, negative)
     return out

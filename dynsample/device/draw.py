@@ -9,19 +9,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dynsample import _core
-from dynsample._checks import integer, random_key
-from dynsample._ops_draw import MAX_DRAWS, is_multinomial
-from dynsample.device.arguments import column
+from dynsample._arrays import column
+from dynsample._checks import integer
+from dynsample._ops_draw import (
+    MAX_DRAWS,
+    checked_draw,
+    checked_probabilities,
+    is_multinomial,
+)
 from dynsample.device.kernels import Device, device_of
 
 if TYPE_CHECKING:
     import torch
-
-
-def _probabilities(probabilities: torch.Tensor) -> torch.Tensor:
-    import torch
-
-    return column(probabilities, "probabilities", torch.float32)
 
 
 def refuse_negative(name: str, values: torch.Tensor, row: int | None) -> None:
@@ -32,7 +31,7 @@ def refuse_negative(name: str, values: torch.Tensor, row: int | None) -> None:
 
 def survey(probabilities: torch.Tensor) -> tuple[float, int]:
     """Give what stands for probabilities that are not finite, and how many are positive."""
-    p = _probabilities(probabilities)
+    p = checked_probabilities(probabilities)
     largest, positive, negative = device_of(p).call_with_scratch("survey", p, len(p))
     refuse_negative("probabilities", p, negative)
     return largest or 1.0, positive
@@ -42,7 +41,7 @@ def exponent_sums(probabilities: torch.Tensor, substitute: float) -> NDArray[np.
     """Sum the probabilities as integers, by exponent: uint64[256]."""
     import torch
 
-    p = _probabilities(probabilities)
+    p = checked_probabilities(probabilities)
     device = device_of(p)
     sums = device.zeros(256, torch.int64)
     device.call("exponent_sums", p, len(p), substitute, sums)
@@ -58,7 +57,7 @@ def race_keys(
 
     if first % 4:
         raise ValueError("first must be a multiple of 4")
-    p = _probabilities(probabilities)
+    p = checked_probabilities(probabilities)
     device = device_of(p)
     keys = device.empty(len(p), torch.int32)
     device.call("race_keys", p, len(p), first, substitute, seed, epoch, keys)
@@ -85,7 +84,7 @@ class RatesPart:
     ) -> None:
         import torch
 
-        p = _probabilities(probabilities)
+        p = checked_probabilities(probabilities)
         scale = _core.rate_scale(sums, substitute, k)
         self._device = device_of(p)
         self._until = self._device.empty(len(p), torch.int64)
@@ -125,7 +124,7 @@ class RatesPart:
         """How often each row is drawn, int32[N], by the points that lie in this part."""
         import torch
 
-        given = column(points, "points", torch.int64)
+        given = column(points, "points", np.int64)
         counts = self._device.zeros(len(self), torch.int32)
         all_here = self._device.call_with_scratch(
             "count_points", self._until, len(self), before, given, len(given), counts
@@ -165,10 +164,8 @@ def draw_counts(
     probabilities: torch.Tensor, k: int, *, seed: int, epoch: int, method: str = "systematic"
 ) -> torch.Tensor:
     """How often each row is drawn in k draws with replacement, int32[N]: `ops.draw_counts`."""
-    p = _probabilities(probabilities)
-    k = integer(k, "k", 0, MAX_DRAWS)
-    seed, epoch, _ = random_key(seed, epoch)
     multinomial = is_multinomial(method)
+    p, k, seed, epoch = checked_draw(probabilities, k, seed, epoch)
     rates = _rates(p, k)
     if multinomial and k:
         return rates.multinomial(k, seed, epoch)
@@ -177,5 +174,5 @@ def draw_counts(
 
 def inverse_probabilities(probabilities: torch.Tensor, k: int) -> torch.Tensor:
     """1 / (N p) of every row, float32[N]: `ops.inverse_probabilities`."""
-    rates = _rates(_probabilities(probabilities), integer(k, "k", 0, MAX_DRAWS))
+    rates = _rates(checked_probabilities(probabilities), integer(k, "k", 0, MAX_DRAWS))
     return rates.inverse(rates.total, len(rates))

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from dynsample._checks import MAX_SAMPLES, integer, random_key
-from dynsample._ops_draw import STREAM_DRAW_ORDER, is_multinomial
+from dynsample._checks import MAX_SAMPLES
+from dynsample._core import Stream
+from dynsample._ops_draw import checked_draw, is_multinomial
+from dynsample._ops_permute import checked_slice
 from dynsample.device import draw as draws
 from dynsample.device import order, select
-from dynsample.device.arguments import column
 from dynsample.device.bernoulli import bernoulli_cdf, power
 from dynsample.device.draw import inverse_probabilities
 from dynsample.device.kernels import device_of
-from dynsample.device.select import exact_mean, min_max
+from dynsample.device.select import exact_mean, hide_lowest, min_max
 
 if TYPE_CHECKING:
     import torch
@@ -21,13 +22,6 @@ __all__ = [
     "bernoulli_cdf", "draw", "draw_counts", "draw_mask", "exact_mean", "hide_lowest",
     "inverse_probabilities", "mask_ids", "min_max", "order_slice", "power",
 ]  # fmt: skip
-
-
-def hide_lowest(
-    scores: torch.Tensor, k: int, eligible: torch.Tensor | None = None, *, finite_only: bool = False
-) -> torch.Tensor:
-    """Mark the k lowest scores: bool[N]."""
-    return select.hide_lowest(scores, k, eligible, finite_only=finite_only)
 
 
 def mask_ids(mask: torch.Tensor, *, invert: bool = False) -> torch.Tensor:
@@ -44,18 +38,11 @@ def order_slice(
     epoch: int,
     start: int = 0,
     stop: int | None = None,
-    stream: int = 0,
+    stream: int = Stream.ORDER,
 ) -> torch.Tensor:
     """Take `ids[permute(len(ids), ...)]`: int64[stop - start]."""
-    import torch
-
-    array = column(ids, "ids", torch.uint32)
-    seed, epoch, stream = random_key(seed, epoch, stream)
-    end = len(array) if stop is None else integer(stop, "stop", 0, len(array))
-    first = integer(start, "start", 0, end)
-    key = {"seed": seed, "epoch": epoch, "start": first, "stop": end, "stream": stream}
-    taken = order.order_slice(device_of(array), len(array), array, **key)
-    return taken.long() & 0xFFFFFFFF
+    rows, key = checked_slice(ids, seed, epoch, start, stop, stream)
+    return order.order_slice(device_of(rows), len(rows), rows, **key).long() & 0xFFFFFFFF
 
 
 def draw_counts(
@@ -70,14 +57,13 @@ def draw_counts(
 
 def draw_mask(probabilities: torch.Tensor, k: int, *, seed: int, epoch: int) -> torch.Tensor:
     """Mark k rows drawn without replacement: bool[N]."""
-    k = integer(k, "k", 0, MAX_SAMPLES)
-    seed, epoch, _ = random_key(seed, epoch)
-    substitute, positive = draws.survey(probabilities)
+    p, k, seed, epoch = checked_draw(probabilities, k, seed, epoch, MAX_SAMPLES)
+    substitute, positive = draws.survey(p)
     if k > positive:
         raise ValueError(
             f"k must be at most the number of positive probabilities, {positive}, got {k}"
         )
-    return select.lowest_keys(draws.race_keys(probabilities, 0, substitute, seed, epoch), k)
+    return select.lowest_keys(draws.race_keys(p, 0, substitute, seed, epoch), k)
 
 
 def draw(
@@ -96,5 +82,5 @@ def draw(
         rows = order.repeat_rows(counts, k)
     else:
         rows = order.mask_ids(draw_mask(probabilities, k, seed=seed, epoch=epoch))
-    key = {"seed": int(seed), "epoch": int(epoch), "stream": STREAM_DRAW_ORDER}
+    key = {"seed": int(seed), "epoch": int(epoch), "stream": Stream.DRAW_ORDER}
     return order.order_slice(device_of(rows), len(rows), rows, **key).long() & 0xFFFFFFFF

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from dynsample.device.arguments import column
+import numpy as np
+
+from dynsample._arrays import column
+from dynsample._core import Stream
 from dynsample.device.kernels import Device, device_of
 
 if TYPE_CHECKING:
@@ -20,7 +23,7 @@ def order_slice(
     epoch: int,
     start: int = 0,
     stop: int | None = None,
-    stream: int = 0,
+    stream: int = Stream.ORDER,
 ) -> torch.Tensor:
     """`ids[permute(n, ...)]` as int32[stop - start], or the permutation itself for no ids."""
     import torch
@@ -43,7 +46,7 @@ def mask_ids(mask: torch.Tensor, *, invert: bool = False) -> torch.Tensor:
     """Ids of the rows that are set, or of the others, ascending: int32[count]."""
     import torch
 
-    mask = column(mask, "mask", torch.bool)
+    mask = column(mask, "mask", np.bool_)
     device = device_of(mask)
     ids, count = device.empty(len(mask), torch.int32), device.zeros(1, torch.int32)
     device.call_with_scratch("select_ids", mask, invert, len(mask), ids, count)

@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dynsample._arrays import is_tensor
+from dynsample._core import Stream
 from dynsample.device.kernels import Device
 from dynsample.device.order import mask_ids, order_slice, repeat_rows
 from dynsample.orders import Order, RandomOrder, Slice, as_order
-from dynsample.plan import HIDDEN_ORDER_STREAM, ORDER_STREAM, WholePlan, check_selection
+from dynsample.plan import WholePlan, check_selection
 from dynsample.policies.base import EpochRandom, Selection
 from dynsample.staging import wait
 
@@ -30,7 +31,7 @@ class DevicePlan(WholePlan):
 
     def _arrange(self, hidden: bool) -> Slice:
         members = self.hidden_rows if hidden else self.members
-        stream = HIDDEN_ORDER_STREAM if hidden else ORDER_STREAM
+        stream = Stream.HIDDEN_ORDER if hidden else Stream.ORDER
         if not isinstance(self.order_by, RandomOrder):
             return self.order_by.arrange(_unsigned(members), self.random, stream)
         key = {"seed": self.random.seed, "epoch": self.random.epoch, "stream": stream}
@@ -40,7 +41,7 @@ class DevicePlan(WholePlan):
 
     def leading(self, count: int, *, hidden: bool) -> torch.Tensor | None:
         """Rows of the first positions, on the device; None where it has not put them in order."""
-        there = self._there.get(HIDDEN_ORDER_STREAM if hidden else ORDER_STREAM)
+        there = self._there.get(Stream.HIDDEN_ORDER if hidden else Stream.ORDER)
         return None if there is None else there[:count]
 
     def rows_left_out(self) -> NDArray[np.int64]:
@@ -64,14 +65,10 @@ class DevicePlan(WholePlan):
         mask[rows.long() & 0xFFFFFFFF] = self.repeated
         return mask
 
-    def summary(self) -> dict[str, float]:
-        """Figures that differ, in all likelihood, when another selection was made."""
-        return {
-            "num_positions": self.num_positions,
-            "num_hidden": self.num_hidden,
-            "sum of rows": int((self.members.long() & 0xFFFFFFFF).sum()),
-            "lr_scale": self.lr_scale,
-        }
+    @property
+    def row_sum(self) -> int:
+        """Sum of the epoch's rows, as often as they are drawn, modulo 2**32."""
+        return int(self.members.sum()) % (1 << 32)
 
 
 class _Leaving:

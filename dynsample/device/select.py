@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import operator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dynsample import _core
-from dynsample.device.arguments import column as checked
-from dynsample.device.arguments import rows_of
+from dynsample._arrays import column
+from dynsample._checks import integer
+from dynsample._ops_select import checked_rows, checked_selection
 from dynsample.device.kernels import device_of
 
 if TYPE_CHECKING:
@@ -22,24 +22,19 @@ class _Rows:
 
     def __init__(
         self,
-        column: torch.Tensor,
-        name: str,
+        values: torch.Tensor | None,
         where: torch.Tensor | None = None,
         finite_only: bool = False,
+        keys: torch.Tensor | None = None,
     ) -> None:
-        import torch
-
-        dtype = torch.int32 if name == "keys" else torch.float32
-        self._column = checked(column, name, dtype)
-        self._where = rows_of(where, self._column)
-        self.device = device_of(self._column)
-        self.size = len(self._column)
+        self._kept = values, where, keys  # the rows hold their addresses
+        rows = values if keys is None else keys
+        assert rows is not None
+        self.device = device_of(rows)
+        self.size = len(rows)
         if self.size >= 2**32:
-            raise ValueError(f"{name} must have less than 2**32 rows, got {self.size}")
-        words = (None, self._column) if name == "keys" else (self._column, None)
-        self._rows = self.device.call(
-            "rows", words[0], self._where, finite_only, self.size, words[1]
-        )
+            raise ValueError(f"arrays must have at most {2**32 - 1} rows, got {self.size}")
+        self._rows = self.device.call("rows", values, where, finite_only, self.size, keys)
 
     def call(self, name: str, *arguments: Any) -> Any:
         return self.device.call(name, self._rows, *arguments)
@@ -55,26 +50,19 @@ class _Rows:
         self.call_with_scratch(name, *arguments, words)
         return words[: self.size]
 
-    def lowest(self, k: int) -> torch.Tensor:
-        try:
-            count = operator.index(k)
-        except TypeError:
-            raise TypeError(f"k must be an integer, got {type(k).__name__}") from None
-        if not 0 <= count <= self.size:
-            raise ValueError(f"k must be in [0, {self.size}], got {count}")
-        return self.mask("hide_lowest", count)
-
 
 def hide_lowest(
-    values: torch.Tensor, k: int, where: torch.Tensor | None = None, *, finite_only: bool = False
+    scores: torch.Tensor, k: int, eligible: torch.Tensor | None = None, *, finite_only: bool = False
 ) -> torch.Tensor:
-    """Mark the `k` lowest of float32[N] `values`, as `dynsample.ops.hide_lowest`: bool[N]."""
-    return _Rows(values, "values", where, finite_only).lowest(k)
+    """Mark the `k` lowest of float32[N] `scores`, as `dynsample.ops.hide_lowest`: bool[N]."""
+    values, count, where = checked_selection(scores, k, eligible)
+    return _Rows(values, where, finite_only).mask("hide_lowest", count)
 
 
 def lowest_keys(keys: torch.Tensor, k: int) -> torch.Tensor:
     """Mark the `k` lowest of int32[N] `keys`, unsigned by their bits; -1 is left out: bool[N]."""
-    return _Rows(keys, "keys").lowest(k)
+    rows = column(keys, "keys", np.int32)
+    return _Rows(None, keys=rows).mask("hide_lowest", integer(k, "k", 0, len(rows)))
 
 
 def sum_parts(
@@ -83,7 +71,7 @@ def sum_parts(
     """Integers that make up the exact sum, to add to those of other ranks; int64[M]."""
     import torch
 
-    rows = _Rows(values, "values", where, finite_only)
+    rows = _Rows(*checked_rows(values, where), finite_only)
     size = len(_core.sum_parts(np.zeros(0, np.float32), None, False))
     parts = rows.device.empty(size, torch.int64)
     rows.call("exact_sum", parts)
@@ -103,7 +91,7 @@ def min_max(
     values: torch.Tensor, where: torch.Tensor | None = None, *, finite_only: bool = False
 ) -> tuple[float, float]:
     """Lowest and highest value, as `dynsample.ops.min_max`; NaN when no row takes part."""
-    rows = _Rows(values, "values", where, finite_only)
+    rows = _Rows(*checked_rows(values, where), finite_only)
     low, high = rows.call_with_scratch("min_max")
     return low, high
 
@@ -121,14 +109,14 @@ class Candidates:
     """
 
     def __init__(self, values: torch.Tensor, where: torch.Tensor | None, finite_only: bool) -> None:
-        self._rows = _Rows(values, "values", where, finite_only)
+        self._rows = _Rows(*checked_rows(values, where), finite_only)
         self._key, self._equal = 0, 0
 
     @classmethod
     def of_keys(cls, keys: torch.Tensor) -> Candidates:
         """Candidates with ready keys, int32[N], unsigned by their bits; -1 takes no part."""
         self = cls.__new__(cls)
-        self._rows = _Rows(keys, "keys")
+        self._rows = _Rows(None, keys=column(keys, "keys", np.int32))
         self._key, self._equal = 0, 0
         return self
 

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from dynsample import ops
 from dynsample._arrays import as_numpy
 from dynsample._checks import random_key, real
+from dynsample._core import Stream
 from dynsample.payload.facts import Facts
 
-_STREAM = 7  # of the permutation that pairs samples
 _TRIES = 10
 Arrays = dict[str, NDArray[Any]]
 
@@ -85,7 +85,7 @@ class Views:
             columns["flip"] = random.random(n) < self.flip
         if facts.mix == "none":
             return columns
-        partner = ops.permute(n, seed=seed, epoch=epoch, stream=_STREAM)
+        partner = ops.permute(n, seed=seed, epoch=epoch, stream=Stream.PARTNERS)
         lam = random.beta(self.alpha, self.alpha, n)
         mixed = {f"partner_{name}": column[partner] for name, column in columns.items()}
         columns |= {"partner": partner, "lam": lam, **mixed}

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, is_dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dynsample._arrays import fingerprint
+from dynsample._arrays import plain
+from dynsample._checks import real
+from dynsample.columns import Column
+from dynsample.policies.identity import identity
 
 if TYPE_CHECKING:
     from dynsample.arrays import Array
-    from dynsample.columns import Column
     from dynsample.table import ScoreTable
 
 
@@ -59,9 +62,19 @@ class Selection:
     refresh: bool = False
     stats: Mapping[str, float] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        lr_scale = real(plain(self.lr_scale), "selection.lr_scale", "[0, inf)")
+        object.__setattr__(self, "lr_scale", lr_scale)
+        object.__setattr__(self, "refresh", bool(self.refresh))
+        stats = {name: plain(value) for name, value in self.stats.items()}
+        object.__setattr__(self, "stats", stats)
+
 
 class Policy(ABC):
     """A published method. Subclasses are frozen dataclasses; their fields are their identity.
+
+    Fields are numbers, strings, None, arrays, callables of the epoch that give such, or sequences
+    and mappings of these. Numbers of numpy and torch become those of Python.
 
     Attributes
     ----------
@@ -71,6 +84,12 @@ class Policy(ABC):
 
     confidence: str = "max"
 
+    def __post_init__(self) -> None:
+        """Make Python numbers of the fields that are numbers of numpy or torch."""
+        for name, value in _fields(self).items():
+            if (number := plain(value)) is not value:
+                object.__setattr__(self, name, number)
+
     @property
     def columns(self) -> Mapping[str, Column]:
         """Columns the policy reads, by name; none by default."""
@@ -78,14 +97,38 @@ class Policy(ABC):
 
     @abstractmethod
     def select(self, table: ScoreTable, epoch: int, random: EpochRandom) -> Selection:
-        """Decide the epoch from the table alone; the same answer for the same arguments."""
+        """Decide the epoch from the table alone; the same answer for the same arguments.
+
+        It changes nothing: an epoch may be selected more than once, and selected without starting.
+        """
+
+    def for_run(self) -> Policy:
+        """Give the policy as one sampler uses it, apart from others that have it too.
+
+        Itself, unless something can be set from outside while samplers run.
+        """
+        return self
+
+    def planned(self, epoch: int) -> None:  # noqa: B027 - a hook
+        """Learn that an epoch has started as `select` decided it; nothing by default."""
 
     def fingerprint(self, epoch: int) -> dict[str, Any]:
-        """Identity of the policy in an epoch, JSON-able: class, fields, values of callables."""
-        values = {f.name: getattr(self, f.name) for f in fields(self) if f.init}  # type: ignore[arg-type]
+        """Identity of the policy in an epoch, JSON-able: class, fields, values of callables.
+
+        Raises
+        ------
+        TypeError
+            When a field has no identity that another process could compare with.
+        """
+        if not is_dataclass(self) and vars(self):
+            raise TypeError(
+                f"{', '.join(vars(self))} of it must be fields of a dataclass: write "
+                f"@dataclass(frozen=True) above the class {type(self).__name__}, or give it a "
+                "fingerprint of its own"
+            )
         return {
             "class": type(self).__qualname__,
-            **{name: _identity(value, epoch) for name, value in values.items()},
+            **{name: identity(value, name, epoch) for name, value in _fields(self).items()},
         }
 
     def state(self) -> dict[str, NDArray[Any]]:
@@ -98,15 +141,55 @@ class Policy(ABC):
             raise ValueError(f"{type(self).__name__} has no state, got {sorted(state)}")
 
 
-def _identity(value: Any, epoch: int) -> Any:
-    if isinstance(value, np.ndarray):
-        return fingerprint(value)
-    if callable(value):
-        return {"at_epoch": epoch, "value": value(epoch)}
-    return value if isinstance(value, (bool, int, float, str, type(None))) else repr(value)
+def _fields(policy: Policy) -> dict[str, Any]:
+    """Give what a policy was made with."""
+    if not is_dataclass(policy):
+        return {}
+    return {each.name: getattr(policy, each.name) for each in fields(policy) if each.init}
 
 
-def as_policy(policy):
-    from dynsample.policies.uniform import Uniform
+def as_policy(policy: Any) -> Policy:
+    """Give `policy` as one run uses it, when a run can be planned by it, saved and resumed.
 
-    return Uniform() if policy is None else policy
+    Raises
+    ------
+    TypeError
+        Naming what was found, or the part of the policy that a saved state could not hold.
+    """
+    if isinstance(policy, type) and issubclass(policy, Policy):
+        raise TypeError(
+            f"policy must be an object, got the class {policy.__name__}: write "
+            f"{policy.__name__}() with its parameters"
+        )
+    if not isinstance(policy, Policy):
+        raise TypeError(
+            f"policy must be a dynsample.Policy, such as dynsample.Kakurenbo(), got "
+            f"{type(policy).__name__} {policy!r:.80}"
+        )
+    Policy.__post_init__(policy)  # its own may have left this out
+    name = type(policy).__name__
+    columns = policy.columns
+    if not isinstance(columns, Mapping) or not all(
+        isinstance(key, str) and isinstance(column, Column) for key, column in columns.items()
+    ):
+        raise TypeError(
+            f"{name}.columns must be a property that gives columns by name, such as "
+            f'{{"loss": Last()}}, got {columns!r:.80}'
+        )
+    try:
+        _check_saving(policy)
+    except Exception as error:
+        raise TypeError(
+            f"policy {name} cannot be saved, so a run with it could not be resumed: {error}"
+        ) from error
+    return policy.for_run()
+
+
+def _check_saving(policy: Policy) -> None:
+    first, second = (json.loads(json.dumps(policy.fingerprint(0))) for _ in range(2))
+    if first != second:
+        raise ValueError(f"its fingerprint is another each time, {first} and then {second}")
+    for key, array in policy.state().items():
+        numpy = isinstance(array, np.ndarray) and not array.dtype.hasobject
+        if not isinstance(key, str) or not numpy:
+            raise TypeError(f"state() must give numpy arrays by name, got {key!r}: {array!r:.80}")

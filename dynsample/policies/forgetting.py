@@ -50,6 +50,7 @@ class Forgetting(Policy):
     refresh_every: int = 1
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         real(self.fraction, "fraction", "[0, 1)")
         integer(self.static_epochs, "static_epochs", 0, MAX_SAMPLES)
         choice(self.never_learned, "never_learned", ("inf", "n", "zero"))

@@ -52,6 +52,7 @@ class ImportanceSampling(Policy):
     correct_bias: bool = False
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.num_draws is not None:
             integer(self.num_draws, "num_draws", 0, MAX_SAMPLES)
         boolean(self.replacement, "replacement")

@@ -44,6 +44,7 @@ class InfoBatch(Policy):
     epochs: int | None = None
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         real(self.ratio, "ratio", "[0, 1)")
         real(self.delta, "delta", "[0, 1]")
         if self.epochs is not None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from dynsample._arrays import plain
 from dynsample._checks import MAX_SAMPLES, choice, integer, real
 from dynsample.columns import Column, Last
 from dynsample.policies.base import EpochRandom, Policy, Selection
@@ -52,6 +53,7 @@ class Kakurenbo(Policy):
     lr: str = "maximum"
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         real(self.fraction, "fraction", "[0, 1)")
         real(self.tau, "tau", "[0, 1]")
         integer(self.warmup_epochs, "warmup_epochs", 0, MAX_SAMPLES)
@@ -68,7 +70,9 @@ class Kakurenbo(Policy):
 
     def max_fraction(self, epoch: int) -> float:
         """Give the fraction of the samples that may be hidden in an epoch."""
-        factor = 1.0 if self.schedule is None else self.schedule(epoch)
+        if self.schedule is None:
+            return self.fraction
+        factor = real(plain(self.schedule(epoch)), f"schedule({epoch})", "[0, inf)")
         return real(self.fraction * factor, f"fraction * schedule({epoch})", "[0, 1)")
 
     def select(self, table: ScoreTable, epoch: int, random: EpochRandom) -> Selection:

@@ -44,6 +44,7 @@ class RandomSubset(Policy):
     replacement: bool = False
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         real(self.fraction, "fraction", "[0, 1)")
         boolean(self.replacement, "replacement")
 

@@ -41,6 +41,7 @@ class SelectiveBackprop(Policy):
     refresh_every: int = 1
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         real(self.beta, "beta", "(0, inf)")
         integer(self.refresh_every, "refresh_every", 1, MAX_SAMPLES)
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
+from dynsample import _core
 from dynsample._arrays import as_numpy
 from dynsample._checks import MAX_SAMPLES, boolean, integer
 from dynsample.columns import Column, Last
@@ -17,6 +19,53 @@ if TYPE_CHECKING:
     import numpy as np
 
     from dynsample.table import ScoreTable
+
+
+@dataclass
+class _Set:
+    """What `set_probabilities` set last, for all who use the policy.
+
+    Attributes
+    ----------
+    latest : float32 array or None
+    length : int or None
+        Entries of the probabilities that an epoch was drawn with.
+    """
+
+    latest: NDArray[np.float32] | None = None
+    length: int | None = None
+
+
+@dataclass
+class _Run:
+    """What one sampler drew with.
+
+    Attributes
+    ----------
+    epoch : int or None
+        The epoch that started last.
+    taken : float32 array or None
+        What was set and has found its epoch.
+    since : dict of int to float32 array
+        What was set, by the first epoch that uses it.
+    """
+
+    epoch: int | None = None
+    taken: NDArray[np.float32] | None = None
+    since: dict[int, NDArray[np.float32]] = field(default_factory=dict)
+
+    def current(self, epoch: int) -> int | None:
+        """Find the first epoch of what is in force in `epoch`; None for what was constructed."""
+        return max((since for since in self.since if since <= epoch), default=None)
+
+    def followed_by(self, latest: NDArray[np.float32] | None) -> _Run:
+        """Give the run with what was set since: it holds after the epoch that started last."""
+        if latest is None or latest is self.taken:
+            return self
+        now = None if self.epoch is None else self.current(self.epoch)
+        kept = {since: array for since, array in self.since.items() if since == now}
+        first = 0 if self.epoch is None else self.epoch + 1
+        return _Run(self.epoch, latest, {**kept, first: latest})
 
 
 @dataclass(frozen=True)
@@ -43,9 +92,8 @@ class WeightedRandom(Policy):
     probabilities: Any
     num_draws: int | None = None
     replacement: bool = True
-    # What was set later, by the first epoch that uses it; and the last epoch planned.
-    _since: dict[int, NDArray[np.float32]] = field(init=False, repr=False, default_factory=dict)
-    _planned: list[int] = field(init=False, repr=False, default_factory=list)
+    _set: _Set = field(init=False, repr=False, default_factory=_Set)
+    _run: _Run = field(init=False, repr=False, default_factory=_Run)
 
     __hash__ = object.__hash__
 
@@ -53,11 +101,12 @@ class WeightedRandom(Policy):
         return self is other
 
     def __post_init__(self) -> None:
-        if not isinstance(self.probabilities, str) and not callable(self.probabilities):
-            object.__setattr__(self, "probabilities", _private(self.probabilities))
+        super().__post_init__()
         if self.num_draws is not None:
             integer(self.num_draws, "num_draws", 0, MAX_SAMPLES)
         boolean(self.replacement, "replacement")
+        if not isinstance(self.probabilities, str) and not callable(self.probabilities):
+            object.__setattr__(self, "probabilities", self._checked(self.probabilities))
 
     @property
     def columns(self) -> Mapping[str, Column]:
@@ -67,23 +116,60 @@ class WeightedRandom(Policy):
     def set_probabilities(self, probabilities: Any) -> None:
         """Draw with other probabilities, float32 over the data set, from the next epoch on.
 
-        The epoch that is planned already keeps its own, also when it is resumed.
-        """
-        array = _private(probabilities)
-        now = self._current(self._planned[0]) if self._planned else None
-        since = self._planned[0] + 1 if self._planned else 0
-        for epoch in [epoch for epoch in self._since if epoch != now]:
-            del self._since[epoch]
-        self._since[since] = array
+        The epoch that has started already keeps its own, also when it is resumed. Of several that
+        are set before an epoch starts the last one counts.
 
-    def _current(self, epoch: int) -> int | None:
-        return max((since for since in self._since if since <= epoch), default=None)
+        Raises
+        ------
+        TypeError, ValueError
+            For what cannot be drawn from, and for another length than was drawn from before; what
+            was set before holds on.
+        """
+        array = self._checked(probabilities)
+        if self._set.length not in {None, len(array)}:
+            raise ValueError(
+                f"probabilities must have {self._set.length} entries, as those that epochs were "
+                f"drawn with so far, got {len(array)}"
+            )
+        self._set.latest = array
+
+    def _checked(self, probabilities: Any) -> NDArray[np.float32]:
+        """Copy probabilities that can be drawn from."""
+        array: NDArray[np.float32] = as_numpy(probabilities, "probabilities", "float32").copy()
+        array.flags.writeable = False
+        _, positive = _core.survey(array)  # refuses negative ones
+        draws = len(array) if self.num_draws is None else self.num_draws
+        if draws and len(array) and not positive:
+            raise ValueError(f"probabilities must have a positive entry, got {len(array)} zeros")
+        if self.num_draws is not None and not self.replacement and draws > positive:
+            raise ValueError(
+                f"num_draws must be at most the number of positive probabilities, {positive}, "
+                f"without replacement, got {draws}"
+            )
+        return array
+
+    def _source(self, run: _Run, epoch: int) -> Any:
+        since = run.current(epoch)
+        return self.probabilities if since is None else run.since[since]
+
+    def for_run(self) -> WeightedRandom:
+        """Give the policy with a record of its own of which epoch draws with what."""
+        own = copy.copy(self)
+        object.__setattr__(own, "_run", _Run())
+        return own
+
+    def planned(self, epoch: int) -> None:
+        """Learn that an epoch has started: it keeps the probabilities that it was drawn with."""
+        run = self._run.followed_by(self._set.latest)
+        source = self._source(run, epoch)
+        if not isinstance(source, str) and not callable(source):
+            self._set.length = len(source)
+        run = _Run(epoch, run.taken, run.since)
+        object.__setattr__(self, "_run", run)
 
     def select(self, table: ScoreTable, epoch: int, random: EpochRandom) -> Selection:
         """Draw with the probabilities that hold in this epoch."""
-        self._planned[:] = [epoch]
-        since = self._current(epoch)
-        source = self.probabilities if since is None else self._since[since]
+        source = self._source(self._run.followed_by(self._set.latest), epoch)
         known = None
         if isinstance(source, str):
             probabilities = table[source]
@@ -104,7 +190,8 @@ class WeightedRandom(Policy):
 
     def state(self) -> dict[str, NDArray[Any]]:
         """Give what `set_probabilities` set, by the first epoch that uses it."""
-        return {f"since/{epoch}": array for epoch, array in self._since.items()}
+        run = self._run.followed_by(self._set.latest)
+        return {f"since/{epoch}": array for epoch, array in run.since.items()}
 
     def load_state(self, state: Mapping[str, NDArray[Any]]) -> None:
         """Restore what `state` gave."""
@@ -113,12 +200,5 @@ class WeightedRandom(Policy):
             prefix, _, epoch = name.partition("/")
             if prefix != "since" or not epoch.isdecimal():
                 raise ValueError(f"state of WeightedRandom must hold 'since/<epoch>', got {name!r}")
-            loaded[int(epoch)] = _private(array)
-        self._since.clear()
-        self._since.update(loaded)
-
-
-def _private(probabilities: Any) -> NDArray[np.float32]:
-    array: NDArray[np.float32] = as_numpy(probabilities, "probabilities", "float32").copy()
-    array.flags.writeable = False
-    return array
+            loaded[int(epoch)] = self._checked(array)
+        object.__setattr__(self, "_run", _Run(self._run.epoch, self._set.latest, loaded))

@@ -7,10 +7,10 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from dynsample._core import Stream
 from dynsample.reference.permute import permute
 from dynsample.reference.random import philox
 
-DRAW, RACE, BERNOULLI, DRAW_ORDER, MULTINOMIAL = 2, 3, 4, 7, 8
 F32 = np.float32
 Floats = NDArray[np.float32]
 
@@ -49,11 +49,11 @@ def draw_counts(
         return np.zeros(len(probabilities), np.uint32)
     total = until[-1]
     if method == "systematic":
-        low, high = philox(seed, 0, 1, epoch, DRAW)[:2]
+        low, high = philox(seed, 0, 1, epoch, Stream.DRAW)[:2]
         start = _uniform(low, high, total)
         points = [(start + (j << 32)) % total for j in range(k)]
     else:
-        words = philox(seed, 0, (k + 1) // 2, epoch, MULTINOMIAL).reshape(-1, 2)[:k]
+        words = philox(seed, 0, (k + 1) // 2, epoch, Stream.MULTINOMIAL).reshape(-1, 2)[:k]
         points = [_uniform(low, high, total) for low, high in words]
     rows = np.searchsorted(until, np.array(points, dtype=object), side="right")
     return np.bincount(rows, minlength=len(probabilities)).astype(np.uint32)
@@ -61,7 +61,7 @@ def draw_counts(
 
 def in_order(rows: NDArray[np.int64], seed: int, epoch: int) -> NDArray[np.int64]:
     """Arrange what was drawn in random order."""
-    return rows[permute(len(rows), seed=seed, epoch=epoch, stream=DRAW_ORDER)]
+    return rows[permute(len(rows), seed=seed, epoch=epoch, stream=Stream.DRAW_ORDER)]
 
 
 def inverse_probabilities(probabilities: Floats, k: int) -> Floats:
@@ -93,7 +93,7 @@ def exponential(words: NDArray[np.uint32]) -> Floats:
 def race_keys(probabilities: Floats, seed: int, epoch: int) -> NDArray[np.int64]:
     """Keys that order as E / p: the float32 quotient of E and p's mantissa, exponents apart."""
     n = len(probabilities)
-    words = philox(seed, 0, (n + 3) // 4, epoch, RACE)[:n]
+    words = philox(seed, 0, (n + 3) // 4, epoch, Stream.RACE)[:n]
     mantissa, exponent = np.frexp(finite_probabilities(probabilities).astype(np.float64))
     positive = mantissa > 0
     quotient = exponential(words) / np.where(positive, 2 * mantissa, 1).astype(F32)
@@ -127,7 +127,7 @@ def bernoulli_cdf(
     bins = np.minimum((1000 * ((x - x.min()) / (x.max() - x.min()))).astype(np.int64), 999)
     share = np.cumsum(np.bincount(bins, minlength=1000)) / len(x)
     probability = np.array([min(power_of(float(s), beta), 1.0) for s in share])
-    words = philox(seed, 0, (n + 3) // 4, epoch, BERNOULLI)[:n]
+    words = philox(seed, 0, (n + 3) // 4, epoch, Stream.BERNOULLI)[:n]
     kept[part] = words[part] < np.floor(probability * 2.0**32)[bins]
     return kept
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from dynsample._core import Stream
 from dynsample.reference.random import philox
 
 ROUNDS = 6
@@ -71,7 +72,13 @@ def _walk(
 
 
 def permute(
-    n: int, *, seed: int, epoch: int, start: int = 0, stop: int | None = None, stream: int = 0
+    n: int,
+    *,
+    seed: int,
+    epoch: int,
+    start: int = 0,
+    stop: int | None = None,
+    stream: int = Stream.ORDER,
 ) -> NDArray[np.int64]:
     """Values at the positions [start, stop)."""
     positions = np.arange(start, n if stop is None else stop, dtype=np.int64)
@@ -79,7 +86,7 @@ def permute(
 
 
 def unpermute(
-    n: int, values: NDArray[np.int64], *, seed: int, epoch: int, stream: int = 0
+    n: int, values: NDArray[np.int64], *, seed: int, epoch: int, stream: int = Stream.ORDER
 ) -> NDArray[np.int64]:
     """Positions of the values."""
     return _walk(n, values.copy(), seed, epoch, stream, inverse=True)

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dynsample._core import Stream
 from dynsample.policies import (
     Forgetting,
     ImportanceSampling,
@@ -81,7 +82,7 @@ def random_subset(policy: RandomSubset, state: State, epoch: int, seed: int) -> 
         drawn = draw.draw_mask(np.ones(n, np.float32), kept, seed=seed, epoch=epoch)
         return Expected(_rows(~drawn))
     in_round = math.ceil(n / min(kept, hidden))
-    order = permute.permute(n, seed=seed, epoch=epoch // in_round, stream=16).tolist()
+    order = permute.permute(n, seed=seed, epoch=epoch // in_round, stream=Stream.WALK).tolist()
     first = (epoch % in_round) * kept
     stretch = {order[(first + j) % n] for j in range(kept)}
     return Expected([i for i in range(n) if i not in stretch])

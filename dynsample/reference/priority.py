@@ -9,8 +9,6 @@ from numpy.typing import NDArray
 
 from dynsample import _core
 
-TREE_STREAM = 5
-
 
 def units(priorities: NDArray[np.float32], unit: float) -> list[int]:
     """Round priorities to units; a positive one is at least one."""
@@ -19,7 +17,7 @@ def units(priorities: NDArray[np.float32], unit: float) -> list[int]:
 
 def draw(leaves: list[int], k: int, *, seed: int, step: int) -> tuple[NDArray[Any], NDArray[Any]]:
     """Do what `PriorityTree.draw` does, in Python's integers."""
-    words = _core.philox(seed, 0, (k + 1) // 2, step, TREE_STREAM).view(np.uint64).tolist()
+    words = _core.philox(seed, 0, (k + 1) // 2, step, _core.Stream.TREE).view(np.uint64).tolist()
     total = sum(leaves)
     targets = [((j << 64) + words[j]) * total // (k << 64) for j in range(k)]
     index = np.searchsorted(np.cumsum(leaves), targets, side="right").astype(np.int64)

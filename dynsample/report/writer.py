@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dynsample import groups, ops
+from dynsample._core import Stream
 from dynsample.report.histogram import histogram
 from dynsample.table import ScoreTable
 
@@ -28,7 +29,6 @@ LABELS = "labels.npy"
 SUBSET = "subset.npy"
 NAMED = 32  # ids that a line holds of each kind
 MAX_CLASSES = 10_000  # a line holds a number for each
-_SAMPLE_STREAM = 33  # of the sample of ids that came back; after those in csrc/core/random.h
 _TAIL = 1 << 16
 
 
@@ -233,7 +233,7 @@ def came_back(table: ScoreTable, before: Plan, plan: Plan, group: Group) -> dict
     mask[before.rows_left_out() - first] = True
     mask[plan.rows_left_out() - first] = False
     rows = np.flatnonzero(mask)
-    key = {"seed": plan.random.seed, "epoch": plan.random.epoch, "stream": _SAMPLE_STREAM}
+    key = {"seed": plan.random.seed, "epoch": plan.random.epoch, "stream": Stream.REPORT_SAMPLE}
     places = ops.unpermute(table.num_samples, rows + first, **key)
     chosen = np.argsort(places)[:NAMED]
     what = "the samples that came back"

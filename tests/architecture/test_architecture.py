@@ -22,7 +22,7 @@ LAYERS = {
     "torch": {"passes", "payload", "replay", "sampler"},
     "replay": {"payload"},
     "distill": set(),
-    "payload": {"payload"},
+    "payload": {"_core", "payload"},
     "dali": {"dali", "files", "pack", "passes", "payload", "sampler"},
     "pack": {"files"},
     "files": set(),
@@ -47,26 +47,27 @@ LAYERS = {
         "resume", "sampler", "sharded_plan", "sharded_table", "shards", "table",
     },
     "device": {  # groups, ledger, table mostly for their types
-        "_core", "_ops_draw", "arrays", "columns", "cuda", "device", "groups", "ledger", "log",
-        "orders", "plan", "policies", "shards", "signals", "staging", "table",
+        "_core", "_ops_draw", "_ops_permute", "_ops_select", "arrays", "columns", "cuda", "device",
+        "groups", "ledger", "log", "orders", "plan", "policies", "shards", "signals", "staging",
+        "table",
     },
     "passes": {"ledger", "plan", "sampler", "shards"},  # plan, sampler for their types only
     "ledger": {"_core", "groups", "log", "plan"},  # groups, plan for their types only
     "exchange": {"groups", "log", "shards", "table"},  # groups, table for their types only
     "agreement": {"groups"},  # for its type only
-    "sharded_plan": {"groups", "members", "orders", "plan", "policies", "shards"},
+    "sharded_plan": {"_core", "groups", "members", "orders", "plan", "policies", "shards"},
     "members": {"shards"},
     "sharded_table": {
         "_core", "arrays", "columns", "groups", "policies", "reductions", "shards", "table",
     },
     "plan": {"_core", "arrays", "orders", "policies", "shards"},
     "shards": set(),
-    "orders": {"policies"},
+    "orders": {"_core", "policies"},
     "table": {"_core", "arrays", "columns", "log", "reductions"},
     "reductions": {"_core", "arrays", "policies"},
     "arrays": {"_core", "columns", "log"},
     "policies": {  # arrays, table for their types only
-        "arrays", "columns", "table", "policies", "schedules",
+        "_core", "arrays", "columns", "table", "policies", "schedules",
     },
     "staging": {"log"},
     "log": {"_core", "columns"},
@@ -75,7 +76,7 @@ LAYERS = {
     "batch": {"_core", "gram", "ops"},
     "gram": {"signals"},
     "score": {"columns", "signals"},
-    "coreset": set(),
+    "coreset": {"_core"},
     "coreset_files": set(),
     "history": {"_core"},
     "score_files": {"checkpoint", "columns", "log", "policies", "table"},

@@ -11,7 +11,7 @@ import pytest
 
 from dynsample import _core
 from dynsample.cli import main
-from dynsample.cli.plan import POLICIES, SCORES_STREAM, random_scores
+from dynsample.cli.plan import POLICIES, random_scores
 from tests.ranks import launchers
 
 N = 20011
@@ -98,7 +98,7 @@ def test_scores_are_a_function_of_seed_and_row() -> None:
     part = random_scores(7, 65_000, 140_000, names)
     for name in names:
         np.testing.assert_array_equal(part[name], everything[name][65_000:140_000])
-    lanes = _core.philox(7, 131_072, 1, 0, SCORES_STREAM)
+    lanes = _core.philox(7, 131_072, 1, 0, _core.Stream.PLAN_SCORES)
     confidence = np.float32(lanes[2] >> 8) * np.float32(2**-24)
     assert everything["confidence"][131_072] == confidence
     assert set(everything["correct"]) == {0, 1}

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from score_cases import KINDS, large, scores
 
-from dynsample import ops
+from dynsample import _core, ops
 from dynsample.reference import select as reference
 
 
@@ -45,27 +45,56 @@ def test_many_rows_of_which_some_are_eligible(kind: str) -> None:
         )
 
 
-def sampled_rows(n: int) -> np.ndarray:
-    """The rows that csrc/core/select.cpp samples; only the speed depends on them."""
-    count = int(n ** (2 / 3))
-    step = (n << 32) // count
-    j = np.arange(count, dtype=np.uint64)
-    hashes = (j * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(32)
-    rows = (j * np.uint64(step) + hashes * np.uint64(step >> 32)) >> np.uint64(32)
-    return rows.astype(np.int64)
-
-
 @pytest.mark.parametrize("share", [0.1, 0.3, 0.9])
 @pytest.mark.parametrize("sign", [-1, 1])
-def test_a_sample_that_misleads_changes_nothing(share: float, sign: int) -> None:
+@pytest.mark.parametrize("start", [0, 3])
+def test_a_sample_that_misleads_changes_nothing(share: float, sign: int, start: int) -> None:
     """The sampled rows are made the extreme ones: the bracket and the ties it offers all miss."""
-    n = 60_000
-    values = large("normal", n)
-    rows = sampled_rows(n)
-    assert len(np.unique(rows)) == len(rows)
+    values = large("normal", 60_000)[start:]  # the sample follows where the rows lie in memory
+    rows = _core.sampled_rows(values)
+    assert len(np.unique(rows)) == len(rows) >= len(values) ** (2 / 3) - 8
     values[rows] = sign * (100 + np.arange(len(rows), dtype=np.float32))
-    k = int(share * n)
+    k = int(share * len(values))
+    inside = np.sort(values[rows])[[0, -1]]
+    kth = np.sort(values)[k - 1]
+    assert not inside[0] <= kth <= inside[1]
     np.testing.assert_array_equal(ops.hide_lowest(values, k), reference.hide_lowest(values, k))
+
+
+def test_what_is_sampled_is_there_and_few_rows_are_not_sampled() -> None:
+    for n in (0, 1, 4096):
+        assert len(_core.sampled_rows(np.zeros(n, np.float32))) == 0
+    for n in (4097, 5000, 100_003):
+        for start in range(8):
+            rows = _core.sampled_rows(np.zeros(n + start, np.float32)[start:])
+            assert rows.min() >= 0
+            assert rows.max() < n
+            assert (np.diff(rows) > 0).all()
+
+
+@pytest.mark.parametrize(("counted", "marked"), [(1, 4), (4, 1), (2, 3)])
+def test_a_tally_is_marked_as_it_was_counted(counted: int, marked: int) -> None:
+    """Rows are cut by the number of threads, which another thread may set in between."""
+    before = _core.num_threads()
+    n = 3 << 20  # rows of several chunks
+    values = np.arange(n, dtype=np.float32) % 3
+    candidates = _core.Candidates(values, None, True)
+    key = 0x80000000 + int(np.float32(1).view(np.uint32))
+    try:
+        _core.set_num_threads(counted)
+        _, equal = candidates.tally(key)
+        _core.set_num_threads(marked)
+        for ties in (0, 5, equal // 2, equal):
+            expected = values == 0
+            expected[np.flatnonzero(values == 1)[:ties]] = True
+            np.testing.assert_array_equal(candidates.mark(ties), expected)
+    finally:
+        _core.set_num_threads(before)
+
+
+def test_there_is_no_mark_before_a_tally() -> None:
+    with pytest.raises(RuntimeError, match=r"mark\(\) marks by the last tally\(\)"):
+        _core.Candidates(np.zeros(3, np.float32), None, True).mark(1)
 
 
 def test_arguments_may_be_given_by_name() -> None:

@@ -230,7 +230,7 @@ def test_the_first_negative_probability_is_named_as_on_the_cpu(
         (lambda p: draw.draw_counts(p, 1, **KEY, method="alias"), ValueError, "got 'alias'"),
         (lambda p: draw.draw_counts(p.double(), 1, **KEY), TypeError, "float32, got float64"),
         (lambda p: draw.draw_counts(p[None], 1, **KEY), ValueError, "one dimension"),
-        (lambda p: draw.survey(p.tolist()), TypeError, "must be a torch tensor, got list"),
+        (lambda p: draw.survey(p.tolist()), TypeError, "or a torch tensor, got list"),
         (lambda p: draw.race_keys(p, 2, 1.0, **KEY), ValueError, "first must be a multiple of 4"),
     ],
 )

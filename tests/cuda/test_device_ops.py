@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -64,7 +67,10 @@ def test_what_the_cpu_refuses_is_refused(device: Device) -> None:
         (lambda: there.draw_mask(p, N, **KEY), "k must be at most the number of positive"),
         (lambda: there.draw_counts(-p, 5, **KEY), "probabilities must not be negative, got -"),
         (lambda: there.hide_lowest(p, N + 1), rf"k must be in \[0, {N}\]"),
-        (lambda: there.hide_lowest(p, 5, device.full(N - 1, True)), "where must have shape"),
+        (
+            lambda: there.hide_lowest(p, 5, device.full(N - 1, True)),
+            "eligible must have 10001 rows",
+        ),
         (lambda: there.power(p, np.inf), "exponent must be finite"),
         (lambda: there.bernoulli_cdf(p, -1.0, **KEY), "beta must be finite and not negative"),
     ):
@@ -72,3 +78,99 @@ def test_what_the_cpu_refuses_is_refused(device: Device) -> None:
             wrong()
     with pytest.raises(TypeError, match="must have dtype float32"):
         there.hide_lowest(p.double(), 5)
+
+
+def bad(name: str) -> list[tuple[str, dict[str, Any]]]:
+    """Arguments of a function of `ops`, one of which is wrong each time."""
+    good = GOOD[name]
+    column = next(iter(good))
+    wrong: list[tuple[str, Any]] = [
+        (column, good[column][:, None]),
+        (column, good[column].astype(np.float64)),
+        (column, good[column].astype(np.int16)),
+        (column, good[column].tolist()),
+        (column, None),
+    ]
+    for mask in {"eligible", "where"} & good.keys():
+        array = good[mask]
+        wrong += [(mask, array[1:]), (mask, array.astype(np.int8)), (mask, array[None])]
+        wrong += [(mask, array.tolist())]
+    wrong += [("k", value) for value in (-1, 2**40, 1.0, "3") if "k" in good]
+    wrong += [
+        (key, value) for key in ("seed", "epoch") if key in good for value in (-1, 2**64, 0.5)
+    ]
+    wrong += [("method", "alias")] if "method" in good else []
+    wrong += [("beta", value) for value in (-1.0, np.nan, np.inf) if "beta" in good]
+    wrong += [("exponent", value) for value in (np.nan, np.inf) if "exponent" in good]
+    wrong += [(bound, value) for bound in ("start", "stop") if bound in good for value in (-1, 99)]
+    wrong += [("stream", 2**32)] if "stream" in good else []
+    negative = good[column].copy()
+    if name not in {"mask_ids", "order_slice"} and {"k", "exponent"} & good.keys():
+        negative[3] = -2
+        wrong += [(column, negative)] if name != "hide_lowest" else []
+    if name in {"draw", "draw_counts", "draw_mask"}:
+        wrong += [(column, np.zeros(10, np.float32))]
+    return [(f"{name}: {argument}={value!r:.60}", {**good, argument: value})
+            for argument, value in wrong]  # fmt: skip
+
+
+ROWS, MASK = np.arange(10, dtype=np.float32), np.arange(10) % 2 > 0
+SEEDS = {"seed": 1, "epoch": 2}
+GOOD: dict[str, dict[str, Any]] = {
+    "hide_lowest": {"scores": ROWS, "k": 3, "eligible": MASK},
+    "exact_mean": {"values": ROWS, "where": MASK},
+    "min_max": {"values": ROWS, "where": MASK},
+    "mask_ids": {"mask": MASK},
+    "draw_counts": {"probabilities": ROWS, "k": 3, **SEEDS, "method": "systematic"},
+    "draw_mask": {"probabilities": ROWS, "k": 3, **SEEDS},
+    "draw": {"probabilities": ROWS, "k": 3, "replacement": True, **SEEDS, "method": "systematic"},
+    "draw ": {"probabilities": ROWS, "k": 3, "replacement": False, **SEEDS},
+    "inverse_probabilities": {"probabilities": ROWS, "k": 3},
+    "bernoulli_cdf": {"values": ROWS, "beta": 0.5, **SEEDS, "where": MASK},
+    "power": {"values": ROWS, "exponent": 2.0},
+    "order_slice": {"ids": np.arange(10, dtype=np.uint32), **SEEDS, "start": 0, "stop": 5,
+                    "stream": 3},
+}  # fmt: skip
+
+
+def said(module: Any, name: str, arguments: dict[str, Any], put: Callable[[Any], Any]) -> str:
+    given = {key: put(value) for key, value in arguments.items()}
+    try:
+        getattr(module, name.strip())(**given)
+    except (TypeError, ValueError) as error:
+        return f"{type(error).__name__}: {error}"
+    return "nothing"
+
+
+@pytest.mark.parametrize("name", GOOD)
+def test_an_error_says_the_same_of_arrays_tensors_and_tensors_on_a_device(
+    device: Device, name: str
+) -> None:
+    torch = pytest.importorskip("torch")
+
+    def tensor(value: Any) -> Any:
+        return torch.from_numpy(value.copy()) if isinstance(value, np.ndarray) else value
+
+    def there_too(value: Any) -> Any:
+        return tensor(value).to(device.torch_device) if isinstance(value, np.ndarray) else value
+
+    assert said(ops, name, GOOD[name], lambda value: value) == "nothing"
+    assert said(there, name, GOOD[name], there_too) == "nothing"
+    for label, arguments in bad(name):
+        expected = said(ops, name, arguments, lambda value: value)
+        assert expected != "nothing", label
+        named = next(key for key in arguments if arguments[key] is not GOOD[name].get(key))
+        assert named in expected, label
+        assert said(ops, name, arguments, tensor) == expected, label
+        assert said(there, name, arguments, there_too) == expected, label
+
+
+def test_every_function_of_a_device_is_compared() -> None:
+    assert {name.strip() for name in GOOD} == set(there.__all__) <= set(ops.__all__)
+
+
+def test_a_mask_elsewhere_than_its_scores_is_named() -> None:
+    torch = pytest.importorskip("torch")
+    scores, mask = np.zeros(3, np.float32), torch.ones(3, dtype=torch.bool, device="meta")
+    with pytest.raises(ValueError, match="eligible must be on the CPU, as scores is, got meta"):
+        ops.hide_lowest(scores, 1, mask)

@@ -84,13 +84,9 @@ def test_slices_that_are_not_aligned(device: Device, n: int, offset: int) -> Non
         np.testing.assert_array_equal(found.cpu().numpy(), expected)
 
 
-def sampled_rows(n: int, count: int = 1 << 14) -> np.ndarray:
-    """The rows that csrc/cuda/select.cu samples; only the speed depends on them."""
-    step = (n << 32) // count
-    j = np.arange(count, dtype=np.uint64)
-    hashes = (j * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(32)
-    rows = (j * np.uint64(step) + hashes * np.uint64(step >> 32)) >> np.uint64(32)
-    return rows.astype(np.int64)
+def sampled_rows(device: Device, n: int) -> np.ndarray:
+    """The rows that the kernels sample; only the speed depends on them."""
+    return np.array(device.call("sampled_rows", n), np.int64)
 
 
 @pytest.mark.parametrize("share", [0.1, 0.3, 0.9])
@@ -98,8 +94,8 @@ def sampled_rows(n: int, count: int = 1 << 14) -> np.ndarray:
 def test_a_sample_that_misleads_changes_nothing(device: Device, share: float, sign: int) -> None:
     """The sampled rows are the extreme ones: the bracket misses."""
     n = 120_000
-    values, rows = score_cases.large("normal", n), sampled_rows(n)
-    assert len(np.unique(rows)) == len(rows)
+    values, rows = score_cases.large("normal", n), sampled_rows(device, n)
+    assert len(np.unique(rows)) == len(rows) == 1 << 14
     values[rows] = sign * (100 + np.arange(len(rows), dtype=np.float32))
     check(device, values, int(share * n))
     where = np.random.default_rng(4).random(n) < 0.8
@@ -111,7 +107,7 @@ def test_more_candidates_than_there_is_room_for(device: Device, tied: float) -> 
     """Ties in rows that are not sampled fill the bracket, which holds the threshold as well."""
     n = 200_000
     values = score_cases.large("normal", n)
-    others = np.setdiff1d(np.arange(n), sampled_rows(n))
+    others = np.setdiff1d(np.arange(n), sampled_rows(device, n))
     chosen = np.random.default_rng(5).choice(others, int(tied * len(others)), replace=False)
     values[chosen] = np.float32(np.quantile(values, 0.3))
     for k in (int(0.29 * n), int(0.3 * n), int(0.31 * n), int(0.5 * n)):
@@ -207,11 +203,11 @@ def test_bad_input(device: Device) -> None:
         select.hide_lowest(values, 4)
     with pytest.raises(TypeError, match="k must be an integer, got float"):
         select.hide_lowest(values, 1.0)  # type: ignore[arg-type]
-    with pytest.raises(TypeError, match=r"values must have dtype float32, got float64"):
+    with pytest.raises(TypeError, match="scores must have dtype float32, got float64"):
         select.hide_lowest(values.double(), 1)
     with pytest.raises(ValueError, match=r"one dimension, got shape \(3, 1\)"):
         select.hide_lowest(values[:, None], 1)
-    with pytest.raises(ValueError, match=r"where must have shape \(3,\), got \(2,\)"):
+    with pytest.raises(ValueError, match="eligible must have 3 rows, as many as scores, got 2"):
         select.hide_lowest(values, 1, device.put(np.ones(2, bool)))
     with pytest.raises(TypeError, match=r"keys must have dtype int32"):
         select.lowest_keys(values, 1)

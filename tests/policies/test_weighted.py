@@ -1,5 +1,7 @@
 """Draws with given probabilities."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -8,6 +10,7 @@ from hypothesis import strategies as st
 from policy_cases import EPOCHS, SEEDS, check, hidden_rows, select, table_of, tables
 
 import dynsample as ds
+from dynsample.checkpoint import StateError
 from dynsample.columns import Last
 
 
@@ -70,9 +73,11 @@ def test_new_probabilities_hold_from_the_next_epoch_planned() -> None:
         return drawn.tolist()
 
     assert counts(4) == [2, 0]
+    policy.planned(4)
     policy.set_probabilities(np.float32([0, 1]))
     assert counts(4) == [2, 0]
     assert counts(5) == [0, 2]
+    policy.planned(5)
     policy.set_probabilities(np.float32([1, 1]))
     assert counts(5) == [0, 2]
     resumed = ds.WeightedRandom(np.float32([1, 0]))
@@ -106,3 +111,103 @@ def test_bad_input_is_named() -> None:
         select(ds.WeightedRandom(np.ones(3, np.float32)), ds.ScoreTable(2, {}), 0)
     with pytest.raises(ValueError, match="since/<epoch>"):
         ds.WeightedRandom("loss").load_state({"x": np.ones(1, np.float32)})
+
+
+ONES, THIRD = np.ones(8, np.float32), np.eye(8, dtype=np.float32)[3]
+WRONG = {
+    "all zeros": (np.zeros(8, np.float32), "probabilities must have a positive entry, got 8 zeros"),
+    "a negative one": (-ONES, "probabilities must not be negative, got -1 at 0"),
+    "another length": (np.ones(9, np.float32), "must have 8 entries, as those .* so far, got 9"),
+    "two dimensions": (ONES[None], "probabilities must have one dimension"),
+}
+
+
+@pytest.mark.parametrize("what", WRONG)
+def test_wrong_probabilities_are_refused_when_they_are_set(what: str) -> None:
+    wrong, message = WRONG[what]
+    sampler = ds.Sampler(8, ds.WeightedRandom(ONES), batch_size=8)
+    sampler.set_epoch(0)
+    with pytest.raises(ValueError, match=message):
+        sampler.policy.set_probabilities(wrong)
+    sampler.set_epoch(1)
+    assert sorted(sampler.plan.order.tolist()) == list(range(8))
+    sampler.policy.set_probabilities(THIRD)
+    sampler.set_epoch(2)
+    assert set(sampler.plan.order.tolist()) == {3}
+
+
+@pytest.mark.parametrize("what", ["all zeros", "a negative one"])
+def test_wrong_probabilities_are_refused_when_the_policy_is_made(what: str) -> None:
+    wrong, message = WRONG[what]
+    with pytest.raises(ValueError, match=message):
+        ds.WeightedRandom(wrong)
+
+
+def test_more_draws_than_there_are_rows_to_draw_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"num_draws must be at most .* positive .*, 1, without"):
+        ds.WeightedRandom(THIRD, num_draws=2, replacement=False)
+    policy = ds.WeightedRandom(ONES, num_draws=2, replacement=False)
+    with pytest.raises(ValueError, match="got 2"):
+        policy.set_probabilities(THIRD)
+
+
+def test_probabilities_that_are_not_finite_are_the_largest_finite_one() -> None:
+    policy = ds.WeightedRandom(np.float32([np.nan, np.inf, 1, 0]), num_draws=300)
+    selection = select(policy, ds.ScoreTable(4, {}), 0)
+    assert selection.counts is not None
+    assert selection.counts.tolist() == [100, 100, 100, 0]
+    policy.set_probabilities(np.full(4, np.nan, np.float32))
+
+
+def test_an_epoch_that_could_not_be_planned_counts_for_nothing() -> None:
+    """The first array is that of a part, which only the plan can know."""
+    policy = ds.WeightedRandom(np.ones(9, np.float32))
+    sampler = ds.Sampler(8, policy, batch_size=8)
+    for _ in range(2):
+        with pytest.raises(ValueError, match="probabilities must have 8 entries, got 9"):
+            sampler.set_epoch(0)
+    policy.set_probabilities(THIRD)
+    sampler.set_epoch(0)
+    assert set(sampler.plan.order.tolist()) == {3}
+
+
+def test_selecting_changes_nothing_until_the_epoch_starts() -> None:
+    table = ds.ScoreTable(8, {})
+    policy = ds.WeightedRandom(ONES)
+    before = policy.state()
+    for epoch in (5, 2, 9):
+        select(policy, table, epoch)
+    policy.set_probabilities(THIRD)
+    assert before == {}
+    assert policy.state().keys() == {"since/0"}
+    counts = select(policy, table, 0).counts
+    assert counts is not None
+    assert counts[3] == 8
+
+
+def test_samplers_that_share_a_policy_do_not_disturb_each_other() -> None:
+    policy = ds.WeightedRandom(ONES)
+    ahead, behind = (ds.Sampler(8, policy, batch_size=8) for _ in range(2))
+    ahead.set_epoch(6)
+    behind.set_epoch(2)
+    policy.set_probabilities(THIRD)
+    ahead.set_epoch(7)
+    behind.set_epoch(2, restart=True)  # its own epoch, as it was
+    assert set(ahead.plan.order.tolist()) == {3}
+    assert sorted(behind.plan.order.tolist()) == list(range(8))
+    behind.set_epoch(3)
+    assert set(behind.plan.order.tolist()) == {3}
+
+
+def test_a_load_that_fails_leaves_what_was_set(tmp_path: Path) -> None:
+    other = ds.Sampler(8, ds.WeightedRandom(ONES), batch_size=8, seed=5)
+    other.save(tmp_path / "other")
+    sampler = ds.Sampler(8, ds.WeightedRandom(ONES), batch_size=8)
+    sampler.set_epoch(0)
+    sampler.policy.set_probabilities(THIRD)
+    with pytest.raises(StateError):
+        sampler.load(tmp_path / "other")
+    sampler.set_epoch(0, restart=True)
+    assert sorted(sampler.plan.order.tolist()) == list(range(8))
+    sampler.set_epoch(1)
+    assert set(sampler.plan.order.tolist()) == {3}
