@@ -81,9 +81,11 @@ LAYERS = {
     "score_files": {"checkpoint", "columns", "log", "policies", "table"},
     "schedules": set(),
     "groups": {"groups"},
-    "checkpoint": {"groups"},  # for its type only
+    "checkpoint": {"_generations", "_state_files", "groups"},  # groups for its type only
+    "_generations": {"_state_files"},
+    "_state_files": set(),
 }  # fmt: skip
-ANYONE = {"_arrays", "_checks", "_disk", "ops"}
+ANYONE = {"_arrays", "_checks", "_disk", "_fields", "_locks", "_tensors", "ops"}
 
 
 def imports(path: Path) -> set[str]:
