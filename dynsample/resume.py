@@ -20,6 +20,7 @@ from dynsample.checkpoint import StateError, Tensors
 from dynsample.exchange import fold_everywhere
 from dynsample.passes import BatchIterator, Pass
 from dynsample.plan import Plan
+from dynsample.saved_run import check, check_observed, check_position, damaged
 from dynsample.table import ScoreTable
 
 if TYPE_CHECKING:
@@ -212,15 +213,19 @@ def load(sampler: Sampler, path: str | os.PathLike[str], allow: frozenset[str]) 
     state = saved.facts["state"]
     before = sampler.policy.state()
     try:
-        if "policy" not in allow:
-            sampler.policy.load_state(saved.read("policy"))
-        plan = sampler._make_plan(table, state["epoch"])
+        with damaged(path, "the policy's state"):
+            if "policy" not in allow:
+                sampler.policy.load_state(saved.read("policy"))
+            plan = sampler._make_plan(table, state["epoch"])
         changed = plan.digest != state["digest"]
         if changed and not allow:
             raise StateError(
                 f"{path} holds plan {state['digest']} of epoch {state['epoch']}, and its table "
                 f"gives {plan.digest} here: it was saved by another version of the code"
             )
+        with damaged(path, "the position"):
+            if not changed:
+                check_position(state, plan.num_positions, plan.num_hidden)
         if changed:
             plan = _start_again(sampler, table, observed, state)
     except BaseException:
@@ -245,16 +250,20 @@ def _read(
 ) -> tuple[checkpoint.Saved, ScoreTable, Tensors]:
     """Read this rank's rows and share of the observations, of whatever ranks wrote them."""
     saved = checkpoint.Saved(Path(path))
+    check(saved, path)
     epoch = _checked(saved.facts["state"])["epoch"]
     _check_identity(saved.facts["identity"], identity(sampler, epoch), allow, path)
     table, _ = sampler._empty(sampler.table.columns)
     rows = [(first, last) for first, last, _, _ in saved.parts]
-    table.load(saved.cut("table", "", rows, table.bounds))
+    with damaged(path, "the table"):
+        table.load(saved.cut("table", "", rows, table.bounds))
     observed: Tensors = {}
     for place, prefix in ((2, ""), (3, "outstanding/")):
         ends = np.cumsum([0, *(part[place] for part in saved.parts)]).tolist()
         share = _share(ends[-1], sampler.group.rank, sampler.group.size)
         observed |= saved.cut("log", prefix, list(pairwise(ends)), share)
+    with damaged(path, "the observations"):
+        check_observed(observed, sampler._ledger.log.signals, table.num_samples)
     return saved, table, observed
 
 
