@@ -1,9 +1,19 @@
-"""What a crash of the machine leaves: names that are on the disk."""
+"""Files that are whole or absent, and names that are on the disk."""
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import fcntl
+import glob
 import os
+import secrets
+import stat
+from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
+
+_STEM = 100  # bytes of a file's name that a partial one carries; a name has 255 at most
 
 
 def sync_folder(folder: Path) -> None:
@@ -13,3 +23,87 @@ def sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def open_regular(path: str | os.PathLike[str], flags: int = 0) -> BinaryIO:
+    """Open a file to be read; a pipe, a device or a folder is an error, and not waited for.
+
+    Raises
+    ------
+    OSError
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | flags)
+    mode = os.fstat(descriptor).st_mode
+    if stat.S_ISREG(mode):
+        return os.fdopen(descriptor, "rb")
+    os.close(descriptor)
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(path))
+    raise OSError(errno.EINVAL, "not a regular file", os.fspath(path))
+
+
+def read_regular(path: str | os.PathLike[str]) -> bytes:
+    """Give all of a file that is a regular one."""
+    with open_regular(path) as file:
+        return file.read()
+
+
+def try_lock(descriptor: int, kind: int = fcntl.LOCK_EX) -> bool | None:
+    """Lock an open file at once; None where the file system has no locks.
+
+    The lock ends with the process, and with the last descriptor that came of this one.
+    """
+    try:
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+    except OSError as error:
+        return False if error.errno in (errno.EWOULDBLOCK, errno.EACCES) else None
+    return True
+
+
+def is_at(descriptor: int, path: Path) -> bool:
+    """Whether the open file is still the one of this name."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), os.lstat(path))
+    except OSError:
+        return False
+
+
+@contextlib.contextmanager
+def whole(path: Path) -> Iterator[BinaryIO]:
+    """Give a file to fill; it takes the place of `path` when the block ends, else none is left.
+
+    What an earlier process was killed over is removed: the file has a name that only this function
+    gives, and the lock that a living writer holds is not held.
+    """
+    _remove_abandoned(path)
+    partial, file = _new_partial(path)
+    try:
+        with file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+            os.replace(partial, path)
+        sync_folder(path.parent)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _stem(path: Path) -> str:
+    return "." + os.fsdecode(os.fsencode(path.name)[:_STEM]) + ".dynsample-"
+
+
+def _new_partial(path: Path) -> tuple[Path, BinaryIO]:
+    while True:
+        partial = path.with_name(f"{_stem(path)}{secrets.token_hex(8)}.partial")
+        file = open(partial, "x+b")  # noqa: SIM115
+        if try_lock(file.fileno()) is not False and is_at(file.fileno(), partial):
+            return partial, file
+        file.close()  # another writer took it for abandoned before it was locked
+
+
+def _remove_abandoned(path: Path) -> None:
+    pattern = glob.escape(_stem(path)) + "[0-9a-f]" * 16 + ".partial"
+    for partial in path.parent.glob(pattern):
+        with contextlib.suppress(OSError), open_regular(partial, os.O_NOFOLLOW) as file:
+            if try_lock(file.fileno()):
+                partial.unlink()

@@ -1,16 +1,16 @@
 """Saved state: safetensors files in a directory, whole or absent.
 
 A save writes a new generation of files beside the old one and then renames the index over the old
-index; whoever is killed in between leaves the previous generation as it was. Everything is checked
-on reading: sizes, checksums of headers, tensors and index, format version.
+index; whoever is killed in between leaves the previous generation as it was. One saver at a time
+has the lock of the directory. Everything is checked on reading, see `_state_files`.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
-import shutil
-import zlib
+import weakref
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,115 +18,27 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dynsample import _generations
 from dynsample._disk import sync_folder
+from dynsample._fields import Mismatch
+from dynsample._generations import SUFFIX, folder_of
+from dynsample._locks import LockError, locked
+from dynsample._state_files import (
+    INDEX,
+    StateError,
+    Tensors,
+    read_index,
+    read_tensors,
+    write_index,
+    write_tensors,
+)
 
 if TYPE_CHECKING:
     from dynsample.groups import Group
 
-FORMAT = "dynsample"
-VERSION = 1
-INDEX = "index.json"
-
-_TO_NAME = {"bool": "BOOL", "uint8": "U8", "int8": "I8", "uint16": "U16", "int16": "I16",
-            "uint32": "U32", "int32": "I32", "uint64": "U64", "int64": "I64", "float16": "F16",
-            "float32": "F32", "float64": "F64"}  # fmt: skip
-_FROM_NAME = {name: np.dtype(dtype) for dtype, name in _TO_NAME.items()}
-
-
-class StateError(ValueError):
-    """A saved state that cannot be used: damaged, foreign, newer, or of another run."""
-
-
-Tensors = dict[str, NDArray[Any]]
-
-
-def _header(tensors: Mapping[str, NDArray[Any]]) -> bytes:
-    sums = {name: zlib.crc32(_bytes(array)) for name, array in tensors.items()}
-    header: dict[str, Any] = {
-        "__metadata__": {
-            "format": FORMAT,
-            "version": str(VERSION),
-            "crc32": json.dumps(sums),
-        }
-    }
-    offset = 0
-    for name, array in tensors.items():
-        header[name] = {
-            "dtype": _TO_NAME[array.dtype.name],
-            "shape": list(array.shape),
-            "data_offsets": [offset, offset + array.nbytes],
-        }
-        offset += array.nbytes
-    text = json.dumps(header).encode()
-    return text + b" " * (-len(text) % 8)
-
-
-def _bytes(array: NDArray[Any]) -> memoryview:
-    return np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
-
-
-def write_tensors(path: Path, tensors: Mapping[str, NDArray[Any]]) -> int:
-    """Write one safetensors file through to the disk; give the checksum of its header."""
-    header = _header(tensors)
-    with path.open("wb") as file:
-        file.write(len(header).to_bytes(8, "little"))
-        file.write(header)
-        for array in tensors.values():
-            file.write(_bytes(array))
-        file.flush()
-        os.fsync(file.fileno())
-    return zlib.crc32(header)
-
-
-def read_tensors(path: Path, header_crc32: int) -> Tensors:
-    """Read one safetensors file, checking every byte of it."""
-    try:
-        content = path.read_bytes()
-    except FileNotFoundError:
-        raise StateError(f"{path} is missing") from None
-    size = int.from_bytes(content[:8], "little")
-    raw = content[8 : 8 + size]
-    if len(content) < 8 or len(raw) != size or zlib.crc32(raw) != header_crc32:
-        raise StateError(f"{path} is damaged: its header does not have the checksum of the index")
-    header = json.loads(raw)
-    metadata = header.pop("__metadata__")
-    sums = json.loads(metadata["crc32"])
-    body = memoryview(content)[8 + size :]
-    if len(body) != max((entry["data_offsets"][1] for entry in header.values()), default=0):
-        raise StateError(f"{path} is damaged: {len(content)} bytes are not its full length")
-    tensors = {}
-    for name, entry in header.items():
-        start, stop = entry["data_offsets"]
-        if zlib.crc32(body[start:stop]) != sums[name]:
-            raise StateError(f"{path} is damaged: {name} does not have its checksum")
-        dtype = _FROM_NAME[entry["dtype"]]
-        tensors[name] = np.frombuffer(body[start:stop], dtype).reshape(entry["shape"]).copy()
-    return tensors
-
-
-def read_index(path: Path) -> dict[str, Any]:
-    """Read and check the index of a saved state."""
-    file = path / INDEX
-    try:
-        content = json.loads(file.read_bytes())
-        if content["format"] != FORMAT:
-            raise KeyError
-        version, text = int(content["version"]), str(content["body"])
-        checksum = content["crc32"]
-    except FileNotFoundError:
-        raise StateError(f"{path} holds no saved state: {INDEX} is missing") from None
-    except (ValueError, KeyError, TypeError):
-        raise StateError(f"{file} is damaged, or not an index that dynsample wrote") from None
-    if version < 1:
-        raise StateError(f"{file} is damaged: format version {version}")
-    if version > VERSION:
-        raise StateError(
-            f"{file} has format version {version}; this dynsample reads up to {VERSION}: upgrade it"
-        )
-    if zlib.crc32(text.encode()) != checksum:
-        raise StateError(f"{file} is damaged: it does not have its checksum")
-    body: dict[str, Any] = json.loads(text)
-    return body
+LOCK = ".dynsample.lock"
+LOCK_SECONDS = 120.0
+__all__ = ["LockError", "Saved", "StateError", "Tensors", "read_index", "read_tensors", "save"]
 
 
 def save(
@@ -140,62 +52,81 @@ def save(
 
     On an error on any rank the previous generation stays as it was, and every rank raises.
     `part` are integers of each rank that `Saved.parts` gives back. Collective.
+
+    Raises
+    ------
+    LockError
+        When another process saves to `path` for longer than the time limit, or when this thread
+        does so already and was interrupted by a signal handler that saves.
     """
     what = f"the save to {path}"
-    root = group.rank == 0
-    number = group.agree(lambda: _begin(path) if root else 0, what)
-    generation = int(group.all_gather(np.array([number]), what)[0][0])
-    folder = path / f"generation-{generation:08d}"
+    with contextlib.ExitStack() as held:
+        call = (lambda: _begin(path, what, group, held)) if group.rank == 0 else (lambda: 0)
+        number = group.agree(call, what)
+        generation = int(group.all_gather(np.array([number]), what)[0][0])
+        _write_generation(path, generation, files, facts, part, group)
+        return generation
+
+
+def _write_generation(
+    path: Path,
+    generation: int,
+    files: Mapping[str, Mapping[str, NDArray[Any]]],
+    facts: Any,
+    part: list[int],
+    group: Group,
+) -> None:
+    what, root, folder = f"the save to {path}", group.rank == 0, folder_of(path, generation)
+    before = None
     try:
         headers = group.agree(lambda: _write(path, folder, files), what)
-        text = json.dumps({"headers": headers, "part": part}).encode()
-        parts = [
-            json.loads(each.tobytes()) for each in group.all_gather(np.frombuffer(text, "u1"), what)
-        ]
+        content = json.dumps({"headers": headers, "part": part}).encode()
+        gathered = group.all_gather(np.frombuffer(content, "u1"), what)
+        parts = [json.loads(each.tobytes()) for each in gathered]
         body = {
             "generation": generation,
             "headers": {name: crc for each in parts for name, crc in each["headers"].items()},
             "parts": [each["part"] for each in parts],
             "facts": facts,
         }
+        before = _present(path) if root else None
         group.agree(lambda: _commit(path, folder, body) if root else None, what)
     except BaseException:
-        if root and _generation(path) != generation:
-            shutil.rmtree(folder, ignore_errors=True)
+        if root and (_present(path) or {}).get("generation") != generation:
+            _generations.remove(folder, generation)
         raise
-    if root:
-        for old in path.glob("generation-*"):
-            if old != folder:
-                shutil.rmtree(old, ignore_errors=True)
-    return generation
+    if before:
+        number = before["generation"]
+        _generations.remove(folder_of(path, number), number, before["headers"])
 
 
-def _generation(path: Path) -> int:
-    """Give the generation that counts, 0 when there is none."""
-    generation: int = read_index(path)["generation"] if (path / INDEX).exists() else 0
-    return generation
+def _present(path: Path) -> dict[str, Any] | None:
+    """Give the body of the index that counts, None when there is none."""
+    return read_index(path) if os.path.lexists(path / INDEX) else None
 
 
 def _explained(path: Path, error: OSError) -> OSError:
     try:
-        previous = _generation(path)
+        previous = (_present(path) or {}).get("generation")
     except (OSError, StateError):
-        previous = 0
+        previous = None
     kept = f"; generation {previous} is still there" if previous else ""
     return OSError(error.errno, f"saving to {path} failed: {error.strerror}{kept}")
 
 
-def _begin(path: Path) -> int:
+def _begin(path: Path, what: str, group: Group, held: contextlib.ExitStack) -> int:
     try:
         path.mkdir(parents=True, exist_ok=True)
-        generation = _generation(path) + 1
-        folder = path / f"generation-{generation:08d}"
-        if folder.exists():  # left by a save that was killed
-            shutil.rmtree(folder)
-        folder.mkdir()
+        seconds = min(LOCK_SECONDS, group.time_limit / 2)  # in which the other ranks wait for this
+        alone = held.enter_context(locked(path / LOCK, seconds, what))
+        present = (_present(path) or {}).get("generation", 0)
+        if alone:
+            _generations.remove_all_but(path, present)
+        return _generations.make(path, present)
+    except LockError:
+        raise
     except OSError as error:
         raise _explained(path, error) from error
-    return generation
 
 
 def _write(
@@ -215,15 +146,9 @@ def _write(
 
 
 def _commit(path: Path, folder: Path, body: Any) -> None:
-    text = json.dumps(body)
-    crc = zlib.crc32(text.encode())
-    index = {"format": FORMAT, "version": VERSION, "crc32": crc, "body": text}
     temporary = folder / INDEX
     try:
-        with temporary.open("w") as file:
-            json.dump(index, file)
-            file.flush()
-            os.fsync(file.fileno())
+        write_index(temporary, body)
         temporary.replace(path / INDEX)  # the new generation counts from here on
     except OSError as error:
         raise _explained(path, error) from error
@@ -231,7 +156,7 @@ def _commit(path: Path, folder: Path, body: Any) -> None:
 
 
 def _file(folder: Path, name: str) -> Path:
-    return folder / f"{name}.safetensors"
+    return folder / f"{name}{SUFFIX}"
 
 
 class Saved:
@@ -246,13 +171,33 @@ class Saved:
     """
 
     def __init__(self, path: Path) -> None:
-        body = read_index(path)
+        body = self._hold(path)
         self.generation, self.facts, self.parts = body["generation"], body["facts"], body["parts"]
-        self._folder = path / f"generation-{self.generation:08d}"
         self._headers: dict[str, int] = body["headers"]
+
+    def _hold(self, path: Path) -> dict[str, Any]:
+        """Give the index of a generation that no save removes while this object lives."""
+        before = None
+        while True:
+            body = read_index(path)
+            self._folder = folder_of(path, body["generation"])
+            try:
+                descriptor = _generations.hold(self._folder, body["generation"])
+            except OSError as error:
+                raise StateError(f"{self._folder} cannot be read: {error.strerror}") from error
+            except Mismatch as error:
+                raise StateError(f"{self._folder} is damaged: {error}") from None
+            if descriptor is not None:
+                weakref.finalize(self, os.close, descriptor)
+                return body
+            if body == before:  # a generation without a mark, or none at all, which `read` names
+                return body
+            before = body  # a save may have replaced it since: then the index names another now
 
     def read(self, name: str) -> Tensors:
         """Read one file and check every byte of it."""
+        if name not in self._headers:
+            raise StateError(f"{self._folder} is damaged: the index does not name {name}")
         return read_tensors(_file(self._folder, name), self._headers[name])
 
     def cut(
@@ -268,9 +213,21 @@ class Saved:
             here = max(first, begin), min(last, end)
             if here[0] >= here[1] and rank:
                 continue  # the first file says what the tensors are, when no row is wanted
-            tensors = self.read(f"{name}-{rank:05d}")
-            for tensor, array in tensors.items():
+            file = f"{name}-{rank:05d}"
+            for tensor, values in self.read(file).items():
                 if tensor.startswith(prefix) and ("outstanding/" in tensor) == bool(prefix):
-                    rows = array[max(here[0] - begin, 0) : max(here[1] - begin, 0)]
+                    if not values.ndim or len(values) != end - begin:
+                        raise StateError(
+                            f"{_file(self._folder, file)} is damaged: {tensor} must have "
+                            f"{end - begin} rows, got shape {list(values.shape)}"
+                        )
+                    rows = values[max(here[0] - begin, 0) : max(here[1] - begin, 0)]
                     pieces.setdefault(tensor, []).append(rows)
+        for tensor, arrays in pieces.items():
+            kinds = {(array.dtype, array.shape[1:]) for array in arrays}
+            if len(kinds) > 1 or sum(map(len, arrays)) != last - first:
+                raise StateError(
+                    f"{self._folder} is damaged: the files of {name} do not give rows [{first}, "
+                    f"{last}) of {tensor}, all of one kind"
+                )
         return {tensor: np.concatenate(arrays) for tensor, arrays in pieces.items()}

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dynsample import _core
+from dynsample._disk import open_regular
 from dynsample.payload.facts import fingerprint
 
 # The suffixes that DALI's own file reader takes, without regard to case.
@@ -19,8 +20,6 @@ SUFFIXES = (
     b".jp2", b".webp", b".flac", b".ogg", b".wav",
 )  # fmt: skip
 _LABELS = np.iinfo(np.int32)
-# Of JPEG, without those inside compressed data: stuffing, fill bytes and restarts.
-_MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd8\xff]", re.DOTALL)
 
 
 class SampleError(RuntimeError):
@@ -40,12 +39,15 @@ class Packed:
         The mapped images, back to back.
     offsets : int64[N + 1]
         Of each image in `images`, and the end of the last.
+    size : callable
+        Gives the bytes that the file has now: to read what was cut off since kills the process.
     """
 
     path: str
     begin: int
     images: NDArray[np.uint8]
     offsets: NDArray[np.int64]
+    size: Callable[[], int]
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,32 +88,23 @@ class Samples:
     def read(self, i: int) -> NDArray[np.uint8]:
         """Give the encoded bytes of sample `i`; a file that is gone or cut short is an error."""
         if self.pack is not None:
-            return self.pack.images[self.pack.offsets[i] : self.pack.offsets[i + 1]]
+            start, stop = self.pack.offsets[i], self.pack.offsets[i + 1]
+            if (size := self.pack.size()) < self.pack.begin + stop:
+                raise SampleError(
+                    f"sample {i}, {self.path(i)}: {self.pack.path} was cut to {size} bytes since "
+                    "it was opened"
+                )
+            return self.pack.images[start:stop]
         try:
-            content = np.fromfile(self.path(i), np.uint8)
+            with open_regular(self.path(i)) as file:
+                content = np.fromfile(file, np.uint8)
         except OSError as error:
             raise SampleError(f"sample {i}, {self.path(i)}: {error.strerror}") from error
         if not len(content):
             raise SampleError(f"sample {i}, {self.path(i)}: the file is empty")
-        if is_cut_short(content.tobytes()):
+        if _core.is_cut_short(content):
             raise SampleError(f"sample {i}, {self.path(i)}: a JPEG that ends too soon")
         return content
-
-
-def is_cut_short(image: bytes) -> bool:
-    """Whether this is a JPEG without its end marker. Bytes after the marker are common, and right.
-
-    Some decoders give such an image with its lower part unwritten.
-    """
-    if not image.startswith(b"\xff\xd8") or image.endswith(b"\xff\xd9"):
-        return False
-    at = 2
-    while match := _MARKER.search(image, at):
-        if match[0] == b"\xff\xd9":
-            return False
-        segment = image[match.end() : match.end() + 2]  # begins with its length
-        at = match.end() + int.from_bytes(segment, "big")
-    return True
 
 
 def from_names(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
+import mmap
 import os
 import struct
 import zlib
@@ -10,17 +12,21 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dynsample.files import Packed, Samples
+from dynsample._disk import open_regular, whole
+from dynsample._fields import Mismatch
+from dynsample.files import Packed, SampleError, Samples
 
 # magic, version, samples, bytes of images, bytes of paths, checksum of the index, and of all this.
 # The images follow the header, back to back; then the index: offsets, labels, checksums, paths.
 HEADER = struct.Struct("<8sIxxxxQQQII")
 MAGIC, VERSION = b"DYNPACK\0", 1
 _CHECKED_AT_ONCE = 1 << 26  # bytes
+_PATH_BYTES = 4096  # of Linux, with the NUL at the end
 
 
 class PackError(RuntimeError):
@@ -56,34 +62,59 @@ def write(
     ----------
     samples : Samples
     out : path
+        Of a new file, or of a pack that it takes the place of.
     progress : callable
         Called after every image.
+
+    Raises
+    ------
+    SampleError
+        When images cannot be read; all of them are named.
+    FileExistsError
+        When `out` is there and is no pack.
     """
     out = Path(out)
-    partial = out.with_name(f".{out.name}.{os.getpid()}.partial")
+    if os.path.lexists(out) and not _begins_as_pack(out):
+        raise FileExistsError(
+            errno.EEXIST, "is there and is no pack: another name is needed", str(out)
+        )
+    with whole(out) as file:
+        _write(samples, file, progress)
+
+
+def _begins_as_pack(path: Path) -> bool:
+    try:
+        with open_regular(path) as file:
+            return file.read(len(MAGIC)) == MAGIC
+    except OSError:
+        return False
+
+
+def _write(samples: Samples, file: BinaryIO, progress: Callable[[], None]) -> None:
     sizes = np.zeros(len(samples), np.int64)
     checksums = np.zeros(len(samples), np.uint32)
-    try:
-        with open(partial, "wb") as file:
-            file.write(bytes(HEADER.size))
-            for i in range(len(samples)):
-                content = samples.read(i)
-                sizes[i], checksums[i] = len(content), zlib.crc32(content.data)
-                file.write(content.data)
-                progress()
-            offsets = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
-            index = _Index(samples.starts, offsets, samples.labels, checksums, samples.paths)
-            check = 0
-            for part in index.parts():
-                check = zlib.crc32(part, check)
-                file.write(part)
-            file.seek(0)
-            file.write(_header(len(samples), int(offsets[-1]), len(samples.paths), check))
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, out)
-    finally:
-        partial.unlink(missing_ok=True)
+    unreadable = []
+    file.write(bytes(HEADER.size))
+    for i in range(len(samples)):
+        try:
+            content = samples.read(i)
+        except SampleError as error:
+            unreadable.append(str(error))
+        if not unreadable:
+            sizes[i], checksums[i] = len(content), zlib.crc32(content.data)
+            file.write(content.data)
+        progress()
+    if unreadable:
+        many = f"{len(unreadable)} of {len(samples)} samples cannot be packed:\n  "
+        raise SampleError((many if len(unreadable) > 1 else "") + "\n  ".join(unreadable))
+    offsets = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+    index = _Index(samples.starts, offsets, samples.labels, checksums, samples.paths)
+    check = 0
+    for part in index.parts():
+        check = zlib.crc32(part, check)
+        file.write(part)
+    file.seek(0)
+    file.write(_header(len(samples), int(offsets[-1]), len(samples.paths), check))
 
 
 def _header(samples: int, image_bytes: int, path_bytes: int, index_check: int) -> bytes:
@@ -106,30 +137,42 @@ def open_pack(path: str | os.PathLike[str], *, verify: bool = True) -> Samples:
     PackError
         When the file is no pack, was truncated or altered.
     """
-    mapped = np.memmap(path, np.uint8, "r") if os.path.getsize(path) else np.empty(0, np.uint8)
-    index = _checked_index(path, mapped)
-    packed = mapped[HEADER.size : HEADER.size + index.offsets[-1]]
+    try:
+        with open_regular(path) as file:
+            index, image_bytes = _read_index(file, os.fstat(file.fileno()).st_size)
+            length = HEADER.size + image_bytes
+            mapped = mmap.mmap(file.fileno(), length, access=mmap.ACCESS_READ)
+    except Mismatch as error:
+        raise PackError(f"{path} {error}") from None
+    images = np.frombuffer(mapped, np.uint8, image_bytes, HEADER.size)
     if verify:
-        _check_images(path, packed, index)
-    pack = Packed(os.path.abspath(path), HEADER.size, packed, index.offsets)
+        _check_images(path, images, index)
+    pack = Packed(os.path.abspath(path), HEADER.size, images, index.offsets, mapped.size)
     return Samples(index.paths, index.starts, index.labels, pack)
 
 
-def _checked_index(path: str | os.PathLike[str], mapped: NDArray[np.uint8]) -> _Index:
-    head = mapped[: HEADER.size].tobytes()
+def _read_index(file: BinaryIO, found: int) -> tuple[_Index, int]:
+    head = file.read(HEADER.size)
     if len(head) < HEADER.size or not head.startswith(MAGIC):
-        raise PackError(f"{path} is not a pack of dynsample")
+        raise Mismatch("is not a pack of dynsample")
     _, version, samples, image_bytes, path_bytes, index_check, _ = HEADER.unpack(head)
     if version != VERSION:
-        raise PackError(f"{path} is a pack of version {version}, this dynsample reads {VERSION}")
+        raise Mismatch(f"is a pack of version {version}, this dynsample reads {VERSION}")
     if head != _header(samples, image_bytes, path_bytes, index_check):
-        raise PackError(f"{path} was altered: its header does not have its checksum")
-    expected = HEADER.size + image_bytes + _Index.size(samples, path_bytes)
-    if len(mapped) != expected:
-        raise PackError(f"{path} was truncated: it has {len(mapped)} bytes of {expected}")
-    rest = mapped[HEADER.size + image_bytes :].tobytes()
-    if zlib.crc32(rest) != index_check:
-        raise PackError(f"{path} was altered: its index does not have its checksum")
+        raise Mismatch("was altered: its header does not have its checksum")
+    size = _Index.size(samples, path_bytes)
+    if found != HEADER.size + image_bytes + size:
+        expected = HEADER.size + image_bytes + size
+        raise Mismatch(f"was truncated: it has {found} bytes of {expected}")
+    if path_bytes > _PATH_BYTES * samples:
+        raise Mismatch(f"was altered: {samples} paths do not have {path_bytes} bytes")
+    file.seek(HEADER.size + image_bytes)
+    try:
+        rest = file.read(size)
+    except MemoryError:
+        raise Mismatch(f"has an index of {size} bytes, more than there is memory for") from None
+    if len(rest) != size or zlib.crc32(rest) != index_check:
+        raise Mismatch("was altered: its index does not have its checksum")
     arrays, at = [], 0
     for kind, count in (
         ("<i8", samples + 1),
@@ -140,7 +183,28 @@ def _checked_index(path: str | os.PathLike[str], mapped: NDArray[np.uint8]) -> _
     ):
         arrays.append(np.frombuffer(rest, kind, count, at))
         at += arrays[-1].nbytes
-    return _Index(*arrays)
+    index = _Index(*arrays)
+    _check_bounds("starts", index.starts, path_bytes)
+    _check_bounds("offsets", index.offsets, image_bytes)
+    if (index.paths[index.starts[1:] - 1] != 0).any() or np.count_nonzero(
+        index.paths == 0
+    ) > samples:
+        raise Mismatch("was altered: paths must end in a NUL byte, and hold no other")
+    return index, image_bytes
+
+
+def _check_bounds(name: str, bounds: NDArray[np.int64], length: int) -> None:
+    """Raise unless these ascend from 0 to the length: each sample has some bytes of them."""
+    if bounds[0] != 0 or bounds[-1] != length:
+        raise Mismatch(
+            f"was altered: {name} must go from 0 to {length}, got {bounds[0]} to {bounds[-1]}"
+        )
+    wrong = np.flatnonzero(bounds[1:] <= bounds[:-1])
+    if len(wrong):
+        i = int(wrong[0])
+        raise Mismatch(
+            f"was altered: {name} must ascend, got {bounds[i]} and {bounds[i + 1]} of sample {i}"
+        )
 
 
 def _check_images(path: str | os.PathLike[str], packed: NDArray[np.uint8], index: _Index) -> None:

@@ -22,8 +22,9 @@ from dynsample.log import ObservationLog
 from dynsample.passes import Pass, dealt
 from dynsample.plan import Plan
 from dynsample.policies.base import Selection
+from dynsample.saved_run import check, check_observed, damaged
 from dynsample.staging import PinnedRing
-from dynsample.state import STATE_VERSION, checked_identity, checked_state
+from dynsample.state import STATE_VERSION, check_position, checked_identity, checked_state
 from dynsample.table import ScoreTable
 from dynsample.turn import warn
 from dynsample.views import steps_of
@@ -115,7 +116,7 @@ def load_state_dict(sampler: Sampler, given: Mapping[str, Any]) -> None:
             f"the state is of plan {state['digest']} of epoch {state['epoch']}, and the present "
             f"table gives plan {plan.digest}: load the table with sampler.load(path) first"
         )
-    _check_positions(state, plan, "the state")
+    check_position(state, plan, "the state")
     ledger = current.ledger if current is not None and same else Ledger(sampler._log, folded=0)
     stats = current.stats if current is not None and same else plan_stats(plan, sampler.table)
     epoch = _epoch(sampler, plan, ledger, state, stats)
@@ -124,16 +125,6 @@ def load_state_dict(sampler: Sampler, given: Mapping[str, Any]) -> None:
     for cursor in epoch.passes:
         _issue(sampler, epoch, cursor)
     planning.adopt(sampler, epoch, drop=not same)
-
-
-def _check_positions(state: Mapping[str, Any], plan: Plan, what: str) -> None:
-    """Raise when a position is beyond the plan that it is of."""
-    for name, limit in (("stop", plan.num_positions), ("hidden_positions", plan.num_hidden)):
-        if state[name] > limit:
-            raise StateError(
-                f"{what} has {name} {state[name]}, and the plan of epoch {state['epoch']} has "
-                f"{limit} positions there"
-            )
 
 
 def _epoch(
@@ -273,7 +264,8 @@ def load(sampler: Sampler, path: str | os.PathLike[str], allow: frozenset[str]) 
     before = sampler.policy.state()
     try:
         if "policy" not in allow:
-            sampler.policy.load_state(saved.read("policy"))
+            with damaged(path, "the policy's state"):
+                sampler.policy.load_state(saved.read("policy"))
         _restore(sampler, path, allow, saved, table, log, observed)
     except BaseException:
         if sampler._log is not log:  # not adopted
@@ -328,7 +320,7 @@ def _plan_of_state(
         return planning.plan_of(sampler, table, nothing, number), False
     plan = planning.make_plan(sampler, table, number)
     if plan.digest == state["digest"]:
-        _check_positions(state, plan, os.fspath(path))
+        check_position(state, plan, os.fspath(path))
         return plan, False
     if not allow:
         raise StateError(
@@ -347,15 +339,19 @@ def _read(
 ) -> tuple[checkpoint.Saved, ScoreTable, ObservationLog, Tensors]:
     """Read this rank's rows and share of the observations, of whatever ranks wrote them."""
     saved = checkpoint.Saved(Path(path))
+    check(saved, path)
     state = checked_state(saved.facts["state"], os.fspath(path))
     here = identity(sampler, state["epoch"])
     checked_identity(saved.facts["identity"], here, allow, ALLOWABLE, path)
     table, log = planning.empty(sampler, sampler.table.columns, sampler.group)
     rows = [(first, last) for first, last, _, _ in saved.parts]
-    table.load(saved.cut("table", "", rows, table.bounds))
+    with damaged(path, "the table"):
+        table.load(saved.cut("table", "", rows, table.bounds))
     observed: Tensors = {}
     for place, prefix in ((2, ""), (3, "outstanding/")):
         ends = np.cumsum([0, *(part[place] for part in saved.parts)]).tolist()
         share = _share(ends[-1], sampler.group)
         observed |= saved.cut("log", prefix, list(pairwise(ends)), share)
+    with damaged(path, "the observations"):
+        check_observed(observed, log.signals, table.num_samples)
     return saved, table, log, observed

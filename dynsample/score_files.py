@@ -17,6 +17,7 @@ from dynsample._checks import choice
 from dynsample.columns import EMA, Column, Last, Mean, Transitions, Uncertainty, Window
 from dynsample.log import ObservationLog
 from dynsample.policies import Forgetting
+from dynsample.saved_run import check, check_observed, damaged
 from dynsample.table import ScoreTable
 
 INDEX_ORDERS = ("dataset", "class-sorted")
@@ -134,14 +135,19 @@ def from_sampler(path: str | os.PathLike[str], column: str | None = None) -> NDA
         Needed when the table has several.
     """
     saved = checkpoint.Saved(Path(path))
+    check(saved, path)
     identity, epoch = saved.facts["identity"], saved.facts["state"]["epoch"]
     if identity["subset"] is not None:
         raise ValueError(f"{path} is of a run on a subset: its rows are not the data set's ids")
-    declared = {name: _column(text) for name, text in identity["columns"].items()}
     count = identity["num_samples"]
-    table = ScoreTable(count, declared)
-    table.load(saved.cut("table", "", [(part[0], part[1]) for part in saved.parts], (0, count)))
-    _fold_rest(saved, table, epoch)
+    rows = saved.cut("table", "", [(part[0], part[1]) for part in saved.parts], (0, count))
+    with damaged(path, "the table"):
+        if "seen" not in rows:
+            raise ValueError("seen is missing")
+        declared = {name: _column(text) for name, text in identity["columns"].items()}
+        table = ScoreTable(count, declared)
+        table.load(rows)
+        _fold_rest(saved, table, epoch)
     if column is None and len([*table]) != 1:
         raise ValueError(f"{path} has columns {', '.join(table)}: name one with --score")
     column = choice(next(iter(table)) if column is None else column, "score", (*table,))
@@ -156,6 +162,7 @@ def _fold_rest(saved: checkpoint.Saved, table: ScoreTable, epoch: int) -> None:
     signals = {column.signal or name for name, column in table.columns.items()}
     for rank in range(len(saved.parts)):
         observed = saved.read(f"log-{rank:05d}")
+        check_observed(observed, signals, table.num_samples)
         log = ObservationLog(table.num_samples, sorted(signals))
         log.restore(observed["index"], {name: observed[f"signal/{name}"] for name in log.signals})
         table.fold(log, epoch=epoch, tickets=observed["ticket"].astype(np.int64))
@@ -172,7 +179,10 @@ def _forgetting(table: ScoreTable, column: str) -> NDArray[np.float32]:
 
 def _column(text: str) -> Column:
     """Make a column of its `repr`, without running anything."""
-    call = ast.parse(text, mode="eval").body
+    try:
+        call = ast.parse(text, mode="eval").body
+    except (SyntaxError, RecursionError, MemoryError):
+        raise ValueError(f"not a column: {text[:80]!r}") from None
     if not (isinstance(call, ast.Call) and isinstance(call.func, ast.Name)):
         raise ValueError(f"not a column: {text!r}")
     kind = _KINDS[choice(call.func.id, "column", tuple(_KINDS))]

@@ -7,22 +7,31 @@ import os
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from dynsample._checks import MAX_SAMPLES
+from dynsample._fields import Mismatch, integer, one_of, record, text
 from dynsample.checkpoint import StateError
 
 if TYPE_CHECKING:
+    from dynsample.plan import Plan
     from dynsample.sampler import Sampler
 
 STATE_VERSION = 1
-_RANGES = {
-    "version": 2**31,
-    "num_samples": 2**32,
-    "seed": 2**64,
-    "epoch": 2**32,
-    "stop": 2**63,
-    "positions": 2**63,
-    "hidden_positions": 2**63,
-    "generation": 2**63,
-}
+_COUNT = integer(0, 2**53)
+_STATE = record(
+    {
+        "version": integer(1, 2**53),
+        "num_samples": integer(0, MAX_SAMPLES),
+        "seed": integer(0, 2**64 - 1),
+        "epoch": integer(0, 2**32 - 1),
+        "positions": _COUNT,
+        "hidden_positions": _COUNT,
+        "stop": _COUNT,
+        "digest": text,
+        "generation": _COUNT,
+        "folded": one_of(True, False),
+    },
+    optional=["folded"],
+)
 
 
 def as_fingerprint(value: Any) -> Callable[[], str] | None:
@@ -65,27 +74,26 @@ def checked_state(state: Any, what: str) -> dict[str, Any]:
     ------
     StateError
     """
-    if not isinstance(state, Mapping):
-        raise StateError(f"{what} must be a mapping, got {type(state).__name__}")
-    if missing := [name for name in (*_RANGES, "digest") if name not in state]:
-        raise StateError(f"{what} is not a state of a sampler: {', '.join(missing)} missing")
-    for name, limit in _RANGES.items():
-        value = state[name]
-        if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < limit:
-            raise StateError(f"{what}: {name} must be an integer in [0, {limit}), got {value!r}")
+    try:
+        _STATE(state, what)
+        if state["version"] <= STATE_VERSION:
+            integer(0, state["stop"])(state["positions"], f"{what}.positions")
+    except Mismatch as error:
+        raise StateError(f"not a state of a sampler: {error}") from None
     if state["version"] > STATE_VERSION:
         raise StateError(
             f"{what} has version {state['version']}, this dynsample reads up to {STATE_VERSION}"
         )
-    if not isinstance(state["digest"], str):
-        raise StateError(f"{what}: digest must be a string, got {state['digest']!r}")
-    if not isinstance(state.get("folded", False), bool):
-        raise StateError(f"{what}: folded must be True or False, got {state['folded']!r}")
-    if state["positions"] > state["stop"]:
-        raise StateError(
-            f"{what}: positions must be at most stop, {state['stop']}, got {state['positions']}"
-        )
     return dict(state)
+
+
+def check_position(state: Mapping[str, Any], plan: Plan, what: str) -> None:
+    """Raise a StateError unless the position of a state is one in its plan."""
+    try:
+        integer(0, plan.num_positions)(state["stop"], "stop")
+        integer(0, plan.num_hidden)(state["hidden_positions"], "hidden_positions")
+    except Mismatch as error:
+        raise StateError(f"{what}: {error}, as the plan of epoch {state['epoch']} has") from None
 
 
 def checked_identity(

@@ -34,6 +34,7 @@ std::span<T> out(Array<T>& array) {
 void bind_digest(py::module_& module);
 void bind_fold(py::module_& module);
 void bind_history(py::module_& module);
+void bind_jpeg(py::module_& module);
 void bind_log(py::module_& module);
 void bind_draw(py::module_& module);
 void bind_gather(py::module_& module);

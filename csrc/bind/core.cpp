@@ -16,6 +16,7 @@ PYBIND11_MODULE(_core, module, pybind11::mod_gil_not_used()) {
   bind::bind_digest(module);
   bind::bind_fold(module);
   bind::bind_history(module);
+  bind::bind_jpeg(module);
   bind::bind_log(module);
   bind::bind_draw(module);
   bind::bind_gather(module);

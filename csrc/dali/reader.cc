@@ -18,6 +18,7 @@
 
 #include "dali/pipeline/operator/operator.h"
 #include "files.h"
+#include "jpeg.h"
 #include "table.h"
 
 namespace dynsample {
@@ -129,6 +130,7 @@ class Read : public dali::Operator<dali::CPUBackend> {
   // in memory that they have allocated.
   void share(dali::TensorList<dali::CPUBackend>& encoded) const {
     const int count = static_cast<int>(ids_.size());
+    if (count && !table_->packed->is_whole()) fail_cut(ids_[0]);
     encoded.Reset();
     encoded.set_pinned(false);
     encoded.SetContiguity(dali::BatchContiguity::Noncontiguous);
@@ -144,12 +146,12 @@ class Read : public dali::Operator<dali::CPUBackend> {
   }
 
   void copy(std::int64_t id, std::int64_t size, std::uint8_t* to) const {
-    if (table_->packed) {
-      std::memcpy(to, packed_image(id, size), size);
-    } else {
+    if (!table_->packed) {
       read_file(*table_, id, to, size);
-      check_whole(id, to, size);
+    } else if (table_->packed->read(to, size, table_->offsets[id]) != size) {
+      fail_cut(id);
     }
+    check_whole(id, to, size);
   }
 
   const std::uint8_t* packed_image(std::int64_t id, std::int64_t size) const {
@@ -158,12 +160,16 @@ class Read : public dali::Operator<dali::CPUBackend> {
     return image;
   }
 
+  [[noreturn]] void fail_cut(std::int64_t id) const {
+    fail(*table_, id, "the pack was cut short since it was opened");
+  }
+
   std::int64_t packed_size(std::int64_t id) const {
     return table_->offsets[id + 1] - table_->offsets[id];
   }
 
   void check_whole(std::int64_t id, const std::uint8_t* image, std::int64_t size) const {
-    if (is_cut_short(image, size)) fail(*table_, id, "a JPEG that ends too soon");
+    if (jpeg::is_cut_short(image, size)) fail(*table_, id, "a JPEG that ends too soon");
   }
 
   // One system call per sample and run, instead of one per sample and epoch. Atomic, as an id that
@@ -191,11 +197,14 @@ extern "C" {
 
 // Describes samples to this process, as in Table; `starts` has size + 1 entries. With a pack, its
 // images begin at `packed_at`, and `offsets` has size + 1 entries. Gives a handle, or -1 when the
-// pack cannot be mapped.
+// pack cannot be mapped, or has not all that its offsets say.
 std::int64_t dynsample_add_table(const char* paths, const std::int64_t* starts,
                                  const std::int32_t* labels, std::int64_t size, const char* pack,
                                  std::int64_t packed_at, const std::int64_t* offsets) try {
   using namespace dynsample;
+  check_bounds(starts, size);
+  if (pack) check_bounds(offsets, size);
+  if (size && paths[starts[size] - 1]) throw std::invalid_argument("paths must end in a NUL byte");
   auto table = std::make_shared<Table>();
   table->paths.assign(paths, paths + starts[size]);
   table->starts.assign(starts, starts + size);

@@ -105,7 +105,8 @@ def native_table(native: ctypes.CDLL, samples: Samples) -> int:
         None if samples.pack is None else samples.pack.offsets.ctypes.data,
     )
     if handle < 0:
-        raise OSError(f"cannot map {samples.pack and samples.pack.path} into memory")
+        where = samples.pack.path if samples.pack else "the files"
+        raise OSError(f"cannot map {where} into memory, or its samples are not one after the other")
     weakref.finalize(samples, native.dynsample_remove_table, handle)
     return handle
 

@@ -11,20 +11,26 @@ import contextlib
 import json
 import mmap
 import os
+import re
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dynsample._disk import sync_folder
+from dynsample import _tensors
+from dynsample._disk import open_regular, whole
+from dynsample._fields import Mismatch, anything, mapping, one_of, parse, record, text
 from dynsample.payload.facts import Facts
 
 FORMAT, VERSION = "dynsample payload", 1
-_NAMES = {"bool": "BOOL", "uint8": "U8", "uint16": "U16", "uint32": "U32", "int32": "I32",
-          "int64": "I64", "float16": "F16", "float32": "F32", "float64": "F64"}  # fmt: skip
+_NAME = re.compile(r"epoch-(\d{5})\.safetensors", re.ASCII)
+_METADATA = record(
+    {"format": one_of(FORMAT), "version": text, "epoch": text, "facts": text, "crc32": text,
+     "header_crc32": text}
+)  # fmt: skip
 _BLANK = "-" * 8
 _ALIGNMENT = 64
 _CHECKED_AT_ONCE = 1 << 24  # bytes
@@ -40,15 +46,22 @@ def name_of(epoch: int) -> str:
     return f"epoch-{epoch:05d}.safetensors"
 
 
+def epochs_in(folder: Path) -> list[Path]:
+    """Files of epochs, by name; others may lie beside them."""
+    return sorted(file for file in folder.iterdir() if _NAME.fullmatch(file.name))
+
+
+def epoch_of(file: Path) -> int:
+    """Epoch that the name of such a file says."""
+    return int(file.name[len("epoch-") :].partition(".")[0])
+
+
 def _layout(facts: Facts) -> tuple[dict[str, Any], int]:
     """Entries of the header, and the length of what follows it."""
-    entries, at = {}, 0
-    for name, (dtype, shape) in facts.columns().items():
-        whole = [facts.num_samples, *shape]
-        stop = at + int(np.prod(whole)) * np.dtype(dtype).itemsize
-        entries[name] = {"dtype": _NAMES[dtype], "shape": whole, "data_offsets": [at, stop]}
-        at = stop
-    return entries, at
+    columns = facts.columns().items()
+    return _tensors.entries(
+        {name: (dtype, (facts.num_samples, *shape)) for name, (dtype, shape) in columns}
+    )
 
 
 def _header(facts: Facts, epoch: int, sums: dict[str, str], own: str) -> bytes:
@@ -101,60 +114,116 @@ def _columns(facts: Facts, mapped: mmap.mmap, begin: int) -> Arrays:
 
 @contextlib.contextmanager
 def written(path: Path, facts: Facts, epoch: int) -> Iterator[Arrays]:
-    """Give the columns of a new file to fill; it is whole when the block ends, else absent."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    """Give the columns of a new file to fill; it is whole when the block ends, else absent.
+
+    Raises
+    ------
+    PayloadError
+        When a file of this name is there and is no epoch of ours.
+    """
+    if os.path.lexists(path):
+        try:
+            read_header(path, epoch)
+        except PayloadError as error:
+            raise PayloadError(f"{error}; it is not written over: remove it first") from None
     header = _signed_header(facts, epoch, {})
     length = 8 + len(header) + _layout(facts)[1]
-    try:
-        with partial.open("w+b") as file:
-            os.posix_fallocate(file.fileno(), 0, length)  # a full disk is an error now, not a crash
-            mapped = mmap.mmap(file.fileno(), length)
-            columns = _columns(facts, mapped, 8 + len(header))
-            yield columns
-            sums = {name: checksum(column) for name, column in columns.items()}
-            header = _signed_header(facts, epoch, sums)
-            mapped[: 8 + len(header)] = len(header).to_bytes(8, "little") + header
-            mapped.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-        sync_folder(path.parent)
-    finally:
-        partial.unlink(missing_ok=True)
+    with whole(path) as file:
+        os.posix_fallocate(file.fileno(), 0, length)  # a full disk is an error now, not a crash
+        mapped = mmap.mmap(file.fileno(), length)
+        columns = _columns(facts, mapped, 8 + len(header))
+        yield columns
+        sums = {name: checksum(column) for name, column in columns.items()}
+        header = _signed_header(facts, epoch, sums)
+        mapped[: 8 + len(header)] = len(header).to_bytes(8, "little") + header
+        mapped.flush()
 
 
-def read_header(path: Path, epoch: int) -> tuple[Facts, dict[str, str], int]:
-    """Facts, checksums of the columns, and where these begin; header and length are checked."""
-    with path.open("rb") as file:
-        size = int.from_bytes(file.read(8), "little")
-        found = os.fstat(file.fileno()).st_size
-        header = file.read(size) if size <= found else b""
+class Header(NamedTuple):
+    """What the header of a file says, and where its columns begin."""
+
+    facts: Facts
+    sums: dict[str, str]
+    begin: int
+
+
+def read_header(path: Path, epoch: int) -> Header:
+    """Read and check the header of a file, and its length."""
     try:
-        metadata = json.loads(header)["__metadata__"]
-        if metadata["format"] != FORMAT:
-            raise KeyError
-        version = int(metadata["version"])
-    except (ValueError, KeyError, TypeError):
-        raise PayloadError(f"{path} is damaged, or not a payload that dynsample wrote") from None
-    if version != VERSION:
-        raise PayloadError(f"{path} has format version {version}, this dynsample reads {VERSION}")
-    own = f'"header_crc32": "{metadata["header_crc32"]}"'.encode()
+        with open_regular(path) as file:
+            return _read_header(file, path, epoch)
+    except Mismatch as error:
+        raise PayloadError(
+            f"{path} is damaged, or not a payload that dynsample wrote: {error}"
+        ) from None
+    except OSError as error:
+        raise PayloadError(f"{path} cannot be read: {error.strerror}") from error
+
+
+def _read_header(file: BinaryIO, path: Path, epoch: int) -> Header:
+    content, length = _tensors.read_header(file)
+    header = parse(content, mapping(anything), "the header")
+    metadata = header.pop("__metadata__", None)
+    record({"format": one_of(FORMAT), "version": text})(metadata, "__metadata__")
+    if metadata["version"] != str(VERSION):
+        raise PayloadError(
+            f"{path} has format version {metadata['version'][:20]}, this dynsample reads {VERSION}"
+        )
+    _METADATA(metadata, "__metadata__")
+    own = f'"header_crc32": "{metadata["header_crc32"]}"'.encode(errors="replace")
     blank = f'"header_crc32": "{_BLANK}"'.encode()
-    if _crc(header.replace(own, blank)) != metadata["header_crc32"]:
-        raise PayloadError(f"{path} is damaged: its header does not have its checksum")
-    if int(metadata["epoch"]) != epoch:
-        raise PayloadError(f"{path} holds epoch {metadata['epoch']}: it was renamed")
-    facts = Facts.from_json(json.loads(metadata["facts"]))
-    whole = 8 + size + _layout(facts)[1]
-    if found != whole:
-        raise PayloadError(f"{path} was truncated: it has {found} bytes of {whole}")
-    return facts, json.loads(metadata["crc32"]), 8 + size
+    if _crc(content.replace(own, blank)) != metadata["header_crc32"]:
+        raise Mismatch("its header does not have its checksum")
+    if metadata["epoch"] != str(epoch):
+        raise PayloadError(f"{path} holds epoch {metadata['epoch'][:20]}: it was renamed")
+    facts = _facts(metadata["facts"])
+    entries, expected = _layout(facts)
+    if length != expected:
+        begin = 8 + len(content)
+        raise PayloadError(
+            f"{path} was truncated: it has {begin + length} bytes of {begin + expected}"
+        )
+    if header != entries:
+        raise Mismatch("the columns are not those of its facts")
+    sums = parse(metadata["crc32"].encode(errors="replace"), mapping(text), "crc32")
+    if sums.keys() != entries.keys():
+        raise Mismatch(f"crc32 must name the columns {', '.join(entries)}")
+    return Header(facts, sums, 8 + len(content))
 
 
-def open_columns(path: Path, epoch: int) -> tuple[Facts, Arrays, dict[str, str]]:
-    """Map a file: its facts, its columns, and their checksums."""
+def _facts(content: str) -> Facts:
+    fields = parse(content.encode(errors="replace"), mapping(anything), "facts")
+    try:
+        return Facts.from_json(fields)
+    except (KeyError, TypeError, ValueError) as error:  # those of its own checks
+        raise Mismatch(f"facts: {error}") from None
+
+
+class Opened(NamedTuple):
+    """A file that is mapped: what it is of, its columns, their checksums, and its bytes now."""
+
+    facts: Facts
+    columns: Arrays
+    sums: dict[str, str]
+    length: int
+    size: Callable[[], int]
+
+    def check_length(self, path: Path) -> None:
+        """Raise when the file was cut since: to touch what is gone kills the process."""
+        if (found := self.size()) < self.length:
+            raise PayloadError(
+                f"{path} was cut to {found} bytes of {self.length} since it was opened"
+            )
+
+
+def open_columns(path: Path, epoch: int) -> Opened:
+    """Map a file."""
     facts, sums, begin = read_header(path, epoch)
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     if hasattr(mmap, "MADV_RANDOM"):  # a fault then reads its page, not the 128 KiB around it
         mapped.madvise(mmap.MADV_RANDOM)
-    return facts, _columns(facts, mapped, begin), sums
+    length = begin + _layout(facts)[1]
+    if len(mapped) != length:
+        raise PayloadError(f"{path} was replaced while it was opened")
+    return Opened(facts, _columns(facts, mapped, begin), sums, length, mapped.size)

@@ -3,17 +3,32 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dynsample._arrays import fingerprint as array_fingerprint
 from dynsample._checks import MAX_SAMPLES, boolean, choice, integer
+from dynsample._fields import array, optional, record, text
+from dynsample._fields import integer as whole_number
 from dynsample.payload.labels import Labels, as_labels
 
 MIXES = ("none", "mixup", "cutmix")
+_SLACK = 1e-5  # of a float32 share
+_COUNT = whole_number(0, MAX_SAMPLES)
+_FIELDS = record(
+    {
+        "num_samples": _COUNT,
+        "num_classes": _COUNT,
+        "labels": text,
+        "mix": text,
+        "size": optional(array(_COUNT, length=2)),
+        "fingerprint": text,
+    }
+)
 Columns = dict[str, tuple[str, tuple[int, ...]]]  # of a row: name -> dtype, shape
 
 
@@ -62,6 +77,7 @@ class Facts:
     @classmethod
     def from_json(cls, fields: dict[str, Any]) -> Facts:
         """Make the facts that `to_json` gave."""
+        _FIELDS(fields, "facts")
         size = fields["size"]
         return cls(**{**fields, "size": None if size is None else tuple(size)})
 
@@ -87,6 +103,33 @@ class Facts:
         columns = {**crop, "partner": ("int64", ()), "lam": ("float64", ())}
         columns |= {f"partner_{name}": kind for name, kind in crop.items()}
         return columns | ({"box": ("int32", (4,))} if self.mix == "cutmix" else {})
+
+    def check_view(self, rows: Mapping[str, NDArray[Any]]) -> None:
+        """Raise unless rows of view columns are of samples, and inside of their images."""
+        for name in {"crop", "partner_crop"} & set(rows):
+            crop = rows[name]
+            fits = (crop[:, :2] >= 0).all(1) & (crop[:, 2:] > 0).all(1)
+            fits &= (crop[:, :2] + crop[:, 2:] <= 1 + _SLACK).all(1)
+            if not fits.all():
+                raise ValueError(
+                    f"{name} must be (top, left, height, width) inside of [0, 1], got "
+                    f"{crop[~fits][0].tolist()}"
+                )
+        if "partner" in rows:
+            partner, lam, n = rows["partner"], rows["lam"], self.num_samples
+            if not ((partner >= 0) & (partner < n)).all():
+                raise IndexError(f"partner must hold ids in [0, {n})")
+            if not ((lam >= 0) & (lam <= 1)).all():
+                raise ValueError(f"lam must be in [0, 1], got {lam[~((lam >= 0) & (lam <= 1))][0]}")
+        if "box" in rows and self.size is not None:
+            box, size = rows["box"], np.array(self.size)
+            fits = (box[:, :2] >= 0).all(1) & (box[:, :2] <= box[:, 2:]).all(1)
+            fits &= (box[:, 2:] <= size).all(1)
+            if not fits.all():
+                raise ValueError(
+                    f"box must be (x1, y1, x2, y2) inside of {size.tolist()}, got "
+                    f"{box[~fits][0].tolist()}"
+                )
 
     def columns(self) -> Columns:
         """All columns, those of wide elements first: each then lies aligned after the other."""

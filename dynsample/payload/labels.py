@@ -30,6 +30,10 @@ class Labels(Protocol):
         """Logits [B, C] of columns."""
         ...
 
+    def check(self, columns: Arrays) -> None:
+        """Raise a ValueError unless columns can be decoded."""
+        ...
+
 
 @dataclass(frozen=True)
 class Half:
@@ -51,6 +55,9 @@ class Half:
     def decode(self, columns: Arrays) -> NDArray[Any]:
         """Give float16, as it is kept."""
         return columns["logits"]
+
+    def check(self, columns: Arrays) -> None:
+        """Every content can be decoded."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +84,9 @@ class Quantised:
         low, step = columns["low_step"][:, :1], columns["low_step"][:, 1:]
         logits: NDArray[np.float32] = columns["levels"] * step + low
         return logits
+
+    def check(self, columns: Arrays) -> None:
+        """Every content can be decoded."""
 
 
 @dataclass(frozen=True)
@@ -117,6 +127,12 @@ class Top:
         classes = columns["classes"].astype(np.int64)
         np.put_along_axis(logits, classes, columns["highest"].astype(np.float32), 1)
         return logits
+
+    def check(self, columns: Arrays) -> None:
+        """Raise unless the classes are some of all."""
+        highest = int(columns["classes"].max(initial=0))
+        if highest >= self.num_classes:
+            raise ValueError(f"classes must be in [0, {self.num_classes}), got {highest}")
 
 
 def as_labels(labels: str, num_classes: int) -> Labels:

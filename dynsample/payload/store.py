@@ -15,13 +15,14 @@ from dynsample import ops
 from dynsample._checks import boolean, integer
 from dynsample.payload.epoch_file import (
     Arrays,
+    Opened,
     PayloadError,
     checksum,
+    epochs_in,
     name_of,
     open_columns,
     read_header,
 )
-from dynsample.payload.facts import Facts
 
 _KEPT_OPEN = 2  # epochs: a prefetching loader is in the next one already
 
@@ -53,11 +54,11 @@ class Store:
         self, path: str | os.PathLike[str], *, fingerprint: str | None = None, verify: bool = True
     ) -> None:
         self.path = Path(path)
-        files = sorted(self.path.glob("epoch-*.safetensors"))
+        files = epochs_in(self.path) if self.path.is_dir() else []
         if not files:
             raise PayloadError(f"{path} holds no payload: no file epoch-00000.safetensors")
         self.num_epochs = len(files)
-        self._open: OrderedDict[int, tuple[Facts, Arrays, dict[str, str]]] = OrderedDict()
+        self._open: OrderedDict[int, Opened] = OrderedDict()
         if missing := [e for e in range(len(files)) if not (self.path / name_of(e)).exists()]:
             raise PayloadError(f"{self.path / name_of(missing[0])} is missing: later epochs exist")
         self.facts = read_header(files[0], 0)[0]
@@ -134,18 +135,25 @@ class Store:
             while len(self._open) >= _KEPT_OPEN:
                 self._open.popitem(last=False)
             opened = open_columns(self.path / name_of(number), number)
-            _read_whole([opened[1][name] for name in self.facts.view_columns()])  # few bytes a row
+            if opened.facts != self.facts:
+                raise PayloadError(f"{self.path / name_of(number)} was replaced by another store's")
+            # few bytes a row
+            _read_whole([opened.columns[name] for name in self.facts.view_columns()])
             self._open[number] = opened
-        return self._open[number][1]
+        self._open[number].check_length(self.path / name_of(number))
+        return self._open[number].columns
 
     def _verify(self, epoch: int) -> None:
-        columns = self.columns(epoch)
-        sums = self._open[epoch][2]
+        columns, file = self.columns(epoch), self.path / name_of(epoch)
+        sums = self._open[epoch].sums
         for name, column in columns.items():
             if checksum(column, before=_read_whole) != sums[name]:
-                raise PayloadError(
-                    f"{self.path / name_of(epoch)} is damaged: {name} does not have its checksum"
-                )
+                raise PayloadError(f"{file} is damaged: {name} does not have its checksum")
+        try:
+            self.facts.check_view({name: columns[name] for name in self.facts.view_columns()})
+            self.facts.codec.check(columns)
+        except (ValueError, IndexError) as error:
+            raise PayloadError(f"{file} is damaged: {error}") from None
 
 
 def _read_whole(columns: Iterable[NDArray[Any]]) -> None:

@@ -13,10 +13,15 @@ from numpy.typing import NDArray
 
 from dynsample._arrays import is_tensor
 from dynsample._checks import integer
-from dynsample.payload.epoch_file import PayloadError, name_of, read_header, written
+from dynsample.payload.epoch_file import (
+    PayloadError,
+    epoch_of,
+    epochs_in,
+    name_of,
+    read_header,
+    written,
+)
 from dynsample.payload.facts import Facts
-
-_SLACK = 1e-5  # of a float32 share
 
 
 class Writer:
@@ -39,8 +44,8 @@ class Writer:
     def __init__(self, path: str | os.PathLike[str], facts: Facts) -> None:
         self.path, self.facts = Path(path), facts
         self.path.mkdir(parents=True, exist_ok=True)
-        for file in sorted(self.path.glob("epoch-*.safetensors"))[:1]:
-            found = read_header(file, int(file.stem[len("epoch-") :]))[0]
+        for file in epochs_in(self.path)[:1]:
+            found = read_header(file, epoch_of(file)).facts
             if found != facts:
                 raise PayloadError(f"{file} is of another store: {found.differences(facts)}")
 
@@ -93,7 +98,7 @@ class EpochWriter:
             name: _rows(view[name], name, (len(ids), *shape), dtype)
             for name, (dtype, shape) in wanted.items()
         }
-        self._check_view(rows)
+        self.facts.check_view(rows)
         shape = (len(ids), self.facts.num_classes)
         said = _rows(logits, "logits", shape, "float32")
         if not np.isfinite(said).all():
@@ -115,32 +120,6 @@ class EpochWriter:
                 f"{self.epoch}: the relabel phase needs every sample once"
             )
         return ids
-
-    def _check_view(self, rows: dict[str, NDArray[Any]]) -> None:
-        for name in {"crop", "partner_crop"} & set(rows):
-            crop = rows[name]
-            fits = (crop[:, :2] >= 0).all(1) & (crop[:, 2:] > 0).all(1)
-            fits &= (crop[:, :2] + crop[:, 2:] <= 1 + _SLACK).all(1)
-            if not fits.all():
-                raise ValueError(
-                    f"{name} must be (top, left, height, width) inside of [0, 1], got "
-                    f"{crop[~fits][0].tolist()}"
-                )
-        if "partner" in rows:
-            partner, lam, n = rows["partner"], rows["lam"], self.facts.num_samples
-            if not ((partner >= 0) & (partner < n)).all():
-                raise IndexError(f"partner must hold ids in [0, {n})")
-            if not ((lam >= 0) & (lam <= 1)).all():
-                raise ValueError(f"lam must be in [0, 1], got {lam[~((lam >= 0) & (lam <= 1))][0]}")
-        if "box" in rows and self.facts.size is not None:
-            box, size = rows["box"], np.array(self.facts.size)
-            fits = (box[:, :2] >= 0).all(1) & (box[:, :2] <= box[:, 2:]).all(1)
-            fits &= (box[:, 2:] <= size).all(1)
-            if not fits.all():
-                raise ValueError(
-                    f"box must be (x1, y1, x2, y2) inside of {size.tolist()}, got "
-                    f"{box[~fits][0].tolist()}"
-                )
 
     def check_whole(self) -> None:
         """Raise when samples were not added."""

@@ -25,7 +25,7 @@ LAYERS = {
     "payload": {"_core", "payload"},
     "dali": {"dali", "files", "pack", "passes", "payload", "sampler"},
     "pack": {"files"},
-    "files": set(),
+    "files": {"_core"},
     "ffcv": {
         "_ffcv_stream", "_ffcv_tables", "groups", "orders", "passes", "policies", "sampler",
     },
@@ -40,8 +40,10 @@ LAYERS = {
         "_core", "groups", "passes", "plan", "report", "sampler", "table",
     },
     "resume": {  # the sampler and the ledger for their types only
-        "agreement", "checkpoint", "exchange", "ledger", "passes", "plan", "sampler", "table",
+        "agreement", "checkpoint", "exchange", "ledger", "passes", "plan", "sampler", "saved_run",
+        "table",
     },
+    "saved_run": {"checkpoint"},
     "boundary": {  # the sampler for its type only
         "agreement", "arrays", "columns", "device", "exchange", "ledger", "log", "plan", "policies",
         "resume", "sampler", "sharded_plan", "sharded_table", "shards", "table",
@@ -79,12 +81,14 @@ LAYERS = {
     "coreset": {"_core"},
     "coreset_files": set(),
     "history": {"_core"},
-    "score_files": {"checkpoint", "columns", "log", "policies", "table"},
+    "score_files": {"checkpoint", "columns", "log", "policies", "saved_run", "table"},
     "schedules": set(),
     "groups": {"groups"},
-    "checkpoint": {"groups"},  # for its type only
+    "checkpoint": {"_generations", "_state_files", "groups"},  # groups for its type only
+    "_generations": {"_state_files"},
+    "_state_files": set(),
 }  # fmt: skip
-ANYONE = {"_arrays", "_checks", "_disk", "ops"}
+ANYONE = {"_arrays", "_checks", "_disk", "_fields", "_locks", "_tensors", "ops"}
 
 
 def imports(path: Path) -> set[str]:
@@ -128,8 +132,8 @@ ALLOWED_INCLUDES = {
     "core": r'"core/|<[a-z_]+>|<c[a-z]+>|<immintrin.h>',
     "cuda": r'"cuda/|"core/(bits|cdf|columns|isa/sum|order_key|permute|power|race_key)\.h"|'
     r'"core/(random|rate|rows|sample)\.h"|<[a-z_/]+(\.h|\.cuh)?>',
-    "dali": r'"(dali/|files\.h|table\.h)|<(fcntl|unistd|sys/[a-z]+)\.h>|<[a-z_]+>|<c[a-z]+>',
-    "bind": r'"bind/|"core/|"cuda/|<pybind11/[a-z0-9_]+\.h>|<[a-z_]+>',
+    "dali": r'"(dali/|files\.h|jpeg\.h|table\.h)|<(fcntl|unistd|sys/[a-z]+)\.h>|<[a-z_]+>|<c[a-z]+>',
+    "bind": r'"bind/|"core/|"cuda/|"dali/jpeg\.h"|<pybind11/[a-z0-9_]+\.h>|<[a-z_]+>',
 }
 
 

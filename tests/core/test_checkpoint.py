@@ -133,13 +133,29 @@ except OSError as error:
     assert_same(load(tmp_path)[0])
 
 
-def test_what_a_killed_save_left_is_overwritten(tmp_path: Path) -> None:
+def killed(path: Path) -> None:
+    """Save in a process that dies between two files of the save."""
+    code = f"""
+import os, signal, numpy as np
+from pathlib import Path
+from dynsample import checkpoint, groups
+class Deadly(dict):
+    def items(self):
+        os.kill(os.getpid(), signal.SIGKILL)
+files = {{"table": {{"x": np.zeros(10)}}, "log": Deadly()}}
+checkpoint.save(Path({str(path)!r}), files, {{}}, [], groups.single())
+"""
+    run = subprocess.run([sys.executable, "-c", code], check=False)
+    assert run.returncode == -9
+
+
+def test_what_a_killed_save_left_is_removed_by_the_next(tmp_path: Path) -> None:
     save(tmp_path, FILES, FACTS)
-    torn = tmp_path / "generation-00000002"
-    torn.mkdir()
-    (torn / "table.safetensors").write_bytes(b"half")
+    killed(tmp_path)
+    assert (tmp_path / "generation-00000002" / "table.safetensors").exists()
     assert_same(load(tmp_path)[0])
     assert save(tmp_path, FILES, FACTS) == 2
+    assert [path.name for path in tmp_path.glob("generation-*")] == ["generation-00000002"]
     assert_same(load(tmp_path)[0])
 
 

@@ -1,0 +1,142 @@
+"""Check what a file says of itself: types, ranges, and nothing that was not expected.
+
+A check takes a value and its name, and raises `Mismatch` when the value is not what it must be.
+Checks are made of others, as the records of a file are.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+Check = Callable[[Any, str], None]
+
+MAX_JSON = 1 << 24  # bytes: above what a thousand ranks write, below what parsing it could not hold
+_SHOWN = 60  # characters of a value in a message
+
+
+class Mismatch(ValueError):
+    """A field is not what it must be; the message names it, what was found and what is allowed."""
+
+
+def parse(content: bytes, check: Check, name: str) -> Any:
+    """Parse JSON that somebody may have altered, and check it.
+
+    Raises
+    ------
+    Mismatch
+        Also for what is no JSON, names a field twice, or is too deep or too large to be parsed.
+    """
+    if len(content) > MAX_JSON:
+        raise Mismatch(f"{name} must have at most {MAX_JSON} bytes, got {len(content)}")
+    try:
+        value = json.loads(content.decode(), object_pairs_hook=_unique)
+    except Mismatch as error:
+        raise Mismatch(f"{name}: {error}") from None
+    except (ValueError, RecursionError, MemoryError) as error:  # also of text that is not UTF-8
+        raise Mismatch(f"{name} is not JSON ({type(error).__name__})") from None
+    check(value, name)
+    return value
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise Mismatch(f"{shown(twice)} is there twice")
+    return fields
+
+
+def shown(value: Any) -> str:
+    """Give a value as a message has it: on one line, cut off when it is long."""
+    text = repr(value) if not isinstance(value, int) or abs(value) < 10**_SHOWN else "an integer"
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+
+
+def _wrong(name: str, allowed: str, value: Any) -> Mismatch:
+    return Mismatch(f"{name} must be {allowed}, got {type(value).__name__} {shown(value)}")
+
+
+def integer(low: int, high: int) -> Check:
+    """Whole numbers from `low` to `high`."""
+
+    def check(value: Any, name: str) -> None:
+        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+            raise _wrong(name, f"an integer in [{low}, {high}]", value)
+
+    return check
+
+
+def number(value: Any, name: str) -> None:
+    """Check that a value is a finite number that a float can hold."""
+    kind = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not kind or abs(value) > 1e308 or math.isnan(value):
+        raise _wrong(name, "a finite number", value)
+
+
+def text(value: Any, name: str) -> None:
+    """Check that a value is text."""
+    if not isinstance(value, str):
+        raise _wrong(name, "text", value)
+
+
+def anything(value: Any, name: str) -> None:
+    """Accept every value: somebody else checks it."""
+
+
+def one_of(*values: Any) -> Check:
+    """Give a check that accepts these values alone, and of their types."""
+
+    def check(value: Any, name: str) -> None:
+        if not any(type(value) is type(one) and value == one for one in values):
+            raise _wrong(name, f"one of {', '.join(map(repr, values))}", value)
+
+    return check
+
+
+def optional(check: Check) -> Check:
+    """Give a check that also accepts null."""
+    return lambda value, name: None if value is None else check(value, name)
+
+
+def array(check: Check, length: int | None = None) -> Check:
+    """Give a check of every entry of a list, and of its length where one is given."""
+
+    def check_all(value: Any, name: str) -> None:
+        if not isinstance(value, list) or length not in (None, len(value)):
+            many = "" if length is None else f" of {length} entries"
+            raise _wrong(name, f"a list{many}", value)
+        for place, entry in enumerate(value):
+            check(entry, f"{name}[{place}]")
+
+    return check_all
+
+
+def mapping(check: Check) -> Check:
+    """Give a check of every value of an object."""
+
+    def check_all(value: Any, name: str) -> None:
+        if not isinstance(value, Mapping):
+            raise _wrong(name, "an object", value)
+        for key, entry in value.items():
+            check(entry, f"{name}.{shown(key)[1:-1]}")
+
+    return check_all
+
+
+def record(fields: Mapping[str, Check], optional: Sequence[str] = ()) -> Check:
+    """Give a check of an object with these fields; others may be there too."""
+
+    def check_all(value: Any, name: str) -> None:
+        if not isinstance(value, Mapping):
+            raise _wrong(name, "an object", value)
+        if missing := [field for field in fields if field not in value and field not in optional]:
+            raise Mismatch(f"{name} lacks {', '.join(missing)}")
+        for field, check in fields.items():
+            if field in value:
+                check(value[field], f"{name}.{field}")
+
+    return check_all
