@@ -25,7 +25,8 @@ LAYERS = {
     "payload": {"payload"},
     "dali": {"dali", "files", "pack", "passes", "payload", "sampler"},
     "pack": {"files"},
-    "files": set(),
+    "files": {"file_list"},
+    "file_list": set(),
     "ffcv": {
         "_ffcv_stream", "_ffcv_tables", "groups", "orders", "passes", "policies", "sampler",
     },
@@ -76,9 +77,13 @@ LAYERS = {
     "gram": {"signals"},
     "score": {"columns", "signals"},
     "coreset": set(),
-    "coreset_files": set(),
+    "coreset_files": {"file_list"},
     "history": {"_core"},
-    "score_files": {"checkpoint", "columns", "log", "policies", "table"},
+    "score_files": {
+        "checkpoint", "columns", "csv_file", "log", "policies", "score_rows", "table",
+    },
+    "score_rows": set(),
+    "csv_file": set(),
     "schedules": set(),
     "groups": {"groups"},
     "checkpoint": {"groups"},  # for its type only

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 from dynsample import files, report
+from dynsample._arrays import load_array
 from dynsample.cli.inspect import terminal
 from dynsample.cli.inspect.classes import by_class
 from dynsample.report.writer import checked_labels
@@ -38,7 +39,8 @@ def _run(args: argparse.Namespace) -> int:
     if args.html:
         from dynsample.cli.inspect import page, pictures
 
-        source = args.images and pictures.open_images(args.images, args.labels)
+        count = found.epochs[-1]["run"]["num_samples"]
+        source = args.images and pictures.open_images(args.images, args.labels, count)
         text = page.build(found, report.costs(found), classes, labels, source)
         temporary = args.html.with_name(args.html.name + ".tmp")
         temporary.write_text(text, encoding="utf-8")
@@ -52,5 +54,5 @@ def _run(args: argparse.Namespace) -> int:
 
 def _labels(path: Path) -> NDArray[np.integer[Any]]:
     if path.suffix == ".npy":
-        return checked_labels(np.load(path, allow_pickle=False))
+        return checked_labels(load_array(path))
     return checked_labels(np.array(files.parse_list(path)[1], np.int64))
