@@ -42,7 +42,7 @@ def by_class(run: Run, labels: NDArray[np.integer[Any]] | None) -> Classes | Non
         return Classes([line["epoch"] for line in lines], samples, hidden)
     if labels is None:
         return None
-    if run.epochs and len(labels) != run.epochs[-1]["run"]["num_samples"]:
+    if run.epochs and len(labels) < run.epochs[-1]["run"]["num_samples"]:
         raise ValueError(
             f"--labels must have one for each of {run.epochs[-1]['run']['num_samples']} samples, "
             f"got {len(labels)}"

@@ -33,13 +33,13 @@ def _run(args: argparse.Namespace) -> int:
     if not found.epochs:
         print(f"{args.folder}: no epoch is recorded yet", file=sys.stderr)
         return 1
-    labels = found.labels if args.labels is None else _labels(args.labels)
+    count = found.epochs[-1]["run"]["num_samples"]
+    labels = found.labels if args.labels is None else _labels(args.labels, count)
     classes = by_class(found, labels)
     terminal.show(Console(), found, report.costs(found), classes)
     if args.html:
         from dynsample.cli.inspect import page, pictures
 
-        count = found.epochs[-1]["run"]["num_samples"]
         source = args.images and pictures.open_images(args.images, args.labels, count)
         text = page.build(found, report.costs(found), classes, labels, source)
         temporary = args.html.with_name(args.html.name + ".tmp")
@@ -52,7 +52,9 @@ def _run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _labels(path: Path) -> NDArray[np.integer[Any]]:
-    if path.suffix == ".npy":
-        return checked_labels(load_array(path))
-    return checked_labels(np.array(files.parse_list(path)[1], np.int64))
+def _labels(path: Path, count: int) -> NDArray[np.integer[Any]]:
+    listed = path.suffix != ".npy"
+    labels = checked_labels(np.array(files.parse_list(path)[1]) if listed else load_array(path))
+    if len(labels) != count:
+        raise ValueError(f"--labels must have one for each of {count} samples, got {len(labels)}")
+    return labels

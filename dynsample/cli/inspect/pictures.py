@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.lib.npyio import NpzFile
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -18,6 +19,7 @@ from dynsample import files
 
 SIDE = 96  # pixels of a picture at most
 _SMALL = 32  # below, pixels are drawn as squares
+_DAMAGED = (EOFError, NotImplementedError, RuntimeError, zipfile.BadZipFile, zlib.error)
 Pictures = Callable[[int], str]  # id -> data URI
 
 
@@ -48,9 +50,9 @@ def _check_count(path: Path, found: int, num_samples: int) -> None:
 
 def _images(path: Path) -> NDArray[Any]:
     try:
-        with np.load(path, allow_pickle=False) as content:
+        with open(path, "rb") as file, NpzFile(file) as content:
             array = _only(path, {name: content[name] for name in content.files})
-    except (AttributeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+    except _DAMAGED as error:
         raise ValueError(f"{path} is not an .npz, or it is damaged: {error}") from None
     if array.ndim == 4 and array.shape[1] in (1, 3) and array.shape[3] not in (1, 3):
         array = array.transpose(0, 2, 3, 1)
