@@ -6,8 +6,10 @@ import functools
 import hashlib
 import importlib
 import inspect
+import os
 import sys
 from collections.abc import Callable
+from tokenize import TokenError
 from typing import Any, TypeVar, cast
 
 import numpy as np
@@ -113,6 +115,22 @@ def fingerprint(array: NDArray[Any]) -> str:
     identity = hashlib.blake2b(f"{array.dtype.str}{array.shape}".encode(), digest_size=16)
     identity.update(np.ascontiguousarray(array).view(np.uint8).data)
     return identity.hexdigest()
+
+
+def load_array(path: str | os.PathLike[str]) -> NDArray[Any]:
+    """Read a .npy file.
+
+    Raises
+    ------
+    ValueError
+        With the file's name, for what is no .npy file, or not whole.
+    """
+    try:
+        with open(path, "rb") as file:
+            array: NDArray[Any] = np.lib.format.read_array(file, allow_pickle=False)
+    except (ValueError, TypeError, MemoryError, SyntaxError, TokenError) as error:  # of a header
+        raise ValueError(f"{path} is not a .npy file, or it is cut short: {error}") from None
+    return array
 
 
 def as_subset(subset: Any, num_samples: int) -> NDArray[np.int64]:

@@ -1,4 +1,4 @@
-"""Files that are whole or absent, and names that are on the disk."""
+"""Files that are whole or absent, names that are on the disk, and which are not to be replaced."""
 
 from __future__ import annotations
 
@@ -107,3 +107,18 @@ def _remove_abandoned(path: Path) -> None:
         with contextlib.suppress(OSError), open_regular(partial, os.O_NOFOLLOW) as file:
             if try_lock(file.fileno()):
                 partial.unlink()
+def refuse_overwrite(
+    path: str | os.PathLike[str], force: bool = False, content: bytes | None = None
+) -> None:
+    """Raise FileExistsError when a file is there already, unless `force` or it holds `content`."""
+    target = Path(path)
+    if force or not os.path.lexists(target):
+        return
+    if target.exists() and not target.is_file():
+        return  # a pipe or device has nothing to lose, and writing to a folder fails
+    if content is None or not target.is_file() or not _holds(target, content):
+        raise FileExistsError(f"{path} exists already; --force replaces it")
+
+
+def _holds(path: Path, content: bytes) -> bool:
+    return path.stat().st_size == len(content) and path.read_bytes() == content

@@ -3,11 +3,12 @@
 Every function gives ids in ascending order, int64, for `Sampler(subset=...)`. Samples compare by
 (score, index), -0 equals +0, and infinities are numbers like any other. A NaN is a sample without
 a score: it was never seen. Such samples are never pruned: they are kept first, also when there are
-more of them than k. k = 0 keeps nothing.
+more of them than k, and a UserWarning says how many they are. k = 0 keeps nothing.
 """
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -42,6 +43,13 @@ def _split(scores: Scores, k: int) -> tuple[Ids, Ids, int]:
     """Ids without a score, to keep if any are; ids with one, and how many of them to keep."""
     missing = np.isnan(scores)
     unseen, seen = np.flatnonzero(missing), np.flatnonzero(~missing)
+    if len(unseen) and 0 < k < len(scores):
+        more = f", more than the {k} that were asked for" if len(unseen) > k else ""
+        warnings.warn(
+            f"{len(unseen)} of {len(scores)} samples have no score, NaN: they are kept before all "
+            f"others{more}",
+            stacklevel=3,
+        )
     return unseen if k else unseen[:0], seen, max(0, k - len(unseen))
 
 

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dynsample._arrays import as_subset, fingerprint
+from dynsample._arrays import as_subset, fingerprint, load_array
+from dynsample._disk import refuse_overwrite
+from dynsample.file_list import FileList
+from dynsample.file_list import read as read_list
 
 FORMAT, VERSION = "dynsample coreset", 1
 SUFFIXES = (".txt", ".npy", ".json")
 
 
 def lines_of(path: str | os.PathLike[str]) -> list[bytes]:
-    """Lines of a file list, with their ends; the line number is the sample's id."""
-    return Path(path).read_bytes().splitlines(keepends=True)
+    """Lines of the samples of a file list, with their ends; the position is the sample's id."""
+    return read_list(path).lines
 
 
 def file_fingerprint(path: str | os.PathLike[str]) -> str:
@@ -27,25 +31,26 @@ def file_fingerprint(path: str | os.PathLike[str]) -> str:
     return fingerprint(np.frombuffer(Path(path).read_bytes(), np.uint8))
 
 
-def ids_of_lines(coreset: Sequence[bytes], full: Sequence[bytes]) -> NDArray[np.int64]:
-    """Ids of the lines of a coreset's file list in the full one, ascending.
+def ids_in_list(coreset: FileList, full: FileList) -> NDArray[np.int64]:
+    """Ids of the samples of a coreset's file list in the full one, ascending.
 
-    A leading slash does not matter, neither does the kind of line break.
+    A leading slash does not matter, neither does the white space between name and label.
     """
-    row_of = {_bare(line): row for row, line in enumerate(full)}
+    row_of = {sample: row for row, sample in enumerate(_samples(full))}
     if len(row_of) != len(full):
         raise ValueError(f"file_list must not repeat lines: {len(full) - len(row_of)} are repeated")
-    unknown = [line for line in coreset if _bare(line) not in row_of]
-    if unknown:
+    found = [row_of.get(sample, -1) for sample in _samples(coreset)]
+    if unknown := [row for row, sample in enumerate(found) if sample < 0]:
         raise ValueError(
             f"{len(unknown)} of {len(coreset)} lines of the coreset are not in the full file list, "
-            f"the first {unknown[0].decode(errors='replace').strip()!r}"
+            f"the first {coreset.lines[unknown[0]].decode(errors='replace').strip()!r}"
         )
-    return as_subset(np.array([row_of[_bare(line)] for line in coreset], np.int64), len(full))
+    return as_subset(np.array(found, np.int64), len(full))
 
 
-def _bare(line: bytes) -> bytes:
-    return line.strip().lstrip(b"/")
+def _samples(listed: FileList) -> Iterator[tuple[bytes, int]]:
+    names = (name.lstrip(b"/") for name in listed.names)
+    return zip(names, listed.labels, strict=True)
 
 
 def write(
@@ -55,6 +60,7 @@ def write(
     *,
     file_list: str | os.PathLike[str] | None = None,
     rule: Mapping[str, Any] | None = None,
+    force: bool = True,
 ) -> None:
     """Write a coreset, whole or not at all; the suffix says how.
 
@@ -69,22 +75,26 @@ def write(
     file_list : path, optional
     rule : mapping, optional
         How the ids were chosen, for the JSON.
+    force : bool
+        Replace a file that is there and holds something else; an error otherwise.
     """
     out = Path(path)
-    partial = out.with_name(f".{out.name}.{os.getpid()}.partial")
     if out.suffix not in SUFFIXES:
         raise ValueError(f"output must end in {', '.join(SUFFIXES)}, got {out}")
-    if out.suffix == ".txt" and file_list is None:
+    content = io.BytesIO()
+    if out.suffix == ".npy":
+        np.save(content, ids)
+    elif out.suffix == ".json":
+        content.write(_as_json(ids, num_samples, file_list, rule).encode())
+    elif file_list is None:
         raise ValueError("a .txt is made of the lines of a file list: which one is missing")
+    else:
+        lines = lines_of(file_list)
+        content.writelines(lines[i] for i in ids.tolist())
+    refuse_overwrite(out, force, content.getvalue())
+    partial = out.with_name(f".{out.name}.{os.getpid()}.partial")
     try:
-        with open(partial, "wb") as file:
-            if out.suffix == ".npy":
-                np.save(file, ids)
-            elif out.suffix == ".json":
-                file.write(_as_json(ids, num_samples, file_list, rule).encode())
-            else:
-                lines = lines_of(file_list)  # type: ignore[arg-type]
-                file.writelines(lines[i] for i in ids.tolist())
+        partial.write_bytes(content.getbuffer())
         os.replace(partial, out)
     finally:
         partial.unlink(missing_ok=True)
@@ -131,29 +141,40 @@ def load(
     """
     source = Path(path)
     if source.suffix == ".npy":
-        return as_subset(np.load(source, allow_pickle=False), num_samples)
+        return as_subset(load_array(source), num_samples)
     if source.suffix == ".json":
         return _from_json(source, num_samples, file_list)
     if file_list is None:
         raise ValueError(f"{source} has lines of a file list: file_list, the full one, is missing")
-    full = lines_of(file_list)
+    full = read_list(file_list)
     if len(full) != num_samples:
         raise ValueError(f"{file_list} must have {num_samples} lines, got {len(full)}")
-    return ids_of_lines(lines_of(source), full)
+    return ids_in_list(read_list(source, may_be_empty=True), full)
 
 
 def _from_json(
     source: Path, num_samples: int, file_list: str | os.PathLike[str] | None
 ) -> NDArray[np.int64]:
-    content = json.loads(source.read_bytes())
+    try:
+        content = json.loads(source.read_bytes())
+    except ValueError as error:  # also of text that is not UTF-8
+        raise ValueError(f"{source} is not JSON, or it is cut short: {error}") from None
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise ValueError(f"{source} is not a coreset that dynsample wrote")
-    if content["version"] > VERSION:
-        raise ValueError(f"{source} has version {content['version']}, this dynsample reads 1")
-    if content["num_samples"] != num_samples:
-        raise ValueError(
-            f"{source} is of a data set of {content['num_samples']} samples, not {num_samples}"
-        )
-    if file_list and content["fingerprint"] not in (None, file_fingerprint(file_list)):
+    version, count, identity, ids = (
+        content.get(name) for name in ("version", "num_samples", "fingerprint", "ids")
+    )
+    if not _is_integer(version) or version > VERSION:
+        raise ValueError(f"{source} has version {version}, this dynsample reads {VERSION}")
+    if not _is_integer(count) or count != num_samples:
+        raise ValueError(f"{source} is of a data set of {count} samples, not {num_samples}")
+    if file_list and identity not in (None, file_fingerprint(file_list)):
         raise ValueError(f"{source} is of another data set than {file_list}: fingerprints differ")
-    return as_subset(np.array(content["ids"], np.int64), num_samples)
+    for each in ids if isinstance(ids, list) else [ids]:
+        if not (_is_integer(each) and 0 <= each < num_samples):
+            raise ValueError(f"{source}: ids must be integers in [0, {num_samples}), got {each!r}")
+    return as_subset(np.array(ids, np.int64), num_samples)
+
+
+def _is_integer(value: Any) -> TypeGuard[int]:
+    return isinstance(value, int) and not isinstance(value, bool)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from dynsample import _core
 from dynsample._disk import open_regular
+from dynsample.file_list import read as read_list
 from dynsample.payload.facts import fingerprint
 
 # The suffixes that DALI's own file reader takes, without regard to case.
@@ -19,7 +20,6 @@ SUFFIXES = (
     b".jpg", b".jpeg", b".png", b".bmp", b".tif", b".tiff", b".pnm", b".ppm", b".pgm", b".pbm",
     b".jp2", b".webp", b".flac", b".ogg", b".wav",
 )  # fmt: skip
-_LABELS = np.iinfo(np.int32)
 
 
 class SampleError(RuntimeError):
@@ -118,6 +118,17 @@ def from_names(
     return Samples(np.frombuffer(b"".join(paths), np.uint8), starts, np.asarray(labels, np.int32))
 
 
+def class_folders(root: str | os.PathLike[str]) -> list[bytes]:
+    """List the folders of a tree, in the order of their labels; hidden ones are among them."""
+    top = os.fsencode(root)
+    if not os.path.isdir(top):
+        raise NotADirectoryError(f"file_root must be a folder of class folders, got {root}")
+    folders = sorted(entry.name for entry in os.scandir(top) if entry.is_dir())
+    if not folders:
+        raise ValueError(f"file_root must hold one folder per class, found none in {root}")
+    return folders
+
+
 def scan(root: str | os.PathLike[str]) -> tuple[list[bytes], list[int]]:
     """List the files of a tree of class folders: names below `root`, and labels.
 
@@ -125,13 +136,8 @@ def scan(root: str | os.PathLike[str]) -> tuple[list[bytes], list[int]]:
     and machine. A folder without images keeps its label; files beside the folders are skipped.
     """
     top = os.fsencode(root)
-    if not os.path.isdir(top):
-        raise NotADirectoryError(f"file_root must be a folder of class folders, got {root}")
-    folders = sorted(entry.name for entry in os.scandir(top) if entry.is_dir())
-    if not folders:
-        raise ValueError(f"file_root must hold one folder per class, found none in {root}")
     names, labels = [], []
-    for label, folder in enumerate(folders):
+    for label, folder in enumerate(class_folders(root)):
         inside = [
             entry.name
             for entry in os.scandir(os.path.join(top, folder))
@@ -150,38 +156,9 @@ def from_folders(root: str | os.PathLike[str]) -> Samples:
 
 
 def parse_list(path: str | os.PathLike[str]) -> tuple[list[bytes], list[int]]:
-    """Read a list of files: a path, white space and a label on every line; paths may hold spaces.
-
-    Raises
-    ------
-    ValueError
-        With the number of the line that is wrong.
-    """
-    names, labels = [], []
-    with open(path, "rb") as lines:
-        for number, line in enumerate(lines, 1):
-            if not line.strip():
-                continue
-            try:
-                name, label = line.rsplit(None, 1)
-                labels.append(_label(label))
-            except ValueError:
-                text = line.strip().decode(errors="replace")
-                raise ValueError(
-                    f"{path}, line {number}: expected a path, a space and an integer label, "
-                    f"got {text!r}"
-                ) from None
-            names.append(name)
-    if not names:
-        raise ValueError(f"file_list must name at least one file, {path} is empty")
-    return names, labels
-
-
-def _label(text: bytes) -> int:
-    label = int(text)
-    if not _LABELS.min <= label <= _LABELS.max:
-        raise ValueError
-    return label
+    """Read a list of files: names and labels; see `file_list.read`."""
+    found = read_list(path)
+    return found.names, found.labels
 
 
 def from_list(path: str | os.PathLike[str], root: str | os.PathLike[str] | None = None) -> Samples:

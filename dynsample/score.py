@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dynsample import signals
+from dynsample._arrays import load_array
 from dynsample._checks import choice, integer
 from dynsample.columns import Column, Mean, Transitions, Uncertainty
 
@@ -57,7 +59,7 @@ def score(
     Returns
     -------
     dict of str to float32[N]
-        NaN for a sample that the loader did not give.
+        NaN, with a UserWarning, for a sample that the loader did not give.
 
     References
     ----------
@@ -74,13 +76,41 @@ def score(
             inputs, labels = _moved(inputs, device), _moved(labels, device).view(-1).long()
             for name, values in _score_batch(model, inputs, labels, wanted, chunk_size).items():
                 found[name].append(values.float().cpu().numpy())
-            ids.append(index.detach().cpu().numpy().reshape(-1).astype(np.int64))
+            ids.append(_ids(index))
             progress(len(ids[-1]))
     index = np.concatenate(ids) if ids else np.zeros(0, np.int64)
     count = _num_samples(loader, index) if num_samples is None else num_samples
     if len(index) and not 0 <= index.min() <= index.max() < count:
         raise IndexError(f"index must be in [0, {count}), got {index.min()} to {index.max()}")
-    return {name: _scattered(index, parts, count) for name, parts in found.items()}
+    scores = {name: _scattered(index, parts, count) for name, parts in found.items()}
+    _warn_of_nan(scores, index)
+    return scores
+
+
+def _ids(index: Any) -> NDArray[np.int64]:
+    """Check what a loader gave last."""
+    ids: NDArray[Any] = index.detach().cpu().numpy().reshape(-1)
+    if ids.dtype.kind not in "iu":
+        raise TypeError(
+            f"loader must give integer ids last, after inputs and labels, got {ids.dtype}"
+        )
+    return ids.astype(np.int64)
+
+
+def _warn_of_nan(scores: dict[str, NDArray[np.float32]], index: NDArray[np.int64]) -> None:
+    """Say how many samples are left without a score, and why."""
+    missing = np.zeros(len(next(iter(scores.values()), ())), np.bool_)
+    for values in scores.values():
+        missing |= np.isnan(values)
+    if not missing.any():
+        return
+    given = len(np.unique(index))
+    why = f"the loader gave {given} samples" if given < len(missing) else "the model gave NaN"
+    warnings.warn(
+        f"{np.count_nonzero(missing)} of {len(missing)} samples have no score, NaN: {why}; "
+        "`ds.coreset` keeps such samples before all others",
+        stacklevel=3,
+    )
 
 
 def _num_samples(loader: Any, index: NDArray[np.int64]) -> int:
@@ -242,7 +272,7 @@ def mean_over_runs(
     total: Any = None
     for run in range(integer(runs, "runs", 1, 2**31)):
         path = run_file(experiment, run, step, kind)
-        scores = np.load(path, allow_pickle=False)
+        scores = load_array(path)
         if scores.ndim != 1 or scores.dtype.kind not in "fiu":
             raise ValueError(
                 f"{path} must hold one number a sample, got {scores.dtype}{list(scores.shape)}"

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import ast
-import csv
 import os
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dynsample import checkpoint
+from dynsample import checkpoint, csv_file, score_rows
+from dynsample._arrays import load_array
 from dynsample._checks import choice
 from dynsample.columns import EMA, Column, Last, Mean, Transitions, Uncertainty, Window
 from dynsample.log import ObservationLog
@@ -22,7 +23,9 @@ from dynsample.table import ScoreTable
 
 INDEX_ORDERS = ("dataset", "class-sorted")
 CLASS_SORTS = ("only", "stable", "numpy")
-_NAMES = ("index", "id", "name", "path", "file")  # of a CSV's column that says which sample
+# Headings of a CSV's column that says which sample a row is.
+ID_COLUMNS = ("index", "idx", "id", "sample", "sample_id")
+FILE_COLUMNS = ("name", "path", "file", "filename", "file_name")
 _KINDS: dict[str, type[Column]] = {
     kind.__name__: kind for kind in (EMA, Last, Mean, Transitions, Uncertainty, Window)
 }
@@ -45,82 +48,122 @@ def from_npy(path: str | os.PathLike[str], names: Sequence[bytes] | None = None)
     float[N]
         NaN for a sample without a row.
     """
-    array: NDArray[Any] = np.load(path, allow_pickle=False)
+    array = load_array(path)
     if array.ndim == 1 and array.dtype.kind in "fiu":
         return array
-    if array.ndim != 2 or array.shape[1] not in (2, 3):
+    if array.ndim != 2 or array.shape[1] not in (2, 3) or array.dtype.kind not in "fiuUS":
         raise ValueError(
             f"{path} must be a number for each sample, [N], or rows of index, score and class, "
             f"[N, 3]; got {array.dtype}{list(array.shape)}"
         )
-    keys = array[:, 0].tolist() if array.dtype.kind in "US" else array[:, 0]
-    return _scattered(keys, array[:, 1].astype(np.float64), names, str(path))
+    count = None if names is None else len(names)
+    if array.dtype.kind not in "US":
+        ids, values = _whole_numbers(array[:, 0], path), array[:, 1].astype(np.float64)
+        return score_rows.scatter(ids, values, count, _row_of(path, 0), whole=False)
+    keys, texts = (column.tolist() for column in array[:, :2].T)
+    if array.dtype.kind == "S":
+        keys, texts = ([os.fsdecode(cell) for cell in cells] for cells in (keys, texts))
+    ids = score_rows.ids_of(keys, _row_of(path, 0), names)
+    return score_rows.scatter(
+        ids, score_rows.numbers(texts, _row_of(path, 1)), count, _row_of(path, 0), whole=False
+    )
 
 
-def _scattered(
-    keys: Any, values: NDArray[np.float64], names: Sequence[bytes] | None, path: str
-) -> NDArray[np.float64]:
-    """Put values where their index or file name says; the same row twice must say the same."""
-    rows = np.asarray([_row_number(key) for key in keys], np.float64)
-    if np.isnan(rows).any():
-        if names is None:
-            raise ValueError(f"{path} has file names, which need the data set's file list")
-        row_of = {name.lstrip(b"/"): row for row, name in enumerate(names)}
-        by_name = [os.fsencode(str(key)).lstrip(b"/") for key in keys]
-        if unknown := [name for name in by_name if name not in row_of]:
-            raise ValueError(
-                f"{path} has {len(unknown)} names that the file list lacks, the first "
-                f"{os.fsdecode(unknown[0])}"
-            )
-        rows = np.asarray([row_of[name] for name in by_name], np.float64)
-    count = len(names) if names is not None else int(rows.max(initial=-1)) + 1
-    if len(rows) and not 0 <= rows.min() <= rows.max() < count:
-        raise IndexError(f"{path}: index must be in [0, {count}), got {rows.min()} to {rows.max()}")
-    scores = np.full(count, np.nan)
-    index = rows.astype(np.int64)
-    scores[index] = values
-    same = (scores[index] == values) | (np.isnan(scores[index]) & np.isnan(values))
-    if not same.all():
-        raise ValueError(f"{path} has two scores for sample {index[~same][0]}")
-    return scores
+def _row_of(path: str | os.PathLike[str], column: int) -> score_rows.Place:
+    return lambda row: f"{path}, [{row}, {column}]"
 
 
-def _row_number(key: Any) -> float:
-    try:
-        number = float(key)
-    except ValueError:
-        return np.nan
-    return number if number.is_integer() else np.nan
+def _whole_numbers(index: NDArray[Any], path: str | os.PathLike[str]) -> NDArray[np.int64]:
+    with np.errstate(invalid="ignore"):
+        ids = index.astype(np.int64)
+    if len(odd := np.flatnonzero(ids != index)):
+        raise ValueError(f"{_row_of(path, 0)(int(odd[0]))}: expected an id, got {index[odd[0]]}")
+    return ids
 
 
 def from_csv(
-    path: str | os.PathLike[str], column: str | None = None, names: Sequence[bytes] | None = None
+    path: str | os.PathLike[str],
+    column: str | None = None,
+    names: Sequence[bytes] | None = None,
+    *,
+    index: str | None = None,
+    in_order: bool = False,
 ) -> NDArray[np.float64]:
     """Read scores from a CSV file with a line of headings.
 
     Parameters
     ----------
     path : path
-        A column "index", "id", "name", "path" or "file" says which sample a row is; without one,
-        rows are in the data set's order.
+        Separated by commas, in UTF-8, with a row for each sample and a line break after the last.
     column : str, optional
-        The column of scores; needed when there are several.
+        The column of scores; needed when there are several. A score is a decimal number, inf, or
+        nan for a sample without a score.
     names : sequence of bytes, optional
         As in `from_npy`.
+    index : str, optional
+        The column of ids or file names that says which sample a row is. By default the one that
+        is called index, idx, id, sample or sample_id, or, with file names, name, path, file,
+        filename or file_name, in capitals or not.
+    in_order : bool
+        No column says it: rows are in the data set's order. A file of one column always is.
+
+    Raises
+    ------
+    ValueError, IndexError
+        With line, column and what was found there; with the columns, when none of them says which
+        sample a row is.
     """
-    with open(path, newline="") as file:
-        rows = list(csv.DictReader(file))
-    if not rows:
-        raise ValueError(f"{path} must have a line of headings and a row for each sample")
-    key = next((name for name in rows[0] if name.lower() in _NAMES), None)
-    columns = [name for name in rows[0] if name != key]
-    if column is None and len(columns) != 1:
-        raise ValueError(f"{path} has columns {', '.join(columns)}: name one with --score")
-    column = choice(columns[0] if column is None else column, "score", tuple(columns))
-    values = np.array([float(row[column] or "nan") for row in rows])
+    found = csv_file.read(path)
+    key = _index_column(found, index, in_order)
+    column = _score_column(found, column, key)
+    values = score_rows.numbers(found.column(column), partial(found.place, heading=column))
     if key is None:
+        if found.blank is not None:
+            raise ValueError(
+                f"{path}, line {found.blank}: is blank, and rows in the data set's order have a "
+                "score each; nan is that of a sample without one"
+            )
         return values
-    return _scattered([row[key] for row in rows], values, names, str(path))
+    where = partial(found.place, heading=key)
+    only_names = index is None and key.lower() in FILE_COLUMNS
+    ids = score_rows.ids_of(found.column(key), where, names, only_names=only_names)
+    count = None if names is None else len(names)
+    return score_rows.scatter(ids, values, count, where, whole=True)
+
+
+def _index_column(found: csv_file.CsvFile, index: str | None, in_order: bool) -> str | None:
+    """Column that says which sample a row is; None when rows are in the data set's order."""
+    if in_order:
+        if index is not None:
+            raise ValueError("--index and --in-order exclude each other")
+        return None
+    if index is not None:
+        return choice(index.strip(), "--index", tuple(found.headings))
+    known = [name for name in found.headings if name.lower() in (*ID_COLUMNS, *FILE_COLUMNS)]
+    if len(known) == 1:
+        return known[0]
+    if not known and len(found.headings) == 1:
+        return None
+    which = f"{len(known)} of them" if known else "none of them is called index, id or the like and"
+    raise ValueError(
+        f"{found.path} has columns {found.listed}: {which} may say which sample a row is; "
+        "--index COLUMN names the one that does, --in-order says that rows are in the data set's "
+        "order"
+    )
+
+
+def _score_column(found: csv_file.CsvFile, column: str | None, key: str | None) -> str:
+    columns = tuple(name for name in found.headings if name != key)
+    if column is not None:
+        return choice(column.strip(), "--score", columns)
+    if len(columns) != 1:
+        raise ValueError(f"{found.path} has columns {found.listed}: name one with --score")
+    if score_rows.is_number(columns[0]):
+        raise ValueError(
+            f"{found.path}, line 1: expected headings, got {found.listed}; --score "
+            f"{columns[0]} says that it is one"
+        )
+    return columns[0]
 
 
 def from_sampler(path: str | os.PathLike[str], column: str | None = None) -> NDArray[np.float32]:
@@ -231,8 +274,10 @@ def to_dataset_order(
                 "which sort it was"
             )
     else:
-        order = np.asarray(class_sort, np.int64)
-        if not np.array_equal(np.sort(order), np.arange(len(scores))):
+        order = np.asarray(class_sort)
+        if order.dtype.kind not in "iu" or not np.array_equal(
+            np.sort(order), np.arange(len(scores))
+        ):
             raise ValueError(f"class_sort must be a permutation of 0 to {len(scores) - 1}")
         if (np.diff(labels[order].astype(np.int64)) < 0).any():
             raise ValueError("class_sort must order the labels, and does not")

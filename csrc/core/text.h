@@ -13,9 +13,9 @@ struct Parsed {
 };
 
 // Reads numbers from the whole lines of `text`, correctly rounded; blank lines are skipped, and so
-// is what follows on an unfinished line (whole = the text ends here, so that its last line needs no
-// line break). Throws std::invalid_argument, with the line and what it holds, for a line that is
-// not one number, and when `out` has no room for another.
+// is what follows on an unfinished line, unless the text ends there (whole). Throws
+// std::invalid_argument, with the line and what it holds, for a line that is not one number, for a
+// last one without its line break, and when `out` has no room for another.
 Parsed parse_lines(std::span<const char> text, bool whole, std::span<double> out);
 
 }  // namespace dynsample

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import io
+import sys
 from collections.abc import Sequence
 
 COMMANDS = {
@@ -43,6 +45,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         command.add_arguments(subparser)
         subparser.set_defaults(run=command.run, parser=subparser)
     args = parser.parse_args(argv)
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a name that a terminal cannot show is no error
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         status: int = args.run(args, args.parser)
     except KeyboardInterrupt:

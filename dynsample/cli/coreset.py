@@ -8,13 +8,18 @@ from __future__ import annotations
 import argparse
 import json
 import resource
+import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dynsample import coreset, coreset_files, files, history, score_files
+from dynsample import coreset, coreset_files, file_list, history, score_files
+from dynsample._arrays import load_array
+from dynsample._disk import refuse_overwrite
+from dynsample.file_list import FileList
 
 KEEP = ("highest", "lowest", "offset", "random", "balanced", "strata")
 DYN_UNC = "dyn-unc"
@@ -28,6 +33,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         "file list of a coreset; not needed to keep at random")
     parser.add_argument("--score", metavar="NAME",
                         help=f"{DYN_UNC} (of recorded probabilities), or the column to read")
+    parser.add_argument("--index", metavar="COLUMN",
+                        help="of a .csv: ids or file names that say which sample a row is "
+                        "(default: the one called index, id, sample, name, path or file)")
+    parser.add_argument("--in-order", action="store_true",
+                        help="rows of a .csv are in the data set's order: no column says it")
     parser.add_argument("--window", type=int, default=10, help=f"of {DYN_UNC} (%(default)s)")
     parser.add_argument("--keep", choices=KEEP, default="highest",
                         help="balanced: the same number of every class; strata: CCS (%(default)s)")
@@ -55,15 +65,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE",
                         help="a .txt (lines of the file list), .npy or .json")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the summary as JSON")
+    parser.add_argument("--force", action="store_true", help="replace other files that are there")
     # fmt: on
 
 
 def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     """Read, choose, write, and say what was kept."""
     try:
-        summary = _run(args)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", UserWarning)
+            summary = _run(args)
     except (OSError, ValueError, TypeError, IndexError) as error:
         parser.error(str(error))
+    for warning in caught:
+        print(f"{parser.prog}: warning: {warning.message}", file=sys.stderr)
     peak = peak_bytes()
     summary["peak_bytes"] = peak
     for line in summary.pop("lines"):
@@ -93,65 +108,82 @@ def _unseen(count: int) -> str:
     return f", {count} without a score among them" if count else ""
 
 
-def _run(args: argparse.Namespace) -> dict[str, Any]:
+def _check_outputs(args: argparse.Namespace) -> None:
     if args.output.suffix not in coreset_files.SUFFIXES:
         raise ValueError(
             f"--output must end in {', '.join(coreset_files.SUFFIXES)}, got {args.output}"
         )
-    count = len(coreset_files.lines_of(args.file_list)) if args.file_list else None
-    scores, ids, lines = _scores(args, count)
+    if args.json is not None:
+        if args.json.absolute() == args.output.absolute():
+            raise ValueError(f"--json and --output must be two files, got {args.output} twice")
+        refuse_overwrite(args.json, args.force)
+
+
+def _run(args: argparse.Namespace) -> dict[str, Any]:
+    _check_outputs(args)
+    full = file_list.read(args.file_list) if args.file_list else None
+    scores, ids, lines = _scores(args, full)
+    count = len(scores) if full is None else len(full)
     if ids is None:
-        if count is not None and len(scores) != count:
+        if len(scores) != count:
             raise ValueError(
-                f"{args.file_list} has {count} lines, and there are {len(scores)} scores"
+                f"{args.file_list} has {count} samples, and there are {len(scores)} scores"
             )
-        count = len(scores)
-        ids = _choose(args, scores)
-    assert count is not None
-    names = ("score", "window", "keep", "fraction", "size", "offset", "strata", "cutoff", "hardest",
-             "within", "seed", "index_order", "class_sort")  # fmt: skip
+        ids = _choose(args, scores, full)
+    names = ("score", "index", "in_order", "window", "keep", "fraction", "size", "offset", "strata",
+             "cutoff", "hardest", "within", "seed", "index_order", "class_sort")  # fmt: skip
     rule = {name: getattr(args, name) for name in names} | {"from": str(args.source)}
-    coreset_files.write(args.output, ids, count, file_list=args.file_list, rule=rule)
+    coreset_files.write(
+        args.output, ids, count, file_list=args.file_list, rule=rule, force=args.force
+    )
     unseen = int(np.isnan(scores[ids]).sum()) if len(scores) and len(ids) else 0
     return {"num_samples": count, "kept": len(ids), "unseen": unseen, "rule": rule, "lines": lines}
 
 
 def _scores(
-    args: argparse.Namespace, count: int | None
+    args: argparse.Namespace, full: FileList | None
 ) -> tuple[NDArray[Any], NDArray[np.int64] | None, list[str]]:
     """Scores, or the ids that a list names, and what there is to say of them."""
     source: Path | None = args.source
+    _check_csv_flags(args)
     if source is None:
         if args.keep != "random" and not (args.keep == "balanced" and args.within == "random"):
             raise ValueError(f"--from is needed to keep the {args.keep}: where the scores are")
-        if count is None and args.labels is None:
+        if full is None and args.labels is None:
             raise ValueError("--file-list or --labels is needed: how many samples there are")
-        rows = len(_labels(args)) if count is None else count
-        return np.zeros(rows), None, []
+        return np.zeros(len(_labels(args, full)) if full is None else len(full)), None, []
     if source.suffix == ".txt":
-        if args.file_list is None:
+        if full is None:
             raise ValueError(f"--file-list is needed: the full list, of which {source} is a part")
         if args.fraction is not None or args.size is not None:
             raise ValueError(f"{source} is a coreset already: --fraction and --size do not apply")
-        full = coreset_files.lines_of(args.file_list)
-        return np.zeros(0), coreset_files.ids_of_lines(coreset_files.lines_of(source), full), []
+        kept = file_list.read(source, may_be_empty=True)
+        return np.zeros(0), coreset_files.ids_in_list(kept, full), []
     if source.is_dir() and not (source / "index.json").exists():
-        return _dyn_unc(args, source, count)
-    names = files.parse_list(args.file_list)[0] if args.file_list else None
+        return _dyn_unc(args, source, None if full is None else len(full))
+    names = None if full is None else full.names
     scores: NDArray[Any]
     if source.is_dir():
         scores = score_files.from_sampler(source, args.score)
     elif source.suffix == ".csv":
-        scores = score_files.from_csv(source, args.score, names)
+        scores = score_files.from_csv(
+            source, args.score, names, index=args.index, in_order=args.in_order
+        )
     elif source.suffix == ".npy":
         scores = score_files.from_npy(source, names)
     else:
         raise ValueError(f"--from must be a .npy, .csv, .txt or a folder, got {source}")
     if args.index_order == "class-sorted":
         how = args.class_sort if args.class_sort in score_files.CLASS_SORTS else None
-        sort = how or np.load(args.class_sort, allow_pickle=False)
-        scores = score_files.to_dataset_order(scores, _labels(args), sort)
+        sort = how or load_array(args.class_sort)
+        scores = score_files.to_dataset_order(scores, _labels(args, full), sort)
     return scores, None, []
+
+
+def _check_csv_flags(args: argparse.Namespace) -> None:
+    is_csv = args.source is not None and args.source.suffix == ".csv"
+    if not is_csv and (args.index is not None or args.in_order):
+        raise ValueError("--index and --in-order are for a .csv as --from")
 
 
 def _dyn_unc(
@@ -162,25 +194,35 @@ def _dyn_unc(
     found = history.find(source)
     if count is None:
         with found[0].open("rb") as lines:
-            count = sum(1 for _ in lines)
+            count = sum(1 for line in lines if line.strip())
     state = history.dyn_unc(found, count, args.window)
     line = (
         f"{len(found)} epochs of {count} samples: windows of {args.window}, "
-        f"{state.nbytes / 2**20:.0f} MiB kept between epochs"
+        f"{state.nbytes / 2**20:.0f} MiB kept between epochs; {found[0].name} to {found[-1].name}"
     )
     return state.score(), None, [line]
 
 
-def _labels(args: argparse.Namespace) -> NDArray[Any]:
-    if args.labels is not None:
-        labels: NDArray[Any] = np.load(args.labels, allow_pickle=False)
-        return labels
-    if args.file_list is None:
-        raise ValueError("--labels or --file-list is needed: the classes of the samples")
-    return np.asarray(files.parse_list(args.file_list)[1], np.int64)
+def _labels(args: argparse.Namespace, full: FileList | None) -> NDArray[Any]:
+    if args.labels is None:
+        if full is None:
+            raise ValueError("--labels or --file-list is needed: the classes of the samples")
+        return np.asarray(full.labels, np.int64)
+    labels = load_array(args.labels)
+    if labels.ndim != 1 or labels.dtype.kind not in "iu":
+        raise ValueError(
+            f"{args.labels} must hold one integer a sample, got {labels.dtype}{list(labels.shape)}"
+        )
+    if full is not None and len(labels) != len(full):
+        raise ValueError(
+            f"{args.labels} has {len(labels)} labels, {args.file_list} {len(full)} samples"
+        )
+    return labels
 
 
-def _choose(args: argparse.Namespace, scores: NDArray[Any]) -> NDArray[np.int64]:
+def _choose(
+    args: argparse.Namespace, scores: NDArray[Any], full: FileList | None
+) -> NDArray[np.int64]:
     if args.size is None and args.fraction is None:
         raise ValueError("--fraction or --size is needed: how many samples to keep")
     if args.fraction is not None and not 0 <= args.fraction <= 1:
@@ -191,7 +233,7 @@ def _choose(args: argparse.Namespace, scores: NDArray[Any]) -> NDArray[np.int64]
     if args.keep == "offset":
         return coreset.keep_offset(scores, k, args.offset)
     if args.keep == "balanced":
-        labels, within = _labels(args), args.within
+        labels, within = _labels(args, full), args.within
         if within == "random":
             return coreset.keep_balanced(labels, k, seed=args.seed)
         return coreset.keep_balanced(labels, k, scores, keep=within)

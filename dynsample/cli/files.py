@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import os
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 from dynsample import files
+from dynsample._disk import refuse_overwrite
+
+_HIDDEN = (b".", b"__MACOSX")
+_SHOWN = 3  # names in a note
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -14,6 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-o", "--output", type=Path, required=True, metavar="FILE", help="where the list goes"
     )
+    parser.add_argument("--force", action="store_true", help="replace another file that is there")
 
 
 def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
@@ -22,9 +30,28 @@ def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
         names, labels = files.scan(args.root)
         if unlisted := next((name for name in names if b"\n" in name), None):
             parser.error(f"a list has no way to write {unlisted!r}, which holds a line break")
-        lines = [b"/%s %d\n" % pair for pair in zip(names, labels, strict=True)]
-        args.output.write_bytes(b"".join(lines))
+        content = b"".join(b"/%s %d\n" % pair for pair in zip(names, labels, strict=True))
+        refuse_overwrite(args.output, args.force, content)
+        args.output.write_bytes(content)
     except (OSError, ValueError) as error:
         parser.error(str(error))
     print(f"{args.output}: {len(names)} files, {len(set(labels))} labels")
+    for note in _notes(files.class_folders(args.root), names):
+        print(f"{parser.prog}: {note}", file=sys.stderr)
     return 0
+
+
+def _notes(folders: list[bytes], names: list[bytes]) -> Iterator[str]:
+    """Say what was hidden in the tree; it counts, as for DALI's own reader."""
+    hidden = [name for name in folders if name.startswith(_HIDDEN)]
+    if hidden:
+        yield (
+            f"{len(hidden)} hidden folders are classes, and shift the labels of those behind: "
+            f"{os.fsdecode(b', '.join(hidden[:_SHOWN]))}"
+        )
+    hidden = [name for name in names if os.path.basename(name).startswith(_HIDDEN)]
+    if hidden:
+        yield (
+            f"{len(hidden)} hidden files are in the list: "
+            f"{os.fsdecode(b', '.join(hidden[:_SHOWN]))}"
+        )

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import io
 from pathlib import Path
 
 import numpy as np
 
+from dynsample._disk import refuse_overwrite
 from dynsample.score import RUN_FOLDERS, mean_over_runs, run_file
 
 
@@ -21,6 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="EL2N, GraNd or forgetting events (%(default)s)")
     parser.add_argument("-o", "--output", type=Path, metavar="FILE",
                         help="a .npy (default: EXPERIMENT/FOLDER/ckpt_STEP.npy)")
+    parser.add_argument("--force", action="store_true", help="replace another file that is there")
     # fmt: on
 
 
@@ -33,9 +36,13 @@ def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
         mean = mean_over_runs(args.experiment, args.runs, args.step, args.type)
         if args.output is None:
             output.parent.mkdir(parents=True, exist_ok=True)
-        np.save(output, mean)
+        content = io.BytesIO()
+        np.save(content, mean)
+        refuse_overwrite(output, args.force, content.getvalue())
+        output.write_bytes(content.getbuffer())
     except (OSError, ValueError) as error:
         parser.error(str(error))
-    infinite = int(np.isinf(mean).sum())
-    print(f"{output}: {len(mean)} samples, mean of {args.runs} runs, {infinite} infinite")
+    infinite, nan = int(np.isinf(mean).sum()), int(np.isnan(mean).sum())
+    without = f", {nan} without a score (NaN)" if nan else ""
+    print(f"{output}: {len(mean)} samples, mean of {args.runs} runs, {infinite} infinite{without}")
     return 0

@@ -25,7 +25,8 @@ LAYERS = {
     "payload": {"_core", "payload"},
     "dali": {"dali", "files", "pack", "passes", "payload", "sampler"},
     "pack": {"files"},
-    "files": {"_core"},
+    "files": {"_core", "file_list", "payload"},
+    "file_list": set(),
     "ffcv": {
         "_ffcv_stream", "_ffcv_tables", "groups", "orders", "passes", "policies", "sampler",
     },
@@ -78,10 +79,14 @@ LAYERS = {
     "batch": {"_core", "gram", "ops"},
     "gram": {"signals"},
     "score": {"columns", "signals"},
-    "coreset": {"_core"},
-    "coreset_files": set(),
+    "coreset": set(),
+    "coreset_files": {"file_list"},
     "history": {"_core"},
-    "score_files": {"checkpoint", "columns", "log", "policies", "saved_run", "table"},
+    "score_files": {
+        "checkpoint", "columns", "csv_file", "log", "policies", "saved_run", "score_rows", "table",
+    },
+    "score_rows": set(),
+    "csv_file": set(),
     "schedules": set(),
     "groups": {"groups"},
     "checkpoint": {"_generations", "_state_files", "groups"},  # groups for its type only

@@ -42,7 +42,7 @@ def run(*arguments: object) -> None:
 
 def kept_by(tmp_path: Path, *arguments: object) -> list[int]:
     out = tmp_path / "kept.npy"
-    run(*arguments, "-o", out)
+    run(*arguments, "-o", out, "--force")
     ids = np.load(out)
     assert ids.dtype == np.int64
     return ids.tolist()
@@ -75,8 +75,13 @@ def test_what_was_kept_and_the_memory_are_printed(
     record(tmp_path, 12, unseen=3)
     summary = tmp_path / "summary.json"
     run("--from", tmp_path, "--fraction", 0.5, "-o", tmp_path / "out.npy", "--json", summary)
-    out = capsys.readouterr().out
+    out, err = capsys.readouterr()
+    assert err == (
+        "dynsample coreset: warning: 1 of 40 samples have no score, NaN: they are kept before all "
+        "others\n"
+    )
     assert "12 epochs of 40 samples: windows of 10" in out
+    assert "prob_0.txt to prob_11.txt" in out
     assert "20 of 40 samples, 1 without a score among them; peak memory" in out
     assert 3 in np.load(tmp_path / "out.npy")
     assert json.loads(summary.read_text())["kept"] == 20
@@ -89,8 +94,8 @@ def test_scores_come_from_npy_csv_and_rows_in_any_order(tmp_path: Path, file_lis
     named = [[NAMES[i].lstrip("/"), str(SCORES[i]), str(LABELS[i])] for i in order]
     np.save(tmp_path / "named.npy", np.array(named))
     lines = ["name,el2n,other", *(f"{NAMES[i]},{SCORES[i]},0" for i in order)]
-    (tmp_path / "named.csv").write_text("\n".join(lines))
-    (tmp_path / "plain.csv").write_text("el2n\n" + "\n".join(map(str, SCORES)))
+    (tmp_path / "named.csv").write_text("\n".join(lines) + "\n")
+    (tmp_path / "plain.csv").write_text("el2n\n" + "".join(f"{score}\n" for score in SCORES))
     options = ["--size", 7]
     assert kept_by(tmp_path, "--from", tmp_path / "flat.npy", *options) == highest(7)
     assert kept_by(tmp_path, "--from", tmp_path / "rows.npy", *options) == highest(7)
@@ -209,7 +214,7 @@ def test_json_knows_its_data_set(tmp_path: Path, file_list: Path) -> None:
         (["--from", "{}", "--size", "1", "-o", "{}/o.npy"], "holds no prob_<epoch>.txt"),
         (
             ["--from", "{}/s.npy", "--size", "1", "--file-list", "{}/short", "-o", "{}/o.npy"],
-            "has 1 lines, and there are 40 scores",
+            "has 1 samples, and there are 40 scores",
         ),
         (["--from", "{}/s.npy", "--keep", "balanced", "--size", "1", "-o", "{}/o.npy"], "--labels"),
         (["--from", "{}/twice.npy", "--size", "1", "-o", "{}/o.npy"], "two scores for sample 1"),

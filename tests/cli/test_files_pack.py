@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -27,6 +30,40 @@ def test_files_writes_a_list_that_reads_back_to_the_same_samples(tree: Path) -> 
     listed, scanned = files.from_list(output), files.from_folders(tree)
     assert listed.paths.tobytes() == scanned.paths.tobytes()
     assert listed.labels.tolist() == scanned.labels.tolist()
+
+
+def test_files_replaces_another_file_only_by_force(
+    tree: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mine = tree.parent / "mine.txt"
+    mine.write_text("not a list of files\n")
+    with pytest.raises(SystemExit):
+        main(["files", str(tree), "-o", str(mine)])
+    assert f"{mine} exists already; --force replaces it" in capsys.readouterr().err
+    assert mine.read_text() == "not a list of files\n"
+    assert main(["files", str(tree), "-o", str(mine), "--force"]) == 0
+    assert len(files.from_list(mine, tree)) == 3
+
+
+def test_files_tells_of_what_is_hidden_in_the_tree(
+    tree: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tree / ".ipynb_checkpoints").mkdir()
+    (tree / "b" / "._2.jpg").touch()
+    assert main(["files", str(tree), "-o", str(tree.parent / "list.txt")]) == 0
+    assert capsys.readouterr().err.splitlines() == [
+        "dynsample files: 1 hidden folders are classes, and shift the labels of those behind: "
+        ".ipynb_checkpoints",
+        "dynsample files: 1 hidden files are in the list: b/._2.jpg",
+    ]
+
+
+def test_a_name_that_the_terminal_cannot_show_is_no_error(tree: Path) -> None:
+    output = tree.parent / "l\u00e9.txt"
+    command = [sys.executable, "-m", "dynsample", "files", str(tree), "-o", str(output)]
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    done = subprocess.run(command, env=environment, capture_output=True, check=True)
+    assert rb"l\xe9.txt: 3 files, 2 labels" in done.stdout
 
 
 @pytest.mark.parametrize("source", ["tree", "list"])

@@ -201,14 +201,29 @@ def test_what_is_wrong_is_named(
     (tmp_path / "none" / "epochs.jsonl").touch()
     np.savez(tmp_path / "flat.npz", a=np.ones(3))
     np.savez(tmp_path / "few.npz", a=np.ones((2, 4, 4)))
+    np.savez(tmp_path / "two.npz", train=np.ones((N, 4, 4)), test=np.ones((2, 4, 4)))
+    (tmp_path / "cut.npz").write_bytes((tmp_path / "few.npz").read_bytes()[:-30])
+    np.save(tmp_path / "more.npy", np.zeros(N + 1, np.int64))
+    (tmp_path / "one.npz").write_bytes((tmp_path / "more.npy").read_bytes())
+    (tmp_path / "cut.npy").touch()
+    (tmp_path / "odd.txt").write_text("a.jpg 1\na.jpg 1_2\n")
     out = str(tmp_path / "page.html")
     for arguments, message in (
         ([tmp_path / "empty"], "holds no report: there is no epochs.jsonl"),
         ([tmp_path / "missing"], "holds no report: there is no epochs.jsonl"),
         ([tmp_path / "none"], "no epoch is recorded yet"),
         ([folder, "--labels", tmp_path / "no.npy"], "No such file"),
-        ([folder, "--images", tmp_path / "flat.npz", "--html", out], "must hold images"),
-        ([folder, "--images", tmp_path / "few.npz", "--html", out], "must hold sample"),
+        ([folder, "--images", tmp_path / "flat.npz", "--html", out], 'must hold "images"'),
+        ([folder, "--images", tmp_path / "two.npz", "--html", out], "has train (240, 4, 4), test"),
+        ([folder, "--images", tmp_path / "cut.npz", "--html", out], "cut.npz is not an .npz, or"),
+        ([folder, "--images", tmp_path / "one.npz", "--html", out], "one.npz is not an .npz, or"),
+        ([folder, "--labels", tmp_path / "more.npy"], "one for each of 240 samples, got 241"),
+        ([folder, "--labels", tmp_path / "cut.npy"], "cut.npy is not a .npy file, or it is cut"),
+        ([folder, "--labels", tmp_path / "odd.txt"], "odd.txt, line 2: expected a path, a space"),
+        (
+            [folder, "--images", tmp_path / "few.npz", "--html", out],
+            "must hold a picture of each of",
+        ),
         ([folder, "--html", tmp_path / "no" / "page.html"], "No such file"),
     ):
         assert cli.main(["inspect", *map(str, arguments)]) == 1

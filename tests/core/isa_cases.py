@@ -54,16 +54,6 @@ MASK = np.random.default_rng(8).random(N) < 0.3
 
 
 @case
-def numbers_out_of_text():
-    values = 10.0 ** np.random.default_rng(9).uniform(-12, 1, 20_001)
-    out = np.empty(len(values))
-    text = ("%.18e\n" * len(values) % tuple(values.tolist())).encode()
-    assert _core.parse_lines(text, True, out, 0) == (len(values), len(text), len(values))
-    assert out.tolist() == values.tolist()
-    return [out]
-
-
-@case
 def philox():
     return [_core.philox(5, 2**32 - 3, 1001, 2, 3)]
 

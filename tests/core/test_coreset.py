@@ -29,6 +29,10 @@ def unseen(scores: np.ndarray) -> list[int]:
     return np.flatnonzero(np.isnan(scores)).tolist()
 
 
+UNSEEN = pytest.mark.filterwarnings("ignore:.*samples have no score, NaN:UserWarning")
+
+
+@UNSEEN
 @given(SCORES, st.data())
 def test_highest_lowest_and_offset_are_cuts_of_the_sorted_scores(scores, data) -> None:
     k = data.draw(st.integers(0, len(scores)))
@@ -64,9 +68,15 @@ def test_nothing_is_kept_of_k_0_and_everything_of_k_n() -> None:
 
 def test_samples_never_seen_are_kept_first_also_beyond_k() -> None:
     scores = np.array([np.nan, 5.0, np.nan, 7.0])
-    assert coreset.keep_highest(scores, 3).tolist() == [0, 2, 3]
-    assert coreset.keep_highest(scores, 1).tolist() == [0, 2]
-    assert coreset.keep_strata(scores, 3, seed=1).tolist()[:1] == [0]
+    with pytest.warns(UserWarning, match="2 of 4 samples have no score, NaN: they are kept before"):
+        assert coreset.keep_highest(scores, 3).tolist() == [0, 2, 3]
+    with pytest.warns(
+        UserWarning, match="all others, more than the 1 that were asked for"
+    ) as found:
+        assert coreset.keep_highest(scores, 1).tolist() == [0, 2]
+    assert [warning.filename for warning in found] == [__file__]
+    with pytest.warns(UserWarning, match="2 of 4 samples have no score"):
+        assert coreset.keep_strata(scores, 3, seed=1).tolist()[:1] == [0]
 
 
 def test_random_is_a_set_of_k_that_the_seed_decides() -> None:

@@ -81,6 +81,12 @@ def test_paths_of_a_list_may_be_absolute_or_repeated(tmp_path: Path) -> None:
         ("/a/1.jpg cat\n", "line 1: expected .* got '/a/1.jpg cat'"),
         ("/a/1.jpg 2147483648\n", "line 1"),
         ("17\n", "line 1"),
+        ("/a/1.jpg 1_2\n", "line 1: expected .* got '/a/1.jpg 1_2'"),
+        ("/a/1.jpg +1\n", "line 1"),
+        ("/a/1.jpg 0x10\n", "line 1"),
+        ("/a/1.jpg 1.0\n", "line 1"),
+        ("/a/1.jpg 1\n/a/\0.jpg 1\n", "line 2"),
+        ("/a/1.jpg " + "9" * 10_000 + "\n", "line 1"),
         ("\n \n", "file_list must name at least one file"),
     ],
 )
@@ -88,6 +94,28 @@ def test_a_wrong_line_is_named(tmp_path: Path, lines: str, message: str) -> None
     (tmp_path / "list.txt").write_text(lines)
     with pytest.raises(ValueError, match=message):
         files.from_list(tmp_path / "list.txt")
+
+
+ODD_LINES = [
+    ("a mark at the front", b"\xef\xbb\xbfa.jpg 1\n", [(b"a.jpg", 1)]),
+    ("a carriage return", b"a\rb.jpg 3\r\n", [(b"a\rb.jpg", 3)]),
+    ("other white space", b"a\x0bb.jpg\x0c2\n", [(b"a\x0bb.jpg", 2)]),
+    ("a next line of Unicode", b"\xc2\x85.jpg 1\n", [(b"\xc2\x85.jpg", 1)]),
+    ("a line separator of Unicode", b"\xe2\x80\xa8 1\n", [(b"\xe2\x80\xa8", 1)]),
+    ("bytes that are not UTF-8", b"\xff \xfe.jpg 1\n", [(b"\xff \xfe.jpg", 1)]),
+    ("blank lines", b"\n\r\na 1\n \t\n\x0c\nb 2", [(b"a", 1), (b"b", 2)]),
+    ("space around", b" a b  007 \n", [(b" a b", 7)]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("lines", "expected"), [case[1:] for case in ODD_LINES], ids=[case[0] for case in ODD_LINES]
+)
+def test_an_odd_line_is_one_sample(
+    tmp_path: Path, lines: bytes, expected: list[tuple[bytes, int]]
+) -> None:
+    (tmp_path / "list.txt").write_bytes(lines)
+    assert list(zip(*files.parse_list(tmp_path / "list.txt"), strict=True)) == expected
 
 
 def test_a_list_whose_files_are_elsewhere_is_refused(tmp_path: Path) -> None:

@@ -110,7 +110,7 @@ def test_text_reads_to_the_same_bits_as_python_reads(tmp_path: Path, form: str) 
     values = np.concatenate([random.random(20000), rounded, small])
     path = tmp_path / "numbers.txt"
     lines = [form.replace("%r", "%s") % value for value in values.tolist()]
-    path.write_bytes(("\n".join(lines)).encode())
+    path.write_bytes("".join(line + "\n" for line in lines).encode())
     out = np.empty(len(values))
     history.read_numbers(path, out)
     np.testing.assert_array_equal(out, [float(line) for line in lines])
@@ -137,7 +137,7 @@ def test_one_wrong_character_anywhere_is_read_as_python_reads_it_or_refused(
 
 def test_blank_lines_are_skipped_and_words_for_numbers_are_read(tmp_path: Path) -> None:
     path = tmp_path / "numbers.txt"
-    path.write_text("\n1e-3\n\n  \nnan\ninf\n-0.0\n0")
+    path.write_text("\n1e-3\n\n  \nnan\ninf\n-0.0\n0\n ")
     out = np.empty(5)
     history.read_numbers(path, out)
     np.testing.assert_array_equal(out, [1e-3, np.nan, np.inf, -0.0, 0.0])
@@ -151,6 +151,10 @@ def test_blank_lines_are_skipped_and_words_for_numbers_are_read(tmp_path: Path) 
         ("1\n2\n3\n", "line 3: more than 2 numbers"),
         ("1\n", "must have 2 numbers, one for every sample, has 1"),
         ("1e999\n1\n", "line 1: expected a number"),
+        ("+-1\n1\n", "line 1: expected a number, got '\\+-1'"),
+        ("0.5\n1_2\n", "line 2: expected a number, got '1_2'"),
+        ("\N{BOM}0.5\n1\n", r"line 1: expected a number, got '\?\?\?0.5'"),
+        ("0.5\n1.25e-0", "line 2: has no line break, as if the file were cut short, got '1.25e-0'"),
         ("1.0000000000000000000e-01\n1.00000000000000000x\n", "line 2: expected a number"),
     ],
 )

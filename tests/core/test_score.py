@@ -57,7 +57,8 @@ def test_a_last_layer_without_bias_has_no_one_beside_its_input() -> None:
 
 def test_signals_come_from_the_model_in_eval_mode_by_index() -> None:
     model = network().train()
-    scores = ds.score(model, batches([3, 1, 9]), ("el2n", "l1", "margin"), num_samples=11)
+    with pytest.warns(UserWarning, match="8 of 11 samples have no score, NaN: the loader gave 3"):
+        scores = ds.score(model, batches([3, 1, 9]), ("el2n", "l1", "margin"), num_samples=11)
     model.eval()
     with torch.no_grad():
         logits = model(INPUTS)
@@ -87,7 +88,26 @@ def test_a_data_set_says_how_many_samples_there_are() -> None:
         def __iter__(self):
             return batches([0, 1])
 
-    assert len(ds.score(network(), Loader())["el2n"]) == 20
+    with pytest.warns(UserWarning, match="18 of 20 samples have no score, NaN: the loader gave 2"):
+        assert len(ds.score(network(), Loader())["el2n"]) == 20
+
+
+def test_a_model_that_gives_nan_is_told_of_with_the_count() -> None:
+    class Odd(nn.Module):
+        def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+            return torch.where(inputs[:, :3] > 1, torch.nan, inputs[:, :3])
+
+    odd = int((INPUTS[:, :3] > 1).any(1).sum())
+    with pytest.warns(
+        UserWarning, match=f"^{odd} of 11 samples have no score, NaN: the model gave"
+    ):
+        ds.score(Odd(), batches([*range(11)]))
+
+
+def test_what_a_loader_gives_last_must_be_integers() -> None:
+    weighted = [(INPUTS, LABELS, torch.linspace(0, 9.5, 11))]
+    with pytest.raises(TypeError, match=r"loader must give integer ids last.* got float32"):
+        ds.score(network(), weighted)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,6 @@
 #include "core/isa/random.h"
 #include "core/isa/select.h"
 #include "core/isa/sum.h"
-#include "core/isa/text.h"
 #include "core/isa/tree.h"
 #include "core/isa/uncertainty.h"
 
@@ -25,7 +24,6 @@ struct Kernels {
   const SelectKernels& select;
   const BitmapKernels& bitmap;
   const SumKernels& sum;
-  const TextKernels& text;
   const TreeKernels& tree;
   const UncertaintyKernels& uncertainty;
 };
@@ -39,7 +37,6 @@ struct Kernels {
   extern const SelectKernels select_kernels;           \
   extern const BitmapKernels bitmap_kernels;           \
   extern const SumKernels sum_kernels;                 \
-  extern const TextKernels text_kernels;               \
   extern const TreeKernels tree_kernels;               \
   extern const UncertaintyKernels uncertainty_kernels; \
   }

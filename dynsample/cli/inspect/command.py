@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 from dynsample import files, report
+from dynsample._arrays import load_array
 from dynsample.cli.inspect import terminal
 from dynsample.cli.inspect.classes import by_class
 from dynsample.report.writer import checked_labels
@@ -32,13 +33,14 @@ def _run(args: argparse.Namespace) -> int:
     if not found.epochs:
         print(f"{args.folder}: no epoch is recorded yet", file=sys.stderr)
         return 1
-    labels = found.labels if args.labels is None else _labels(args.labels)
+    count = found.epochs[-1]["run"]["num_samples"]
+    labels = found.labels if args.labels is None else _labels(args.labels, count)
     classes = by_class(found, labels)
     terminal.show(Console(), found, report.costs(found), classes)
     if args.html:
         from dynsample.cli.inspect import page, pictures
 
-        source = args.images and pictures.open_images(args.images, args.labels)
+        source = args.images and pictures.open_images(args.images, args.labels, count)
         text = page.build(found, report.costs(found), classes, labels, source)
         temporary = args.html.with_name(args.html.name + ".tmp")
         temporary.write_text(text, encoding="utf-8")
@@ -50,7 +52,9 @@ def _run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _labels(path: Path) -> NDArray[np.integer[Any]]:
-    if path.suffix == ".npy":
-        return checked_labels(np.load(path, allow_pickle=False))
-    return checked_labels(np.array(files.parse_list(path)[1], np.int64))
+def _labels(path: Path, count: int) -> NDArray[np.integer[Any]]:
+    listed = path.suffix != ".npy"
+    labels = checked_labels(np.array(files.parse_list(path)[1]) if listed else load_array(path))
+    if len(labels) != count:
+        raise ValueError(f"--labels must have one for each of {count} samples, got {len(labels)}")
+    return labels
