@@ -1,6 +1,6 @@
 # Needs make, python3 (3.10 or later, with venv) and g++ (11 or later). Everything else goes to .venv,
 # but for the libraries that FFCV is compiled against, and Open MPI.
-.PHONY: demo test test-dali110 bench lint wheel sanitize clean
+.PHONY: demo test test-all test-dali110 bench lint wheel sanitize clean
 .SUFFIXES:
 
 PYTHON ?= python3
@@ -20,6 +20,18 @@ FIND_FFCV_APT := pkg-config --exists opencv4 libturbojpeg 2> /dev/null
 OPENMPI_APT := openmpi-bin
 FIND_OPENMPI := command -v mpiexec.openmpi > /dev/null
 
+# What the page of `dynsample inspect` is looked at with; only root can install it.
+BROWSER_APT := chromium
+FIND_BROWSER := { command -v chromium || command -v chromium-browser || command -v google-chrome; \
+  } > /dev/null
+
+# $(call apt,FIND,PACKAGES): install packages where what they bring is not found and root asks;
+# without a word, as whoever called looks again.
+apt = $(1) || test "$$(id -u)" != 0 || \
+  { apt-get -qq update && \
+    DEBIAN_FRONTEND=noninteractive apt-get -qq install --no-install-recommends $(2); \
+  } > /dev/null 2>&1 || true
+
 NATIVE := $(shell find csrc cmake -type f) CMakeLists.txt setup.py pyproject.toml
 PACKAGES := dynsample tests bench examples setup.py
 
@@ -32,8 +44,15 @@ demo: $(VENV)/.built
 	$(BIN)/dynsample demo digits --plot demo-digits.png
 endif
 
-test: $(VENV)/.test-ready $(VENV)/.ffcv $(VENV)/.dali $(VENV)/.mpi lint sanitize
-	$(BIN)/python -m pytest
+# Tests go to as many processes as there are cores. Those marked "whole" are long repetitions of
+# others, with more sizes, seeds and pairs; only test-all runs them.
+PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadgroup
+
+test: $(VENV)/.test-ready $(VENV)/.ffcv $(VENV)/.dali $(VENV)/.mpi $(VENV)/.browser lint sanitize
+	$(PYTEST) -m "not whole"
+
+test-all: $(VENV)/.test-ready $(VENV)/.ffcv $(VENV)/.dali $(VENV)/.mpi $(VENV)/.browser lint sanitize
+	$(PYTEST)
 
 # The tests of the DALI loader with the last DALI for CUDA 11, which needs numpy 1. That DALI asks
 # for versions with a class of distutils, which is deprecated.
@@ -87,15 +106,19 @@ $(VENV)/.dali: $(VENV)/.tools requirements/dali.txt
 
 # Without Open MPI its tests are skipped; the stamp is of MPICH and mpi4py.
 $(VENV)/.mpi: $(VENV)/.tools requirements/mpi.txt
-	@$(FIND_OPENMPI) || test "$$(id -u)" != 0 || \
-	  { apt-get -qq update && \
-	    DEBIAN_FRONTEND=noninteractive apt-get -qq install --no-install-recommends $(OPENMPI_APT); \
-	  } > /dev/null || true
+	@$(call apt,$(FIND_OPENMPI),$(OPENMPI_APT))
 	@$(FIND_OPENMPI) || \
 	  echo "Open MPI is left out and its tests are skipped; it needs: apt-get install $(OPENMPI_APT)"
 	@echo "installing the packages of requirements/mpi.txt into $(VENV)"
 	$(PIP) install -r requirements/mpi.txt
 	touch $@
+
+# Without a browser its tests are skipped, and another look is taken the next time.
+$(VENV)/.browser: | $(VENV)/.tools
+	@$(call apt,$(FIND_BROWSER),$(BROWSER_APT))
+	@if $(FIND_BROWSER); then touch $@; else \
+	  echo "the report's page is not opened in a browser; that needs: apt-get install $(BROWSER_APT)"; \
+	fi
 
 $(VENV110)/.ready: requirements/dali110.txt
 	test -x $(VENV110)/bin/python || $(PYTHON) -m venv $(VENV110)
@@ -105,10 +128,7 @@ $(VENV110)/.ready: requirements/dali110.txt
 
 # Without the libraries there is no FFCV, no stamp, and another look the next time.
 $(VENV)/.ffcv: $(VENV)/.tools requirements/ffcv.txt
-	@$(FIND_FFCV_APT) || test "$$(id -u)" != 0 || \
-	  { apt-get -qq update && \
-	    DEBIAN_FRONTEND=noninteractive apt-get -qq install --no-install-recommends $(FFCV_APT); \
-	  } > /dev/null || true
+	@$(call apt,$(FIND_FFCV_APT),$(FFCV_APT))
 	@if $(FIND_FFCV_APT); then \
 	  echo "installing the packages of requirements/ffcv.txt into $(VENV)"; \
 	  $(PIP) install --no-deps -r requirements/ffcv.txt && touch $@; \

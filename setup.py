@@ -1,5 +1,6 @@
 """Build dynsample: setuptools asks, CMake builds (see CMakeLists.txt)."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -21,6 +22,25 @@ def tools_environment() -> dict[str, str]:
     return {**os.environ, "PATH": os.pathsep.join([scripts, os.environ.get("PATH", "")])}
 
 
+# What CMake takes from the environment.
+COMPILERS = ("CXX", "CXXFLAGS", "LDFLAGS", "CUDACXX", "CUDAFLAGS", "CUDAHOSTCXX", "CUDA_PATH")
+
+
+def configure(tree: Path, command: list[str], env: dict[str, str]) -> None:
+    """Configure a build tree, anew where anything differs from when that was done last.
+
+    CMake's cache keeps what was found once: the ninja of a build environment that is gone, "no
+    nvcc" when there is one now, the compiler of yesterday's CXX.
+    """
+    tools = {name: shutil.which(name, path=env["PATH"]) for name in ("cmake", "ninja", "nvcc")}
+    inputs = json.dumps([command, tools, {name: env.get(name) for name in COMPILERS}])
+    stamp = tree / "configured.json"
+    same = stamp.exists() and stamp.read_text() == inputs
+    stamp.unlink(missing_ok=True)
+    subprocess.run(command if same else [*command, "--fresh"], check=True, env=env)
+    stamp.write_text(inputs)
+
+
 class CMakeBuild(build_ext):
     """One CMake run serves every extension; the build tree is kept so rebuilds are incremental."""
 
@@ -31,7 +51,7 @@ class CMakeBuild(build_ext):
         for stale in outputs:  # a build without CUDA must not ship yesterday's _cuda
             stale.unlink(missing_ok=True)
         # fmt: off
-        configure = [
+        command = [
             "cmake", "-S", str(ROOT), "-B", str(tree), "-G", "Ninja",
             f"-DPython_EXECUTABLE={sys.executable}",
             f"-Dpybind11_DIR={pybind11.get_cmake_dir()}",
@@ -41,15 +61,12 @@ class CMakeBuild(build_ext):
         ]
         # fmt: on
         if archs := os.environ.get("DYNSAMPLE_CUDA_ARCHS"):
-            configure.append(f"-DCMAKE_CUDA_ARCHITECTURES={archs}")
+            command.append(f"-DCMAKE_CUDA_ARCHITECTURES={archs}")
         env = tools_environment()
+        configure(tree, command, env)
         prefix = outputs[0].parents[1]
-        for command in (
-            configure,
-            ["cmake", "--build", str(tree)],
-            ["cmake", "--install", str(tree), "--prefix", str(prefix)],
-        ):
-            subprocess.run(command, check=True, env=env)
+        for step in ("--build", str(tree)), ("--install", str(tree), "--prefix", str(prefix)):
+            subprocess.run(["cmake", *step], check=True, env=env)
 
 
 class BuildPython(build_py):
@@ -57,10 +74,11 @@ class BuildPython(build_py):
 
     def run(self) -> None:
         """Copy the package, and beside it the source; a checkout has it in csrc."""
+        if not self.editable_mode:  # what is there is of an earlier state of the checkout
+            shutil.rmtree(Path(self.build_lib, "dynsample"), ignore_errors=True)
         super().run()
         if not self.editable_mode:
-            inside = Path(self.build_lib, "dynsample/dali/csrc")
-            shutil.copytree(ROOT / "csrc/dali", inside, dirs_exist_ok=True)
+            shutil.copytree(ROOT / "csrc/dali", Path(self.build_lib, "dynsample/dali/csrc"))
 
 
 setup(

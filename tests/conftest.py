@@ -3,6 +3,7 @@
 import gc
 import os
 import sys
+from collections import Counter
 from pathlib import Path
 
 import hypothesis
@@ -43,7 +44,23 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     elif stash.get(_pipelines_left, False):
         stash[_pipelines_left] = False
         gc.collect()
-    if item.get_closest_marker("gpu"):
-        torch = pytest.importorskip("torch")
-        if not torch.cuda.is_available():
-            pytest.skip("needs a CUDA device")
+
+
+@pytest.hookimpl(trylast=True)  # of what was asked for
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Where there is no GPU, one skipped test stands for all that need one."""
+    first, *others = [item for item in items if item.get_closest_marker("gpu")] or [None]
+    if first is None or pytest.importorskip("torch").cuda.is_available():
+        return
+    reason = f"no GPU: left out are this test and {len(others)} more"
+    first.add_marker(pytest.mark.skip(reason=reason))
+    left = set(others)
+    items[:] = [item for item in items if item not in left]
+    config.hook.pytest_deselected(items=others)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say why tests were skipped, in one line for each reason."""
+    reports = terminalreporter.getreports("skipped")
+    for reason, count in Counter(report.longrepr[2] for report in reports).items():
+        terminalreporter.write_line(f"{count} skipped: {reason.removeprefix('Skipped: ')}")

@@ -13,13 +13,26 @@ from dynsample.device import Device, as_device, kernels
 sys.path.append(str(Path(__file__).parents[1] / "core"))  # the scores that the CPU is tested with
 
 
-@pytest.fixture(params=["host", "cuda"])
+GPU = pytest.param("cuda", marks=pytest.mark.gpu)
+
+
+@pytest.fixture(params=["host", GPU])
 def device(request: pytest.FixtureRequest) -> Device:
     torch = pytest.importorskip("torch")
     if request.param == "cuda":
-        try:
-            return as_device("cuda")
-        except cuda.CudaUnavailable as error:
-            pytest.skip(f"no GPU: {error}")
+        return of_gpu()
     host = pytest.importorskip("dynsample._cuda_on_host", reason="built with the tests' set-up")
     return kernels._devices.setdefault(torch.device("cpu"), Device(torch.device("cpu"), host))
+
+
+@pytest.fixture(params=[GPU])
+def gpu() -> Device:
+    """What a test takes that is of a GPU alone: of streams, graphs and waits."""
+    return of_gpu()
+
+
+def of_gpu() -> Device:
+    try:
+        return as_device("cuda")
+    except cuda.CudaUnavailable as error:
+        pytest.skip(str(error))

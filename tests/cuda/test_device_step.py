@@ -68,16 +68,10 @@ def test_a_compiled_step_takes_ids_from_the_host(device: Device) -> None:
     assert log.rows.tolist() == [5, 6, 7, 7, 8, 9]
 
 
-def cuda_only(device: Device) -> None:
-    if device.torch_device.type != "cuda":
-        pytest.skip("needs a GPU")
-
-
-def test_a_captured_step_follows_the_log(device: Device) -> None:
-    cuda_only(device)
-    log = make_log(device, 12)
-    ids, logits, targets = batch(device, 0)
-    mine = torch.zeros(4, device=device.torch_device)
+def test_a_captured_step_follows_the_log(gpu: Device) -> None:
+    log = make_log(gpu, 12)
+    ids, logits, targets = batch(gpu, 0)
+    mine = torch.zeros(4, device=gpu.torch_device)
 
     def step() -> None:
         log.append(ids, {"loss": mine, "margin": mine, "mine": mine})
@@ -104,10 +98,9 @@ def test_a_captured_step_follows_the_log(device: Device) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:Synchronization debug mode")
-def test_an_append_does_not_wait(device: Device) -> None:
-    cuda_only(device)
-    log = make_log(device)
-    ids, logits, targets = batch(device, 0)
+def test_an_append_does_not_wait(gpu: Device) -> None:
+    log = make_log(gpu)
+    ids, logits, targets = batch(gpu, 0)
     host = {name: np.zeros(4, np.float32) for name in SIGNALS}
     log.append(np.zeros(4, np.int64), host)  # allocates its buffers
     torch.cuda.set_sync_debug_mode("error")
@@ -122,9 +115,8 @@ def test_an_append_does_not_wait(device: Device) -> None:
     assert len(log) == 4 * (staging.DEPTH + 6)
 
 
-def test_steps_on_two_streams_that_wait_for_each_other_are_in_order(device: Device) -> None:
-    cuda_only(device)
-    log = make_log(device)
+def test_steps_on_two_streams_that_wait_for_each_other_are_in_order(gpu: Device) -> None:
+    log = make_log(gpu)
     streams = torch.cuda.Stream(), torch.cuda.Stream()
     torch.cuda.synchronize()
     for step in range(20):
@@ -135,13 +127,12 @@ def test_steps_on_two_streams_that_wait_for_each_other_are_in_order(device: Devi
     assert log.rows.tolist() == np.repeat(np.arange(20), 3).tolist()
 
 
-def test_a_tensor_on_another_gpu_is_refused(device: Device) -> None:
-    cuda_only(device)
+def test_a_tensor_on_another_gpu_is_refused(gpu: Device) -> None:
     if torch.cuda.device_count() < 2:
         pytest.skip("needs two GPUs")
     loss = torch.zeros(1, device="cuda:1")
     with pytest.raises(ValueError, match=r"index must be on cuda:0 .* on cuda:1"):
-        make_log(device).append(loss.long(), dict.fromkeys(SIGNALS, loss))
+        make_log(gpu).append(loss.long(), dict.fromkeys(SIGNALS, loss))
 
 
 def test_no_wait_without_a_limit() -> None:
