@@ -225,7 +225,7 @@ def load(sampler: Sampler, path: str | os.PathLike[str], allow: frozenset[str]) 
             )
         with damaged(path, "the position"):
             if not changed:
-                check_position(state, plan.num_positions, plan.num_hidden)
+                check_position(state, observed, plan.num_positions, plan.num_hidden)
         if changed:
             plan = _start_again(sampler, table, observed, state)
     except BaseException:

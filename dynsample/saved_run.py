@@ -10,6 +10,7 @@ from typing import Any
 from dynsample._checks import MAX_SAMPLES
 from dynsample._fields import Mismatch, anything, array, integer, mapping, record, text
 from dynsample.checkpoint import Saved, StateError, Tensors
+from dynsample.ledger import UNKNOWN
 
 _COUNT = integer(0, 2**53)
 STATE = record(
@@ -73,12 +74,18 @@ def check_observed(observed: Tensors, signals: Iterable[str], num_rows: int) -> 
     for name in ("index", "outstanding/index"):
         if len(observed[name]) and observed[name].max() >= num_rows:
             raise ValueError(f"{name} must be in [0, {num_rows}), got {observed[name].max()}")
-    if (observed["outstanding/ticket"] < 0).any():
-        raise ValueError("outstanding/ticket must be positions, got a negative one")
 
 
-def check_position(state: Mapping[str, Any], num_positions: int, num_hidden: int) -> None:
-    """Raise a ValueError unless the position is one in the plan."""
+def check_position(
+    state: Mapping[str, Any], observed: Tensors, num_positions: int, num_hidden: int
+) -> None:
+    """Raise a ValueError unless the position, and those of observations, are some of the plan."""
     integer(0, num_positions)(state["stop"], "stop")
     integer(0, state["stop"])(state["positions"], "positions")
     integer(0, num_hidden)(state["hidden_positions"], "hidden_positions")
+    for name, least in (("ticket", UNKNOWN), ("outstanding/ticket", 0)):
+        tickets, end = observed[name], num_positions + num_hidden
+        if len(tickets) and not (least <= tickets.min() and tickets.max() < end):
+            raise ValueError(
+                f"{name} must be in [{least}, {end}), got {tickets.min()} to {tickets.max()}"
+            )
