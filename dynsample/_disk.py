@@ -107,6 +107,8 @@ def _remove_abandoned(path: Path) -> None:
         with contextlib.suppress(OSError), open_regular(partial, os.O_NOFOLLOW) as file:
             if try_lock(file.fileno()):
                 partial.unlink()
+
+
 def refuse_overwrite(
     path: str | os.PathLike[str], force: bool = False, content: bytes | None = None
 ) -> None:

@@ -106,6 +106,8 @@ def _present(path: Path) -> dict[str, Any] | None:
 
 
 def _explained(path: Path, error: OSError) -> OSError:
+    if isinstance(error, LockError):
+        return error
     try:
         previous = (_present(path) or {}).get("generation")
     except (OSError, StateError):
@@ -123,8 +125,6 @@ def _begin(path: Path, what: str, group: Group, held: contextlib.ExitStack) -> i
         if alone:
             _generations.remove_all_but(path, present)
         return _generations.make(path, present)
-    except LockError:
-        raise
     except OSError as error:
         raise _explained(path, error) from error
 

@@ -22,7 +22,7 @@ from dynsample.log import ObservationLog
 from dynsample.passes import Pass, dealt
 from dynsample.plan import Plan
 from dynsample.policies.base import Selection
-from dynsample.saved_run import check, check_observed, damaged
+from dynsample.saved_run import check, check_observed, check_tickets, damaged
 from dynsample.staging import PinnedRing
 from dynsample.state import STATE_VERSION, check_position, checked_identity, checked_state
 from dynsample.table import ScoreTable
@@ -298,6 +298,9 @@ def _restore(
     else:
         epoch = _epoch(sampler, plan, ledger, state, plan_stats(plan, table))
         epoch.over = state.get("folded", False)
+        if not epoch.over:
+            with damaged(path, "the observations"):
+                check_tickets(observed, plan.num_positions + plan.num_hidden)
         for cursor in epoch.passes:
             ledger.issued[cursor.hidden].end = cursor.received
     others = {"table": table, "_log": log, "_ring": PinnedRing(log), "generation": saved.generation}

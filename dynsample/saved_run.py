@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from dynsample._checks import MAX_SAMPLES
 from dynsample._fields import Mismatch, anything, array, integer, mapping, record, text
 from dynsample.checkpoint import Saved, StateError, Tensors
+from dynsample.ledger import UNKNOWN
 
 _COUNT = integer(0, 2**53)
 _IDENTITY = record(
@@ -59,5 +60,13 @@ def check_observed(observed: Tensors, signals: Iterable[str], num_rows: int) -> 
     for name in ("index", "outstanding/index"):
         if len(observed[name]) and observed[name].max() >= num_rows:
             raise ValueError(f"{name} must be in [0, {num_rows}), got {observed[name].max()}")
-    if (observed["outstanding/ticket"] < 0).any():
-        raise ValueError("outstanding/ticket must be positions, got a negative one")
+
+
+def check_tickets(observed: Tensors, end: int) -> None:
+    """Raise a ValueError unless the tickets of observations are positions of the plan."""
+    for name, least in (("ticket", UNKNOWN), ("outstanding/ticket", 0)):
+        tickets = observed[name]
+        if len(tickets) and not (least <= tickets.min() and tickets.max() < end):
+            raise ValueError(
+                f"{name} must be in [{least}, {end}), got {tickets.min()} to {tickets.max()}"
+            )

@@ -15,6 +15,7 @@ namespace dynsample::jpeg {
 
 constexpr int kMaxScans = 128;                // ten are usual
 constexpr std::int64_t kMaxBlocks = 1 << 24;  // of 8 x 8 pixels; progressive ones take 8 bytes each
+constexpr std::int64_t kMostZeros = 8;        // bytes
 constexpr std::array<std::uint8_t, 2> kEnd = {0xFF, 0xD9};
 
 // Bytes that come between markers when compressed: stuffing, fill bytes, restarts; and those that
@@ -132,12 +133,21 @@ class Picture {
       if (length < 2 || at + 2 + length > size_) return false;
       at += 2 + length;
       if (!take(low, begin, at)) return false;
-      if (low == 0xDA && has_all()) return true;
+      if (low == 0xDA && has_all()) return !is_filled_up(at);
     }
     return false;
   }
 
  private:
+  // Whether the value that fills the file behind its picture is in the picture's last bytes too.
+  // Zeros are what comes of a file that was given its length and not all of its content, and are
+  // valid codes; a whole picture ends in a few of them at most.
+  bool is_filled_up(std::int64_t end) const {
+    const auto differs = [&](std::uint8_t byte) { return byte != image_[size_ - 1]; };
+    return end < size_ && end > kMostZeros &&
+           std::none_of(image_ + end - kMostZeros, image_ + size_, differs);
+  }
+
   int word(std::int64_t at) const { return image_[at] << 8 | image_[at + 1]; }
 
   // Reads the segment of a marker, and of a scan what follows it; moves `end` behind that.

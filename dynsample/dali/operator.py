@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import fcntl
 import functools
 import hashlib
 import os
 import shutil
+import stat
 import subprocess
-import time
+import tempfile
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
 from dynsample._checks import choice
+from dynsample._locks import LockError, locked
 
 # "auto" uses the operator where it can be built, "on" insists on it, "off" does without.
 SWITCH = "DYNSAMPLE_DALI_OPERATOR"
@@ -36,11 +37,55 @@ def source() -> Path:
 
 
 def cache_folder() -> Path:
-    """Where compiled operators are kept; the environment variable DYNSAMPLE_CACHE goes first."""
+    """Where compiled operators are kept: a folder of this user alone, made when it is not there.
+
+    The environment variable DYNSAMPLE_CACHE goes first; without a home that can be used it is a
+    folder beside other temporary files.
+
+    Raises
+    ------
+    OperatorUnavailable
+        When others could put a library there, or it cannot be made.
+    """
     if folder := os.environ.get(CACHE):
-        return Path(folder)
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "dynsample"
+        return private_folder(Path(folder))
+    base = os.environ.get("XDG_CACHE_HOME") or os.environ.get("HOME")
+    if base:
+        inside = "dynsample" if os.environ.get("XDG_CACHE_HOME") else ".cache/dynsample"
+        with contextlib.suppress(OperatorUnavailable):
+            return private_folder(Path(base, inside), owned=True)
+    return private_folder(Path(tempfile.gettempdir(), f"dynsample-{os.getuid()}"), owned=True)
+
+
+def private_folder(folder: Path, *, owned: bool = False) -> Path:
+    """Give a folder that only this user can write to, as an absolute path.
+
+    One that is `owned`, as its name is ours, is closed to others when they could write to it.
+    """
+    folder = folder.absolute()
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(FileExistsError):
+            folder.mkdir(0o700)
+    except OSError as error:
+        raise OperatorUnavailable(
+            f"cannot write into {folder} ({error.strerror}); {CACHE} names another folder"
+        ) from error
+    found = folder.lstat()
+    if owned and stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid():
+        folder.chmod(0o700)  # which nobody can have made a link since: its parent is sticky or ours
+        found = folder.lstat()
+    if not stat.S_ISDIR(found.st_mode) or not _is_ours(found):
+        raise OperatorUnavailable(
+            f"{folder} must be a folder of this user that no other may write to, and no link; "
+            f"{CACHE} names another folder"
+        )
+    return folder
+
+
+def _is_ours(found: os.stat_result) -> bool:
+    """Whether nobody but this user could have written a file, or into a folder."""
+    return found.st_uid == os.getuid() and not found.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
 
 
 def switch() -> str:
@@ -113,23 +158,42 @@ def built() -> Path:
     name = hashlib.sha256("\0".join([*command, *versions]).encode())
     for path in sorted(source().parent.glob("*.*")):
         name.update(path.read_bytes())
-    folder = cache_folder()
-    path = folder / f"dali-reader-{name.hexdigest()[:20]}.so"
-    if path.exists():
+    path = cache_folder() / f"dali-reader-{name.hexdigest()[:20]}.so"
+    if _is_trusted(path):
         return path
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with _locked(path.with_suffix(".lock")):
-            if not path.exists():
-                _compile(command, path)
-    except OSError as error:
-        raise OperatorUnavailable(
-            f"cannot write into {folder} ({error.strerror}); {CACHE} names another folder"
-        ) from error
+    with _locked(path.with_suffix(".lock")):
+        if not _is_trusted(path):
+            _compile(command, path)
     return path
 
 
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Let one process of the machine compile; what it cannot write is an error that says where."""
+    try:
+        with locked(path, LOCK_SECONDS, f"the compilation of {path.stem}"):
+            yield
+    except LockError as error:
+        raise OperatorUnavailable(str(error)) from error
+    except OSError as error:
+        raise OperatorUnavailable(
+            f"cannot write into {path.parent} ({error.strerror}); {CACHE} names another folder"
+        ) from error
+
+
+def _is_trusted(path: Path) -> bool:
+    try:
+        found = path.lstat()
+    except FileNotFoundError:
+        return False
+    return stat.S_ISREG(found.st_mode) and _is_ours(found)
+
+
 def _compile(command: list[str], path: Path) -> None:
+    for abandoned in path.parent.glob(
+        f"{path.stem}.*.partial"
+    ):  # the lock says that nobody is at it
+        abandoned.unlink()
     partial = path.with_suffix(f".{os.getpid()}.partial")
     try:
         run = subprocess.run(
@@ -144,29 +208,12 @@ def _compile(command: list[str], path: Path) -> None:
             raise OperatorUnavailable(
                 f"{command[0]} failed on {source()}: {(errors or ['no message'])[0].strip()}"
             )
+        partial.chmod(0o700)
         os.replace(partial, path)
     except subprocess.TimeoutExpired as error:
         raise OperatorUnavailable(f"{command[0]} took over {COMPILE_SECONDS} s") from error
     finally:
         partial.unlink(missing_ok=True)
-
-
-@contextlib.contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Let one process of the machine compile. A lock dies with its process."""
-    give_up = time.monotonic() + LOCK_SECONDS
-    with open(path, "w") as file:
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > give_up:
-                    raise OperatorUnavailable(
-                        f"another process holds {path} for over {LOCK_SECONDS} s"
-                    ) from None
-                time.sleep(0.1)
-        yield
 
 
 def compile_command() -> list[str]:

@@ -44,7 +44,7 @@ LAYERS = {
         "agreement", "checkpoint", "exchange", "ledger", "passes", "plan", "sampler", "saved_run",
         "table",
     },
-    "saved_run": {"checkpoint"},
+    "saved_run": {"checkpoint", "ledger"},
     "boundary": {  # the sampler for its type only
         "agreement", "arrays", "columns", "device", "exchange", "ledger", "log", "plan", "policies",
         "resume", "sampler", "sharded_plan", "sharded_table", "shards", "table",

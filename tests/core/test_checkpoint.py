@@ -199,3 +199,114 @@ def test_a_rank_that_cannot_write_keeps_the_previous_generation(tmp_path: Path) 
     assert dict(errors)[0].startswith(f"the save to {tmp_path} failed on rank 1 of 2: KeyError")
     assert [path.name for path in tmp_path.glob("generation-*")] == ["generation-00000001"]
     assert_same(load(tmp_path)[0])
+
+
+def test_folders_of_the_users_are_neither_written_to_nor_removed(tmp_path: Path) -> None:
+    mine = {"generation-samples/a.png": b"a", "generation-00000001/b.npy": b"b", "notes.txt": b"c"}
+    for name, content in mine.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(content)
+    for epoch in range(3):
+        save(tmp_path, FILES, {"epoch": epoch})
+    assert load(tmp_path)[1] == {"epoch": 2}
+    assert {name: (tmp_path / name).read_bytes() for name in mine} == mine
+    assert len(list(tmp_path.glob("generation-*"))) == 3
+
+
+def test_a_generation_without_a_mark_is_read_and_replaced(tmp_path: Path) -> None:
+    save(tmp_path, FILES, {"epoch": 1})  # as a version did that left no marks
+    (tmp_path / "generation-00000001" / "written-by-dynsample").unlink()
+    (tmp_path / ".dynsample.lock").unlink()
+    assert_same(load(tmp_path)[0])
+    save(tmp_path, FILES, {"epoch": 2})
+    assert load(tmp_path)[1] == {"epoch": 2}
+    assert [path.name for path in tmp_path.glob("generation-*")] == ["generation-00000002"]
+
+
+def test_what_is_being_read_is_removed_by_a_later_save_only(tmp_path: Path) -> None:
+    save(tmp_path, FILES, {"epoch": 1})
+    reader = checkpoint.Saved(tmp_path)
+    for epoch in (2, 3):
+        save(tmp_path, FILES, {"epoch": epoch})
+    assert_same({name: reader.read(name) for name in FILES})
+    del reader
+    save(tmp_path, FILES, {"epoch": 4})
+    assert [path.name for path in tmp_path.glob("generation-*")] == ["generation-00000004"]
+
+
+def test_a_save_inside_of_a_save_is_refused_at_once(tmp_path: Path) -> None:
+    class Interrupted(dict):
+        def items(self):  # type: ignore[no-untyped-def]
+            save(tmp_path, FILES, {"epoch": 2})  # as a signal handler would
+            return super().items()
+
+    with pytest.raises(checkpoint.LockError, match="was called inside of the save to"):
+        save(tmp_path, {"table": Interrupted(FILES["table"])}, {"epoch": 1})
+    assert save(tmp_path, FILES, FACTS) == 1
+
+
+def test_another_saver_is_waited_for_and_named_when_it_takes_too_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checkpoint, "LOCK_SECONDS", 0.1)
+    tmp_path.joinpath("state").mkdir()
+    code = f"""
+from pathlib import Path
+from dynsample._locks import locked
+with locked(Path({str(tmp_path / "state" / checkpoint.LOCK)!r}), 1, "the other save"):
+    print("held", flush=True)
+    input()
+"""
+    command = [sys.executable, "-c", code]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as other:
+        assert other.stdout.readline() == "held\n"
+        with pytest.raises(
+            checkpoint.LockError, match=rf"held by process {other.pid} on .*, the other save"
+        ):
+            save(tmp_path / "state", FILES, FACTS)
+        other.communicate("\n")
+    assert save(tmp_path / "state", FILES, FACTS) == 1
+
+
+def save_often(path: Path, which: int) -> subprocess.Popen[str]:
+    code = f"""
+from pathlib import Path
+import numpy as np
+from dynsample import checkpoint, groups
+for step in range(40):
+    tensors = {{"x": np.full(1000, {which}), "y": np.full(1000, {which})}}
+    checkpoint.save(Path({str(path)!r}), {{"a": tensors, "b": tensors}}, {{}}, [], groups.single())
+"""
+    return subprocess.Popen([sys.executable, "-c", code])
+
+
+def test_two_savers_and_a_reader_get_on_with_each_other(tmp_path: Path) -> None:
+    checkpoint.save(tmp_path, {"a": {"x": np.zeros(3)}}, {}, [], groups.single())
+    savers = [save_often(tmp_path, which) for which in (1, 2)]
+    seen = set()
+    while any(saver.poll() is None for saver in savers):
+        saved = checkpoint.Saved(tmp_path)
+        values = {int(v) for array in saved.read("a").values() for v in np.unique(array)}
+        assert len(values) == 1
+        seen |= values
+    assert [saver.wait() for saver in savers] == [0, 0]
+    assert seen & {1, 2}
+    assert checkpoint.save(tmp_path, {}, {}, [], groups.single()) == 82
+
+
+def test_a_sparse_file_is_refused_before_it_is_read(tmp_path: Path) -> None:
+    save(tmp_path, FILES, FACTS)
+    os.truncate(next(tmp_path.glob("generation-*/table.safetensors")), 40 << 30)
+    with pytest.raises(StateError, match=r"has 4294967\d+ bytes of tensors, its header says"):
+        load(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["index.json", "generation-00000001/table.safetensors"])
+def test_a_pipe_is_no_file_of_a_state_and_not_waited_for(tmp_path: Path, name: str) -> None:
+    save(tmp_path, FILES, FACTS)
+    (tmp_path / name).unlink()
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(StateError, match="not a regular file"):
+        load(tmp_path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from dynsample import files
+from dynsample._core import is_cut_short
 
 Tree = dict[str, list[str]]
 
@@ -148,14 +150,56 @@ def jpeg(**options: object) -> bytes:
     return buffer.getvalue()
 
 
-JPEGS = [jpeg(), jpeg(progressive=True), jpeg(restart_marker_blocks=2), jpeg(comment=b"\xff\xd9")]
+JPEGS = [
+    jpeg(),
+    jpeg(progressive=True),
+    jpeg(restart_marker_blocks=2),
+    jpeg(progressive=True, restart_marker_rows=1, subsampling=1),
+    jpeg(comment=b"\xff\xd9"),
+]
 
 
 @given(st.sampled_from(JPEGS), st.data())
-def test_a_jpeg_is_cut_short_at_every_place_but_its_end(image: bytes, data: st.DataObject) -> None:
-    size = data.draw(st.integers(2, len(image) - 1))
+def test_a_jpeg_is_cut_short_at_every_place_before_its_end_marker(
+    image: bytes, data: st.DataObject
+) -> None:
+    size = data.draw(st.integers(2, len(image) - 3))
     if image[:size].endswith(b"\xff\xd9"):  # inside the comment
         size -= 1
-    assert files.is_cut_short(image[:size])
-    assert not files.is_cut_short(image)
-    assert not files.is_cut_short(image + data.draw(st.binary(min_size=1)))
+    assert is_cut_short(image[:size])
+    assert not is_cut_short(image)
+    assert not is_cut_short(image + data.draw(st.binary(min_size=1)))
+
+
+@given(st.sampled_from(JPEGS), st.binary(max_size=300))
+def test_a_jpeg_with_all_of_its_picture_is_whole_without_the_marker(
+    image: bytes, trailer: bytes
+) -> None:
+    assert not is_cut_short(image[:-2])
+    assert not is_cut_short(image[:-2] + bytes(64))
+    assert not is_cut_short(image[:-2] + b"\0\0SEFT" + trailer)
+
+
+@pytest.mark.parametrize("image", JPEGS)
+@pytest.mark.parametrize("share", [0.3, 0.5, 0.7])
+def test_half_a_jpeg_that_was_given_its_length_is_cut_short(image: bytes, share: float) -> None:
+    half = image[: int(share * len(image))]
+    assert is_cut_short(half + bytes(len(image) - len(half)))
+
+
+@given(st.sampled_from(JPEGS), st.data())
+def test_any_bytes_behind_the_beginning_of_a_jpeg_are_looked_at_safely(
+    image: bytes, data: st.DataObject
+) -> None:
+    changed = bytearray(image[:-2])
+    for _ in range(data.draw(st.integers(1, 9))):
+        changed[data.draw(st.integers(2, len(changed) - 1))] = data.draw(st.integers(0, 255))
+    assert is_cut_short(bytes(changed)) in (True, False)
+
+
+def test_a_pipe_is_no_image_and_not_waited_for(tmp_path: Path) -> None:
+    samples = files.from_folders(make_tree(tmp_path, {"a": ["1.jpg"]}))
+    (tmp_path / "a" / "1.jpg").unlink()
+    os.mkfifo(tmp_path / "a" / "1.jpg")
+    with pytest.raises(files.SampleError, match=r"sample 0, .*1\.jpg: not a regular file"):
+        samples.read(0)

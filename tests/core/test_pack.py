@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dynsample import files, pack
+from dynsample._disk import whole
 
 
 def make_samples(root: Path, sizes: list[int]) -> files.Samples:
@@ -96,3 +102,91 @@ def test_an_image_that_cannot_be_packed_is_named_and_no_pack_is_left(tmp_path: P
         pack.write(samples, tmp_path / "data.pack")
     assert (tmp_path / "data.pack").read_bytes() == before
     assert {path.name for path in tmp_path.iterdir()} == {"data", "data.pack"}
+
+
+def test_every_image_that_cannot_be_packed_is_named_at_once(tmp_path: Path) -> None:
+    samples = make_samples(tmp_path / "data", [30, 1, 17, 5])
+    Path(samples.path(1)).write_bytes(b"")
+    Path(samples.path(3)).unlink()
+    with pytest.raises(files.SampleError) as caught:
+        pack.write(samples, tmp_path / "data.pack")
+    first, *others = str(caught.value).splitlines()
+    assert first == "2 of 4 samples cannot be packed:"
+    assert [line.split(",")[0].strip() for line in others] == ["sample 1", "sample 3"]
+    assert [path.name for path in tmp_path.iterdir()] == ["data"]
+
+
+def with_index(content: bytes, change: Callable[[np.ndarray, np.ndarray], object]) -> bytes:
+    """A pack whose starts and offsets are changed, and whose checksums are right."""
+    fields = list(pack.HEADER.unpack(content[: pack.HEADER.size]))
+    at, n = pack.HEADER.size + fields[3], fields[2] + 1
+    bounds = np.frombuffer(content[at : at + 16 * n], "<i8").copy()
+    change(bounds[:n], bounds[n:])
+    rest = bounds.tobytes() + content[at + 16 * n :]
+    fields[5], fields[6] = zlib.crc32(rest), 0
+    fields[6] = zlib.crc32(pack.HEADER.pack(*fields))
+    return pack.HEADER.pack(*fields) + content[pack.HEADER.size : at] + rest
+
+
+@pytest.mark.parametrize("which", ["starts", "offsets"])
+@pytest.mark.parametrize("value", [-1, -(2**40), 0, 10**12, 2**63 - 1])
+def test_bounds_that_lead_out_of_the_file_are_refused_behind_right_checksums(
+    packed: Path, tmp_path: Path, which: str, value: int
+) -> None:
+    def change(starts: np.ndarray, offsets: np.ndarray) -> None:
+        (starts if which == "starts" else offsets)[1] = value
+
+    (tmp_path / "pack").write_bytes(with_index(packed.read_bytes(), change))
+    for verify in (True, False):
+        with pytest.raises(pack.PackError, match=f"altered: {which} must ascend"):
+            pack.open_pack(tmp_path / "pack", verify=verify)
+
+
+def test_a_pack_that_is_cut_while_it_is_open_is_an_error(packed: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "pack"
+    copy.write_bytes(packed.read_bytes())
+    opened = pack.open_pack(copy)
+    os.truncate(copy, pack.HEADER.size + 3)
+    with pytest.raises(files.SampleError, match=r"sample 1, .*/1\.jpg: .* was cut to"):
+        opened.read(1)
+
+
+def test_what_is_no_pack_is_not_written_over(tmp_path: Path) -> None:
+    samples = make_samples(tmp_path / "data", [30, 1])
+    (tmp_path / "mine").write_bytes(b"my own file")
+    with pytest.raises(FileExistsError, match="is there and is no pack"):
+        pack.write(samples, tmp_path / "mine")
+    assert (tmp_path / "mine").read_bytes() == b"my own file"
+
+
+def test_a_pipe_is_no_pack_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(OSError, match="not a regular file"):
+        pack.open_pack(tmp_path / "pipe")
+
+
+def test_what_a_killed_run_left_is_removed_by_the_next_and_nothing_else(tmp_path: Path) -> None:
+    samples = make_samples(tmp_path / "data", [30, 1])
+    code = f"""
+import os, signal
+from dynsample import files, pack
+samples = files.from_names({str(tmp_path / "data")!r}, [b"c0/0.jpg", b"c1/1.jpg"], [0, 1])
+pack.write(samples, {str(tmp_path / "data.pack")!r},
+           progress=lambda: os.kill(os.getpid(), signal.SIGKILL))
+"""
+    run = subprocess.run([sys.executable, "-c", code], check=False)
+    assert run.returncode == -9
+    (left,) = tmp_path.glob(".*.partial")
+    mine = tmp_path / ".data.pack.1234.partial"
+    mine.write_bytes(b"mine")
+    pack.write(samples, tmp_path / "data.pack")
+    assert not left.exists()
+    assert {path.name for path in tmp_path.iterdir()} == {"data", "data.pack", mine.name}
+
+
+def test_a_file_that_another_process_still_writes_is_not_removed(tmp_path: Path) -> None:
+    with whole(tmp_path / "out") as first:
+        first.write(b"first")
+        with whole(tmp_path / "out") as second:
+            second.write(b"second")
+    assert (tmp_path / "out").read_bytes() == b"first"
