@@ -64,6 +64,10 @@ class Plan(ABC):
         """Ids of the whole epoch by position, where a rank holds it."""
 
     @abstractmethod
+    def slice(self, start: int, stop: int, *, hidden: bool = False) -> NDArray[np.int64]:
+        """Ids at positions [start, stop) of the order, or of the pass over the hidden samples."""
+
+    @abstractmethod
     def rows_left_out(self) -> NDArray[np.int64]:
         """Rows that are left out of this epoch, ascending; the owned ones when sharded."""
 

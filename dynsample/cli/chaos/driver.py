@@ -19,7 +19,8 @@ from dynsample.cli.chaos.report import Tally
 from dynsample.cli.chaos.scenario import PHASES, WITH_HIDDEN_PASS, Kill, Orders, Scenario
 
 OUTSIDE = 0.3  # share of the kills that come from outside
-_ENTRIES = {"": 120, "step": 48, "observe": 30, "exchange": 12, "hidden": 10, "save": 40}
+KIND_SHARES = {"one": 0.49, "all": 0.17, "SIGINT": 0.17, "SIGTERM": 0.17}  # of the kills
+_ENTRIES = {"": 120, "step": 48, "observe": 30, "exchange": 12, "hidden": 10, "plan": 8, "save": 40}
 # Seconds that a rank may wait for others. Ranks of gloo that lost one must be gone soon after; with
 # MPI the launcher ends the job, and a rank that is only slow must not.
 _TIME_LIMITS = {"mpi": 60.0, "torch": 20.0}
@@ -119,21 +120,28 @@ class Chaos:
         )  # fmt: skip
 
     def draw_kill(self, scenario: Scenario, size: int, placement: str) -> Kill:
-        """Draw a kill; phases that saw few kills are drawn more often."""
+        """Draw a kill; phases and kinds that saw few kills are drawn more often."""
         source = self.source
-        rank = source.randrange(size)
+        rank, kind = source.randrange(size), self.draw_kind()
         if source.random() < OUTSIDE:
-            phase = source.choice(["", "save"])
+            phase = source.choice(["", "plan", "save"])
             entry = source.randint(1, _ENTRIES[phase])
-            return Kill(rank, phase, entry, True, source.uniform(0, _LONGEST_DELAY))
-        phases = [*self._required()]
+            return Kill(rank, phase, entry, True, source.uniform(0, _LONGEST_DELAY), kind)
+        phases = [*self._required(), "plan"]
         if scenario.policy not in WITH_HIDDEN_PASS and "hidden" in phases:
             phases.remove("hidden")
         if size == 1 and placement == "replicated":
             phases.remove("exchange")  # one process that holds all has none
         weights = [1 / (1 + self.tally.kills[phase]) ** 2 for phase in phases]
         phase = source.choices(phases, weights)[0]
-        return Kill(rank, phase, source.randint(1, _ENTRIES[phase]))
+        return Kill(rank, phase, source.randint(1, _ENTRIES[phase]), kind=kind)
+
+    def draw_kind(self) -> str:
+        """Draw what comes, the likelier the farther a kind is behind its share."""
+        kinds = self.tally.kinds
+        expected = kinds.total() + 1
+        behind = [max(0.0, expected * share - kinds[kind]) for kind, share in KIND_SHARES.items()]
+        return self.source.choices([*KIND_SHARES], behind)[0]
 
 
 def _made(folder: Path) -> Path:

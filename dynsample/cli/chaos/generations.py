@@ -1,4 +1,4 @@
-"""Model and sampler as one checkpoint, a generation: a directory that is whole or absent."""
+"""Model and sampler as one checkpoint, a generation: a directory that counts when it is whole."""
 
 from __future__ import annotations
 
@@ -11,15 +11,9 @@ import numpy as np
 
 from dynsample import Sampler
 from dynsample._disk import sync_folder
-from dynsample.checkpoint import StateError
+from dynsample.checkpoint import INDEX, StateError
 from dynsample.cli.chaos.records import seal, unseal
 from dynsample.groups import Group
-
-
-def newest(folder: Path) -> int:
-    """Give the number of the newest generation, 0 when there is none."""
-    names = [path.name for path in folder.glob("step-*") if path.suffix != ".tmp"]
-    return max((int(name.removeprefix("step-")) for name in names), default=0)
 
 
 def directory(folder: Path, number: int) -> Path:
@@ -27,33 +21,51 @@ def directory(folder: Path, number: int) -> Path:
     return folder / f"step-{number:06d}"
 
 
+def whole(path: Path) -> bool:
+    """Whether a generation is whole: the sampler's state is written last, whole or not at all."""
+    return (path / "sampler" / INDEX).exists()
+
+
+def newest(folder: Path) -> int:
+    """Give the number of the newest generation that is whole, 0 when there is none."""
+    paths = [path for path in folder.glob("step-*") if whole(path)]
+    return max((int(path.name.removeprefix("step-")) for path in paths), default=0)
+
+
 def save(folder: Path, number: int, model: Any, sampler: Sampler, group: Group) -> None:
-    """Write both beside the last generation, and then give the directory its name. Collective."""
-    root = group.rank == 0
-    final = directory(folder, number)
-    temporary = final.with_suffix(".tmp")
-    what = f"the save of generation {number}"
+    """Write the model, and beside it the sampler, which makes the generation count. Collective.
+
+    On one process a handler may call this in the middle of anything: nothing comes after the save
+    of the sampler, which may happen a little later.
+    """
+    path = directory(folder, number)
 
     def begin() -> None:
-        if temporary.exists():  # of a run that was killed
-            shutil.rmtree(temporary)
-        temporary.mkdir()
-        with (temporary / "model").open("w") as file:
+        if path.exists():  # of a run that was killed
+            shutil.rmtree(path)
+        path.mkdir()
+        with (path / "model").open("w") as file:
             file.write(seal(model))
             file.flush()
             os.fsync(file.fileno())
-
-    def commit() -> None:
-        sync_folder(temporary)
-        os.rename(temporary, final)  # the generation counts from here on
+        sync_folder(path)
         sync_folder(folder)
+
+    what = f"the save of generation {number}"
+    group.agree(begin if group.rank == 0 else lambda: None, what)
+    sampler.save(path / "sampler")
+
+
+def forget_older(folder: Path, number: int, group: Group) -> None:
+    """Remove what is older than a generation that is whole, or was never whole. Collective."""
+
+    def remove() -> None:
         for old in folder.glob("step-*"):
-            if old != final:
+            if int(old.name.removeprefix("step-")) < number:
                 shutil.rmtree(old)
 
-    group.agree(begin if root else lambda: None, what)
-    sampler.save(temporary / "sampler")
-    group.agree(commit if root else lambda: None, what)
+    what = f"the end of the save of generation {number}"
+    group.agree(remove if group.rank == 0 else lambda: None, what)
 
 
 def load(folder: Path, sampler: Sampler, group: Group) -> Any:

@@ -14,23 +14,26 @@ from dynsample.cli.chaos.page import OwnPage
 from dynsample.cli.chaos.scenario import Kill
 from dynsample.groups import Group
 from dynsample.groups.flat import Bytes
+from dynsample.policies.base import Policy
 
 T = TypeVar("T")
 _EXCHANGE = "the exchange of the observations"  # as dynsample names what it waits for
 
 
 class Hooks:
-    """Counts the points that this rank passes, by phase, and kills it at the one it was told.
+    """Counts the points that this rank passes, by phase, and strikes at the one it was told.
 
     Parameters
     ----------
     page : OwnPage
     kill : Kill, optional
         Of this rank; one from outside is not done here.
+    strike : callable
+        Does the kill.
     """
 
-    def __init__(self, page: OwnPage, kill: Kill | None) -> None:
-        self._page = page
+    def __init__(self, page: OwnPage, kill: Kill | None, strike: Callable[[], object]) -> None:
+        self._page, self._strike = page, strike
         self._kill = None if kill is None or kill.outside else kill
         self._phase = "start"
 
@@ -48,7 +51,9 @@ class Hooks:
         phase, passed = self._page.count()
         kill = self._kill
         if kill and kill.phase == phase and passed >= kill.entry:
+            self._kill = None
             self._page.die()
+            self._strike()
 
     def around(self, call: Callable[..., T]) -> Callable[..., T]:
         """Make a function that passes a point before `call`, and one after it."""
@@ -60,6 +65,10 @@ class Hooks:
             return result
 
         return hooked
+
+    def watch_selections(self, policy: type[Policy]) -> None:
+        """Pass a point before and after an epoch is selected, in the middle of `set_epoch`."""
+        policy.select = self.around(policy.select)  # type: ignore[method-assign]
 
     def watch_writes(self) -> None:
         """Pass a point before and after whatever goes to the disk, and is renamed there."""

@@ -19,6 +19,7 @@ from pathlib import Path
 import dynsample
 from dynsample.cli.chaos.page import Page
 from dynsample.cli.chaos.scenario import Orders
+from dynsample.cli.chaos.strikes import strike
 from dynsample.cli.chaos.worker import CANNOT_LOAD, LOST_A_RANK
 
 LIFE_LIMIT = 180.0  # seconds; a life takes one or a few
@@ -31,7 +32,7 @@ _LAUNCHED = ("PMI_", "PMIX_", "OMPI_", "SLURM_", "HOROVOD_", "TORCHELASTIC_")
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a life ended: it finished, a rank was killed in a phase, or what went wrong."""
+    """How a life ended: it finished, was ended in a phase, or what went wrong."""
 
     killed: str | None = None
     problem: str | None = None
@@ -133,17 +134,14 @@ def kill_marked(variable: str, mark: str) -> None:
 def _kill_from_outside(
     orders: Orders, processes: list[subprocess.Popen[bytes]], end: float
 ) -> bool:
-    """Kill the victim some time after it passed the point; False when the life ended before."""
+    """Strike some time after the victim passed the point; False when the life ended before."""
     kill = orders.kill
     assert kill is not None
     while time.monotonic() < end and all(process.poll() is None for process in processes):
         page = Page.look(orders.page(kill.rank))
         if page and page.passed[kill.phase] >= kill.entry:
             time.sleep(kill.delay)
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(page.pid, signal.SIGKILL)
-                return True
-            return False
+            return strike(orders)
         time.sleep(2e-4)
     return False
 
@@ -162,13 +160,23 @@ def _statuses(processes: list[subprocess.Popen[bytes]], orders: Orders, end: flo
 
 
 def _judge(orders: Orders, statuses: list[int], struck: bool, output: str) -> Outcome:
-    if not any(statuses):
-        return Outcome()
+    pages = [Page.look(orders.page(rank)) for rank in range(orders.size)]
+    stopped = [rank for rank, page in enumerate(pages) if page and page.stopped]
     kill = orders.kill
-    victim = Page.look(orders.page(kill.rank)) if kill else None
+    victim = pages[kill.rank] if kill else None
+    if not any(statuses) and not stopped:
+        return Outcome()
+    if not any(statuses) and kill and kill.caught and victim and len(stopped) == orders.size:
+        return Outcome(killed=victim.caught)
     tail = "\n".join(output.strip().splitlines()[-12:])
     if CANNOT_LOAD in statuses:
         return Outcome(problem=f"the checkpoint cannot be loaded:\n{tail}")
+    if kill and kill.caught:
+        ranks = ", ".join(map(str, stopped)) or "none"
+        return Outcome(
+            problem=f"{kill.kind} was sent to rank {kill.rank}, the ranks that saved and ended "
+            f"are {ranks} of {orders.size}, the statuses {statuses}:\n{tail}"
+        )
     if kill is None or victim is None or not (struck or victim.dying):
         return Outcome(problem=f"ended with status {statuses}, and no rank was killed:\n{tail}")
     if orders.group == "mpi":
@@ -178,11 +186,12 @@ def _judge(orders: Orders, statuses: list[int], struck: bool, output: str) -> Ou
         died = statuses[kill.rank] == -signal.SIGKILL
     if not died:
         return Outcome(problem=f"rank {kill.rank} was killed, and ended {statuses}:\n{tail}")
+    lost = -signal.SIGKILL if kill.kind == "all" else LOST_A_RANK
     for rank, status in enumerate(statuses):
-        if orders.group == "torch" and rank != kill.rank and status not in (0, LOST_A_RANK):
+        if orders.group == "torch" and rank != kill.rank and status not in (0, lost):
             return Outcome(
                 problem=f"rank {kill.rank} was killed, and rank {rank} ended with status "
-                f"{status} and no GroupError:\n{tail}"
+                f"{status} and not {lost}:\n{tail}"
             )
     return Outcome(killed=victim.phase)
 

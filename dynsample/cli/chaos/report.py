@@ -14,7 +14,14 @@ from rich.table import Table
 
 from dynsample.cli.chaos.compare import Life
 from dynsample.cli.chaos.launch import Outcome
-from dynsample.cli.chaos.scenario import OTHERS, Orders
+from dynsample.cli.chaos.scenario import KINDS, OTHERS, Orders
+
+_SAID = {
+    "one": "SIGKILL to one rank",
+    "all": "SIGKILL to all at once",
+    "SIGINT": "SIGINT, caught",
+    "SIGTERM": "SIGTERM, caught",
+}
 
 
 @dataclass
@@ -29,6 +36,8 @@ class Tally:
         Phases that must see a kill.
     kills, outside : Counter of str
         Kills by phase, and those of them that came from outside.
+    kinds : Counter of str
+        Kills by what came: SIGKILL to one rank or to all, or a signal that was caught.
     ranks, placements : Counter
         Lives by number of ranks, and by placement of the table.
     failed : list of Path
@@ -39,6 +48,7 @@ class Tally:
     required: tuple[str, ...]
     kills: Counter[str] = field(default_factory=Counter)
     outside: Counter[str] = field(default_factory=Counter)
+    kinds: Counter[str] = field(default_factory=Counter)
     ranks: Counter[int] = field(default_factory=Counter)
     placements: Counter[str] = field(default_factory=Counter)
     lives: int = 0
@@ -58,6 +68,7 @@ class Tally:
         if outcome.killed and orders.kill:
             self.kills[outcome.killed] += 1
             self.outside[outcome.killed] += orders.kill.outside
+            self.kinds[orders.kill.kind] += 1
 
     @property
     def spared(self) -> list[str]:
@@ -65,9 +76,15 @@ class Tally:
         return [phase for phase in self.required if not self.kills[phase]]
 
     @property
+    def scarce(self) -> list[str]:
+        """Kinds of kills of which there were not a tenth of all that were asked for."""
+        return [kind for kind in KINDS if self.kinds[kind] < self.asked // 10]
+
+    @property
     def wanting(self) -> int:
-        """Kills that are still to come, at least one in each phase."""
-        return max(0, self.asked - self.kills.total()) + len(self.spared)
+        """Kills that are still to come, at least one in each phase, and a tenth of each kind."""
+        few = sum(self.asked // 10 - self.kinds[kind] for kind in self.scarce)
+        return max(0, self.asked - self.kills.total(), few) + len(self.spared)
 
     @property
     def failing(self) -> bool:
@@ -92,6 +109,7 @@ def print_tally(console: Console, args: argparse.Namespace, tally: Tally) -> Non
     ranks = ", ".join(f"{tally.ranks[size]} x {size}" for size in sorted(tally.ranks))
     placements = ", ".join(f"{count} {name}" for name, count in sorted(tally.placements.items()))
     for line in (
+        f"kinds        {', '.join(f'{tally.kinds[kind]} {_SAID[kind]}' for kind in KINDS)}",
         f"scenarios    {tally.scenarios} of {', '.join(args.policy)}; --seed {args.seed}",
         f"lives        {tally.lives}, {tally.resumes} of them from a checkpoint; {placements}",
         f"ranks        {ranks}, over {args.group}",
@@ -105,6 +123,8 @@ def print_tally(console: Console, args: argparse.Namespace, tally: Tally) -> Non
         console.print(f"  left for a look: {folder}", highlight=False, soft_wrap=True)
     if tally.spared:
         console.print(f"No rank died in: {', '.join(tally.spared)}", style="red")
+    if tally.scarce:
+        console.print(f"Less than a tenth were: {', '.join(tally.scarce)}", style="red")
 
 
 def write_json(path: Path, args: argparse.Namespace, tally: Tally) -> None:
@@ -115,6 +135,7 @@ def write_json(path: Path, args: argparse.Namespace, tally: Tally) -> None:
         "policies": args.policy,
         "seed": args.seed,
         "kills": {phase: tally.kills[phase] for phase in (*tally.required, *OTHERS)},
+        "kills_by_kind": {kind: tally.kinds[kind] for kind in KINDS},
         "kills_from_outside": {p: tally.outside[p] for p in (*tally.required, *OTHERS)},
         "scenarios": tally.scenarios,
         "lives": tally.lives,

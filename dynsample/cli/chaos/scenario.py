@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 PHASES = ("step", "observe", "exchange", "hidden", "save")  # each must see a kill
 OTHERS = ("start", "load", "plan", "end")  # where a kill from outside may land too
+KINDS = ("one", "all", "SIGINT", "SIGTERM")  # of kills: one rank, all at once, or told to end
 EPOCHS = 4
 
 
@@ -88,7 +89,9 @@ class Kill:
     """When a rank dies: by its own hand at a point that it passes, or from outside.
 
     `entry` counts the points that the rank passes in the phase, or in all of them when `phase` is
-    empty. From outside the kill comes `delay` seconds later, wherever the rank then is.
+    empty. From outside the kill comes `delay` seconds later, wherever the rank then is. `kind`
+    says what comes: SIGKILL to this rank ("one") or to all of them in the same moment ("all"), or a
+    signal that this rank catches.
     """
 
     rank: int
@@ -96,6 +99,12 @@ class Kill:
     entry: int
     outside: bool = False
     delay: float = 0.0
+    kind: str = "one"
+
+    @property
+    def caught(self) -> bool:
+        """Whether the ranks live to save and end by themselves."""
+        return self.kind in {"SIGINT", "SIGTERM"}
 
 
 @dataclass(frozen=True)

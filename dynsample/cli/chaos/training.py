@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import random
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,22 +18,53 @@ from dynsample.cli.chaos.hooks import Hooks
 from dynsample.cli.chaos.model import Model
 from dynsample.cli.chaos.records import Recorder, bits, from_bits
 from dynsample.cli.chaos.scenario import POLICIES, Orders
+from dynsample.cli.chaos.strikes import Signals
 from dynsample.groups import Group
 
 SAVES = {"received": 0.15, "observed": 0.25, "planned": 0.3}  # chances
 _NO_WEIGHTS = np.empty(0, np.float32)
 
 
-class Training:
-    """The loop of a user, with a record of every step and a save at random."""
+class StoppedError(Exception):
+    """The loop ended because a signal said so, and everything is saved."""
 
-    def __init__(self, orders: Orders, group: Group, hooks: Hooks) -> None:
+
+@dataclass(frozen=True)
+class Done:
+    """What was done when the last step ended: assigned at once, so that a handler finds it whole.
+
+    Attributes
+    ----------
+    step : int
+        Steps so far.
+    positions : (int, int)
+        Of the kept and of the hidden pass, at the end of the step.
+    weights : int64[F, C]
+        Of the model.
+    """
+
+    step: int
+    positions: tuple[int, int]
+    weights: NDArray[np.int64]
+
+
+class Training:
+    """The loop of a user, with a record of every step and a save at random.
+
+    A signal is caught as users may: on one process the handler saves at once, whatever the loop is
+    doing; ranks of many set a flag, agree on it at the end of a step, and save together.
+    """
+
+    def __init__(self, orders: Orders, group: Group, hooks: Hooks, signals: Signals) -> None:
         scenario = orders.scenario
-        self.orders, self.group, self.hooks = orders, group, hooks
+        self.orders, self.group, self.hooks, self.signals = orders, group, hooks, signals
         self.model = Model(scenario.num_samples, scenario.seed)
+        policy = POLICIES[scenario.policy]()
+        if orders.group:
+            hooks.watch_selections(type(policy))
         self.sampler = Sampler(
             scenario.num_samples,
-            POLICIES[scenario.policy](),
+            policy,
             batch_size=scenario.global_batch // group.size,
             seed=scenario.seed,
             group=group,
@@ -39,17 +72,19 @@ class Training:
         )
         self.recorder = Recorder(orders.records(group.rank))
         self.folder = Path(orders.folder)
-        self.step = self.generation = 0
-        self.received = {False: 0, True: 0}  # positions of the kept and of the hidden pass
+        self.done = Done(0, (0, 0), self.model.weights)
+        self.planning = False
+        self.generation = 0
+        self.numbers = itertools.count(1)  # a handler may take one in the middle of a save
 
     def run(self) -> None:
         """Train to the end from the newest checkpoint, or from the beginning."""
         with self.hooks.phase("load"):
             pending = self.load()
         sampler, hooks = self.sampler, self.hooks
-        with hooks.phase("plan"):
-            sampler.set_epoch(sampler.epoch if self.generation else 0)
-        self.note_position()
+        self.plan(sampler.epoch if self.generation else 0, pending)
+        if self.group.size == 1:
+            self.signals.at_once = self.save_at_once
         if pending:
             self.catch_up(**pending)
         while sampler.epoch < self.orders.scenario.epochs:
@@ -59,18 +94,30 @@ class Training:
             with hooks.phase("hidden"):
                 for index in sampler.hidden:
                     self.take(index, hidden=True)
-            with hooks.phase("plan"):
-                sampler.set_epoch(sampler.epoch + 1)
-            self.note_position()
+            self.plan(sampler.epoch + 1)
+            self.stop_if_told()
             if sampler.epoch < self.orders.scenario.epochs:
                 self.save_perhaps("planned")
+        self.signals.at_once = None
         with hooks.phase("end"):
             self.record_end()
 
-    def note_position(self) -> None:
-        """Remember where both passes are."""
+    def plan(self, epoch: int, pending: Any = None) -> None:
+        """Go to an epoch; what a state left to do of it is not done yet."""
+        self.planning = True
+        with self.hooks.phase("plan"):
+            self.sampler.set_epoch(epoch)
+            kept, hidden = self.positions()
+            if pending:
+                left = len(from_bits(pending["batch"][0], np.int64))
+                kept, hidden = (kept, hidden - left) if pending["hidden"] else (kept - left, hidden)
+            self.done = Done(self.done.step, (kept, hidden), self.done.weights)
+        self.planning = False
+
+    def positions(self) -> tuple[int, int]:
+        """Say where both passes are."""
         state = self.sampler.state_dict()
-        self.received = {False: state["positions"], True: state["hidden_positions"]}
+        return state["positions"], state["hidden_positions"]
 
     def share(self, rows: int) -> tuple[int, int]:
         """Give the first of the rows of a step that are this rank's, and the one after the last."""
@@ -79,9 +126,7 @@ class Training:
 
     def take(self, index: NDArray[np.int64], *, hidden: bool) -> None:
         """Go on with a batch that the sampler gave."""
-        before = self.received[hidden]
-        self.note_position()
-        rows = self.received[hidden] - before
+        rows = self.positions()[hidden] - self.done.positions[hidden]
         first, last = self.share(rows)
         weights = _NO_WEIGHTS if hidden else self.sampler.weights(index)
         own = last - first  # rows; with none of its own, a rank gets a padded one
@@ -116,7 +161,7 @@ class Training:
             gradient = model.gradient(index, output, weights)
             model.update(self.group.sum(gradient, "a training step"), sampler.lr_scale)
         self.recorder.append(
-            step=self.step,
+            step=self.done.step,
             kind="hidden" if hidden else "kept",
             epoch=sampler.epoch,
             digest=sampler.state_dict()["digest"],
@@ -127,9 +172,11 @@ class Training:
             losses=bits(output.loss[:own]),
             model=self.digest(),
         )
-        if len(index):
-            self.observe(index, output, hidden)
-        self.step += 1
+        with self.signals.held():  # an observation belongs to the step that is counted
+            if len(index):
+                self.observe(index, output, hidden)
+            self.done = Done(self.done.step + 1, self.positions(), model.weights.copy())
+        self.stop_if_told()
         self.save_perhaps("observed")
 
     def observe(self, index: NDArray[np.int64], output: Any, hidden: bool) -> None:
@@ -144,7 +191,7 @@ class Training:
     def drawn(self, when: str) -> bool:
         """Whether to save now: the same draw on all ranks."""
         orders = self.orders
-        draw = random.Random(f"{orders.scenario.seed} {orders.life} {self.step} {when}")
+        draw = random.Random(f"{orders.scenario.seed} {orders.life} {self.done.step} {when}")
         return orders.group is not None and draw.random() < SAVES[when]
 
     def save_perhaps(self, when: str) -> None:
@@ -153,18 +200,55 @@ class Training:
             self.save(None)
 
     def save(self, pending: Any) -> None:
+        """Save, and remove what was saved before."""
+        number = self._save(pending)
+        self.recorder.append(saved=number)
+        generations.forget_older(self.folder, number, self.group)
+
+    def _save(self, pending: Any) -> int:
         """Save model and sampler, and the batch that was received and not used yet."""
-        self.generation += 1
+        number, done = next(self.numbers), self.done
         state = {
-            "generation": self.generation,
-            "step": self.step,
-            "weights": bits(self.model.weights),
+            "generation": number,
+            "step": done.step,
+            "weights": bits(done.weights),
             "pending": pending,
         }
         with self.hooks.phase("save"):
             self.hooks()
-            generations.save(self.folder, self.generation, state, self.sampler, self.group)
+            generations.save(self.folder, number, state, self.sampler, self.group)
+        self.generation = max(self.generation, number)
+        return number
+
+    def save_at_once(self) -> None:
+        """Save in a handler, on one process. Inside `set_epoch` and `save` it comes after them."""
+        self._save(self.in_hand())
+
+    def in_hand(self) -> Any:
+        """Find what the sampler gave and no step has used, wherever the loop is."""
+        if self.planning:  # between two epochs everything was used
+            return None
+        for hidden, (first, last) in enumerate(
+            zip(self.done.positions, self.positions(), strict=True)
+        ):
+            if first < last:
+                index = self.sampler.plan.slice(first, last, hidden=bool(hidden))
+                weights = _NO_WEIGHTS if hidden else self.sampler.weights(index)
+                return {"batch": [bits(index), bits(weights)], "hidden": bool(hidden)}
+        return None
+
+    def stop_if_told(self) -> None:
+        """End when a signal came to this process, or to any rank."""
+        came = self.signals.came
+        if self.group.size > 1:
+            told = np.array([came], np.int64)
+            came = bool(self.group.sum(told, "whether a signal came")[0])
+        if not came:
+            return
+        if not self.signals.acted:
+            self._save(None)
         self.recorder.append(saved=self.generation)
+        raise StoppedError
 
     def load(self) -> Any:
         """Go to where the newest checkpoint is; give its pending batch."""
@@ -174,8 +258,10 @@ class Training:
         else:
             weights = from_bits(state["weights"], np.int64)
             self.model.weights = weights.reshape(self.model.weights.shape)
-        self.generation, self.step = state["generation"], state["step"]
-        self.recorder.append(loaded=self.generation, step=self.step)
+        self.generation = state["generation"]
+        self.numbers = itertools.count(self.generation + 1)
+        self.done = Done(state["step"], (0, 0), self.model.weights.copy())
+        self.recorder.append(loaded=self.generation, step=self.done.step)
         return state["pending"]
 
     def digest(self) -> str:
@@ -187,7 +273,7 @@ class Training:
         table = self.sampler.table
         first, last = table.bounds
         self.recorder.append(
-            end=self.step,
+            end=self.done.step,
             first=first,
             last=last,
             digest=self.sampler.state_dict()["digest"],

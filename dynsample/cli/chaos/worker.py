@@ -10,7 +10,8 @@ from dynsample.checkpoint import StateError
 from dynsample.cli.chaos.hooks import HookedGroup, Hooks
 from dynsample.cli.chaos.page import OwnPage
 from dynsample.cli.chaos.scenario import Orders
-from dynsample.cli.chaos.training import Training
+from dynsample.cli.chaos.strikes import Signals, strike
+from dynsample.cli.chaos.training import StoppedError, Training
 from dynsample.groups import Group, GroupError, mpi, single, torch
 
 LOST_A_RANK, CANNOT_LOAD = 3, 4  # exit statuses
@@ -54,12 +55,19 @@ def main() -> int:
     orders = Orders.read(Path(sys.argv[1]))
     rank = rank_of(orders)
     kill = orders.kill if orders.kill and orders.kill.rank == rank else None
-    hooks = Hooks(OwnPage(orders.page(rank)), kill)
+    page = OwnPage(orders.page(rank))
+    signals = Signals(page)
+    signals.catch()
+    page.show()
+    hooks = Hooks(page, kill, lambda: strike(orders))
     try:
         group = HookedGroup(join(orders), hooks)
         if orders.group:
             hooks.watch_writes()
-        Training(orders, group, hooks).run()
+        try:
+            Training(orders, group, hooks, signals).run()
+        except StoppedError:
+            page.stop()
         if orders.group == "torch":
             import torch.distributed as dist
 
