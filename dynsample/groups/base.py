@@ -59,7 +59,7 @@ class Group(Calls):
         array = summable(values)
         flat = words(array)
         with self._call(what):
-            _, small = self._meet(f"sum of {array.dtype}{array.shape}", what, as_bytes(flat))
+            _, small = self._meet(f"sum of {array.dtype.str}{array.shape}", what, as_bytes(flat))
             if small is None:
                 total = self._sum(flat, what)
             else:
@@ -71,7 +71,7 @@ class Group(Calls):
         array = summable(values)
         flat = words(array)
         with self._call(what):
-            _, small = self._meet(f"scan of {array.dtype}{array.shape}", what, as_bytes(flat))
+            _, small = self._meet(f"scan of {array.dtype.str}{array.shape}", what, as_bytes(flat))
             if small is None:
                 below = self._scan(flat, what)
             else:
@@ -94,7 +94,7 @@ class Group(Calls):
         array = one_dimensional(values, "values")
         sent = as_bytes(array)
         with self._call(what):
-            lengths, small = self._meet(f"gather of {array.dtype}", what, sent)
+            lengths, small = self._meet(f"gather of {array.dtype.str}", what, sent)
             if small is None:
                 parts = self._all_gather(sent, lengths, what)
             else:
@@ -155,12 +155,12 @@ class Group(Calls):
     ) -> tuple[Bytes, NDArray[np.int64]]:
         longest = int(lengths.max())
         with self._call(what):
-            told, small = self._meet(f"exchange of {dtype}", what, as_bytes(lengths), longest)
+            told, small = self._meet(f"exchange of {dtype.str}", what, as_bytes(lengths), longest)
             if small is None:
                 counts = self._turn(lengths, what)
             else:
                 counts = small.view(np.int64)[:, self.rank]
-            return self._exchange(sent, lengths, counts, int(told.max()), what), counts
+            return self._exchange(sent, lengths, counts, max(told), what), counts
 
     def barrier(self, what: str) -> None:
         """Return when every rank has made this call."""
@@ -212,7 +212,7 @@ class Group(Calls):
         return result
 
     @abstractmethod
-    def _all_gather(self, sent: Bytes, lengths: NDArray[np.int64], what: str) -> list[Bytes]:
+    def _all_gather(self, sent: Bytes, lengths: list[int], what: str) -> list[Bytes]:
         """Gather bytes of these lengths, in new arrays whose start is aligned like `sent`."""
 
     @abstractmethod

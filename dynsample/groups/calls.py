@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from dynsample.groups.standing import (
     as_row,
     greeting,
     out_of_step,
+    read,
 )
 
 _NOTHING = np.empty(0, np.uint8)
@@ -61,15 +62,16 @@ class Calls(ABC):
             return
         standing.check(what)
         depth = len(standing.purposes)
-        try:
-            standing.purposes.append(what)
-            yield
-        except BaseException as error:
-            if depth == 0 and not standing.broken:
-                self._leave(what, error)
-            raise
-        finally:
-            del standing.purposes[depth:]
+        with nullcontext() if depth else standing.signals:
+            try:
+                standing.purposes.append(what)
+                yield
+            except BaseException as error:
+                if depth == 0 and not standing.broken:
+                    self._leave(what, error)
+                raise
+            finally:
+                del standing.purposes[depth:]
 
     def _leave(self, what: str, error: BaseException) -> None:
         """Tell the other ranks; the group stays whole where all of them leave."""
@@ -77,13 +79,14 @@ class Calls(ABC):
         left = f"left {what} ({_brief(error)})"
         standing.broken, standing.leaving = f"rank {self.rank} of {self.size} {left}", True
         try:
-            with standing.signals:
-                self._compare(f"left {what}", left, what)
+            standing.signals.busy = True
+            self._compare(f"left {what}", left, what)
             standing.broken = ""
         except GroupError:
             pass  # the cause matters, not what came of it
         finally:
-            standing.leaving = False
+            standing.leaving = standing.signals.busy = False
+            standing.signals.deliver()
 
     @contextmanager
     def _call(self, what: str) -> Iterator[None]:
@@ -92,51 +95,49 @@ class Calls(ABC):
         if self.size == 1:
             yield
             return
-        with self.whole(what), standing.signals:
+        with self.whole(what):
             try:
-                standing.busy = True
+                standing.signals.busy = True
                 yield
             except BaseException as error:
                 left = f"rank {self.rank} of {self.size} left {what} ({_brief(error)})"
                 standing.broken = standing.broken or left
                 raise
             finally:
-                standing.busy = False
+                standing.signals.busy = False
+                standing.signals.deliver()
 
     def _meet(
         self, name: str, what: str, sent: Bytes = _NOTHING, length: int | None = None
-    ) -> tuple[NDArray[np.int64], NDArray[np.uint8] | None]:
+    ) -> tuple[list[int], NDArray[np.uint8] | None]:
         """Begin a call as every call begins.
 
         Returns
         -------
-        lengths : int64[P]
+        lengths : list of int
             The bytes that each rank sends, or what it gave as `length`.
         small : uint8[P, n] or None
             What the ranks sent, if it is so short that it came with this.
         """
         given = len(sent) if length is None else length
         if self.size == 1:
-            return np.array([given]), None
+            return [given], None
         purpose = f"{self._standing.purpose()} (call {self._standing.calls + 1}, {name})"
-        rows = self._compare(purpose, f"is at {purpose}", what, sent, given)
-        lengths = rows[:, 1].astype(np.int64)
-        longest = int(lengths.max()) if length is None else len(sent)
-        if longest > INLINE:
-            return lengths, None
-        return lengths, rows.view(np.uint8)[:, 16 : 16 + longest]
+        lengths, small = self._compare(purpose, f"is at {purpose}", what, sent, given)
+        longest = max(lengths) if length is None else len(sent)
+        return lengths, None if longest > INLINE else small[:, :longest]
 
     def _compare(
         self, purpose: str, text: str, what: str, sent: Bytes = _NOTHING, length: int = 0
-    ) -> NDArray[np.uint64]:
+    ) -> tuple[list[int], NDArray[np.uint8]]:
         standing = self._standing
         standing.calls += 1
         row = greeting(f"{standing.calls} {purpose}", sent, length)
-        rows = self._gather_rows(row, what)
-        if (rows[:, 0] != row[0]).any():
+        alike, lengths, small = read(self._gather_rows(row, what))
+        if not alike:
             standing.broken = out_of_step(self._gather_rows(as_row(text), what))
             raise GroupError(standing.broken)
-        return rows
+        return lengths, small
 
     @abstractmethod
     def _gather_rows(self, row: NDArray[Any], what: str) -> NDArray[Any]:

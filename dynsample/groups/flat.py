@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 Bytes = NDArray[np.uint8]
 
-_SUMMED = {"int64": np.uint64, "uint64": np.uint64, "int32": np.uint32, "uint32": np.uint32}
+_WORDS: dict[Any, Any] = {"int64": "u8", "uint64": "u8", "int32": "u4", "uint32": "u4"}
+_SUMMED = {np.dtype(name): np.dtype(word) for name, word in _WORDS.items()}
 _MAX_COUNT = 2**31 - 1  # the transports count in C's int
 
 
@@ -23,8 +24,8 @@ def split(buffer: Bytes, lengths: Sequence[int] | NDArray[np.int64]) -> list[Byt
 def summable(values: Any) -> NDArray[Any]:
     """Check what is to be summed."""
     array = np.asarray(values)
-    if array.dtype.name not in _SUMMED or not array.dtype.isnative:
-        raise TypeError(f"values must be {', '.join(_SUMMED)}, got {array.dtype}")
+    if array.dtype not in _SUMMED:
+        raise TypeError(f"values must be {', '.join(_WORDS)}, got {array.dtype}")
     if array.size > _MAX_COUNT:
         raise ValueError(
             f"values must be at most {_MAX_COUNT}, got {array.size}: sum them in parts"
@@ -34,7 +35,7 @@ def summable(values: Any) -> NDArray[Any]:
 
 def words(array: NDArray[Any]) -> NDArray[Any]:
     """View as flat and unsigned: unsigned sums wrap by definition, on every transport."""
-    return np.ascontiguousarray(array).reshape(-1).view(_SUMMED[array.dtype.name])
+    return np.ascontiguousarray(array).reshape(-1).view(_SUMMED[array.dtype])
 
 
 def one_dimensional(values: Any, name: str) -> NDArray[Any]:

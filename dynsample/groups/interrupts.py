@@ -18,7 +18,7 @@ _NUMBERS = [getattr(signal, f"SIG{name}") for name in _NAMES if hasattr(signal, 
 
 
 class Deferred:
-    """A context in which handlers of signals are noted, and run when it ends.
+    """A context in which handlers of signals run only while `busy` is false.
 
     So Ctrl-C, or a handler that raises, comes before or after a collective call and not in the
     middle, where nobody could say what the other ranks wait for. While a call waits for them,
@@ -26,6 +26,7 @@ class Deferred:
     """
 
     def __init__(self) -> None:
+        self.busy = False
         self._handlers: dict[int, Callable[[int, FrameType | None], Any]] = {}
         self._noted: list[tuple[int, FrameType | None]] = []
         self._since = 0.0
@@ -37,25 +38,32 @@ class Deferred:
             handler = signal.getsignal(number)
             if callable(handler):
                 self._handlers[number] = handler
-                signal.signal(number, self._note)
+                signal.signal(number, self._handle)
 
     def __exit__(self, *_: object) -> None:
-        handlers, self._handlers = self._handlers, {}
-        noted, self._noted = self._noted, []
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
-        with ExitStack() as all_of_them:  # also after one that raises
-            for number, frame in reversed(noted):
-                all_of_them.callback(handlers[number], number, frame)
+        for number, handler in self._handlers.items():
+            if signal.getsignal(number) == self._handle:  # and not another one since
+                signal.signal(number, handler)
+        self._handlers = {}
 
-    def _note(self, number: int, frame: FrameType | None) -> None:
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        if not self.busy:
+            self._handlers[number](number, frame)
+            return
         if not self._noted:
             self._since = time.monotonic()
         self._noted.append((number, frame))
 
-    def deliver(self, now: float) -> None:
+    def deliver(self) -> None:
+        """Run the handlers of what was noted."""
+        if not self._noted:
+            return
+        noted, self._noted = self._noted, []
+        with ExitStack() as all_of_them:  # also after one that raises
+            for number, frame in reversed(noted):
+                all_of_them.callback(self._handlers[number], number, frame)
+
+    def deliver_overdue(self, now: float) -> None:
         """Run the handlers whose time is up; what they raise leaves the call."""
         if self._noted and (len(self._noted) > 1 or now - self._since > GRACE):
-            noted, self._noted = self._noted, []
-            for number, frame in noted:
-                self._handlers[number](number, frame)
+            self.deliver()

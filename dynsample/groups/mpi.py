@@ -107,7 +107,7 @@ class MPIGroup(Group):
             now = time.monotonic()
             if now - start > self._patience:
                 self._give_up(what)
-            self._standing.signals.deliver(now)
+            self._standing.signals.deliver_overdue(now)
             # Messages move only while they are polled, so sleep costs bandwidth: 50 us after
             # each poll made MPICH 20 times slower. All ranks of a machine share this clock,
             # and after a while all sleep in every second millisecond.
@@ -139,12 +139,13 @@ class MPIGroup(Group):
         self._wait(self._comm.Iallgather(row, rows), what)
         return rows
 
-    def _all_gather(self, sent: Bytes, lengths: NDArray[np.int64], what: str) -> list[Bytes]:
-        if int(lengths.max()) > _LARGE:
+    def _all_gather(self, sent: Bytes, lengths: list[int], what: str) -> list[Bytes]:
+        longest = max(lengths)
+        if longest > _LARGE:
             return self._all_gather_in_turn(sent, lengths, what)
         received: list[list[Bytes]] = [[] for _ in range(self.size)]
-        for start, stop in self._rounds(int(lengths.max())):
-            counts = np.clip(lengths - start, 0, stop - start)
+        for start, stop in self._rounds(longest):
+            counts = np.clip(np.array(lengths) - start, 0, stop - start)
             buffer = np.empty(counts.sum(), np.uint8)
             into = [buffer, (counts, _starts(counts)), self._MPI.BYTE]
             piece = [sent[start:stop], self._MPI.BYTE]
@@ -152,15 +153,13 @@ class MPIGroup(Group):
             _append(received, split(buffer, counts))
         return [join(pieces) for pieces in received]
 
-    def _all_gather_in_turn(
-        self, sent: Bytes, lengths: NDArray[np.int64], what: str
-    ) -> list[Bytes]:
+    def _all_gather_in_turn(self, sent: Bytes, lengths: list[int], what: str) -> list[Bytes]:
         """Gather what is large pair by pair: without the copies through MPI's own buffers."""
         received = [np.empty(length, np.uint8) for length in lengths]
         received[self.rank][:] = sent
         for turn in range(1, self.size):
             to, source = (self.rank + turn) % self.size, (self.rank - turn) % self.size
-            for start in range(0, int(lengths.max()), _MAX_BYTES):
+            for start in range(0, max(lengths), _MAX_BYTES):
                 piece = slice(start, start + _MAX_BYTES)
                 into = [received[source][piece], self._MPI.BYTE]
                 requests = [

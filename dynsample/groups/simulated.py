@@ -142,7 +142,7 @@ class SimulatedGroup(Group):
         rows: NDArray[Any] = call.result.copy()
         return rows
 
-    def _all_gather(self, sent: Bytes, lengths: NDArray[np.int64], what: str) -> list[Bytes]:
+    def _all_gather(self, sent: Bytes, lengths: list[int], what: str) -> list[Bytes]:
         call = self.world.meet(self.rank, "all_gather", sent.copy(), what)
         return split(np.concatenate(call.given), lengths)
 

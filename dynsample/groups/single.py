@@ -24,7 +24,7 @@ class Single(Group):
     def _gather_rows(self, row: NDArray[Any], what: str) -> NDArray[Any]:
         return np.stack([row])
 
-    def _all_gather(self, sent: Bytes, lengths: NDArray[np.int64], what: str) -> list[Bytes]:
+    def _all_gather(self, sent: Bytes, lengths: list[int], what: str) -> list[Bytes]:
         return [sent.copy()]
 
     def _turn(self, values: NDArray[np.int64], what: str) -> NDArray[np.int64]:

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from dynsample.groups.flat import Bytes
 from dynsample.groups.interrupts import Deferred
 
-_WORDS = 8  # of what every call begins with: a hash, a length, and what is short enough
-INLINE = 8 * (_WORDS - 2)  # bytes
+_BYTES = 64  # of what every call begins with: a hash, a length, and what is short enough
+INLINE = _BYTES - 16
 _TEXT = 512  # bytes of what a rank says about itself
 _RANKS = 8  # that a message names
 
@@ -34,8 +34,6 @@ class Standing:
         What for, the outermost first.
     broken : str
         What broke the group; empty while it is whole.
-    busy : bool
-        A call is under way.
     leaving : bool
         This rank tells the others that it leaves, and does not wait for long.
     signals : Deferred
@@ -44,7 +42,6 @@ class Standing:
     calls: int = 0
     purposes: list[str] = field(default_factory=list)
     broken: str = ""
-    busy: bool = False
     leaving: bool = False
     signals: Deferred = field(default_factory=Deferred)
 
@@ -54,7 +51,7 @@ class Standing:
             raise GroupError(
                 f"no call can be made for {what}: {self.broken}; start the ranks again"
             )
-        if self.busy:
+        if self.signals.busy:
             raise RuntimeError(
                 f"a call for {self.purpose()} is under way, and {what} would be another one: a "
                 "signal handler may set a flag, and a thread needs a group of its own"
@@ -65,19 +62,28 @@ class Standing:
         return ": ".join(dict.fromkeys(self.purposes))
 
 
-def greeting(purpose: str, sent: Bytes, length: int) -> NDArray[np.uint64]:
-    """Make what a rank begins a call with: uint64[8], of one size whatever the call."""
-    row = np.zeros(_WORDS, np.uint64)
-    digest = hashlib.blake2b(purpose.encode(), digest_size=8).digest()
-    row[0], row[1] = int.from_bytes(digest, "little"), length
+def greeting(purpose: str, sent: Bytes, length: int) -> Bytes:
+    """Make what a rank begins a call with, of one size whatever the call."""
+    row = hashlib.blake2b(purpose.encode(), digest_size=8).digest() + length.to_bytes(8, "little")
     if len(sent) <= INLINE:
-        row.view(np.uint8)[16 : 16 + len(sent)] = sent
-    return row
+        row += sent.tobytes()
+    return _row(row, _BYTES)
+
+
+def read(greetings: NDArray[np.uint8]) -> tuple[bool, list[int], NDArray[np.uint8]]:
+    """Say whether all ranks greeted alike, the lengths that they gave, and what they sent."""
+    words = greetings[:, :16].view(np.uint64)
+    purposes, lengths = words[:, 0].tolist(), words[:, 1].tolist()
+    return purposes.count(purposes[0]) == len(purposes), lengths, greetings[:, 16:]
 
 
 def as_row(text: str) -> Bytes:
     """Put a text into a row of a fixed size."""
-    return np.frombuffer(text.encode("utf-8", "replace")[:_TEXT].ljust(_TEXT, b"\0"), np.uint8)
+    return _row(text.encode("utf-8", "replace")[:_TEXT], _TEXT)
+
+
+def _row(content: bytes, size: int) -> Bytes:
+    return np.frombuffer(bytearray(content.ljust(size, b"\0")), np.uint8)
 
 
 def out_of_step(rows: NDArray[np.uint8]) -> str:

@@ -110,8 +110,8 @@ class TorchGroup(Group):
         work.wait(timedelta(seconds=self._patience))
         _left.pop()
 
-    def _all_gather(self, sent: Bytes, lengths: NDArray[np.int64], what: str) -> list[Bytes]:
-        longest = int(lengths.max())
+    def _all_gather(self, sent: Bytes, lengths: list[int], what: str) -> list[Bytes]:
+        longest = max(lengths)
         if longest * self.size <= _SMALL:
             padded = np.zeros(longest, np.uint8)
             padded[: len(sent)] = sent
