@@ -143,4 +143,4 @@ def begin_epoch(
     stats["plan_seconds"] = time.perf_counter() - begin
     if sampler.report is not None:
         passes = (Pass(False, 0), Pass(True, 0)) if before is None else before.passes
-        sampler.report.write(sampler, before and before.plan, passes)
+        sampler.report.write(sampler, None if before is None else before.plan, passes)

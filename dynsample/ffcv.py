@@ -38,7 +38,7 @@ __all__ = ["Loader", "OrderOption", "page_local"]
 _ORDERS = {OrderOption.SEQUENTIAL: "sequential", OrderOption.RANDOM: "random"}
 
 
-class Loader(Following, FFCVLoader):  # type: ignore[misc]
+class Loader(Following, FFCVLoader):
     """FFCV's Loader in the order of a `Sampler`: (image, label, ..., index).
 
     Takes FFCV's arguments. With neither `sampler` nor `policy` it is FFCV's loader, of the same
@@ -157,6 +157,11 @@ custom_fields, drop_last, batches_ahead, recompile
                 "Loader(..., indices=filtered.indices, policy=...)"
             )
         return super().filter(field_name, condition)
+
+    @property
+    def follows(self) -> bool:  # type: ignore[override]
+        """Whether there is a sampler that it follows."""
+        return self.sampler is not None
 
     def _followed(self, what: str) -> Sampler:
         if self.sampler is None:

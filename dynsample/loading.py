@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from dynsample._checks import MAX_SAMPLES
 from dynsample.views import AllView, HiddenView, PeekView
@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from dynsample.sampler import Sampler
     from dynsample.views import LookIterator
 
-    Source = Sampler | HiddenView | AllView | PeekView
+    Source: TypeAlias = Sampler | HiddenView | AllView | PeekView
     # What draws the ids, the batches that are made of them, and what ends their making.
-    Opened = tuple[BatchIterator | LookIterator, Iterator[Any], Callable[[], None]]
+    Opened: TypeAlias = tuple[BatchIterator | LookIterator, Iterator[Any], Callable[[], None]]
 
 
 class Following:
@@ -24,6 +24,7 @@ class Following:
     A loader gives the sampler, and `_loop(source)`, which iterates batches of one of its views.
     """
 
+    follows = True  # whether there is a sampler that it follows
     _most = MAX_SAMPLES  # rows that a batch of another size may have
 
     def _followed(self, what: str) -> Sampler:

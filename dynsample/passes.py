@@ -6,6 +6,7 @@ import time
 import weakref
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
+from inspect import GEN_CLOSED, getgeneratorstate
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -109,7 +110,7 @@ class Pass:
             "_since": now,
         }
         # All at once and last: a batch whose way is interrupted before this was not received.
-        return vars(self).update(moved) or batch  # type: ignore[func-returns-value]
+        return vars(self).update(moved) or batch
 
 
 def dealt(steps: Steps, start: int, stop: int) -> tuple[int, int, int]:
@@ -200,7 +201,7 @@ class BatchIterator:
 
     def __next__(self) -> Batch:
         cursor = self._place.cursor
-        if self._batches.gi_frame is None and cursor.drawn < cursor.stop:
+        if getgeneratorstate(self._batches) == GEN_CLOSED and cursor.drawn < cursor.stop:
             self._batches = _batches(self._place, self._prefetching)  # it goes on after an error
         return next(self._batches)
 

@@ -16,6 +16,7 @@ from dynsample import signals
 from dynsample._arrays import load_array
 from dynsample._checks import choice, integer
 from dynsample.columns import Column, Mean, Transitions, Uncertainty
+from dynsample.loading import Following
 
 GRADIENTS = ("grand", "grand_last")
 NAMES = (*signals.NAMES, *GRADIENTS)
@@ -43,7 +44,9 @@ def score(
     model : torch.nn.Module
         From inputs to logits [B, C]. It is left in the mode it was in, and its gradients alone.
     loader : iterable of (inputs, labels, index)
-        Without augmentation; one of dynsample's, or any that gives int64[B] ids last.
+        Without augmentation; one of dynsample's, of which `all` is taken, so that the epoch of its
+        sampler is not touched, or any that gives int64[B] ids last. On several ranks each scores
+        the samples that its loader gives it.
     names : iterable of str
         Signals of `dynsample.signals` ("el2n", "l1", "max_margin", "sum_margin", "margin", ...);
         "grand", the norm of the loss's gradient by all parameters; "grand_last", by weight and bias
@@ -72,7 +75,7 @@ def score(
     ids: list[NDArray[np.int64]] = []
     found: dict[str, list[NDArray[np.float32]]] = {name: [] for name in wanted}
     with _evaluating(model) as device:
-        for inputs, labels, index in loader:
+        for inputs, labels, index in _every_sample(loader):
             inputs, labels = _moved(inputs, device), _moved(labels, device).view(-1).long()
             for name, values in _score_batch(model, inputs, labels, wanted, chunk_size).items():
                 found[name].append(values.float().cpu().numpy())
@@ -85,6 +88,11 @@ def score(
     scores = {name: _scattered(index, parts, count) for name, parts in found.items()}
     _warn_of_nan(scores, index)
     return scores
+
+
+def _every_sample(loader: Iterable[Any]) -> Iterable[Any]:
+    """Give the batches of every sample; a loader that follows a sampler would give an epoch's."""
+    return loader.all() if isinstance(loader, Following) and loader.follows else loader
 
 
 def _ids(index: Any) -> NDArray[np.int64]:
@@ -114,6 +122,8 @@ def _warn_of_nan(scores: dict[str, NDArray[np.float32]], index: NDArray[np.int64
 
 
 def _num_samples(loader: Any, index: NDArray[np.int64]) -> int:
+    if isinstance(loader, Following) and loader.follows:
+        return loader._followed("score").num_samples
     dataset = getattr(loader, "dataset", None)
     if hasattr(dataset, "__len__"):
         return len(dataset)  # type: ignore[arg-type]

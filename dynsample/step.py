@@ -99,7 +99,7 @@ def _weights_here(sampler: Sampler, plan: Plan, index: Any) -> Any:
     log: Any = sampler._log
     if sampler.placement == "replicated" and not log.on_device:
         return log.weights(index, plan.weights)
-    return plan.weights_of(sampler._ids.rows_of(index))
+    return plan.weights_of(sampler._ids.rows_of(index).astype(np.int64))
 
 
 def _weights_there(sampler: Sampler, plan: Plan, index: Any, padded: list[Any]) -> Any:

@@ -144,6 +144,7 @@ def refresh(
     loader: Any, progress: ranks.Progress, model: nn.Module, args: argparse.Namespace, device: Any
 ) -> None:
     """Look at the hidden samples again, so that they can come back."""
+    model.eval()
     for batch in loader.hidden():
         images, labels, index = unpack(batch, device)
         with torch.autocast(device.type, enabled=args.amp):

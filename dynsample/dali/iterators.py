@@ -104,7 +104,7 @@ class _Following(Following):
     def _most(self) -> int:  # type: ignore[override]
         return int(self._hidden.pipeline.max_batch_size)
 
-    def _loop(self, source: Any) -> Iterator[Batch]:
+    def _loop(self, source: Any) -> Generator[Batch, None, None]:
         """Iterate through the pipeline; the hidden samples through theirs, if there is one.
 
         Without one, a pass over the kept samples that is not finished is left at its cursor.

@@ -36,7 +36,7 @@ def histogram(table: ScoreTable, name: str, group: Group) -> dict[str, Any]:
     values, what = table[name], f"the histogram of {name}"
     halves = group.sum(table.arrays.candidates(values, table.seen).histogram(), what)
     below = np.concatenate([[0], np.cumsum(halves[:_INFINITY], dtype=np.int64)])
-    low, high = table.min_max(values)
+    low, high = table.min_max(values, table.seen)
     scale, edges = bin_edges(name, low, high)
     inner = below[_half(edges[1:-1])]
     total = int(below[-1])

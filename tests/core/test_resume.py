@@ -99,7 +99,7 @@ def test_a_resume_of_a_resume_with_another_batch_size_keeps_the_order(tmp_path: 
 def test_a_batch_received_and_not_observed_can_be_observed_after_the_load(tmp_path: Path) -> None:
     sampler, resumed = make(ds.Kakurenbo()), make(ds.Kakurenbo())
     index = next(iter(sampler))
-    sampler.save(tmp_path)
+    sampler.save(tmp_path, consumed=1)
     resumed.load(tmp_path)
     resumed.observe(index, **signals(index, 0))
     resumed.set_epoch(1)
@@ -136,7 +136,7 @@ def test_a_state_of_another_run_is_refused_and_changes_nothing(
 ) -> None:
     sampler = make(ds.Kakurenbo())
     next(iter(sampler))
-    sampler.save(tmp_path)
+    sampler.save(tmp_path, consumed=1)
     resumed = other()
     digest = resumed.plan.digest
     with pytest.raises(StateError, match=message):
@@ -160,7 +160,7 @@ def test_an_allowed_difference_starts_the_epoch_again_with_what_was_observed(
 
 
 def test_what_may_be_allowed_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="allow must be among order, policy, seed, got size"):
+    with pytest.raises(ValueError, match="allow must be among fingerprint, order, policy, seed, got size"):
         make(ds.Uniform()).load(tmp_path, allow={"size"})
 
 

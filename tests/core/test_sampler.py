@@ -76,15 +76,6 @@ def test_epochs_differ_in_order_and_seeds_do_too() -> None:
     assert len({order.tobytes() for order in orders}) == 3
 
 
-def test_setting_the_current_epoch_keeps_the_cursor() -> None:
-    sampler = make(ds.Uniform())
-    iterator = iter(sampler)
-    first = [next(iterator) for _ in range(3)]
-    sampler.set_epoch(0)
-    rest = list(sampler)
-    np.testing.assert_array_equal(np.concatenate(first + rest), sampler.plan.order)
-
-
 def test_iterating_goes_on_after_a_break_and_plans_the_next_epoch_at_the_end() -> None:
     sampler = make(ds.Uniform())
     for count, _ in enumerate(sampler, 1):
@@ -94,14 +85,6 @@ def test_iterating_goes_on_after_a_break_and_plans_the_next_epoch_at_the_end() -
     assert sampler.epoch == 0
     assert len(list(sampler)) == 11
     assert sampler.epoch == 1
-
-
-def test_an_explicit_epoch_wins_over_the_next() -> None:
-    sampler = make(ds.Uniform())
-    list(sampler)
-    sampler.set_epoch(0)
-    assert list(sampler) == []
-    assert sampler.epoch == 0
 
 
 def test_restart_drops_the_observations_and_starts_over() -> None:

@@ -84,10 +84,11 @@ def test_a_subset_is_addressed_by_ids_of_the_data_set() -> None:
         table.rows(np.zeros(9, np.float32))
 
 
-def test_imported_scores_count_as_seen_and_need_no_observations() -> None:
+def test_imported_scores_are_known_and_not_seen_and_need_no_observations() -> None:
     table = ds.ScoreTable(3, {"loss": Last(), "mean": Mean(signal="loss")})
     table.set_column("el2n", np.float32([3, 1, NAN]))
-    assert table.seen.all()
+    assert table.known.all()
+    assert not table.seen.any()
     np.testing.assert_array_equal(table.hide_lowest(table["el2n"], 3), [True, True, False])
     assert not table.hide_lowest(table["loss"], 3).any(), "imported, but no loss was observed"
     table.observe(np.array([0]), loss=np.float32([1]))
@@ -104,6 +105,7 @@ def test_imported_scores_count_as_seen_and_need_no_observations() -> None:
         (lambda t: t.set_column("x", np.zeros(3)), TypeError, "float32, got float64"),
         (lambda t: t.set_column("a/b", np.zeros(3, np.float32)), ValueError, "without '/'"),
         (lambda t: t.set_column("seen", np.zeros(3, np.float32)), ValueError, "not 'seen'"),
+        (lambda t: t.set_column("known", np.zeros(3, np.float32)), ValueError, "or 'known'"),
         (lambda t: t.set_column("w", np.zeros(3, np.float32)), TypeError, "Last, EMA or Mean"),
         (lambda t: ds.ScoreTable(-1, {}), ValueError, "num_samples must be in"),
         (lambda t: ds.ScoreTable(2**32, {}), ValueError, "num_samples must be in"),
@@ -247,3 +249,17 @@ def test_tables_of_no_rows_and_one_row_work() -> None:
         assert table.count(table.hide_lowest(table["loss"], 1)) == n
         assert table.draw(table["loss"], n, R, replacement=True).counts.tolist() == [1] * n
         assert table.sample(n, R).tolist() == [True] * n
+
+
+def test_what_was_imported_is_known_again_after_a_load_and_an_old_state_knows_what_was_seen() -> None:
+    table = ds.ScoreTable(3, {"loss": Last()})
+    table.observe(np.array([1]), loss=np.float32([2]))
+    assert "known" not in table.state()
+    table.set_column("el2n", np.float32([3, 1, 2]))
+    loaded = ds.ScoreTable(3, {"loss": Last()})
+    loaded.load(table.state())
+    assert loaded.known.all()
+    np.testing.assert_array_equal(loaded.seen, [False, True, False])
+    old = {name: array for name, array in table.state().items() if name != "known"}
+    loaded.load(old)
+    np.testing.assert_array_equal(loaded.known, [False, True, False])

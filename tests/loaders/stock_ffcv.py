@@ -14,13 +14,15 @@ pipelines = {
     "label": [IntDecoder(), ToTensor(), Squeeze()],
 }
 torch.manual_seed(0)
-net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 64 * 64, 3))
-optimizer = torch.optim.SGD(net.parameters(), lr=0.01)
 
 
-def model(images):
-    return net(images / 255 - 0.5)
+class Net(torch.nn.Linear):
+    def forward(self, images):
+        return super().forward(images.flatten(1) / 255 - 0.5)
 
+
+model = Net(3 * 64 * 64, 3)
+optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
 
 # fmt: off
 loader = Loader(

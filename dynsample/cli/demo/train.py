@@ -81,6 +81,7 @@ def train(
     for epoch in range(epochs):
         start = time.perf_counter()
         sampler.set_epoch(epoch)
+        model.train()
         batches_left = math.ceil(min(budget - run.backward, task.num_train) / task.batch_size)
         for images, labels, index in itertools.islice(loader, batches_left):
             logits = model(images)
@@ -93,6 +94,7 @@ def train(
                 optimizer.step()
             run.backward += len(index)
         if epoch < epochs - 1:  # nothing is hidden by what the last epoch would find
+            model.eval()
             with torch.no_grad():
                 for images, labels, index in loader.hidden():
                     sampler.observe(index, logits=model(images), targets=labels)
