@@ -72,7 +72,8 @@ def score(
     ids: list[NDArray[np.int64]] = []
     found: dict[str, list[NDArray[np.float32]]] = {name: [] for name in wanted}
     with _evaluating(model) as device:
-        for inputs, labels, index in loader:
+        for batch in loader:
+            inputs, labels, index = _parts(batch)
             inputs, labels = _moved(inputs, device), _moved(labels, device).view(-1).long()
             for name, values in _score_batch(model, inputs, labels, wanted, chunk_size).items():
                 found[name].append(values.float().cpu().numpy())
@@ -85,6 +86,13 @@ def score(
     scores = {name: _scattered(index, parts, count) for name, parts in found.items()}
     _warn_of_nan(scores, index)
     return scores
+
+
+def _parts(batch: Any) -> Any:
+    if not isinstance(batch, tuple | list) or len(batch) != 3:
+        found = f"{len(batch)} parts" if isinstance(batch, tuple | list) else type(batch).__name__
+        raise TypeError(f"loader must give (inputs, labels, index), got {found}")
+    return batch
 
 
 def _ids(index: Any) -> NDArray[np.int64]:
