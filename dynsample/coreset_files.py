@@ -81,6 +81,7 @@ def write(
     out = Path(path)
     if out.suffix not in SUFFIXES:
         raise ValueError(f"output must end in {', '.join(SUFFIXES)}, got {out}")
+    ids = as_subset(ids, num_samples)
     content = io.BytesIO()
     if out.suffix == ".npy":
         np.save(content, ids)
@@ -90,6 +91,8 @@ def write(
         raise ValueError("a .txt is made of the lines of a file list: which one is missing")
     else:
         lines = lines_of(file_list)
+        if len(lines) != num_samples:
+            raise ValueError(f"{file_list} must have {num_samples} lines, got {len(lines)}")
         content.writelines(lines[i] for i in ids.tolist())
     refuse_overwrite(out, force, content.getvalue())
     partial = out.with_name(f".{out.name}.{os.getpid()}.partial")

@@ -75,7 +75,8 @@ def score(
     ids: list[NDArray[np.int64]] = []
     found: dict[str, list[NDArray[np.float32]]] = {name: [] for name in wanted}
     with _evaluating(model) as device:
-        for inputs, labels, index in _every_sample(loader):
+        for batch in _every_sample(loader):
+            inputs, labels, index = _parts(batch)
             inputs, labels = _moved(inputs, device), _moved(labels, device).view(-1).long()
             for name, values in _score_batch(model, inputs, labels, wanted, chunk_size).items():
                 found[name].append(values.float().cpu().numpy())
@@ -93,6 +94,13 @@ def score(
 def _every_sample(loader: Iterable[Any]) -> Iterable[Any]:
     """Give the batches of every sample; a loader that follows a sampler would give an epoch's."""
     return loader.all() if isinstance(loader, Following) and loader.follows else loader
+
+
+def _parts(batch: Any) -> Any:
+    if not isinstance(batch, tuple | list) or len(batch) != 3:
+        found = f"{len(batch)} parts" if isinstance(batch, tuple | list) else type(batch).__name__
+        raise TypeError(f"loader must give (inputs, labels, index), got {found}")
+    return batch
 
 
 def _ids(index: Any) -> NDArray[np.int64]:

@@ -144,11 +144,10 @@ def _index_column(found: csv_file.CsvFile, index: str | None, in_order: bool) ->
         return known[0]
     if not known and len(found.headings) == 1:
         return None
-    which = f"{len(known)} of them" if known else "none of them is called index, id or the like and"
+    which = f"{len(known)} of them may" if known else "none of them is known to"
     raise ValueError(
-        f"{found.path} has columns {found.listed}: {which} may say which sample a row is; "
-        "--index COLUMN names the one that does, --in-order says that rows are in the data set's "
-        "order"
+        f"{found.path} has columns {found.listed}: {which} say which sample a row is; --index "
+        "COLUMN names the one that does, --in-order says that rows are in the data set's order"
     )
 
 

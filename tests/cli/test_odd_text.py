@@ -326,3 +326,19 @@ def test_only_force_replaces_a_file_that_holds_something_else(
     for size, force in (("3", []), ("3", []), ("2", ["--force"])):
         assert main([*common, "--size", size, "-o", str(out), *force]) == 0
         assert len(out.read_bytes().splitlines()) == int(size)
+
+
+@pytest.mark.parametrize(
+    ("ids", "count", "message"),
+    [
+        (np.ones(N, np.bool_), N, "subset must be a one-dimensional integer array, got bool"),
+        (np.array([0, -1]), N, r"subset must hold ids in \[0, 6\), got -1 to 0"),
+        (np.array([0, 1]), N + 1, "must have 7 lines, got 6"),
+    ],
+)
+def test_only_ids_of_the_data_set_are_written(
+    tmp_path: Path, file_list: Path, ids: np.ndarray, count: int, message: str
+) -> None:
+    with pytest.raises((TypeError, ValueError, IndexError), match=message):
+        coreset_files.write(tmp_path / "part.txt", ids, count, file_list=file_list)
+    assert not (tmp_path / "part.txt").exists()

@@ -108,6 +108,8 @@ def test_what_a_loader_gives_last_must_be_integers() -> None:
     weighted = [(INPUTS, LABELS, torch.linspace(0, 9.5, 11))]
     with pytest.raises(TypeError, match=r"loader must give integer ids last.* got float32"):
         ds.score(network(), weighted)
+    with pytest.raises(TypeError, match=r"must give \(inputs, labels, index\), got 2 parts"):
+        ds.score(network(), [(INPUTS, LABELS)])
 
 
 @pytest.mark.parametrize(

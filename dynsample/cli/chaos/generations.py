@@ -11,7 +11,8 @@ import numpy as np
 
 from dynsample import Sampler
 from dynsample._disk import sync_folder
-from dynsample.checkpoint import INDEX, StateError
+from dynsample._state_files import INDEX
+from dynsample.checkpoint import StateError
 from dynsample.cli.chaos.records import seal, unseal
 from dynsample.groups import Group
 
