@@ -50,7 +50,8 @@ def permute(
     start, stop : int, 0 <= start <= stop <= n
         `stop` None is n.
     stream : int in [0, 2**32)
-        Permutations of different streams are independent of each other.
+        Permutations of different streams are independent of each other. dynsample itself uses those
+        of `csrc/core/streams.h`; the last half of the numbers, from 2**31 on, is yours.
 
     Returns
     -------

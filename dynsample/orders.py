@@ -124,6 +124,8 @@ class PageLocal:
         rank = ops.unpermute(num_pages, np.arange(num_pages), stream=Stream.PAGES, **key)
         window = rank[pages] // self.window
         stops = np.cumsum(np.bincount(window))
+        if Stream.PAGE_WINDOWS + 2 * len(stops) > 2**31:
+            raise ValueError(f"window must be larger: {len(stops)} windows are too many")
         chunks = [
             ops.order_slice(part, stream=Stream.PAGE_WINDOWS + 2 * number + stream, **key)
             for number, part in enumerate(

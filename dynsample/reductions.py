@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dynsample import _core
+from dynsample._arrays import beside
 from dynsample._core import Stream
 from dynsample.arrays import Array, Arrays
 from dynsample.policies.base import EpochRandom, Selection
@@ -76,7 +77,13 @@ class Reductions:
         """Add integers over the ranks that share the rows."""
         return numbers
 
-    def _known(self, where: Mask | None) -> Mask | None:
+    def _values(self, values: Any, name: str = "values") -> Floats:
+        """Check what a caller gave for all rows; the message names the caller's argument."""
+        return beside(values, name, np.float32, self.seen, "the table")
+
+    def _known(self, where: Mask | None, name: str = "where") -> Mask | None:
+        if where is not None:
+            where = beside(where, name, np.bool_, self.seen, "the table")
         known = self.known
         if known.all():
             return where
@@ -88,20 +95,22 @@ class Reductions:
 
     def hide_lowest(self, values: Floats, k: int, eligible: Mask | None = None) -> Mask:
         """Mark the k lowest `values` among the eligible, known, finite rows; all, when fewer."""
-        return self.arrays.hide_lowest(values, min(k, self.num_samples), self._known(eligible))
+        values, where = self._values(values), self._known(eligible, "eligible")
+        return self.arrays.hide_lowest(values, min(k, self.num_samples), where)
 
     def exact_mean(self, values: Floats, where: Mask | None = None) -> float:
         """Give the exact mean, rounded once to double; nan when there is nothing to average."""
-        parts = self.arrays.sum_parts(values, self._known(where))
+        parts = self.arrays.sum_parts(self._values(values), self._known(where))
         total, count = _core.rounded_sum(self._added(parts, "a mean"))
         return total / count if count else float("nan")
 
     def min_max(self, values: Floats, where: Mask | None = None) -> tuple[float, float]:
         """Give the lowest and the highest value; (nan, nan) when there are none."""
-        return self.arrays.min_max(values, self._known(where))
+        return self.arrays.min_max(self._values(values), self._known(where))
 
     def below(self, values: Floats, threshold: float) -> Mask:
         """Mark the known, finite rows whose value is less than a double, without rounding that."""
+        values = self._values(values)
         with np.errstate(over="ignore"):
             bound = np.float32(threshold)
         if float(bound) < threshold:
@@ -196,6 +205,7 @@ class Reductions:
         return Draw(counts, None, inverse)
 
     def _given(self, probabilities: Floats, known: Mask | None) -> Floats:
+        probabilities = self._values(probabilities, "probabilities")
         known = self._known(None) if known is None else known
         if known is not None and not known.all():
             probabilities = self.arrays.where(known, probabilities, float("nan"))

@@ -73,7 +73,8 @@ class ShardedTable(ScoreTable):
 
     def hide_lowest(self, values: Floats, k: int, eligible: Mask | None = None) -> Mask:
         """Mark the k lowest `values` among the eligible, known, finite rows; all, when fewer."""
-        candidates = self.arrays.candidates(values, self._known(eligible))
+        where = self._known(eligible, "eligible")
+        candidates = self.arrays.candidates(self._values(values), where)
         return self._lowest(candidates, min(k, self.num_samples))
 
     def _lowest(self, candidates: Any, k: int) -> Mask:

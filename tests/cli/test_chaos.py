@@ -107,6 +107,8 @@ def test_runs_that_are_killed_end_like_one_that_is_not(
     assert result["mismatches"] == []
     assert sum(result["kills"].values()) >= kills
     assert all(result["kills"][phase] for phase in PHASES)
+    assert all(count >= kills // 10 for count in result["kills_by_kind"].values())
+    assert sum(result["kills_by_kind"].values()) == sum(result["kills"].values())
     assert result["resumes"]
 
 

@@ -8,9 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dynsample import ops
+from dynsample import groups, ops
+from dynsample.columns import Last
 from dynsample.device import Device
 from dynsample.device import ops as there
+from dynsample.device.arrays import DeviceArrays
+from dynsample.policies.base import EpochRandom
+from dynsample.sharded_table import ShardedTable
+from dynsample.table import ScoreTable
 
 KEY = {"seed": 2**64 - 3, "epoch": 5}
 N = 10_001
@@ -174,3 +179,43 @@ def test_a_mask_elsewhere_than_its_scores_is_named() -> None:
     scores, mask = np.zeros(3, np.float32), torch.ones(3, dtype=torch.bool, device="meta")
     with pytest.raises(ValueError, match="eligible must be on the CPU, as scores is, got meta"):
         ops.hide_lowest(scores, 1, mask)
+
+
+TABLE_CALLS: dict[str, tuple[str, Callable[[Any, Any], Any]]] = {
+    "hide_lowest values": ("values", lambda t, x: t.hide_lowest(x, 3)),
+    "exact_mean values": ("values", lambda t, x: t.exact_mean(x)),
+    "min_max values": ("values", lambda t, x: t.min_max(x)),
+    "below values": ("values", lambda t, x: t.below(x, 0.5)),
+    "cdf_bernoulli values": ("values", lambda t, x: t.cdf_bernoulli(x, 0.5, EpochRandom(1, 2))),
+    "draw probabilities": (
+        "probabilities", lambda t, x: t.draw(x, 3, EpochRandom(1, 2), replacement=True)),
+    "hide_lowest eligible": ("eligible", lambda t, x: t.hide_lowest(t["x"], 3, x)),
+    "exact_mean where": ("where", lambda t, x: t.exact_mean(t["x"], x)),
+    "min_max where": ("where", lambda t, x: t.min_max(t["x"], x)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("seen", [True, False])
+@pytest.mark.parametrize("name", TABLE_CALLS)
+def test_a_reduction_names_the_argument_of_its_caller_on_every_table(
+    device: Device, name: str, seen: bool
+) -> None:
+    argument, call = TABLE_CALLS[name]
+    mask = argument in {"eligible", "where"}
+    good = MASK if mask else ROWS
+    columns = {"x": Last()}
+    tables = [
+        ScoreTable(10, columns),
+        ScoreTable(10, columns, arrays=DeviceArrays(device)),
+        ShardedTable(10, columns, groups.single()),
+    ]
+    for wrong in (good[1:], good[:, None], good.astype(np.int16), good.tolist()):
+        messages = []
+        for table in tables:
+            table.seen[:] = seen
+            on_device = table.arrays.on_device and isinstance(wrong, np.ndarray)
+            with pytest.raises((TypeError, ValueError)) as error:
+                call(table, device.put(wrong) if on_device else wrong)
+            messages.append(str(error.value))
+        assert messages[0].startswith(f"{argument} must ")
+        assert len(set(messages)) == 1

@@ -122,7 +122,7 @@ class Chaos:
     def draw_kill(self, scenario: Scenario, size: int, placement: str) -> Kill:
         """Draw a kill; phases and kinds that saw few kills are drawn more often."""
         source = self.source
-        rank, kind = source.randrange(size), self.draw_kind()
+        rank, kind = source.randrange(size), self.draw_kind(size)
         if source.random() < OUTSIDE:
             phase = source.choice(["", "plan", "save"])
             entry = source.randint(1, _ENTRIES[phase])
@@ -136,12 +136,15 @@ class Chaos:
         phase = source.choices(phases, weights)[0]
         return Kill(rank, phase, source.randint(1, _ENTRIES[phase]), kind=kind)
 
-    def draw_kind(self) -> str:
+    def draw_kind(self, size: int) -> str:
         """Draw what comes, the likelier the farther a kind is behind its share."""
+        shares = dict(KIND_SHARES)
+        if size == 1 < self.args.ranks[1]:
+            del shares["all"]  # of one rank it is the same as "one"
         kinds = self.tally.kinds
         expected = kinds.total() + 1
-        behind = [max(0.0, expected * share - kinds[kind]) for kind, share in KIND_SHARES.items()]
-        return self.source.choices([*KIND_SHARES], behind)[0]
+        behind = [max(1e-3, expected * share - kinds[kind]) for kind, share in shares.items()]
+        return self.source.choices([*shares], behind)[0]
 
 
 def _made(folder: Path) -> Path:
