@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <stdexcept>
 #include <string>
 #include <tuple>
 #include <utility>
@@ -134,7 +135,31 @@ py::tuple pack_log(py::handle log, const LayoutSpec& spec, const Tickets& ticket
 
 using Packed = std::pair<Array<std::uint32_t>, Array<std::uint64_t>>;
 
-// Segments of the same blocks; row 0 of the columns is row 0 of the first one.
+// Raised for a packed log that is not of the columns: it may have come from another process.
+class PackedError : public std::invalid_argument {
+ public:
+  using std::invalid_argument::invalid_argument;
+};
+
+// Says what is wrong with a packed log of n rows; nullptr when every record is of one of them.
+const char* packed_fault(std::span<const std::uint32_t> records,
+                         std::span<const std::uint64_t> starts, const Layout& layout,
+                         std::size_t n) {
+  const std::uint32_t mask = row_mask(layout.shift);
+  const std::size_t words = layout.words(), blocks = (n + mask) >> layout.shift;
+  if (starts.size() != blocks + 1) return "does not have the blocks of the rows";
+  if (starts.front() != 0 || !std::ranges::is_sorted(starts)) return "has blocks out of order";
+  if (records.size() % words != 0 || starts.back() != records.size() / words) {
+    return "does not have as many records as its blocks";
+  }
+  if ((n & mask) == 0) return nullptr;  // within a whole block every row is one of the n
+  for (std::size_t r = starts[blocks - 1]; r < starts[blocks]; ++r) {
+    if ((records[r * words] & mask) >= (n & mask)) return "has a record beyond the last row";
+  }
+  return nullptr;
+}
+
+// Logs of all blocks of n rows, one of each rank; row 0 of the columns is row 0 of the first one.
 void fold_packed(const std::vector<Packed>& packed, const LayoutSpec& spec, const Specs& specs,
                  const py::object& seen, std::size_t n) {
   const Layout layout = layout_of(spec);
@@ -143,9 +168,8 @@ void fold_packed(const std::vector<Packed>& packed, const LayoutSpec& spec, cons
   std::vector<Segment> segments;
   for (const auto& [records, starts] : packed) {
     const std::span<const std::uint64_t> places = in(starts, "starts");
-    if (places.empty() || places.back() * layout.words() != in(records, "records").size() ||
-        (places.size() > 2 && ((places.size() - 2) << layout.shift) >= n)) {
-      throw py::value_error("a packed log is not of these columns");
+    if (const char* wrong = packed_fault(in(records, "records"), places, layout, n)) {
+      throw PackedError("the log of rank " + std::to_string(segments.size()) + " " + wrong);
     }
     segments.push_back({records.data(), {places.data(), places.size()}});
   }
@@ -176,6 +200,7 @@ py::tuple match_log(const Array<std::uint32_t>& issued, py::handle log, std::siz
 }  // namespace
 
 void bind_fold(py::module_& module) {
+  py::register_exception<PackedError>(module, "PackedError", PyExc_ValueError);
   module.def("fold", &fold_log, py::arg("log"), py::arg("columns"), py::arg("seen"),
              py::arg("tickets").noconvert());
   module.def("pack", &pack_log, py::arg("log"), py::arg("layout"), py::arg("tickets").noconvert());
