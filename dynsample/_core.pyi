@@ -122,6 +122,9 @@ def fold(
     tickets: NDArray[np.int64] | None,
 ) -> None: ...
 def pack(log: ObservationLog, layout: _Layout, tickets: NDArray[np.int64] | None) -> _Packed: ...
+
+class PackedError(ValueError): ...
+
 def fold_packed(
     packed: list[_Packed],
     layout: _Layout,

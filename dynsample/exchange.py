@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from dynsample import _core
+from dynsample.groups.standing import GroupError
 from dynsample.log import Layout, ObservationLog, pack
 from dynsample.shards import block_shift, row_bounds
 
@@ -69,7 +71,12 @@ def fold_everywhere(
             for rank_records, rank_counts in zip(all_records, all_counts, strict=True)
         ]
         rows = here.start << shift, min(here.stop << shift, table.num_samples)
-        table.fold_packed(log, packed, layout, rows, epoch=epoch)
+        try:
+            table.fold_packed(log, packed, layout, rows, epoch=epoch)
+        except _core.PackedError as error:
+            raise GroupError(
+                f"rank {group.rank} of {size} cannot use what it received in {what}: {error}"
+            ) from error
     log.drop_closed()
 
 

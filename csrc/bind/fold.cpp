@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <stdexcept>
 #include <string>
 #include <tuple>
 #include <utility>
@@ -126,7 +127,13 @@ py::tuple pack_log(py::handle log, const LayoutSpec& spec, const Tickets& ticket
 
 using Packed = std::pair<Array<std::uint32_t>, Array<std::uint64_t>>;
 
-// Segments of the same blocks; row 0 of the columns is row 0 of the first one.
+// Raised for a packed log that is not of the columns: it may have come from another process.
+class PackedError : public std::invalid_argument {
+ public:
+  using std::invalid_argument::invalid_argument;
+};
+
+// Logs of all blocks of n rows, one of each rank; row 0 of the columns is row 0 of the first one.
 void fold_packed(const std::vector<Packed>& packed, const LayoutSpec& spec, const Specs& specs,
                  const py::object& seen, std::size_t n) {
   const Layout layout = layout_of(spec);
@@ -138,9 +145,13 @@ void fold_packed(const std::vector<Packed>& packed, const LayoutSpec& spec, cons
     starts.emplace_back(places.begin(), places.end());
   }
   std::vector<Segment> segments;
-  for (std::size_t s = 0; s < packed.size(); ++s) {
-    segments.push_back({in(packed[s].first, "records"), starts[s]});
-    check_segment(segments[s], layout, n);
+  for (std::size_t rank = 0; rank < packed.size(); ++rank) {
+    segments.push_back({in(packed[rank].first, "records"), starts[rank]});
+    try {
+      check_segment(segments[rank], layout, n);
+    } catch (const std::invalid_argument& error) {
+      throw PackedError("the log of rank " + std::to_string(rank) + " " + error.what());
+    }
   }
   py::gil_scoped_release unlocked;
   fold(segments, layout, columns, marks);
@@ -172,6 +183,7 @@ py::tuple match_log(const Array<std::uint32_t>& issued, py::handle log, std::siz
 }  // namespace
 
 void bind_fold(py::module_& module) {
+  py::register_exception<PackedError>(module, "PackedError", PyExc_ValueError);
   module.def("fold", &fold_log, py::arg("log"), py::arg("columns"), py::arg("seen"),
              py::arg("tickets").noconvert());
   module.def("pack", &pack_log, py::arg("log"), py::arg("layout"), py::arg("tickets").noconvert());

@@ -169,19 +169,19 @@ class Folder {
 
 void check_segment(const Segment& segment, const Layout& layout, std::size_t num_rows) {
   const auto [records, starts] = segment;
-  const std::size_t words = layout.words();
-  bool fits = !starts.empty() && starts.front() == 0 && std::ranges::is_sorted(starts) &&
-              starts.back() <= records.size() && starts.back() * words == records.size();
-  if (fits && starts.size() > 1) {
-    const std::size_t last = starts.size() - 2;  // only there may a row of the block be too high
-    const std::size_t before = last << layout.shift;
-    fits = last == 0 || before < num_rows;
-    const std::uint32_t mask = row_mask(layout.shift);
-    for (std::size_t j = starts[last]; fits && j < starts[last + 1]; ++j) {
-      fits = (records[j * words] & mask) < num_rows - before;
-    }
+  const std::uint32_t mask = row_mask(layout.shift);
+  const std::size_t words = layout.words(), blocks = (num_rows + mask) >> layout.shift;
+  const auto refuse_if = [](bool wrong, const char* what) {
+    if (wrong) throw std::invalid_argument(what);
+  };
+  refuse_if(starts.size() != blocks + 1, "does not have the blocks of the rows");
+  refuse_if(starts.front() != 0 || !std::ranges::is_sorted(starts), "has blocks out of order");
+  refuse_if(records.size() % words != 0 || starts.back() != records.size() / words,
+            "does not have as many records as its blocks");
+  if ((num_rows & mask) == 0) return;  // within a whole block every row is one of them
+  for (std::size_t r = starts[blocks - 1]; r < starts[blocks]; ++r) {
+    refuse_if((records[r * words] & mask) >= (num_rows & mask), "has a record beyond the last row");
   }
-  if (!fits) throw std::invalid_argument("a packed log is not of these columns");
 }
 
 void fold(std::span<const Segment> segments, const Layout& layout, std::span<const Column> columns,

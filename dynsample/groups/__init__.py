@@ -1,20 +1,15 @@
 """The data-parallel ranks that train together.
 
-`single`, `mpi` and `torch` make a `Group`, `simulate` runs many ranks in one process, and
-`as_group` resolves the `group` argument of a sampler. No MPI and no torch is imported before a
-group of theirs is made.
+`single`, `mpi` and `torch` make a `Group`, `simulate` runs many ranks in one process, `as_group`
+resolves the `group` argument of a sampler, and `found_again` looks once more. No MPI and no torch
+is imported before a group of theirs is made.
 """
 
 from dynsample.groups.base import Group, GroupError
-from dynsample.groups.launch import as_group
+from dynsample.groups.launch import as_group, found_again
 from dynsample.groups.mpi import mpi
 from dynsample.groups.simulated import simulate
 from dynsample.groups.single import single
 from dynsample.groups.torch import torch
 
-__all__ = ["Group", "GroupError", "as_group", "mpi", "simulate", "single", "torch"]
-
-
-def found_again(group):
-    found = as_group("auto")
-    return group if found.size == 1 else found
+__all__ = ["Group", "GroupError", "as_group", "found_again", "mpi", "simulate", "single", "torch"]

@@ -44,6 +44,33 @@ def as_group(group: object) -> Group:
     )
 
 
+def found_again(group: Group) -> Group:
+    """Look again for the ranks that "auto" found, which may have been joined since; collective.
+
+    Lightning, `torch.multiprocessing.spawn` and many scripts make the sampler first and initialise
+    torch.distributed later.
+
+    Parameters
+    ----------
+    group : Group
+        What `as_group("auto")` gave.
+
+    Returns
+    -------
+    Group
+        `group` itself, unless it is one process and there are more now.
+
+    Raises
+    ------
+    RuntimeError
+        As `as_group`, when several processes were launched since and cannot be joined.
+    """
+    if group.size > 1:
+        return group
+    again = _found()
+    return again if again.size > 1 else group
+
+
 def _found() -> Group:
     if _initialised_size() > 1:
         return torch()
@@ -53,7 +80,7 @@ def _found() -> Group:
             f"{torchrun}, and torch.distributed is not initialised: call "
             f"torch.distributed.init_process_group first, or pass {_ALONE}"
         )
-    if ranks and ranks.size > 1:
+    if (ranks and ranks.size > 1) or _mpi_size() > 1:
         return mpi()
     horovod, slurm = environment.horovod_world(), environment.slurm_world()
     if horovod and horovod.size > 1:
@@ -72,6 +99,11 @@ def _alone() -> Group:
         raise RuntimeError(
             f"torch.distributed is initialised with {_initialised_size()} processes, and group is "
             f'None: pass group="auto", or {_ALONE}'
+        )
+    if _mpi_size() > 1:
+        raise RuntimeError(
+            f'MPI has a world of {_mpi_size()} processes, and group is None: pass group="auto", '
+            f"or {_ALONE}"
         )
     torchrun, ranks = environment.torchrun_world(), environment.mpi_world()
     slurm = None if ranks or torchrun else environment.slurm_world()
@@ -92,3 +124,11 @@ def _initialised_size() -> int:
     if distributed is None or not distributed.is_available() or not distributed.is_initialized():
         return 1
     return int(distributed.get_world_size())
+
+
+def _mpi_size() -> int:
+    """Size of the world of an MPI that is in use, whatever launched it."""
+    MPI = sys.modules.get("mpi4py.MPI")
+    if MPI is None or not MPI.Is_initialized() or MPI.Is_finalized():
+        return 1
+    return int(MPI.COMM_WORLD.Get_size())

@@ -183,22 +183,25 @@ class MPIGroup(Group):
         longest: int,
         what: str,
     ) -> Bytes:
-        received: list[list[Bytes]] = [[] for _ in range(self.size)]
+        rounds = self._rounds(longest)
+        if len(rounds) == 1:
+            return self._exchange_at_once(sent, lengths, counts, what)
         parts = split(sent, lengths)
-        for start, stop in self._rounds(longest):
-            pieces = [part[start:stop] for part in parts]
-            out = np.clip(lengths - start, 0, stop - start)
-            come = np.clip(counts - start, 0, stop - start)
-            buffer = np.empty(come.sum(), np.uint8)
-            self._wait(
-                self._comm.Ialltoallv(
-                    [join(pieces), (out, _starts(out)), self._MPI.BYTE],
-                    [buffer, (come, _starts(come)), self._MPI.BYTE],
-                ),
-                what,
-            )
-            _append(received, split(buffer, come))
+        received: list[list[Bytes]] = [[] for _ in range(self.size)]
+        for start, stop in rounds:
+            out, come = (np.clip(each - start, 0, stop - start) for each in (lengths, counts))
+            piece = np.concatenate([part[start:stop] for part in parts])
+            _append(received, split(self._exchange_at_once(piece, out, come, what), come))
         return join([join(pieces) for pieces in received])
+
+    def _exchange_at_once(
+        self, sent: Bytes, lengths: NDArray[np.int64], counts: NDArray[np.int64], what: str
+    ) -> Bytes:
+        received = np.empty(counts.sum(), np.uint8)
+        out = [sent, (lengths, _starts(lengths)), self._MPI.BYTE]
+        into = [received, (counts, _starts(counts)), self._MPI.BYTE]
+        self._wait(self._comm.Ialltoallv(out, into), what)
+        return received
 
     def _rounds(self, longest: int) -> list[tuple[int, int]]:
         """Ranges of a part that one call each moves, within MPI's counts; the same on all ranks."""
@@ -228,4 +231,5 @@ def _finish_what_was_left(MPI: Any) -> None:
         while not MPI.Is_finalized() and not request.Test():
             if time.monotonic() > end:
                 _abort(MPI, f"{text} in the middle, and the other ranks did not come")
+                return  # killed before long
             time.sleep(1e-3)

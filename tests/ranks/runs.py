@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 import dynsample as ds
+from dynsample import groups
 from dynsample.groups import Group
+from dynsample.groups.mpi import MPIGroup
+from dynsample.groups.simulated import SimulatedGroup
+from dynsample.groups.standing import Standing
+from dynsample.groups.torch import TorchGroup
 
 N = 997
 ROWS = 24  # of a step on all ranks: divides by 1, 2, 3, 4, 8
@@ -158,3 +164,18 @@ def shared_folder(group: Group) -> Path:
     name = tempfile.mkdtemp() if group.rank == 0 else ""
     parts = group.all_gather(np.frombuffer(name.encode(), np.uint8), "a folder")
     return Path(parts[0].tobytes().decode())
+
+
+def apart(group: Group) -> Group:
+    """The same ranks in a group that a test may break: no other speaks over its communicator."""
+    if isinstance(group, SimulatedGroup):
+        other = copy.copy(group)
+        other._standing = Standing()
+        return other
+    if isinstance(group, MPIGroup):
+        return groups.mpi(group._comm.Dup(), group.time_limit)
+    if isinstance(group, TorchGroup):
+        import torch.distributed as dist
+
+        return groups.torch(dist.new_group(), group.time_limit)
+    return group
