@@ -253,6 +253,8 @@ class Ledger:
         stop = np.where(issued < plan.num_positions, kept, plan.num_positions + hidden)
         still = (issued >= 0) & (issued < stop)
         still &= ~np.isin(issued, tickets) & ~np.isin(issued, taken)
+        if self.folded:  # the epoch is over, and what was observed of it is no longer known
+            still[:] = False
         return {
             "index": self.log.index(),
             "ticket": tickets,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import pickle
 import threading
 import warnings
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 
 import dynsample as ds
+from dynsample.agreement import DisagreementError
 from dynsample.checkpoint import StateError
 from dynsample.groups import Group, simulate
 from dynsample.passes import Batch
@@ -35,7 +37,7 @@ def observe(sampler: ds.Sampler, index: np.ndarray) -> None:
 
 
 def take(batches: object, count: int | None = None) -> np.ndarray:
-    taken = [batch for batch, _ in zip(batches, range(count or N), strict=False)]  # type: ignore[call-overload]
+    taken = itertools.islice(iter(batches), count)  # type: ignore[call-overload]
     return np.concatenate([np.empty(0, np.int64), *taken])
 
 
@@ -241,7 +243,7 @@ def test_a_state_of_another_epoch_leaves_an_explicit_epoch_alone() -> None:
 
 
 def test_peek_moves_nothing() -> None:
-    sampler = kakurenbo()
+    sampler = make()
     sampler.set_epoch(0)
     first = take(sampler, 1)
     state = sampler.state_dict()
@@ -371,12 +373,11 @@ def test_an_epoch_shorter_than_a_batch_is_one_short_batch_in_spite_of_drop_last(
     assert [len(index) for index in sampler] == [8] and len(sampler) == 1
 
 
+@pytest.mark.filterwarnings("ignore:epoch 0 holds 12 samples")
 def test_a_short_batch_is_dealt_over_the_ranks() -> None:
     def lengths(group: Group) -> list[int]:
         sampler = make(ds.RandomSubset(fraction=0.7), group=group, batch_size=8, drop_last=True)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            sampler.set_epoch(0)
+        sampler.set_epoch(0)
         return [len(index) for index in sampler]
 
     assert simulate(2, lengths) == [[6], [6]]
@@ -436,6 +437,7 @@ def test_an_epoch_that_was_folded_and_not_planned_is_a_state(saved: bool, tmp_pa
         sampler.save(tmp_path)
         sampler = ds.Sampler(N, BreaksOnce(), B)
         sampler.load(tmp_path)
+        sampler.set_epoch(0)
         assert list(sampler) == []
     sampler.set_epoch(1)
     assert (sampler.epoch, len(take(sampler))) == (1, 30)
@@ -469,7 +471,7 @@ def test_ranks_at_different_positions_disagree_and_are_listed() -> None:
         batches = iter(sampler)
         for _ in range(1 + group.rank):
             next(batches)
-        with pytest.raises(ds.DisagreementError) as caught:
+        with pytest.raises(DisagreementError) as caught:
             sampler.set_epoch(1)
         return str(caught.value)
 
@@ -489,7 +491,7 @@ def test_positions_are_compared_at_a_save_and_at_set_epoch(call: str, tmp_path: 
             "save": lambda: sampler.save(tmp_path),
             "set_epoch": lambda: sampler.set_epoch(0),
         }
-        with pytest.raises(ds.DisagreementError, match="position: rank 0 has 8, rank 1 has 16"):
+        with pytest.raises(DisagreementError, match="position: rank 0 has 8, rank 1 has 16"):
             calls[call]()
 
     simulate(2, body)
