@@ -10,6 +10,8 @@ import argparse
 import importlib
 from collections.abc import Sequence
 
+from dynsample.cli.printing import Parser
+
 COMMANDS = {
     "demo": "train a small network with every policy and compare",
     "bench": "time the kernels beside their peers (in a checkout)",
@@ -33,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     int
         Exit status: 0, 1 for a failed check, 130 after Ctrl-C. Wrong arguments exit with 2.
     """
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="dynsample", description="Dynamic data pruning and sampling for training loops."
     )
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="command")

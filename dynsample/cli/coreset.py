@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dynsample import coreset, coreset_files, files, history, score_files
+from dynsample.cli.printing import say
 
 KEEP = ("highest", "lowest", "offset", "random", "balanced", "strata")
 DYN_UNC = "dyn-unc"
@@ -67,8 +68,8 @@ def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     peak = peak_bytes()
     summary["peak_bytes"] = peak
     for line in summary.pop("lines"):
-        print(line)
-    print(
+        say(line)
+    say(
         f"{args.output}: {summary['kept']} of {summary['num_samples']} samples"
         f"{_unseen(summary['unseen'])}; peak memory {peak / 2**20:.0f} MiB"
     )

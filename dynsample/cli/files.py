@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from dynsample import files
+from dynsample.cli.printing import say
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,5 +27,5 @@ def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
         args.output.write_bytes(b"".join(lines))
     except (OSError, ValueError) as error:
         parser.error(str(error))
-    print(f"{args.output}: {len(names)} files, {len(set(labels))} labels")
+    say(f"{args.output}: {len(names)} files, {len(set(labels))} labels")
     return 0

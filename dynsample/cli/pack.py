@@ -7,6 +7,7 @@ import importlib.util
 from pathlib import Path
 
 from dynsample import files, pack
+from dynsample.cli.printing import say
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -41,5 +42,5 @@ def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
             pack.write(samples, args.output, progress=lambda: bar.advance(task))
     except (OSError, ValueError, files.SampleError) as error:
         parser.error(str(error))
-    print(f"{args.output}: {len(samples)} images, {args.output.stat().st_size} bytes")
+    say(f"{args.output}: {len(samples)} images, {args.output.stat().st_size} bytes")
     return 0

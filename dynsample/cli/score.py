@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from dynsample.cli.printing import say
 from dynsample.score import RUN_FOLDERS, mean_over_runs, run_file
 
 
@@ -37,5 +38,5 @@ def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     except (OSError, ValueError) as error:
         parser.error(str(error))
     infinite = int(np.isinf(mean).sum())
-    print(f"{output}: {len(mean)} samples, mean of {args.runs} runs, {infinite} infinite")
+    say(f"{output}: {len(mean)} samples, mean of {args.runs} runs, {infinite} infinite")
     return 0
