@@ -6,7 +6,6 @@ the latter returns the exit status. What a command needs beyond numpy it imports
 
 from __future__ import annotations
 
-import argparse
 import importlib
 from collections.abc import Sequence
 

@@ -12,15 +12,12 @@ _ESCAPED = {"Cc", "Cf", "Cs", "Zl", "Zp"}  # controls, directions, bytes that ar
 
 def printable(text: object) -> str:
     """Give text with whatever a terminal or page would obey written out; lines stay lines."""
-    return "".join(
-        letter
-        if letter == "\n" or unicodedata.category(letter) not in _ESCAPED
-        else _written(letter)
-        for letter in str(text)
-    )
+    return "".join(map(_shown, str(text)))
 
 
-def _written(letter: str) -> str:
+def _shown(letter: str) -> str:
+    if letter == "\n" or unicodedata.category(letter) not in _ESCAPED:
+        return letter
     if "\udc80" <= letter <= "\udcff":  # a byte of a file's name that is not UTF-8
         return f"\\x{ord(letter) - 0xDC00:02x}"
     return letter.encode("unicode_escape").decode()
