@@ -1,8 +1,11 @@
 """Dynamic data pruning and sampling for training loops."""
 
 from dynsample import batch, coreset, groups, ops, payload, report, schedules, signals
+from dynsample.checkpoint import StateError
 from dynsample.columns import EMA, Last, Mean, Transitions, Uncertainty, Window
 from dynsample.orders import PageLocal
+from dynsample.pack import PackError
+from dynsample.payload import PayloadError
 from dynsample.plan import EpochPlan, build_plan
 from dynsample.policies import (
     Forgetting,
@@ -31,7 +34,9 @@ __all__ = [
     "Last",
     "Mean",
     "ObservationError",
+    "PackError",
     "PageLocal",
+    "PayloadError",
     "Policy",
     "PriorityTree",
     "RandomSubset",
@@ -39,6 +44,7 @@ __all__ = [
     "ScoreTable",
     "Selection",
     "SelectiveBackprop",
+    "StateError",
     "Transitions",
     "Uncertainty",
     "Uniform",

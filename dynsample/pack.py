@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import itertools
 import mmap
 import os
@@ -54,6 +53,7 @@ def write(
     samples: Samples,
     out: str | os.PathLike[str],
     *,
+    force: bool = False,
     progress: Callable[[], None] = lambda: None,
 ) -> None:
     """Write the encoded images of `samples` into one file, whole or not at all.
@@ -63,6 +63,8 @@ def write(
     samples : Samples
     out : path
         Of a new file, or of a pack that it takes the place of.
+    force : bool
+        Take the place of any other file too.
     progress : callable
         Called after every image.
 
@@ -74,10 +76,8 @@ def write(
         When `out` is there and is no pack.
     """
     out = Path(out)
-    if os.path.lexists(out) and not _begins_as_pack(out):
-        raise FileExistsError(
-            errno.EEXIST, "is there and is no pack: another name is needed", str(out)
-        )
+    if os.path.lexists(out) and not force and not _begins_as_pack(out):
+        raise FileExistsError(f"{out} is there and is no pack: another name is needed")
     with whole(out) as file:
         _write(samples, file, progress)
 

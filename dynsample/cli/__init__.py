@@ -6,11 +6,12 @@ the latter returns the exit status. What a command needs beyond numpy it imports
 
 from __future__ import annotations
 
-import argparse
 import importlib
 import io
 import sys
 from collections.abc import Sequence
+
+from dynsample.cli.printing import Parser
 
 COMMANDS = {
     "demo": "train a small network with every policy and compare",
@@ -35,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     int
         Exit status: 0, 1 for a failed check, 130 after Ctrl-C. Wrong arguments exit with 2.
     """
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="dynsample", description="Dynamic data pruning and sampling for training loops."
     )
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="command")

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from dynsample import coreset, coreset_files, file_list, history, score_files
 from dynsample._arrays import load_array
 from dynsample._disk import refuse_overwrite
+from dynsample.cli.printing import say
 from dynsample.file_list import FileList
 
 KEEP = ("highest", "lowest", "offset", "random", "balanced", "strata")
@@ -82,8 +83,8 @@ def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     peak = peak_bytes()
     summary["peak_bytes"] = peak
     for line in summary.pop("lines"):
-        print(line)
-    print(
+        say(line)
+    say(
         f"{args.output}: {summary['kept']} of {summary['num_samples']} samples"
         f"{_unseen(summary['unseen'])}; peak memory {peak / 2**20:.0f} MiB"
     )

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from dynsample import files
 from dynsample._disk import refuse_overwrite
+from dynsample.cli.printing import say
 
 _HIDDEN = (b".", b"__MACOSX")
 _SHOWN = 3  # names in a note
@@ -35,9 +36,9 @@ def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
         args.output.write_bytes(content)
     except (OSError, ValueError) as error:
         parser.error(str(error))
-    print(f"{args.output}: {len(names)} files, {len(set(labels))} labels")
+    say(f"{args.output}: {len(names)} files, {len(set(labels))} labels")
     for note in _notes(files.class_folders(args.root), names):
-        print(f"{parser.prog}: {note}", file=sys.stderr)
+        say(f"{parser.prog}: {note}", sys.stderr)
     return 0
 
 

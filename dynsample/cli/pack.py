@@ -7,6 +7,7 @@ import importlib.util
 from pathlib import Path
 
 from dynsample import files, pack
+from dynsample.cli.printing import say
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -15,6 +16,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "source", type=Path, help="a folder of class folders, or a list of files and labels"
     )
     parser.add_argument("output", type=Path, help="where the pack goes")
+    parser.add_argument(
+        "--force", action="store_true", help="replace a file that is there and is no pack"
+    )
     parser.add_argument(
         "--root", type=Path, help="what the paths of a list are below (default: its folder)"
     )
@@ -38,8 +42,10 @@ def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
             samples = files.from_list(args.source, args.root)
         with progress.Progress(*columns) as bar:
             task = bar.add_task("packing", total=len(samples))
-            pack.write(samples, args.output, progress=lambda: bar.advance(task))
+            pack.write(samples, args.output, force=args.force, progress=lambda: bar.advance(task))
+    except FileExistsError as error:
+        parser.error(f"{error}; --force replaces it")
     except (OSError, ValueError, files.SampleError) as error:
         parser.error(str(error))
-    print(f"{args.output}: {len(samples)} images, {args.output.stat().st_size} bytes")
+    say(f"{args.output}: {len(samples)} images, {args.output.stat().st_size} bytes")
     return 0

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from dynsample._disk import refuse_overwrite
+from dynsample.cli.printing import say
 from dynsample.score import RUN_FOLDERS, mean_over_runs, run_file
 
 
@@ -44,5 +45,5 @@ def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
         parser.error(str(error))
     infinite, nan = int(np.isinf(mean).sum()), int(np.isnan(mean).sum())
     without = f", {nan} without a score (NaN)" if nan else ""
-    print(f"{output}: {len(mean)} samples, mean of {args.runs} runs, {infinite} infinite{without}")
+    say(f"{output}: {len(mean)} samples, mean of {args.runs} runs, {infinite} infinite{without}")
     return 0

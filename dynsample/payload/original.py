@@ -154,23 +154,23 @@ def _numbered(folder: Path, prefix: str, suffix: str) -> list[Path]:
 
 
 def _load(file: Path) -> Sequence[Any]:
-    import pickle
-
     import torch
 
     try:
         with torch.serialization.safe_globals(list(_numpy_scalars())):
             content: Sequence[Any] = torch.load(file, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+    except Exception as error:  # of torch's reader of damaged files there is no list
+        said = (str(error).splitlines() or [type(error).__name__])[0]
         raise PayloadError(
-            f"{file} is damaged, or holds more than tensors and numbers: "
-            f"{str(error).splitlines()[0]}"
+            f"{file} is damaged, or holds more than tensors and numbers: {said}"
         ) from error
     if not isinstance(content, (list, tuple)) or len(content) != 6:
         raise PayloadError(
             f"{file} must hold [crops, flips, partners, lambda, box, logits], got "
             f"{type(content).__name__}"
         )
+    if getattr(content[5], "ndim", None) != 2:
+        raise PayloadError(f"{file} must hold logits [B, C], got {type(content[5]).__name__}")
     return content
 
 

@@ -4,7 +4,8 @@
 """
 
 from dynsample.report.cost import Cost, costs
-from dynsample.report.reader import ReportError, Run, read
+from dynsample.report.reader import Run, read
+from dynsample.report.store import ReportError
 from dynsample.report.tensorboard import to_tensorboard
 from dynsample.report.writer import Report, as_report
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,14 +12,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dynsample.report.writer import FILE, LABELS, SUBSET, VERSION, checked_labels
+from dynsample._disk import read_regular
+from dynsample._fields import Mismatch, anything, parse
+from dynsample.report.record import checked
+from dynsample.report.store import FILE, ReportError, read_array
+from dynsample.report.writer import LABELS, SUBSET, VERSION, checked_labels
 
 Record = Mapping[str, Any]
 _REQUIRED = ("epoch", "run", "stats", "columns")
-
-
-class ReportError(RuntimeError):
-    """A folder that is no report, or a damaged or newer one."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +46,7 @@ class Run:
     def labels(self) -> NDArray[np.integer[Any]] | None:
         """Class of every sample, when the folder has labels.npy."""
         path = self.folder / LABELS
-        return checked_labels(np.load(path, allow_pickle=False)) if path.exists() else None
+        return checked_labels(read_array(path)) if path.exists() else None
 
     def hidden(self, record: Record) -> NDArray[np.int64] | None:
         """Ids that are hidden in an epoch, ascending; None when the report does not say."""
@@ -56,15 +55,26 @@ class Run:
         path = self.folder / Path(record["hidden"]).name
         if not path.exists():
             return None
-        bits = np.unpackbits(np.load(path, allow_pickle=False), bitorder="little")
-        rows = np.flatnonzero(bits[: record["stats"]["num_samples"]])
-        return rows if self.members is None else self.members[rows]
+        packed, count = read_array(path), record["stats"]["num_samples"]
+        if packed.dtype != np.uint8 or packed.shape != (-(-count // 8),):
+            raise ReportError(f"{path} must hold a bit for each of {count} samples")
+        rows = np.flatnonzero(np.unpackbits(packed, count=count, bitorder="little"))
+        if self.members is None:
+            return rows
+        if len(self.members) != count:
+            raise ReportError(f"{self.folder / SUBSET} must hold {count} ids")
+        return self.members[rows]
 
     @cached_property
     def members(self) -> NDArray[np.int64] | None:
         """Ids that were trained on, when they are a subset of the data set and it is known."""
         path = self.folder / SUBSET
-        return np.load(path, allow_pickle=False) if path.exists() else None
+        if not path.exists():
+            return None
+        ids = read_array(path)
+        if ids.ndim != 1 or ids.dtype.kind not in "iu" or (len(ids) and ids.min() < 0):
+            raise ReportError(f"{path} must hold ids, got {ids.dtype}{list(ids.shape)}")
+        return ids.astype(np.int64)
 
 
 def read(folder: str | os.PathLike[str]) -> Run:
@@ -76,7 +86,7 @@ def read(folder: str | os.PathLike[str]) -> Run:
     """
     path = Path(folder) / FILE
     try:
-        content = path.read_bytes()
+        content = read_regular(path)
     except FileNotFoundError:
         inside = sorted(str(found.parent) for found in Path(folder).glob(f"*/{FILE}"))
         hint = f"Sampler(report={str(folder)!r}) writes it at the start of every epoch"
@@ -97,10 +107,10 @@ def read(folder: str | os.PathLike[str]) -> Run:
 
 def _parse(line: bytes, where: str) -> Record:
     try:
-        record = json.loads(line)
-    except ValueError:  # also of text that is not UTF-8
-        raise ReportError(f"{where}: not a line of a report, it is damaged") from None
-    if not isinstance(record, dict) or "version" not in record:
+        record = parse(line, anything, "the line")
+    except Mismatch as error:
+        raise ReportError(f"{where}: not a line of a report, it is damaged: {error}") from None
+    if not isinstance(record, dict) or not isinstance(record.get("version"), int):
         raise ReportError(f"{where}: not a line of a report")
     if record["version"] > VERSION:
         raise ReportError(
@@ -108,4 +118,7 @@ def _parse(line: bytes, where: str) -> Record:
         )
     if missing := [name for name in _REQUIRED if name not in record]:
         raise ReportError(f"{where}: {', '.join(missing)} missing")
-    return record
+    try:
+        return checked(record)
+    except Mismatch as error:
+        raise ReportError(f"{where}: it is damaged: {error}") from None

@@ -59,7 +59,7 @@ def to_tensorboard(folder: str | os.PathLike[str], logdir: str | os.PathLike[str
 
 def scalars_of(record: Record) -> dict[str, Any]:
     """Figures of one epoch by tag."""
-    stats = {name: value for name, value in record["stats"].items() if value is not None}
+    stats = {n: value for n, value in record["stats"].items() if isinstance(value, (int, float))}
     scalars = {f"sampler/{name}": value for name, value in stats.items() if name != "epoch"}
     if record["came_back"]:
         scalars["sampler/came_back"] = record["came_back"]["count"]

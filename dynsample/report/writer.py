@@ -15,6 +15,15 @@ from numpy.typing import NDArray
 from dynsample import groups, ops
 from dynsample._core import Stream
 from dynsample.report.histogram import histogram
+from dynsample.report.store import (
+    FILE,
+    ReportError,
+    append_line,
+    check_log,
+    may_write,
+    read_array,
+    write_array,
+)
 from dynsample.table import ScoreTable
 
 if TYPE_CHECKING:
@@ -24,12 +33,10 @@ if TYPE_CHECKING:
     from dynsample.sampler import Sampler
 
 VERSION = 1
-FILE = "epochs.jsonl"
 LABELS = "labels.npy"
 SUBSET = "subset.npy"
 NAMED = 32  # ids that a line holds of each kind
 MAX_CLASSES = 10_000  # a line holds a number for each
-_TAIL = 1 << 16
 
 
 class Report:
@@ -47,6 +54,11 @@ class Report:
         in the folder as labels.npy; a file of this name that is there already is used.
     hidden : bool
         Also write which samples are hidden, a file of a bit for each in every epoch.
+
+    Raises
+    ------
+    ReportError
+        When the folder holds a log, or labels, that no report has written: they are left alone.
     """
 
     def __init__(
@@ -56,13 +68,19 @@ class Report:
         stored = self.folder / LABELS
         self._new_labels = labels is not None
         if labels is None and stored.exists():
-            labels = np.load(stored, mmap_mode="r", allow_pickle=False)
+            labels = read_array(stored)
         self.labels = None if labels is None else checked_labels(labels)
         self.num_classes = int(self.labels.max(initial=-1)) + 1 if self.labels is not None else 0
         if self.num_classes > MAX_CLASSES:
             raise ValueError(
                 f"labels must be in [0, {MAX_CLASSES}), got {self.num_classes - 1}: a report "
                 "holds a number for each class"
+            )
+        check_log(self.folder / FILE)
+        if self._new_labels and not may_write(stored, checked_labels(labels)):
+            raise ReportError(
+                f"{stored} is there, holds other labels, and was not written by a report: name "
+                "another folder, or leave out labels to use it"
             )
         self._class_sizes: list[int] | None = None
         self._seconds = 0.0  # of the last line
@@ -168,12 +186,12 @@ class Report:
         self.folder.mkdir(parents=True, exist_ok=True)
         if self._new_labels:
             assert self.labels is not None
-            np.save(self.folder / LABELS, self.labels)
+            write_array(self.folder / LABELS, self.labels)
             self._new_labels = False
         if bits is not None:
-            np.save(self.folder / record["hidden"], bits)
+            write_array(self.folder / record["hidden"], bits)
             if sampler.subset is not None:
-                np.save(self.folder / SUBSET, sampler.subset)
+                write_array(self.folder / SUBSET, sampler.subset)
         append_line(self.folder / FILE, json.dumps(record, separators=(",", ":"), allow_nan=False))
 
 
@@ -242,21 +260,3 @@ def came_back(table: ScoreTable, before: Plan, plan: Plan, group: Group) -> dict
     named = np.sort(ids[np.argsort(everyone)[:NAMED]])
     count = int(group.sum(np.array([len(rows)]), what)[0])
     return {"count": count, "ids": named.tolist()}
-
-
-def append_line(path: Path, line: str) -> None:
-    """Append a line by one write, in the place of one that a kill left torn."""
-    with open(path, "ab+") as file:
-        end = file.seek(0, os.SEEK_END)
-        whole = end
-        while whole:
-            begin = max(whole - _TAIL, 0)
-            file.seek(begin)
-            found = file.read(whole - begin).rfind(b"\n")
-            if found >= 0:
-                whole = begin + found + 1
-                break
-            whole = begin
-        if whole < end:
-            file.truncate(whole)
-        file.write(line.encode() + b"\n")

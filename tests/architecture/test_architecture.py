@@ -137,7 +137,7 @@ ALLOWED_INCLUDES = {
     "core": r'"core/|<[a-z_]+>|<c[a-z]+>|<immintrin.h>',
     "cuda": r'"cuda/|"core/(bits|cdf|columns|isa/sum|order_key|permute|power|race_key)\.h"|'
     r'"core/(random|rate|rows|sample)\.h"|<[a-z_/]+(\.h|\.cuh)?>',
-    "dali": r'"(dali/|files\.h|jpeg\.h|table\.h)|<(fcntl|unistd|sys/[a-z]+)\.h>|<[a-z_]+>|<c[a-z]+>',
+    "dali": r'"(dali/|(files|jpeg|table)\.h)|<(fcntl|unistd|sys/[a-z]+)\.h>|<[a-z_]+>|<c[a-z]+>',
     "bind": r'"bind/|"core/|"cuda/|"dali/jpeg\.h"|<pybind11/[a-z0-9_]+\.h>|<[a-z_]+>',
 }
 

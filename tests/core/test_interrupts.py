@@ -126,7 +126,10 @@ def check(when: list[int], tmp_path: Path) -> None:
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 def test_an_interrupt_at_any_of_some_lines_changes_nothing(tmp_path: Path) -> None:
     total = lines()
-    check(np.random.default_rng(0).choice(np.arange(1, total + 1), 60, replace=False).tolist(), tmp_path)
+    check(
+        np.random.default_rng(0).choice(np.arange(1, total + 1), 60, replace=False).tolist(),
+        tmp_path,
+    )
 
 
 @pytest.mark.whole

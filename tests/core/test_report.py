@@ -254,7 +254,7 @@ def test_a_torn_last_line_is_ignored_and_then_replaced(tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_one_torn_line_begins_anew(tmp_path: Path) -> None:
-    (tmp_path / "epochs.jsonl").write_bytes(b"{" * 100_000)
+    (tmp_path / "epochs.jsonl").write_bytes(b'{"version":1,"epoch":0,' + b"{" * 100_000)
     assert report.read(tmp_path).epochs == []
     train(groups.single(), tmp_path, epochs=1)
     assert len(report.read(tmp_path).epochs) == 1

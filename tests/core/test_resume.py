@@ -160,7 +160,9 @@ def test_an_allowed_difference_starts_the_epoch_again_with_what_was_observed(
 
 
 def test_what_may_be_allowed_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="allow must be among fingerprint, order, policy, seed, got size"):
+    with pytest.raises(
+        ValueError, match="allow must be among fingerprint, order, policy, seed, got size"
+    ):
         make(ds.Uniform()).load(tmp_path, allow={"size"})
 
 

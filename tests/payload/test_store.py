@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import shutil
 from pathlib import Path
@@ -207,3 +208,33 @@ def test_views_fit_and_partners_are_a_permutation_with_their_own_crops() -> None
     box = drawn["box"]
     share = (box[:, 2:] - box[:, :2]).prod(1) / np.prod(SIZE)
     assert (share <= 1 - drawn["lam"] + 1e-9).all()
+
+
+def test_a_store_that_is_cut_while_it_is_open_is_an_error(copy: Path) -> None:
+    store = Store(copy)
+    index = np.arange(3)
+    store.batch(1, index)
+    os.truncate(copy / "epoch-00001.safetensors", 5000)
+    with pytest.raises(PayloadError, match=r"epoch-00001\.safetensors was cut to 5000 bytes of"):
+        store.batch(1, index)
+
+
+def test_a_file_of_the_users_is_not_written_over_and_not_counted(tmp_path: Path) -> None:
+    (tmp_path / "epoch-notes.safetensors").write_bytes(b"mine")
+    (tmp_path / "epoch-00001.safetensors").write_bytes(b"mine too")
+    with pytest.raises(PayloadError, match="or not a payload that dynsample wrote"):
+        Writer(tmp_path, facts())
+    (tmp_path / "epoch-00001.safetensors").unlink()
+    writer = Writer(tmp_path, facts())
+    (tmp_path / "epoch-00000.safetensors").write_bytes(b"mine too")
+    error = pytest.raises(PayloadError, match="it is not written over: remove it first")
+    with error, writer.epoch(0):
+        pass
+    assert (tmp_path / "epoch-00000.safetensors").read_bytes() == b"mine too"
+
+
+def test_a_pipe_is_no_store_and_not_waited_for(copy: Path) -> None:
+    (copy / "epoch-00001.safetensors").unlink()
+    os.mkfifo(copy / "epoch-00001.safetensors")
+    with pytest.raises(PayloadError, match="not a regular file"):
+        Store(copy)

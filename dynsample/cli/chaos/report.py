@@ -15,6 +15,7 @@ from rich.table import Table
 from dynsample.cli.chaos.compare import Life
 from dynsample.cli.chaos.launch import Outcome
 from dynsample.cli.chaos.scenario import KINDS, OTHERS, Orders
+from dynsample.cli.printing import printable
 
 _SAID = {
     "one": "SIGKILL to one rank",
@@ -120,7 +121,12 @@ def print_tally(console: Console, args: argparse.Namespace, tally: Tally) -> Non
     for line in tally.mismatches:
         console.print(f"  {line}", style="red", highlight=False, markup=False, soft_wrap=True)
     for folder in tally.failed:
-        console.print(f"  left for a look: {folder}", highlight=False, soft_wrap=True)
+        console.print(
+            f"  left for a look: {printable(folder)}",
+            highlight=False,
+            markup=False,
+            soft_wrap=True,
+        )
     if tally.spared:
         console.print(f"No rank died in: {', '.join(tally.spared)}", style="red")
     if tally.scarce:

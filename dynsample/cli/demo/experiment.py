@@ -20,6 +20,7 @@ from dynsample.cli.demo.loaders import FROM_FILES, OpenLoader, from_memory, orde
 from dynsample.cli.demo.policies import ROWS, Settings
 from dynsample.cli.demo.train import Run, train
 from dynsample.cli.demo.verify import Check, Recorder, verify
+from dynsample.cli.printing import printable
 
 Runs = dict[str, dict[int, Run]]  # by row, by seed
 
@@ -61,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
         report.print_table(console, task, settings, runs, rows)
         report.print_verdict(console, runs, rows)
         plot.write(args.plot, task, settings, runs)
-        console.print(f"Picture: {args.plot}", soft_wrap=True)
+        console.print(f"Picture: {printable(args.plot)}", soft_wrap=True, markup=False)
         if args.json:
             report.write_json(args.json, task, runs, rows)
     if args.verify:

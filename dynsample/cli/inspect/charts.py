@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from dynsample.cli.inspect import svg
 from dynsample.cli.inspect.classes import Classes
+from dynsample.cli.printing import printable
 from dynsample.report import Cost
 from dynsample.report.reader import Record
 
@@ -81,7 +82,7 @@ def scores(name: str, lines: Sequence[Record]) -> str | None:
         places = range(first, last + 1, step)
         axes.set_yticks(list(places), [_number(edges[place]) for place in places])
         axes.set_ylim(first, last)
-        axes.set_ylabel(name)
+        axes.set_ylabel(_plain(name))
         axes.legend(frameon=False, loc="lower left", bbox_to_anchor=(0, 1), borderpad=0)
 
     begin, end = known[0]["quantiles"][2], known[-1]["quantiles"][2]
@@ -98,7 +99,7 @@ def _ones(name: str, epochs: Sequence[int], counts: NDArray[np.int64]) -> str:
         axes.plot(*zip(*known, strict=True), color=svg.SERIES[0], marker="o", ms=3, clip_on=False)
         axes.set_ylim(0, 1)
         axes.set_xlim(epochs[0] - 0.5, epochs[-1] + 0.5)
-        axes.set_ylabel(name)
+        axes.set_ylabel(_plain(name))
         axes.yaxis.set_major_formatter(PercentFormatter(1, 0))
         _epochs(axes)
 
@@ -195,6 +196,11 @@ def balance(costs: Sequence[Cost]) -> str | None:
 def _epochs(axes: Axes) -> None:
     axes.set_xlabel("epoch")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+
+
+def _plain(name: str) -> str:
+    """Give a name as matplotlib shows it, without a formula in it."""
+    return printable(name).replace("$", r"\$")
 
 
 def _word(name: str) -> str:

@@ -14,8 +14,10 @@ from rich.console import Console
 
 from dynsample import files, report
 from dynsample._arrays import load_array
+from dynsample._disk import whole
 from dynsample.cli.inspect import terminal
 from dynsample.cli.inspect.classes import by_class
+from dynsample.cli.printing import say
 from dynsample.report.writer import checked_labels
 
 
@@ -23,15 +25,22 @@ def run(args: argparse.Namespace) -> int:
     """Give the exit status: 1 for what cannot be read or written."""
     try:
         return _run(args)
-    except (report.ReportError, ImportError, OSError, ValueError, TypeError) as error:
-        print(f"dynsample inspect: {error}", file=sys.stderr)
+    except (
+        report.ReportError,
+        files.SampleError,
+        ImportError,
+        OSError,
+        ValueError,
+        TypeError,
+    ) as error:
+        say(f"dynsample inspect: {error}", sys.stderr)
         return 1
 
 
 def _run(args: argparse.Namespace) -> int:
     found = report.read(args.folder)
     if not found.epochs:
-        print(f"{args.folder}: no epoch is recorded yet", file=sys.stderr)
+        say(f"{args.folder}: no epoch is recorded yet", sys.stderr)
         return 1
     count = found.epochs[-1]["run"]["num_samples"]
     labels = found.labels if args.labels is None else _labels(args.labels, count)
@@ -42,13 +51,14 @@ def _run(args: argparse.Namespace) -> int:
 
         source = args.images and pictures.open_images(args.images, args.labels, count)
         text = page.build(found, report.costs(found), classes, labels, source)
-        temporary = args.html.with_name(args.html.name + ".tmp")
-        temporary.write_text(text, encoding="utf-8")
-        os.replace(temporary, args.html)
-        print(f"{args.html}: {len(text) / 1e6:.1f} MB")
+        if os.path.lexists(args.html) and not page.is_ours(args.html):
+            raise FileExistsError(f"{args.html} is there and is no page of a report")
+        with whole(args.html) as file:
+            file.write(text.encode())
+        say(f"{args.html}: {len(text) / 1e6:.1f} MB")
     if args.tensorboard:
         epochs = report.to_tensorboard(args.folder, args.tensorboard)
-        print(f"{args.tensorboard}: events of {epochs} epochs")
+        say(f"{args.tensorboard}: events of {epochs} epochs")
     return 0
 
 

@@ -5,16 +5,19 @@ from __future__ import annotations
 import html
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dynsample._disk import open_regular
 from dynsample.cli.inspect import charts
 from dynsample.cli.inspect.classes import Classes
 from dynsample.cli.inspect.pictures import Pictures
 from dynsample.cli.inspect.style import STYLE
 from dynsample.cli.inspect.terminal import median, verdict
+from dynsample.cli.printing import printable
 from dynsample.report import Cost, Run
 
 # A browser that is told so refuses whatever would come from elsewhere.
@@ -29,6 +32,7 @@ ABOUT = {
 }
 _MOST_CLASSES = 24  # rows of their chart
 _SHOWN = 14  # samples of a kind
+_SAYS = "What dynsample did in epochs"  # on every page
 _PIXELATED = "data:image/png"
 
 
@@ -44,8 +48,9 @@ def build(
     title = f"{about['policy']} on {about['num_samples']:,} samples"
     parts = [
         f"<h1>{_text(title)}</h1>",
-        f'<p class="quiet">What dynsample did in epochs {run.epochs[0]["epoch"]} to '
-        f"{run.epochs[-1]['epoch']}; seed {about['seed']}, {_ranks(about['ranks'])}.</p>",
+        f'<p class="quiet">{_SAYS} {run.epochs[0]["epoch"]} to '
+        f"{run.epochs[-1]['epoch']}; seed {_text(about['seed'])}, "
+        f"{_text(_ranks(about['ranks']))}.</p>",
         _facts(run, balance),
         *_balance(balance),
         *_hidden(run),
@@ -64,7 +69,16 @@ def build(
 
 
 def _text(text: object) -> str:
-    return html.escape(str(text))
+    return html.escape(printable(text))
+
+
+def is_ours(path: Path) -> bool:
+    """Whether a file is such a page."""
+    try:
+        with open_regular(path) as file:
+            return _SAYS.encode() in file.read()
+    except OSError:
+        return False
 
 
 def _ranks(count: int) -> str:

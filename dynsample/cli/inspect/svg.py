@@ -11,6 +11,8 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from dynsample.cli.printing import printable
+
 # Stand-ins for colours that style.css sets for light and for dark.
 INK, GRID = "#010203", "#040506"
 SERIES = ("#070809", "#0a0b0c", "#0d0e0f", "#101112")
@@ -75,7 +77,7 @@ def _embedded(text: str, name: str, title: str, description: str) -> str:
     head = (
         f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" '
         f'{box[0]} role="img" aria-labelledby="{name}-title {name}-text">'
-        f'<title id="{name}-title">{html.escape(title)}</title>'
-        f'<desc id="{name}-text">{html.escape(description)}</desc>'
+        f'<title id="{name}-title">{html.escape(printable(title))}</title>'
+        f'<desc id="{name}-text">{html.escape(printable(description))}</desc>'
     )
     return head + body[body.index(">") + 1 :]

@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from rich import box
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from dynsample.cli.inspect.classes import Classes
+from dynsample.cli.printing import printable
 from dynsample.report import Cost, Run
 from dynsample.report.reader import Record
 
@@ -18,21 +20,27 @@ _MEDIAN = 2  # place among the quantiles
 def show(console: Console, run: Run, balance: Sequence[Cost], classes: Classes | None) -> None:
     """Print a row for each epoch, then what they come to."""
     about, score = run.epochs[-1]["run"], run.epochs[-1]["score"]
-    console.print(
+    title = (
         f"{about['policy']} on {about['num_samples']:,} samples, {len(run.epochs)} epochs, seed "
-        f"{about['seed']}",
-        highlight=False,
+        f"{about['seed']}"
     )
+    console.print(printable(title), highlight=False, markup=False)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for heading in ("epoch", "in epoch", "hidden", "came back", f"median\n{score or 'score'}"):
-        table.add_column(heading, justify="right", no_wrap="\n" not in heading)
+    for heading in (
+        "epoch",
+        "in epoch",
+        "hidden",
+        "came back",
+        f"median\n{printable(score or 'score')}",
+    ):
+        table.add_column(Text(heading), justify="right", no_wrap="\n" not in heading)
     for heading in ("lr scale", "s saved", "s spent"):
         table.add_column(heading, justify="right", no_wrap=True)
     for line, cost in zip(run.epochs, balance, strict=True):
         table.add_row(*_row(line, cost))
     console.print(table)
     for sentence in sentences(run, balance, classes):
-        console.print(sentence, highlight=False, markup=False, soft_wrap=True)
+        console.print(printable(sentence), highlight=False, markup=False, soft_wrap=True)
 
 
 def _row(line: Record, cost: Cost) -> list[str]:
