@@ -12,6 +12,9 @@ import pytest
 
 import dynsample
 
+# Tests run beside each other, and beside ranks: nobody's threads may take more than a core.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 # Time is never a verdict: a loaded machine may take long over an example.
 patient = {"deadline": None, "suppress_health_check": [hypothesis.HealthCheck.too_slow]}
 hypothesis.settings.register_profile("default", max_examples=50, **patient)

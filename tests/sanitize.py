@@ -81,6 +81,7 @@ def main() -> int:
         "HYPOTHESIS_PROFILE": "quick",
     }
     pytest = [sys.executable, "-P", "-m", "pytest", "-q", "-k", f"not ({STATISTICS})"]
+    pytest += ["-n", "auto", "--maxprocesses", "4"]
     tests = [f"tests/core/test_{name}.py" for name in KERNELS]
     tests += [f"tests/cuda/test_device_{name}.py" for name in DEVICE_KERNELS]
     tests.append("tests/ranks/test_elastic.py")
