@@ -1,6 +1,6 @@
 # Needs make, python3 (3.10 or later, with venv) and g++ (11 or later). Everything else goes to .venv,
 # but for the libraries that FFCV is compiled against, and Open MPI.
-.PHONY: demo test test-all test-dali110 bench lint wheel sanitize clean
+.PHONY: demo setup test test-all test-dali110 bench lint wheel sanitize clean
 .SUFFIXES:
 
 PYTHON ?= python3
@@ -44,14 +44,19 @@ demo: $(VENV)/.built
 	$(BIN)/dynsample demo digits --plot demo-digits.png
 endif
 
-# Tests go to as many processes as there are cores. Those marked "whole" are long repetitions of
-# others, with more sizes, seeds and pairs; only test-all runs them.
+# What the tests need, but for those of test-dali110.
+READY := $(addprefix $(VENV)/.,test-ready ffcv dali mpi browser)
+# Tests go to as many processes as there are cores. Those marked "whole" repeat what others show, with
+# more sizes, seeds or pairs: test-all has them too.
 PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadgroup
 
-test: $(VENV)/.test-ready $(VENV)/.ffcv $(VENV)/.dali $(VENV)/.mpi $(VENV)/.browser lint sanitize
+setup: $(READY)
+	$(BIN)/python tests/sanitize.py --build
+
+test: $(READY) lint sanitize
 	$(PYTEST) -m "not whole"
 
-test-all: $(VENV)/.test-ready $(VENV)/.ffcv $(VENV)/.dali $(VENV)/.mpi $(VENV)/.browser lint sanitize
+test-all: $(READY) lint sanitize
 	$(PYTEST)
 
 # The tests of the DALI loader with the last DALI for CUDA 11, which needs numpy 1. That DALI asks

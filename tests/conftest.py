@@ -12,6 +12,11 @@ import pytest
 
 import dynsample
 
+# Tests run beside each other, and beside ranks: nobody's threads may take more than a core.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+if sys.prefix != sys.base_prefix:  # the operator is compiled once for a virtual environment
+    os.environ.setdefault("DYNSAMPLE_CACHE", os.path.join(sys.prefix, "cache"))
+
 # Time is never a verdict: a loaded machine may take long over an example.
 patient = {"deadline": None, "suppress_health_check": [hypothesis.HealthCheck.too_slow]}
 hypothesis.settings.register_profile("default", max_examples=50, **patient)

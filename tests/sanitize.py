@@ -1,6 +1,7 @@
 """Run the tests of the kernels on a build with the address and undefined-behaviour sanitizers.
 
-Those for a GPU run in their build for the CPU.
+Those for a GPU run in their build for the CPU. With --build it ends before the tests; what else is
+given is pytest's.
 """
 
 import os
@@ -14,6 +15,7 @@ import pybind11
 
 ROOT = Path(__file__).parents[1]
 TREE = ROOT / "build" / "sanitize"
+SITE = TREE / "site"
 KERNELS = (
     "bitmap",
     "draw",
@@ -44,10 +46,9 @@ def sanitizer_runtime() -> str:
     return " ".join(found)
 
 
-def main() -> int:
+def build() -> None:
     scripts = sysconfig.get_path("scripts")
     path = os.pathsep.join([scripts, os.environ["PATH"]])
-    site = TREE / "site"
     # fmt: off
     configure = [
         "cmake", "-S", str(ROOT), "-B", str(TREE / "cmake"), "-G", "Ninja",
@@ -60,27 +61,34 @@ def main() -> int:
     for command in (
         configure,
         ["cmake", "--build", str(TREE / "cmake")],
-        ["cmake", "--install", str(TREE / "cmake"), "--prefix", str(site)],
+        ["cmake", "--install", str(TREE / "cmake"), "--prefix", str(SITE)],
     ):
         subprocess.run(
             command, check=True, env={**os.environ, "PATH": path}, stdout=subprocess.PIPE
         )
     shutil.copytree(
         ROOT / "dynsample",
-        site / "dynsample",
+        SITE / "dynsample",
         dirs_exist_ok=True,
         ignore=shutil.ignore_patterns("*.so", "__pycache__"),
     )
+
+
+def main() -> int:
+    build()
+    if sys.argv[1:] == ["--build"]:
+        return 0
     environment = {
         **os.environ,
-        "PYTHONPATH": str(site),
+        "PYTHONPATH": str(SITE),
         "LD_PRELOAD": sanitizer_runtime(),
         "ASAN_OPTIONS": "detect_leaks=0",  # the interpreter itself does not free everything
         "UBSAN_OPTIONS": "print_stacktrace=1",
-        "DYNSAMPLE_SANITIZED": str(site),
+        "DYNSAMPLE_SANITIZED": str(SITE),
         "HYPOTHESIS_PROFILE": "quick",
     }
     pytest = [sys.executable, "-P", "-m", "pytest", "-q", "-k", f"not ({STATISTICS})"]
+    pytest += ["-n", "auto", "--maxprocesses", "4"]
     tests = [f"tests/core/test_{name}.py" for name in KERNELS]
     tests += [f"tests/cuda/test_device_{name}.py" for name in DEVICE_KERNELS]
     tests.append("tests/ranks/test_elastic.py")

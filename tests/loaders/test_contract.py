@@ -40,10 +40,11 @@ pytestmark = pytest.mark.filterwarnings(
 )
 
 
-def cases(*, files: bool = False) -> Iterator[Any]:
+def cases(*, files: bool = False, every: bool = False) -> Iterator[Any]:
     """Give every variant of every loader that can be imported; the others are skipped.
 
-    With `files`, only loaders that read each sample from a file of its own.
+    With `files`, only loaders that read each sample from a file of its own. Variants that start
+    slowly and differ in nothing else are marked whole, but for tests that take `every` one.
     """
     for name, package in LOADERS.items():
         try:
@@ -58,7 +59,12 @@ def cases(*, files: bool = False) -> Iterator[Any]:
         for variant, options in module.VARIANTS.items():
             if files and variant in getattr(module, "STOCK", ()):
                 continue
-            yield pytest.param((module, options), id=f"{name}, {variant}")
+            slow = variant in getattr(module, "SLOW", ()) and not every
+            marks = [pytest.mark.whole] * slow
+            yield pytest.param((module, options), id=f"{name}, {variant}", marks=marks)
+
+
+every_variant = pytest.mark.parametrize("adapter", list(cases(every=True)), indirect=True)
 
 
 @pytest.fixture(scope="session")
@@ -134,6 +140,7 @@ def train(loader: OpenLoader, sampler: ds.Sampler, tree: ImageTree) -> tuple[lis
     return passes[0], passes[1]
 
 
+@every_variant
 def test_images_come_in_the_planned_order_with_label_and_index(
     open_loader: Open, tree: ImageTree
 ) -> None:
@@ -237,6 +244,7 @@ def test_the_hidden_pass_may_have_its_own_batch_size(
     np.testing.assert_array_equal(joined([first, rest]), sampler.plan.order)
 
 
+@every_variant
 def test_a_run_resumes_at_any_step_of_both_passes(
     open_loader: Open, tree: ImageTree, tmp_path: Path
 ) -> None:

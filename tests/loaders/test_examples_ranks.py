@@ -62,8 +62,15 @@ def issued(seen: dict[Step, list[dict[str, Any]]]) -> Iterator[tuple[int, bool, 
         ends[epoch, hidden] = stop
 
 
-@pytest.mark.parametrize("launcher", ["torchrun", "mpich"])
-@pytest.mark.parametrize("example", EXAMPLES)
+@pytest.mark.parametrize(
+    ("example", "launcher"),
+    [
+        ("dali", "torchrun"),
+        ("ffcv", "mpich"),
+        pytest.param("dali", "mpich", marks=pytest.mark.whole),
+        pytest.param("ffcv", "torchrun", marks=pytest.mark.whole),
+    ],
+)
 def test_killed_on_two_ranks_and_resumed_on_one_it_sees_every_sample_once(
     example: str, launcher: str, tmp_path: Path
 ) -> None:

@@ -19,6 +19,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "mapped": {"os_cache": True},
     "paged": {"os_cache": False},
 }
+SLOW = ("paged",)  # compiles the same code as "mapped" does
 PREFETCH = (1, 4)
 FILES = False
 

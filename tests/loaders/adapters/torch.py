@@ -40,6 +40,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
 if importlib.util.find_spec("torchdata"):
     VARIANTS["torchdata"] = {"stateful": True}
 STOCK = ("torchdata",)
+SLOW = ("spawned",)  # its workers import everything
 PREFETCH = (1, 4)
 FILES = True
 
