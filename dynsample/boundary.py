@@ -60,8 +60,8 @@ def close_epoch(sampler: Sampler, plan: Plan) -> Folded:
             _warn_unobserved(sampler, plan)
         return Folded()
     _warn_of_refresh(sampler, plan)
-    not_issued = fold(sampler.table, sampler._ledger, plan, sampler)
     detail = log.refusals()
+    not_issued = fold(sampler.table, sampler._ledger, plan, sampler)
     return Folded(not_issued, detail, non_finite, time.perf_counter() - start)
 
 

@@ -349,6 +349,7 @@ class Sampler:
             epoch under a stock prefetching DataLoader; the loaders of dynsample count themselves.
         """
         self._ring.drain(everything=True)
+        self._log.close()
         if refused := self._log.refusals():
             self._warn_once("refused", f"observations that are not saved: {refused}")
         resume.save(self, path, consumed)
