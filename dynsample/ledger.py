@@ -112,9 +112,8 @@ class Ledger:
         self.outstanding = (_NO_ROWS, _NO_TICKETS)
         self._carried = _NO_TICKETS
         self._num_folded = self.log.num_folded  # before the epoch
-        # Observations before it; None: nothing was issued yet. What is in the log already came late
-        # for the epoch before.
-        self._first_issue: int | None = None if len(self.log) else 0
+        # Observations before it, late ones of the epoch before; None: nothing was issued yet.
+        self._first_issue: int | None = None
 
     def clear(self) -> None:
         """Begin again, without any observation."""
@@ -148,7 +147,6 @@ class Ledger:
         self.log.restore(rows, signals)
         self._begin()
         self._carried, self.outstanding = tickets, outstanding
-        self._first_issue = None
 
     @property
     def fresh(self) -> bool:

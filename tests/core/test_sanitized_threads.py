@@ -39,7 +39,7 @@ def test_observations_while_epochs_end_race_with_nothing_and_are_folded_once(
 ) -> None:
     sources = ["log", "observations", "fold", "pack", "match", "parallel", "system"]
     printed = run("log_threads", "thread", sources, tmp_path)
-    assert printed == "60000 of 60000 observations are in the table\n"
+    assert printed == "400000 of 400000 observations are in the table\n"
 
 
 def test_work_goes_on_with_the_threads_that_the_system_grants(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 // Threads that append while another one closes, matches, folds and changes what is allowed, as
 // training does at the end of every epoch. Every observation is folded once. Compiled with
 // -fsanitize=thread by test_sanitized_threads.py.
+#include <atomic>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -18,7 +19,9 @@ using namespace dynsample;
 
 namespace {
 
-constexpr std::size_t kRows = 5000, kBatch = 100, kBatches = 300, kAppenders = 2;
+constexpr std::size_t kRows = 5000, kBatch = 100, kBatches = 2000, kAppenders = 2;
+
+std::atomic<std::size_t> at_work{kAppenders};
 
 void append_all(ObservationLog& log) {
   std::vector<std::int64_t> ids(kBatch);
@@ -30,6 +33,7 @@ void append_all(ObservationLog& log) {
     log.append(std::span<const std::int64_t>(ids), signals);
     log.weights(std::span<const std::int64_t>(ids), {}, weights);
   }
+  --at_work;
 }
 
 struct Table {
@@ -62,7 +66,7 @@ int main() {
   for (std::size_t a = 0; a < kAppenders; ++a) appenders.emplace_back(append_all, std::ref(log));
   std::vector<std::uint8_t> masks[2] = {std::vector<std::uint8_t>(kRows, 1),
                                         std::vector<std::uint8_t>(kRows, 1)};
-  for (std::size_t epoch = 0; epoch < 50; ++epoch) {
+  for (std::size_t epoch = 0; at_work; ++epoch) {
     log.set_allowed(masks[epoch % 2]);
     std::fill(masks[1 - epoch % 2].begin(), masks[1 - epoch % 2].end(), 1);  // nobody reads it
     std::vector<std::int32_t> row_of(kRows);
