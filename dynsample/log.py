@@ -110,7 +110,10 @@ class ObservationLog:
     def rows_of(self, index: Any) -> NDArray[np.uint32]:
         """Give the rows of ids, uint32[B]; refuse what `append` refuses, with the same errors."""
         rows = self.native.rows_of(index)
-        return self.native.rows_of(_index(index)) if rows is None else rows
+        if rows is None:
+            rows = self.native.rows_of(_index(index))
+        assert rows is not None
+        return rows
 
     def weights(self, index: Any, weights: NDArray[np.float32] | None) -> NDArray[np.float32]:
         """Give the weights of ids; refuse what `append` refuses, with the same errors.
@@ -127,7 +130,10 @@ class ObservationLog:
         float32[B]
         """
         values = self.native.weights(index, weights)
-        return self.native.weights(_index(index), weights) if values is None else values
+        if values is None:
+            values = self.native.weights(_index(index), weights)
+        assert values is not None
+        return values
 
     def close(self) -> None:
         """Put the open part behind the closed one; what is appended from now on waits."""

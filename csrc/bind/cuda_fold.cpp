@@ -1,10 +1,12 @@
 #include <pybind11/stl.h>
 
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "bind/cuda.h"
 #include "cuda/fold.h"
+#include "cuda/log.h"
 
 namespace dynsample::bind {
 namespace {
@@ -56,20 +58,28 @@ void match(Stream stream, Address rows, Address places, std::size_t size, Addres
               at<std::uint32_t>(tickets), at<std::uint32_t>(unknown), stream);
 }
 
-void apply(Stream stream, const std::string& kind, double parameter, const Parts& parts,
-           Address values, Address rows, Address places, std::size_t size, Address accepted,
-           std::uint32_t first_row) {
-  const Column one = column(kind, parameter, parts);
-  const py::gil_scoped_release unlocked;
-  cuda::apply(one, at<const float>(values), sorted(rows, places, size),
-              at<const std::uint8_t>(accepted), first_row, stream);
-}
+// A column as dynsample.device.fold describes it: kind, parameter, addresses of its parts, and that
+// of the values of its signal.
+using Spec = std::tuple<std::string, double, Parts, Address>;
 
-void mark_seen(Stream stream, Address rows, Address places, std::size_t size, Address accepted,
-               std::uint32_t first_row, Address seen) {
+// Applies observations to all columns, marks their rows as seen, and drops what is closed of the
+// log that they are of.
+void fold(Stream stream, cuda::LogParts& log, const std::vector<Spec>& specs, Address rows,
+          Address places, std::size_t size, Address accepted, std::uint32_t first_row,
+          Address seen) {
+  std::vector<Column> columns;
+  for (const auto& [kind, parameter, parts, values] : specs) {
+    columns.push_back(column(kind, parameter, parts));
+  }
+  const Sorted observations = sorted(rows, places, size);
+  const auto* const which = at<const std::uint8_t>(accepted);
   const py::gil_scoped_release unlocked;
-  cuda::mark_seen(sorted(rows, places, size), at<const std::uint8_t>(accepted), first_row,
-                  at<std::uint8_t>(seen), stream);
+  for (std::size_t c = 0; c < columns.size(); ++c) {
+    const auto* const values = at<const float>(std::get<3>(specs[c]));
+    cuda::apply(columns[c], values, observations, which, first_row, stream);
+  }
+  cuda::mark_seen(observations, which, first_row, at<std::uint8_t>(seen), stream);
+  log.drop(true);
 }
 
 }  // namespace
@@ -77,8 +87,7 @@ void mark_seen(Stream stream, Address rows, Address places, std::size_t size, Ad
 void bind_cuda_fold(py::module_& module) {
   module.def("sort_rows", &sort_rows);
   module.def("match", &match);
-  module.def("apply", &apply);
-  module.def("mark_seen", &mark_seen);
+  module.def("fold", &fold);
 }
 
 }  // namespace dynsample::bind

@@ -10,6 +10,7 @@ namespace dynsample::bind {
 namespace {
 
 using cuda::LogHeader;
+using cuda::LogParts;
 using cuda::Numbers;
 using cuda::Stream;
 using cuda::Type;
@@ -68,9 +69,9 @@ void load_step(Stream stream) {
   cuda::load_signals(stream);
 }
 
-void reset_log(Stream stream, Address log, std::int64_t observed) {
-  const py::gil_scoped_release unlocked;
-  cuda::reset_log(at<LogHeader>(log), observed, stream);
+py::tuple counts(const LogHeader& header) {
+  return py::make_tuple(header.observed, header.out_of_range, header.first_out_of_range,
+                        header.not_allowed, header.first_not_allowed, header.lost);
 }
 
 py::tuple log_counts(Stream stream, Address log) {
@@ -78,19 +79,43 @@ py::tuple log_counts(Stream stream, Address log) {
     const py::gil_scoped_release unlocked;
     return cuda::read_log(at<const LogHeader>(log), stream);
   }();
-  return py::make_tuple(header.observed, header.out_of_range, header.first_out_of_range,
-                        header.not_allowed, header.first_not_allowed, header.lost);
+  return counts(header);
+}
+
+std::int64_t close_log(Stream stream, Address log, LogParts& parts, std::int64_t capacity,
+                       Address rows, Address values, int num_signals) {
+  const cuda::LogMemory memory{capacity, at<std::uint32_t>(rows), at<float>(values)};
+  const py::gil_scoped_release unlocked;
+  return cuda::close_log(at<LogHeader>(log), parts, memory, num_signals, stream);
+}
+
+// Sets all content to `closed` observations that are in their memory.
+void reset_log(Stream stream, Address log, LogParts& parts, std::int64_t closed,
+               std::int64_t num_folded) {
+  const py::gil_scoped_release unlocked;
+  cuda::reset_log(at<LogHeader>(log), 0, stream);
+  parts.closed = {};
+  parts.closed.observed = closed;
+  parts.num_folded = num_folded;
 }
 
 }  // namespace
 
 void bind_cuda_log(py::module_& module) {
   module.attr("LOG_HEADER_BYTES") = sizeof(LogHeader);
+  py::class_<LogParts>(module, "LogParts", py::module_local())
+      .def(py::init())
+      .def_readonly("open", &LogParts::open)
+      .def_readonly("num_folded", &LogParts::num_folded)
+      .def_property_readonly("num_closed", &LogParts::num_closed)
+      .def_property_readonly("counts", [](const LogParts& parts) { return counts(parts.closed); })
+      .def("drop", &LogParts::drop);
   module.attr("MOST_SIGNALS") = cuda::kMostSignals;
   module.def("append_log", &append_log);
   module.def("append_signals", &append_signals);
   module.def("load_step", &load_step);
   module.def("point_log", &point_log);
+  module.def("close_log", &close_log);
   module.def("reset_log", &reset_log);
   module.def("log_counts", &log_counts);
 }

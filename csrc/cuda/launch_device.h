@@ -132,6 +132,11 @@ inline void copy_to_device(void* to, const void* from, std::size_t size, Stream 
   check(cudaStreamSynchronize(native(stream)), "a copy");
 }
 
+inline void copy_on_device(void* to, const void* from, std::size_t size, Stream stream) {
+  const Current current(stream);
+  check(cudaMemcpyAsync(to, from, size, cudaMemcpyDeviceToDevice, native(stream)), "a copy");
+}
+
 inline void fill_bytes(void* to, unsigned char value, std::size_t size, Stream stream) {
   const Current current(stream);
   check(cudaMemsetAsync(to, value, size, native(stream)), "a fill");

@@ -103,6 +103,9 @@ inline void copy_to_host(void* to, const void* from, std::size_t size, Stream) {
 inline void copy_to_device(void* to, const void* from, std::size_t size, Stream) {
   std::memcpy(to, from, size);
 }
+inline void copy_on_device(void* to, const void* from, std::size_t size, Stream) {
+  if (size) std::memcpy(to, from, size);
+}
 inline void fill_bytes(void* to, unsigned char value, std::size_t size, Stream) {
   std::memset(to, value, size);
 }

@@ -90,6 +90,54 @@ void append(LogHeader* log, const Observation& batch, Stream stream) {
 
 void load_append(Stream stream) { load<Append>(stream); }
 
+void LogParts::drop(bool folded) {
+  if (folded) num_folded += num_closed();
+  closed = {};
+}
+
+namespace {
+
+void add(std::int64_t& count, std::int64_t& first, std::int64_t more, std::int64_t first_of_more) {
+  if (!count) first = first_of_more;
+  count += more;
+}
+
+void add_counts(LogHeader& to, const LogHeader& from) {
+  to.observed += from.observed;
+  to.lost += from.lost;
+  add(to.out_of_range, to.first_out_of_range, from.out_of_range, from.first_out_of_range);
+  add(to.not_allowed, to.first_not_allowed, from.not_allowed, from.first_not_allowed);
+}
+
+}  // namespace
+
+std::int64_t close_log(LogHeader* log, LogParts& parts, const LogMemory& memory, int num_signals,
+                       Stream stream) {
+  LogHeader open = read_log(log, stream);
+  const std::int64_t before = parts.closed.observed;
+  const std::int64_t needed = before ? before + open.observed : open.capacity;
+  if (memory.capacity < needed) return needed;
+  LogHeader next = open;
+  if (before) {
+    const auto count = static_cast<std::size_t>(open.observed);
+    copy_on_device(memory.rows + before, open.rows, count * sizeof *open.rows, stream);
+    for (int s = 0; s < num_signals; ++s) {
+      copy_on_device(memory.values + s * memory.capacity + before, open.values + s * open.capacity,
+                     count * sizeof *open.values, stream);
+    }
+  } else {
+    next.capacity = memory.capacity;
+    next.rows = memory.rows;
+    next.values = memory.values;
+  }
+  next.observed = next.out_of_range = next.first_out_of_range = 0;
+  next.not_allowed = next.first_not_allowed = next.lost = 0;
+  copy_to_device(log, &next, sizeof next, stream);
+  if (!before) parts.open = 1 - parts.open;
+  add_counts(parts.closed, open);
+  return 0;
+}
+
 void point_log(LogHeader* log, const LogHeader& content, Stream stream) {
   const std::size_t begin = offsetof(LogHeader, capacity);
   copy_to_device(reinterpret_cast<char*>(log) + begin,

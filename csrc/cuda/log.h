@@ -44,6 +44,33 @@ void append(LogHeader* log, const Observation& batch, Stream stream);
 // Has the kernel ready, so that the first step does not wait for it to be loaded.
 void load_append(Stream stream);
 
+// A log of two memories: appends go to the open one, and what is read, matched and folded is in the
+// closed one. A header leads to the open one; all else is here, on the host.
+struct LogParts {
+  int open = 0;           // 0 or 1
+  LogHeader closed = {};  // the counts of what is closed; `rows` and `values` mean nothing
+  std::int64_t num_folded = 0;
+
+  // Those that were not refused.
+  std::int64_t num_closed() const {
+    return closed.observed - closed.out_of_range - closed.not_allowed;
+  }
+  void drop(bool folded);
+};
+
+// One of the memories of a log.
+struct LogMemory {
+  std::int64_t capacity;
+  std::uint32_t* rows;
+  float* values;
+};
+
+// Puts what is open behind what is closed, of which `memory` is: when nothing is, the memories
+// change places. Nothing is done when `memory` must be larger; gives what it must hold then, else
+// 0. Waits.
+std::int64_t close_log(LogHeader* log, LogParts& parts, const LogMemory& memory, int num_signals,
+                       Stream stream);
+
 // What the host writes of a header; waits for the stream.
 void point_log(LogHeader* log, const LogHeader& content, Stream stream);
 

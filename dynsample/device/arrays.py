@@ -115,7 +115,7 @@ class DeviceArrays(Arrays):
         from dynsample.device import fold
 
         found = fold.sorted_log(log, tickets)
-        fold.apply(self.device, columns, parts, seen, log.signals, found, epoch, 0)
+        fold.apply(log, columns, parts, seen, found, epoch, 0)
 
     # Elementwise
 

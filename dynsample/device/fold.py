@@ -64,7 +64,7 @@ def fold(
     else:  # some were received before a save: where they belong is worked out on the host
         tickets = ledger.tickets(plan)
         found, unknown = _by_tickets(log, tickets), int(np.count_nonzero(tickets == -2))
-    counts = log.counts()
+    counts = log.closed_counts
     refused = counts.out_of_range + counts.not_allowed + counts.lost
     mine = np.array([unknown, len(ledger.outstanding[0]), refused])
     unknown, outstanding, refused = map(int, group.sum(mine, what))
@@ -74,7 +74,7 @@ def fold(
     if group.size > 1:
         found = _exchanged(log.device, table, found, group, needs_tickets, what)
     columns, first = table.columns, table.bounds[0]
-    apply(log.device, columns, table.all_parts(), table.seen, log.signals, found, epoch, first)
+    apply(log, columns, table.all_parts(), table.seen, found, epoch, first)
     return unknown + refused
 
 
@@ -177,25 +177,27 @@ def _exchanged(
 
 
 def apply(
-    device: Device,
+    log: DeviceLog,
     columns: Mapping[str, Column],
     parts: Mapping[str, Mapping[str, torch.Tensor]],
     seen: torch.Tensor,
-    signals: Sequence[str],
     found: Sorted,
     epoch: int,
     first_row: int,
 ) -> None:
-    """Apply observations to columns whose first entry is of `first_row`."""
-    size = len(found.rows)
+    """Apply observations to columns whose first entry is of `first_row`, and drop them of the log.
+
+    Both are one step, which no interrupt divides.
+    """
+    specs = []
     for name, column in columns.items():
         if not column.takes(epoch):
             continue
-        number = signals.index(column.signal or name)
+        number = log.signals.index(column.signal or name)
         kind, _, parameter, arrays = native(column, number, parts[name])
         addresses = [array.data_ptr() for array in arrays]  # type: ignore[attr-defined]
-        device.call(
-            "apply", kind, parameter, addresses, found.values[number], found.rows, found.places,
-            size, found.accepted, first_row,
-        )  # fmt: skip
-    device.call("mark_seen", found.rows, found.places, size, found.accepted, first_row, seen)
+        specs.append((kind, parameter, addresses, found.values[number].data_ptr()))
+    log.device.call(
+        "fold", log.parts, specs, found.rows, found.places, len(found.rows), found.accepted,
+        first_row, seen,
+    )  # fmt: skip

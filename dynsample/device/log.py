@@ -87,7 +87,8 @@ class DeviceLog(LogMemory):
             if more is None or value.shape[0] != count:
                 return False
             numbers += more
-        self.device.call("append_log", self._header, count, numbers)
+        with self._changing:
+            self.device.call("append_log", self._header, count, numbers)
         return True
 
     def append_logits(
@@ -139,6 +140,15 @@ class DeviceLog(LogMemory):
         index: Any,
         signals: Mapping[str, Any],
         output: tuple[Any, Any, list[int]] | None = None,
+    ) -> None:
+        if compiled.tracing():
+            self._append_now(index, signals, output)
+            return
+        with self._changing:  # signals go to where the rows follow
+            self._append_now(index, signals, output)
+
+    def _append_now(
+        self, index: Any, signals: Mapping[str, Any], output: tuple[Any, Any, list[int]] | None
     ) -> None:
         computed = () if output is None else _SLOTS
         if missing := [n for n in self.signals if n not in signals and n not in computed]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -28,11 +29,51 @@ class Counts:
     first_not_allowed: int | None
     lost: int
 
+    @classmethod
+    def of(cls, numbers: tuple[int, ...]) -> Counts:
+        """Take the numbers of a header, whose first ids mean nothing where none was refused."""
+        observed, outside, outside_id, barred, barred_id, lost = numbers
+        first_outside, first_barred = outside_id if outside else None, barred_id if barred else None
+        return cls(observed, outside, first_outside, barred, first_barred, lost)
+
+    def __add__(self, later: Counts) -> Counts:
+        return Counts(
+            self.observed + later.observed,
+            self.out_of_range + later.out_of_range,
+            self.first_out_of_range if self.out_of_range else later.first_out_of_range,
+            self.not_allowed + later.not_allowed,
+            self.first_not_allowed if self.not_allowed else later.first_not_allowed,
+            self.lost + later.lost,
+        )
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Room for observations: int32[capacity] rows, and float32[S, capacity] values."""
+
+    rows: torch.Tensor
+    values: torch.Tensor
+
+    @classmethod
+    def empty(cls, device: Device, num_signals: int, capacity: int) -> Memory:
+        """Allocate without a content."""
+        values = device.empty(num_signals * capacity, torch.float32)
+        return cls(device.empty(capacity, torch.int32), values.reshape(num_signals, capacity))
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
 
 class LogMemory:
     """Observations in device memory, and a header of fixed address that says where they are.
 
-    Every method waits for the device, but `rows_of`.
+    There are two memories, of which one is open and the other closed; see `ObservationLog`. Every
+    method waits for the device, but `rows_of`.
+
+    Attributes
+    ----------
+    parts : LogParts
+        Which memory is open, and how much is in the closed one.
     """
 
     on_device = True
@@ -48,20 +89,33 @@ class LogMemory:
             raise ValueError(f"signals must be at most {most} on a device, got {len(signals)}")
         self._torch_device = device.torch_device
         self._header = device.zeros(device.constant("LOG_HEADER_BYTES") // 8, torch.int64)
-        self._rows = device.empty(0, torch.int32)
-        self._values = device.empty(0, torch.float32).reshape(len(self.signals), 0)
+        self._memories = [Memory.empty(device, len(self.signals), 0) for _ in range(2)]
+        self.parts = device.constant("LogParts")()
+        self._changing = threading.RLock()  # no append while the memories change places
         self._row_of: torch.Tensor | None = None
         self._allowed: torch.Tensor | None = None
         device.call("load_step")
         self._point()
 
+    @property
+    def _open(self) -> Memory:
+        memory: Memory = self._memories[self.parts.open]
+        return memory
+
+    @property
+    def _closed(self) -> Memory:
+        memory: Memory = self._memories[1 - self.parts.open]
+        return memory
+
     def set_rows(self, row_of: NDArray[np.int32] | None) -> None:
         """Map ids to rows, int32[num_ids], -1 for an id that has none; None: an id is its row."""
         if row_of is not None:
             ObservationLog(self.num_samples, []).set_rows(row_of)  # checks it
-        self._settle()
-        self._row_of = None if row_of is None else self.device.put(row_of)
-        self._point()
+        rows = None if row_of is None else self.device.put(row_of)
+        with self._changing:
+            self._settle()
+            self._row_of = rows
+            self._point()
 
     def set_allowed(self, allowed: Any) -> None:
         """Refuse ids whose row is False in `allowed`, bool[num_samples]; None allows all.
@@ -79,9 +133,10 @@ class LogMemory:
                 raise ValueError(f"allowed must have {self.num_samples} rows, got {len(allowed)}")
             there = on_device(allowed, "allowed", self._torch_device)
             mask = allowed.contiguous() if there else self.device.put(np.asarray(allowed))
-        self._settle()
-        self._allowed = mask
-        self._point()
+        with self._changing:
+            self._settle()
+            self._allowed = mask
+            self._point()
 
     def rows_of(self, index: torch.Tensor) -> torch.Tensor:
         """Rows of ids on the device, int64; does not wait."""
@@ -94,11 +149,11 @@ class LogMemory:
 
     @property
     def capacity(self) -> int:
-        """Observations that the log has room for."""
-        return len(self._rows)
+        """Observations that the open part has room for."""
+        return len(self._open)
 
     def reserve(self, count: int) -> None:
-        """Make room for `count` observations in all; what is there is kept.
+        """Make room for `count` observations in the open part; what is there is kept.
 
         Raises
         ------
@@ -112,39 +167,67 @@ class LogMemory:
             )
         if count <= self.capacity:
             return
-        self._settle()
-        kept = self.capacity
-        rows = self.device.empty(count, torch.int32)
-        values = self.device.empty(len(self.signals) * count, torch.float32)
-        values = values.reshape(len(self.signals), count)
-        rows[:kept] = self._rows
-        values[:, :kept] = self._values
-        self._rows, self._values = rows, values
-        self._point()
+        with self._changing:
+            self._settle()
+            self._grow(self.parts.open, count)
+            self._point()
+
+    def _grow(self, which: int, capacity: int) -> None:
+        before = self._memories[which]
+        grown = Memory.empty(self.device, len(self.signals), capacity)
+        grown.rows[: len(before)] = before.rows
+        grown.values[:, : len(before)] = before.values
+        self._memories[which] = grown
+
+    def close(self) -> None:
+        """Put the open part behind the closed one; what is appended from now on waits."""
+        with self._changing:
+            self._settle()
+            while needed := self._close():
+                self._grow(1 - self.parts.open, needed)
+
+    def _close(self) -> int:
+        to = self._closed
+        needed: int = self.device.call(
+            "close_log", self._header, self.parts, len(to), to.rows, to.values, len(self.signals)
+        )
+        return needed
+
+    def drop_closed(self, *, folded: bool = True) -> None:
+        """Drop the closed part, which counts in `num_folded` when it was folded."""
+        self.parts.drop(folded)
 
     def __len__(self) -> int:
-        """Observations so far, without those refused."""
+        """Observations of both parts, without those refused."""
         counts = self.counts()
         return counts.observed - counts.out_of_range - counts.not_allowed
+
+    @property
+    def num_closed(self) -> int:
+        """Observations of the closed part, without those refused."""
+        number: int = self.parts.num_closed
+        return number
+
+    @property
+    def num_folded(self) -> int:
+        """Observations that left the log as folded since the last `clear` or `restore`."""
+        number: int = self.parts.num_folded
+        return number
 
     def counts(self) -> Counts:
         """Count what came, what was refused, and what did not fit."""
         self._settle()
-        observed, outside, outside_id, barred, barred_id, lost = self.device.call(
-            "log_counts", self._header
-        )
-        return Counts(
-            observed,
-            outside,
-            outside_id if outside else None,
-            barred,
-            barred_id if barred else None,
-            lost,
-        )
+        opened = Counts.of(self.device.call("log_counts", self._header))
+        return self.closed_counts + opened
+
+    @property
+    def closed_counts(self) -> Counts:
+        """What `counts` gives, of the closed part."""
+        return Counts.of(self.parts.counts)
 
     def refusals(self) -> str:
-        """Say which ids were refused, for the error at the end of an epoch."""
-        counts, found = self.counts(), []
+        """Say which ids of the closed part were refused, for the error at the end of an epoch."""
+        counts, found = self.closed_counts, []
         if counts.out_of_range:
             found.append(
                 f"{counts.out_of_range} had ids out of [0, {self.num_ids}), the first "
@@ -161,31 +244,31 @@ class LogMemory:
 
     @property
     def rows(self) -> torch.Tensor:
-        """Rows in call order, -1 where the id was refused: int32[n], a view."""
-        return self._rows[: self.counts().observed]
+        """Rows of the closed part in call order, -1 where the id was refused: int32[n], a view."""
+        return self._closed.rows[: self.closed_counts.observed]
 
     def values(self, name: str) -> torch.Tensor:
-        """Values of one signal in call order, whatever the row: float32[n], a view."""
+        """Values of one signal in the closed part, whatever the row: float32[n], a view."""
         if name not in self.signals:
             raise ValueError(f"signal must be one of {self.signals}, got {name!r}")
-        return self._values[self.signals.index(name), : self.counts().observed]
+        return self._closed.values[self.signals.index(name), : self.closed_counts.observed]
 
     def observed(self) -> tuple[torch.Tensor, list[torch.Tensor]]:
-        """Give `rows`, and the `values` of all signals, after one wait."""
+        """Give `rows`, and the `values` of all signals."""
         rows = self.rows
-        return rows, list(self._values[:, : len(rows)])
+        return rows, list(self._closed.values[:, : len(rows)])
 
     def _accepted(self, name: str) -> torch.Tensor:
         return self.values(name)[self.rows != REFUSED]
 
     def index(self) -> NDArray[np.uint32]:
-        """Rows in call order, uint32[n], without those refused; a copy on the host."""
+        """Rows of the closed part, uint32[n], without those refused; a copy on the host."""
         rows = self.rows
         array: NDArray[np.uint32] = rows[rows != REFUSED].cpu().numpy().view(np.uint32)
         return array
 
     def signal(self, name: str) -> NDArray[np.float32]:
-        """Values of one signal in call order, without those refused; a copy on the host."""
+        """Values of one signal in the closed part, without those refused; a copy on the host."""
         array: NDArray[np.float32] = self._accepted(name).cpu().numpy()
         return array
 
@@ -201,24 +284,30 @@ class LogMemory:
         return [bool(((one == 0) | (one == 0x3F800000)).all()) for one in bits]
 
     def clear(self) -> None:
-        """Drop all observations; the memory is kept."""
-        self._settle()
-        self.device.call("reset_log", self._header, 0)
+        """Drop both parts, and set `num_folded` to 0; the memory is kept."""
+        with self._changing:
+            self._settle()
+            self.device.call("reset_log", self._header, self.parts, 0, 0)
 
-    def restore(self, index: NDArray[np.uint32], signals: Mapping[str, Any]) -> None:
-        """Replace the content by what `index()` and `signal(name)` gave, in rows, not ids."""
+    def restore(
+        self, index: NDArray[np.uint32], signals: Mapping[str, Any], num_folded: int = 0
+    ) -> None:
+        """Replace all content by a closed part: what `index()` and `signal(name)` gave, in rows."""
         host = ObservationLog(self.num_samples, self.signals, self.max_bytes)
         host.restore(index, signals)
-        self.reserve(len(index))
-        self._settle()
-        self._rows[: len(index)] = self.device.put(host.index())
-        for name, values in zip(self.signals, self._values, strict=True):
-            values[: len(index)] = self.device.put(host.signal(name))
-        self.device.call("reset_log", self._header, len(index))
+        size = len(index)
+        memory = Memory.empty(self.device, len(self.signals), max(size, len(self._closed)))
+        memory.rows[:size] = self.device.put(host.index())
+        for name, values in zip(self.signals, memory.values, strict=True):
+            values[:size] = self.device.put(host.signal(name))
+        with self._changing:
+            self._settle()
+            self._memories[1 - self.parts.open] = memory
+            self.device.call("reset_log", self._header, self.parts, size, num_folded)
 
     @property
     def native(self) -> Any:
-        """The same content, without the refused observations, as a `_core.ObservationLog`."""
+        """The closed part, without the refused observations, as a `_core.ObservationLog`."""
         host = ObservationLog(self.num_samples, self.signals, self.max_bytes)
         host.restore(self.index(), {name: self.signal(name) for name in self.signals})
         return host.native
@@ -228,8 +317,8 @@ class LogMemory:
             "point_log",
             self._header,
             self.capacity,
-            self._rows,
-            self._values,
+            self._open.rows,
+            self._open.values,
             self._row_of,
             self.num_ids,
             self._allowed,

@@ -29,6 +29,7 @@ def make_log(
 
 
 def assert_holds(log: Any, index: Any, **signals: Any) -> None:
+    log.close()
     np.testing.assert_array_equal(log.index(), np.asarray(index, np.uint32), strict=True)
     for name, values in signals.items():
         np.testing.assert_array_equal(log.signal(name), np.float32(values), strict=True)
@@ -76,6 +77,7 @@ def test_every_dtype_becomes_the_float32_of_the_cpu(device: Device, dtype: str) 
     assert log.append_in_place(
         ids.to(device.torch_device), {"loss": values.to(device.torch_device)}
     )
+    host.close()
     assert_holds(log, host.index(), loss=host.signal("loss"))
 
 
@@ -87,6 +89,7 @@ def test_every_number_of_half_precision_is_read_as_torch_reads_it(
     values = bits.view(getattr(torch, dtype)).to(device.torch_device)
     log = make_log(device, 1, room=2**16)
     log.append(torch.zeros(2**16, dtype=torch.int64, device=device.torch_device), {"loss": values})
+    log.close()
     np.testing.assert_array_equal(log.signal("loss"), values.float().cpu().numpy())
 
 
@@ -96,6 +99,7 @@ def test_a_nan_of_double_precision_is_the_one_that_the_cpu_makes_of_it(device: D
     values = np.concatenate([bits, bits | np.uint64(1 << 63)]).view(np.float64)
     log = make_log(device, 1, room=len(values))
     log.append(device.put(np.zeros(len(values), np.int64)), {"loss": device.put(values)})
+    log.close()
     with np.errstate(invalid="ignore"):
         expected = values.astype(np.float32)
     assert log.signal("loss").tobytes() == expected.tobytes()
@@ -148,6 +152,7 @@ def test_batches_of_any_size_and_repeated_ids_are_kept_in_call_order(
         signals = {"loss": random.random(size, np.float32), "correct": random.random(size) < 0.5}
         host.append(ids, signals)
         log.append(device.put(ids), {name: device.put(one) for name, one in signals.items()})
+    host.close()
     assert_holds(log, host.index(), loss=host.signal("loss"), correct=host.signal("correct"))
     assert len(log) == 2 * size
     assert log.rows.tolist() == host.index().tolist()
@@ -192,6 +197,7 @@ def test_refused_ids_are_counted_and_the_first_is_named(device: Device) -> None:
     log.append(np.array([2, 1, 2**32, 5, -1]), {"loss": np.arange(5, dtype=np.float32)})
     log.append(np.array([-7, 1], np.int32), {"loss": LOSS[:2]})
     assert log.counts() == Counts(10, 4, 2**32, 2, 1, 0)
+    log.close()
     assert log.rows.tolist() == [*IDS, 2, -1, -1, -1, -1, -1, -1]
     assert_holds(log, [*IDS, 2], loss=[*LOSS, 0])
     log.clear()
@@ -235,6 +241,7 @@ def test_a_log_beyond_its_bound_names_the_argument(device: Device) -> None:
 def test_restore_takes_what_index_and_signal_gave(device: Device) -> None:
     log = make_log(device, 5, ("correct", "loss"))
     log.append(np.array([3, 9, 4]), {"loss": np.array([0, 1, np.inf]), "correct": LOSS > 1})
+    log.close()
     assert (log.non_finite(), log.binary()) == (1, [True, False])
     other = DeviceLog(device, 5, log.signals)
     for _ in range(2):

@@ -1,0 +1,161 @@
+"""Arrays that another thread writes to while they are read: what was checked is what is used."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import numpy as np
+import pytest
+
+import dynsample as ds
+from dynsample import _core
+from dynsample.columns import Mean
+from dynsample.log import ObservationLog, pack
+
+SIZE, ROUNDS = 100_000, 40
+FAR = 2**44
+ERRORS = (IndexError, ValueError, RuntimeError)
+
+
+@contextmanager
+def changing(array: np.ndarray, good: Any, bad: Any) -> Iterator[None]:
+    """Let another thread put good and bad contents into an array, again and again."""
+    contents = np.full_like(array, good), np.full_like(array, bad)
+    stop, begun = threading.Event(), threading.Event()
+
+    def change() -> None:
+        while not stop.is_set():
+            for content in reversed(contents):
+                np.copyto(array, content)  # without Python's lock
+            begun.set()
+
+    thread = threading.Thread(target=change)
+    thread.start()
+    begun.wait()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+
+
+def gathers(index: np.ndarray) -> None:
+    found = ds.ops.gather_rows([np.arange(1000.0)], index)[0]
+    assert (found < 1000).all()
+
+
+def reads_ahead(index: np.ndarray) -> None:
+    ds.ops.read_ahead([np.arange(1000.0)], index)
+
+
+def appends(index: np.ndarray) -> None:
+    log = ObservationLog(1000, ["loss"])
+    with suppress(*ERRORS):
+        log.append(index, {"loss": np.zeros(len(index), np.float32)})
+    log.close()
+    assert (log.index() < 1000).all()
+    table = ds.ScoreTable(1000, {"loss": Mean()})
+    table.fold(log, epoch=0)
+    assert table.part("loss", "count").sum() in (0, SIZE)
+
+
+def maps_to_rows(index: np.ndarray) -> None:
+    log = ObservationLog(10, [])
+    log.set_rows(np.zeros(1000, np.int32))
+    assert not log.rows_of(index).any()
+    assert (log.weights(index, np.full(10, 3, np.float32)) == 3).all()
+
+
+def updates_priorities(index: np.ndarray) -> None:
+    tree = _core.PrefixTree(1000)
+    tree.update(index, np.ones(len(index), np.float32))
+    assert 0 < tree.total() <= 1000 << tree.bits()
+
+
+def ranks(index: np.ndarray) -> None:
+    bitmap = _core.Bitmap(np.ones(1000, np.bool_))
+    assert (bitmap.rank(index) < 1000).all()
+    assert (bitmap.select(index) < 1000).all()
+
+
+def inverts_a_permutation(index: np.ndarray) -> None:
+    assert (_core.unpermute(1000, index, 0, 0, 0) < 1000).all()
+
+
+@pytest.mark.parametrize(
+    "use",
+    [gathers, reads_ahead, appends, maps_to_rows, updates_priorities, ranks, inverts_a_permutation],
+)
+@pytest.mark.parametrize("bad", [FAR, -1])
+def test_an_index_is_used_as_it_was_checked_or_refused(
+    use: Callable[[np.ndarray], None], bad: int
+) -> None:
+    index = np.zeros(SIZE, np.int64)
+    with changing(index, 7, bad):
+        for _ in range(ROUNDS):
+            with suppress(*ERRORS):
+                use(index)
+
+
+def test_a_mask_is_listed_whole_or_refused() -> None:
+    mask = np.zeros(SIZE, np.bool_)
+    with changing(mask, False, True):
+        for _ in range(ROUNDS):
+            with suppress(*ERRORS):
+                ids = ds.ops.mask_ids(mask)
+                assert (np.diff(ids.astype(np.int64)) > 0).all()
+                assert (ids < SIZE).all()
+
+
+def test_observations_that_tickets_leave_out_are_left_out_once() -> None:
+    log = ObservationLog(1000, [])
+    log.append(np.arange(SIZE) % 1000, {})
+    log.close()
+    tickets = np.zeros(SIZE, np.int64)
+    with changing(tickets, 0, -1):
+        for _ in range(ROUNDS):
+            records, starts = pack(log, (12, False, []), tickets)
+            assert len(records) == starts[-1] <= SIZE
+
+
+@pytest.mark.parametrize("method", ["systematic", "multinomial"])
+def test_a_draw_is_of_the_probabilities_that_were_added_up_or_refused(method: str) -> None:
+    probabilities = np.ones(SIZE, np.float32)
+    with changing(probabilities, 1.0, 1e30):
+        for seed in range(ROUNDS):
+            with suppress(*ERRORS):
+                rows = ds.ops.draw(
+                    probabilities, 1000, replacement=True, seed=seed, epoch=0, method=method
+                )
+                assert ((rows >= 0) & (rows < SIZE)).all()
+
+
+def test_scores_that_change_hide_as_many_rows_or_are_refused() -> None:
+    scores = np.zeros(SIZE, np.float32)
+    with changing(scores, 0.5, np.nan):
+        for _ in range(ROUNDS):
+            with suppress(*ERRORS):
+                assert len(ds.ops.hide_lowest(scores, SIZE // 2)) == SIZE
+
+
+def test_a_restored_log_holds_rows_of_the_table() -> None:
+    index = np.zeros(SIZE, np.uint32)
+    log = ObservationLog(1000, [])
+    with changing(index, 7, 2**31):
+        for _ in range(ROUNDS):
+            with suppress(*ERRORS):
+                log.restore(index, {})
+            assert (log.index() < 1000).all()
+
+
+def test_priorities_that_are_loaded_are_those_that_were_checked() -> None:
+    units = np.zeros(1000, np.int64)
+    tree = _core.PrefixTree(1000)
+    with changing(units, 1, -FAR):
+        for _ in range(ROUNDS):
+            with suppress(*ERRORS):
+                tree.load(units)
+            assert (tree.units() >= 0).all()
