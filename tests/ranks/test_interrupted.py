@@ -1,4 +1,4 @@
-"""Ctrl-C on one rank, which catches it and goes on: an error that says so, or no trace of it."""
+"""Signals on one rank: an error that says so, or, where a flag was set, a save on all of them."""
 
 from __future__ import annotations
 
@@ -33,3 +33,18 @@ def test_ranks_out_of_step_after_an_interrupt_say_so(
         assert len(lines) == moments, world.output()
         for line in lines:
             assert re.fullmatch(RIGHT, line), line
+
+
+@pytest.mark.parametrize("transport", launchers.TRANSPORTS)
+def test_the_snippets_of_the_docs_stop_all_ranks_at_one_step_and_go_on(
+    transport: str, tmp_path: Path
+) -> None:
+    launchers.require(transport)
+    kind = "torch" if transport == "gloo" else "mpi"
+    command = ["-m", "tests.ranks.from_the_docs", kind, str(tmp_path / "last")]
+    with launchers.world(transport, 2, tmp_path, *command) as world:
+        assert not any(world.wait()), world.output()
+    steps = 480 // 16
+    for rank in range(2):
+        for line in ("stops after 31", "stops after 71", f"ends with {[steps] * 4}"):
+            assert f"rank {rank} {line}" in world.output()
