@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from dynsample.groups.calls import Calls
 from dynsample.groups.flat import Bytes, as_bytes, one_dimensional, split, summable, words
-from dynsample.groups.standing import GroupError
+from dynsample.groups.standing import GroupError, brief
 
 T = TypeVar("T")
 
@@ -59,7 +59,7 @@ class Group(Calls):
         array = summable(values)
         flat = words(array)
         with self._call(what):
-            _, small = self._meet(f"sum of {array.dtype.str}{array.shape}", what, as_bytes(flat))
+            _, small = self._meet(f"sum of {array.dtype.str} {array.shape}", what, as_bytes(flat))
             if small is None:
                 total = self._sum(flat, what)
             else:
@@ -71,7 +71,7 @@ class Group(Calls):
         array = summable(values)
         flat = words(array)
         with self._call(what):
-            _, small = self._meet(f"scan of {array.dtype.str}{array.shape}", what, as_bytes(flat))
+            _, small = self._meet(f"scan of {array.dtype.str} {array.shape}", what, as_bytes(flat))
             if small is None:
                 below = self._scan(flat, what)
             else:
@@ -182,7 +182,7 @@ class Group(Calls):
                 result = call()
             except BaseException as raised:
                 error = raised
-            text = "" if error is None else f"{type(error).__name__}: {error}"
+            text = "" if error is None else brief(error)
             try:
                 sent = np.frombuffer(text.encode("utf-8", "replace"), np.uint8)
                 texts = self.all_gather(sent, what)

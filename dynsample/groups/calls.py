@@ -17,6 +17,7 @@ from dynsample.groups.standing import (
     GroupError,
     Standing,
     as_row,
+    brief,
     greeting,
     out_of_step,
     read,
@@ -76,7 +77,7 @@ class Calls(ABC):
     def _leave(self, what: str, error: BaseException) -> None:
         """Tell the other ranks; the group stays whole where all of them leave."""
         standing = self._standing
-        left = f"left {what} ({_brief(error)})"
+        left = f"left {what} ({brief(error)})"
         standing.broken, standing.leaving = f"rank {self.rank} of {self.size} {left}", True
         try:
             standing.signals.busy = True
@@ -100,7 +101,7 @@ class Calls(ABC):
                 standing.signals.busy = True
                 yield
             except BaseException as error:
-                left = f"rank {self.rank} of {self.size} left {what} ({_brief(error)})"
+                left = f"rank {self.rank} of {self.size} left {what} ({brief(error)})"
                 standing.broken = standing.broken or left
                 raise
             finally:
@@ -153,8 +154,3 @@ class Calls(ABC):
     def _patience(self) -> float:
         """Seconds that the present call may wait."""
         return min(self.time_limit, GRACE) if self._standing.leaving else self.time_limit
-
-
-def _brief(error: BaseException) -> str:
-    text = str(error).split("\n", 1)[0]
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__

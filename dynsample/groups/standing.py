@@ -86,6 +86,11 @@ def _row(content: bytes, size: int) -> Bytes:
     return np.frombuffer(bytearray(content.ljust(size, b"\0")), np.uint8)
 
 
+def brief(error: BaseException) -> str:
+    """Say what an exception is, and what it says if it says anything."""
+    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+
+
 def out_of_step(rows: NDArray[np.uint8]) -> str:
     """Say what each rank does, from a text of each."""
     ranks: dict[str, list[int]] = {}

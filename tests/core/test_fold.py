@@ -295,13 +295,30 @@ class TestRefusals:
         with pytest.raises(ValueError, match=r"tickets must be below 2\*\*32, got 4294967296"):
             self.fold(tickets=np.array([2**32, 0]))
 
-    def test_a_pack_of_other_columns(self):
-        layout = (12, False, [(0, False)])
-        packed = pack(make_log(2**13, [0, 2**13 - 1], {"loss": [1, 2]}), layout, None)
-        parts, seen = make_table(2, self.columns)
-        specs = fold_specs(make_log(2, [], {"loss": []}), self.columns, parts, 0)
-        with pytest.raises(ValueError, match="a packed log is not of these columns"):
-            _core.fold_packed([packed], layout, specs, seen, 2)
+    @pytest.mark.parametrize(
+        ("records", "starts", "wrong"),
+        [
+            ([0, 1, 1, 2], [0, 2], "does not have the blocks of the rows"),
+            ([0, 1, 1, 2], [0, 1, 2, 2], "does not have the blocks of the rows"),
+            ([0, 1, 1, 2], [1, 1, 2], "has blocks out of order"),
+            ([0, 1, 1, 2], [0, 3, 2], "has blocks out of order"),
+            ([0, 1, 1, 2], [0, 2**63, 2], "has blocks out of order"),
+            ([0, 1, 1, 2], [0, 1, 2**63], "does not have as many records as its blocks"),
+            ([0, 1, 1, 2], [0, 1, 3], "does not have as many records as its blocks"),
+            ([0, 1, 1], [0, 1, 1], "does not have as many records as its blocks"),
+            ([], [], "does not have the blocks of the rows"),
+            ([0, 1, 2, 2], [0, 1, 2], "has a record beyond the last row"),
+        ],
+    )
+    def test_what_came_from_another_rank(self, records, starts, wrong):
+        layout, rows = (2, False, [(0, False)]), 6  # blocks of 4 rows and of 2
+        parts, seen = make_table(rows, self.columns)
+        specs = fold_specs(make_log(rows, [], {"loss": []}), self.columns, parts, 0)
+        mine = (np.array([3, 7], np.uint32), np.array([0, 1, 1], np.uint64))
+        theirs = (np.array(records, np.uint32), np.array(starts, np.uint64))
+        with pytest.raises(_core.PackedError, match=f"^the log of rank 1 {wrong}$"):
+            _core.fold_packed([mine, theirs], layout, specs, seen, rows)
+        assert not seen.any()
 
     def test_bits_for_a_signal_that_is_not_0_or_1(self):
         with pytest.raises(ValueError, match="a signal is not 0 or 1"):

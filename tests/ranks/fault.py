@@ -1,5 +1,7 @@
 """A world of two, whose rank 1 is killed, stops, or never comes while rank 0 waits for it.
 
+With the fault "interrupted" rank 1 stays away, and rank 0 gets Ctrl-C and goes on.
+
 In each rank: `python -m tests.ranks.fault TRANSPORT FAULT TIME_LIMIT FILE`.
 """
 
@@ -8,6 +10,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -33,10 +36,18 @@ def main() -> None:
     make = groups.mpi if transport == "mpi" else groups.torch
     group = make(time_limit=float(time_limit))
     group.barrier("the start")
+    if rank == 1 and fault == "interrupted":
+        signal.pause()
     if rank == 1:
         suffer(fault, waiting)
     waiting.touch()
-    group.barrier("the end of the epoch")
+    if fault == "interrupted":
+        threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT)).start()
+    try:
+        group.barrier("the end of the epoch")
+    except KeyboardInterrupt:
+        print("interrupted", flush=True)
+        group.barrier("the next epoch")
     if rank == 0:  # rank 1 may wake when the job is ended
         print("went on alone")
 

@@ -46,6 +46,24 @@ def test_an_mpi_job_ends(
     assert_says(world.output(), f"dynsample: rank 0 of 2 {error}" if error else "")
 
 
+@pytest.mark.parametrize(
+    ("transport", "limit"), [("mpich", LONG), ("openmpi", LONG), ("gloo", SHORT)]
+)
+def test_a_rank_that_was_interrupted_while_it_waited_ends(
+    transport: str, limit: str, tmp_path: Path
+) -> None:
+    launchers.require(transport)
+    kind = "torch" if transport == "gloo" else "mpi"
+    command = ["-m", "tests.ranks.fault", kind, "interrupted", limit, str(tmp_path / "waiting")]
+    with launchers.world(transport, 2, tmp_path, *command) as world:
+        assert world.wait_first() != 0, world.output()
+    assert_says(world.output(), "^interrupted\n")
+    broken = r"no call can be made for the next epoch: rank 0 of 2 left the end of the epoch \("
+    assert_says(world.output(), f"GroupError: {broken}")
+    if kind == "mpi":
+        assert_says(world.output(), "left the end of the epoch in the middle, and the other ranks")
+
+
 def assert_says(output: str, error: str) -> None:
-    assert re.search(error, output), output
+    assert re.search(error, output, re.M), output
     assert "went on alone" not in output

@@ -156,6 +156,83 @@ def test_an_unknown_group_is_named() -> None:
         groups.as_group("mpi")
 
 
+@pytest.mark.parametrize("launcher", ["torchrun", "Horovod", "Slurm without PMI"])
+def test_a_world_that_is_launched_later_is_noticed(
+    launcher: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    group = groups.as_group("auto")
+    assert groups.found_again(group) is group
+    for name, value in LAUNCHED[launcher].items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(RuntimeError, match=rf"^{launcher.split(' w')[0]} launched 2 processes"):
+        groups.found_again(group)
+
+
+SPAWN = """
+import sys
+import numpy as np
+import torch.distributed as dist
+import torch.multiprocessing as mp
+from dynsample import groups
+
+def work(rank, store):
+    early = groups.as_group("auto")
+    assert early.size == 1 and groups.found_again(early) is early
+    dist.init_process_group("gloo", init_method=store, rank=rank, world_size=2)
+    group = groups.found_again(early)
+    assert groups.found_again(group) is group
+    total = group.sum(np.array([1 + group.rank]), "a sum")[0]
+    print(f"{type(group).__name__} {group.rank} of {group.size}, sum {total}.", flush=True)
+    group.barrier("the end")
+    dist.destroy_process_group()
+
+if __name__ == "__main__":
+    mp.spawn(work, (sys.argv[1],), nprocs=2)
+"""
+
+
+def test_ranks_that_are_joined_later_are_found(tmp_path: Path) -> None:
+    launchers.require("gloo")
+    script = tmp_path / "spawn.py"  # spawned processes import it
+    script.write_text(SPAWN)
+    command = [str(script), (tmp_path / "store").as_uri()]
+    with launchers.world("plain", 1, tmp_path, *command) as world:
+        assert world.wait() == [0], world.output()
+    for rank in range(2):
+        assert f"TorchGroup {rank} of 2, sum 3." in world.output()
+
+
+UNSAID = """
+import os
+import numpy as np
+from mpi4py import MPI
+from dynsample import groups
+for name in list(os.environ):
+    if name.startswith(("PMI", "OMPI")):
+        del os.environ[name]
+group = groups.as_group("auto")
+total = group.sum(np.array([1 + group.rank]), "a sum")[0]
+print(f"{type(group).__name__} {group.rank} of {group.size}, sum {total}.", flush=True)
+try:
+    groups.as_group(None)
+except RuntimeError as error:
+    assert "MPI has a world of 2 processes, and group is None" in str(error)
+else:
+    raise AssertionError
+"""
+
+
+@pytest.mark.parametrize("transport", ["mpich", "openmpi"])
+def test_a_world_of_mpi_is_found_without_a_word_of_its_launcher(
+    transport: str, tmp_path: Path
+) -> None:
+    launchers.require(transport)
+    succeeded, output = launch(transport, 2, tmp_path, UNSAID)
+    assert succeeded, output
+    for rank in range(2):
+        assert f"MPIGroup {rank} of 2, sum 3." in output
+
+
 MPI_PARTS = """
 import numpy as np
 from mpi4py import MPI

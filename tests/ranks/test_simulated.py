@@ -7,7 +7,9 @@ import sys
 import numpy as np
 import pytest
 
+import dynsample as ds
 from dynsample.groups import Group, GroupError, simulate
+from dynsample.groups.flat import Bytes
 
 
 def test_results_come_by_rank() -> None:
@@ -80,8 +82,31 @@ def test_ranks_that_make_other_calls_are_an_error() -> None:
             group.all_gather(np.zeros(1), "the scores")
 
     expected = (
-        r"out of step: rank 0 is at the counts \(call 1, sum of int64\(1,\)\); "
-        r"rank 1 is at the scores \(call 1, gather of float64\)$"
+        r"out of step: rank 0 is at the counts \(call 1, sum of <i8 \(1,\)\); "
+        r"rank 1 is at the scores \(call 1, gather of <f8\)$"
+    )
+    with pytest.raises(GroupError, match=expected):
+        simulate(2, body)
+
+
+def test_a_log_that_was_damaged_on_its_way_is_refused() -> None:
+    def body(group: Group) -> None:
+        sampler = ds.Sampler(100, ds.Kakurenbo(), 50, group=group)
+        for index in sampler:
+            ones = np.ones(len(index), np.float32)
+            sampler.observe(index, loss=ones, correct=ones, confidence=ones)
+        gather = group._all_gather
+
+        def damaged(sent: Bytes, lengths: list[int], what: str) -> list[Bytes]:
+            parts = gather(sent, lengths, what)
+            parts[1][:] = 255
+            return parts
+
+        group._all_gather = damaged  # type: ignore[method-assign]
+        sampler.set_epoch(1)
+
+    expected = (
+        "cannot use what it received in the exchange .*: the log of rank 1 has a record beyond"
     )
     with pytest.raises(GroupError, match=expected):
         simulate(2, body)
