@@ -136,6 +136,15 @@ def empty(
     return table, log
 
 
+def as_device(device: Any) -> Any:
+    """Find a GPU, only where one was asked for: this imports torch."""
+    if str(device) == "cpu":
+        return None
+    from dynsample import device as devices
+
+    return devices.as_device(device)
+
+
 def host_ids(sampler: Sampler) -> ObservationLog:
     """Make a log on the host that is only asked which rows ids have."""
     log = ObservationLog(sampler.table.num_samples, [])

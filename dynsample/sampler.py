@@ -28,15 +28,6 @@ from dynsample.turn import alone, running, warn
 from dynsample.views import AllView, HiddenView, PeekView
 
 
-def _device(device: Any) -> Any:
-    """Find a GPU, only where one was asked for: this imports torch."""
-    if str(device) == "cpu":
-        return None
-    from dynsample.device import as_device
-
-    return as_device(device)
-
-
 class Sampler:
     """Batches of sample ids, planned every epoch by a policy from what `observe` reported.
 
@@ -123,7 +114,7 @@ class Sampler:
         self._auto = isinstance(group, str)
         self.group = groups.as_group(group)
         planning.check_drop_last(self, self.group)
-        self.device = _device(device)
+        self.device = planning.as_device(device)
         columns = {**self.policy.columns, **(columns or {})}
         self.table, self._log = planning.empty(self, columns, self.group)
         self._ring = PinnedRing(self._log)

@@ -243,8 +243,8 @@ class ScoreTable(Reductions):
         imported = {name for name in state if name not in places and name.endswith("/value")}
         names = {name[: -len("/value")] for name in imported}
         unknown = (state.keys() - places.keys() - imported) | (names & self.columns.keys())
-        if unknown or places.keys() - state.keys():
-            missing = sorted(places.keys() - state.keys())
+        missing = sorted(places.keys() - state.keys() - {"known"})
+        if unknown or missing:
             raise ValueError(f"state lacks {missing}, has unknown {sorted(unknown)}")
         checked = {name: _checked_column(name, Last()) for name in sorted(names)}
         every = {**self.columns, **checked}

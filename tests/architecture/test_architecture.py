@@ -19,36 +19,51 @@ SOURCES = sorted(
 
 # A module may import those named here, and helpers that anything may use.
 LAYERS = {
-    "torch": {"passes", "payload", "replay", "sampler"},
+    "torch": {"loading", "payload", "replay", "sampler", "state"},
     "replay": {"payload"},
     "distill": set(),
     "payload": {"_core", "payload"},
-    "dali": {"dali", "files", "pack", "passes", "payload", "sampler"},
+    "dali": {"dali", "files", "loading", "pack", "payload", "sampler", "state", "views"},
+    "loading": {"passes", "sampler", "views"},  # passes and sampler for their types only
     "pack": {"files"},
     "files": {"_core", "file_list", "payload"},
     "file_list": set(),
     "ffcv": {
-        "_ffcv_stream", "_ffcv_tables", "groups", "orders", "passes", "policies", "sampler",
+        "_ffcv_stream", "_ffcv_tables", "groups", "loading", "orders", "policies", "sampler",
+        "state",
     },
     "_ffcv_tables": {"payload"},
     "_ffcv_stream": set(),
     "sampler": {
-        "boundary", "device", "groups", "resume", "signals", "columns", "ledger", "log", "orders",
-        "passes", "plan", "policies", "report", "staging", "step", "table",
+        "boundary", "columns", "epoch", "groups", "life", "log", "orders", "passes", "plan",
+        "planning", "policies", "report", "resume", "signals", "staging", "state", "step", "table",
+        "turn", "views",
     },
-    "step": {"plan", "sampler", "signals"},  # plan, sampler for their types only
+    # The sampler for its type only, from here on.
+    "turn": {"sampler"},
+    "views": {"passes", "sampler", "shards"},
+    "step": {"epoch", "plan", "sampler", "signals"},
+    "life": {"boundary", "checkpoint", "epoch", "passes", "planning", "resume", "sampler"},
     "report": {  # passes, plan, sampler for their types only
         "_core", "groups", "passes", "plan", "report", "sampler", "table",
     },
-    "resume": {  # the sampler and the ledger for their types only
-        "agreement", "checkpoint", "exchange", "ledger", "passes", "plan", "sampler", "saved_run",
-        "table",
+    "resume": {
+        "agreement", "checkpoint", "epoch", "exchange", "ledger", "log", "passes", "plan",
+        "planning", "policies", "sampler", "saved_run", "staging", "state", "table", "turn",
+        "views",
     },
+    "state": {"checkpoint", "plan", "sampler"},
     "saved_run": {"checkpoint", "ledger"},
-    "boundary": {  # the sampler for its type only
-        "agreement", "arrays", "columns", "device", "exchange", "ledger", "log", "plan", "policies",
-        "resume", "sampler", "sharded_plan", "sharded_table", "shards", "table",
+    "boundary": {
+        "device", "epoch", "exchange", "groups", "ledger", "passes", "plan", "planning",
+        "sampler", "table",
     },
+    "planning": {
+        "agreement", "arrays", "columns", "device", "epoch", "groups", "ledger", "log", "passes",
+        "plan", "policies", "sampler", "sharded_plan", "sharded_table", "staging", "step", "table",
+        "views",
+    },
+    "epoch": {"ledger", "passes", "plan", "table"},
     "device": {  # groups, ledger, table mostly for their types
         "_core", "_ops_draw", "_ops_permute", "_ops_select", "arrays", "columns", "cuda", "device",
         "groups", "ledger", "log", "orders", "plan", "policies", "shards", "signals", "staging",
@@ -56,7 +71,7 @@ LAYERS = {
     },
     "passes": {"ledger", "plan", "sampler", "shards"},  # plan, sampler for their types only
     "ledger": {"_core", "groups", "log", "plan"},  # groups, plan for their types only
-    "exchange": {"groups", "log", "shards", "table"},  # groups, table for their types only
+    "exchange": {"_core", "groups", "log", "shards", "table"},
     "agreement": {"groups"},  # for its type only
     "sharded_plan": {"_core", "groups", "members", "orders", "plan", "policies", "shards"},
     "members": {"shards"},
@@ -78,8 +93,8 @@ LAYERS = {
     "signals": set(),
     "batch": {"_core", "gram", "ops"},
     "gram": {"signals"},
-    "score": {"columns", "signals"},
-    "coreset": set(),
+    "score": {"columns", "loading", "signals"},
+    "coreset": {"_core"},
     "coreset_files": {"file_list"},
     "history": {"_core"},
     "score_files": {

@@ -1,10 +1,10 @@
-"""A KeyboardInterrupt at any line: nothing is counted twice, nothing is lost, no epoch is skipped."""
+"""A KeyboardInterrupt at any line: nothing is counted twice or lost, and no epoch is skipped."""
 
 from __future__ import annotations
 
 import sys
-import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -73,66 +73,63 @@ def observe(interrupter: Interrupter, sampler: ds.Sampler, index: np.ndarray) ->
             sampler.observe(index, **values(index, sampler.epoch))
 
 
+def iterate(interrupter: Interrupter, sampler: ds.Sampler, hidden: bool) -> list[int]:
+    """Go over a pass, and begin the loop anew after an interrupt."""
+    received: list[int] = []
+    while True:
+        passes = sampler.hidden if hidden else sampler
+        if passes and sampler._planned().passes[hidden].used_up:  # it was at the very end
+            return received
+        try:
+            batches = interrupter.call(lambda: iter(passes))  # noqa: B023
+            while (index := interrupter.call(lambda: next(batches, None))) is not None:  # noqa: B023
+                received += index.tolist()
+                observe(interrupter, sampler, index)
+        except KeyboardInterrupt:
+            continue
+        return received
+
+
 def run(interrupter: Interrupter, folder: Path) -> list[tuple[int, str, list[int]]]:
     """Train, save and load, with one interrupt on the way; give what came of every epoch."""
     sampler, record = make(), []
     for epoch in range(EPOCHS):
-        again(interrupter, lambda: sampler.set_epoch(epoch))  # noqa: B023
-        received: list[int] = []
-        for hidden in (False, True):
-            going = True
-            while going:  # after an interrupt the loop is begun anew
-                try:
-                    passes = sampler.hidden if hidden else sampler
-                    batches = interrupter.call(lambda: iter(passes))  # noqa: B023
-                    while (index := interrupter.call(lambda: next(batches, None))) is not None:  # noqa: B023
-                        received += index.tolist()
-                        observe(interrupter, sampler, index)
-                    going = False
-                except KeyboardInterrupt:
-                    pass
-                except RuntimeError as error:
-                    assert "used up" in str(error) and interrupter.hit  # noqa: PT018
-                    going = False
+        again(interrupter, partial(sampler.set_epoch, epoch))
+        received = [i for hidden in (False, True) for i in iterate(interrupter, sampler, hidden)]
         record.append((sampler.epoch, sampler.plan.digest, received))
         if epoch == 1:
-            again(interrupter, lambda: sampler.save(folder))
+            again(interrupter, partial(sampler.save, folder))
             sampler = make()
-            again(interrupter, lambda: sampler.load(folder))
-    again(interrupter, lambda: sampler.set_epoch(EPOCHS))
+            again(interrupter, partial(sampler.load, folder))
+    again(interrupter, partial(sampler.set_epoch, EPOCHS))
     counts = sampler.table.part("count", "count").tolist()
     return [*record, (sampler.epoch, sampler.plan.digest, counts)]
 
 
-def lines() -> int:
+def num_lines(folder: Path) -> int:
+    """Count the lines that an undisturbed run executes."""
     interrupter = Interrupter(None)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        folder = Path(__import__("tempfile").mkdtemp())
-        run(interrupter, folder)
+    run(interrupter, folder)
     return interrupter.lines
 
 
-def check(when: list[int], tmp_path: Path) -> None:
-    expected = run(Interrupter(10**9), tmp_path / "undisturbed")
+def check(lines: Iterable[int], folder: Path) -> None:
+    expected = run(Interrupter(None), folder / "undisturbed")
     assert expected[-1][2] == [EPOCHS] * N
-    for line in when:
+    for line in lines:
         interrupter = Interrupter(line)
-        found = run(interrupter, tmp_path / str(line))
+        found = run(interrupter, folder / str(line))
         assert interrupter.hit
         assert found == expected, f"interrupted at line {line}"
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 def test_an_interrupt_at_any_of_some_lines_changes_nothing(tmp_path: Path) -> None:
-    total = lines()
-    check(
-        np.random.default_rng(0).choice(np.arange(1, total + 1), 60, replace=False).tolist(),
-        tmp_path,
-    )
+    count = num_lines(tmp_path)
+    check(np.random.default_rng(0).integers(1, count, 60).tolist(), tmp_path)
 
 
 @pytest.mark.whole
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 def test_an_interrupt_at_any_line_changes_nothing(tmp_path: Path) -> None:
-    check(list(range(1, lines() + 1)), tmp_path)
+    check(range(1, num_lines(tmp_path) + 1), tmp_path)

@@ -1,62 +1,20 @@
-"""The life of an epoch: what set_epoch, an iterator, len, peek and all mean, whatever came before."""
+"""The life of an epoch: what set_epoch and an iterator mean, whatever came before."""
 
 from __future__ import annotations
 
-import itertools
-import pickle
-import threading
-import warnings
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from small_runs import B, N, kakurenbo, make, observe, take, train
 
 import dynsample as ds
 from dynsample.agreement import DisagreementError
 from dynsample.checkpoint import StateError
 from dynsample.groups import Group, simulate
-from dynsample.passes import Batch
 
-N, B = 40, 8
-
-
-def make(policy: ds.Policy | None = None, **options: object) -> ds.Sampler:
-    return ds.Sampler(N, policy or ds.Uniform(), **{"batch_size": B, "seed": 3, **options})
-
-
-def kakurenbo(**options: object) -> ds.Sampler:
-    return make(ds.Kakurenbo(fraction=0.5, tau=0.0), **options)
-
-
-def observe(sampler: ds.Sampler, index: np.ndarray) -> None:
-    ones = np.ones(len(index), np.float32)
-    loss = (index * 7 % 11).astype(np.float32)
-    sampler.observe(index, loss=loss, correct=ones, confidence=ones)
-
-
-def take(batches: object, count: int | None = None) -> np.ndarray:
-    taken = itertools.islice(iter(batches), count)  # type: ignore[call-overload]
-    return np.concatenate([np.empty(0, np.int64), *taken])
-
-
-def train(sampler: ds.Sampler, epoch: int | None = None) -> np.ndarray:
-    if epoch is not None:
-        sampler.set_epoch(epoch)
-    received = []
-    for batches in (sampler, sampler.hidden):
-        for index in batches:
-            observe(sampler, index)
-            received.append(index)
-    return np.concatenate(received)
-
-
-@pytest.fixture(autouse=True)
-def _no_refresh_warnings() -> Iterator[None]:
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", ".*hidden samples were due")
-        yield
+pytestmark = pytest.mark.filterwarnings("ignore:.*hidden samples were due")
 
 
 # set_epoch of the current epoch
@@ -239,129 +197,6 @@ def test_a_state_of_another_epoch_leaves_an_explicit_epoch_alone() -> None:
     np.testing.assert_array_equal(take(batches), resumed.plan.order)
 
 
-# peek and all
-
-
-def test_peek_moves_nothing() -> None:
-    sampler = make()
-    sampler.set_epoch(0)
-    first = take(sampler, 1)
-    state = sampler.state_dict()
-    peeked = np.concatenate(sampler.peek(2))
-    assert sampler.state_dict() == state
-    rest = take(sampler)
-    np.testing.assert_array_equal(peeked, rest[: 2 * B])
-    assert sorted([*first, *rest]) == list(range(N))
-    assert sampler.peek() == []
-
-
-def test_peek_before_the_first_epoch_leaves_it_whole() -> None:
-    sampler = make()
-    sampler.peek(3)
-    sampler.set_epoch(0)
-    np.testing.assert_array_equal(take(sampler), sampler.plan.order)
-
-
-def test_all_gives_every_id_once_ascending_and_leaves_no_trace() -> None:
-    sampler = kakurenbo()
-    train(sampler, 0)
-    sampler.set_epoch(1)
-    state = sampler.state_dict()
-    batches = list(sampler.all(batch_size=7))
-    assert [len(batch) for batch in batches] == [7] * 5 + [5]
-    assert len(sampler.all(batch_size=7)) == 6
-    np.testing.assert_array_equal(np.concatenate(batches), np.arange(N))
-    assert sampler.state_dict() == state
-
-
-@pytest.mark.parametrize("size", [1, 2, 3])
-def test_all_is_dealt_over_the_ranks(size: int) -> None:
-    subset = np.arange(3, 30, 2)
-
-    def ids(group: Group) -> list[int]:
-        sampler = make(group=group, batch_size=4, subset=subset)
-        return take(sampler.all()).tolist()
-
-    parts = simulate(size, ids)
-    assert sorted(sum(parts, [])) == subset.tolist()
-    assert all(part == sorted(part) for part in parts)
-
-
-def test_observing_while_all_is_iterated_is_refused() -> None:
-    sampler = kakurenbo()
-    sampler.set_epoch(0)
-    for index in sampler.all():
-        with pytest.raises(RuntimeError, match="observe while batches are only looked at"):
-            observe(sampler, index)
-        break
-    del index
-    train(sampler)
-    sampler.set_epoch(1)
-    assert sampler.stats["unseen"] == 0
-
-
-def test_all_while_a_pass_is_iterated_is_an_error() -> None:
-    sampler = make()
-    batches = iter(sampler)
-    next(batches)
-    with pytest.raises(RuntimeError, match=r"all\(\) while another pass"):
-        iter(sampler.all())
-    del batches
-    assert len(take(sampler.all())) == N
-
-
-# len
-
-
-def test_a_length_that_was_asked_too_early_is_said_once() -> None:
-    sampler = kakurenbo()
-    assert len(sampler) == 5
-    train(sampler)
-    with pytest.warns(RuntimeWarning, match=r"epoch 1 has 3 batches, and len\(\) said 5 .*set_ep"):
-        train(sampler)
-
-
-def test_a_length_asked_after_set_epoch_is_right_and_nothing_is_said() -> None:
-    sampler = kakurenbo()
-    for epoch in range(3):
-        sampler.set_epoch(epoch)
-        expected = len(sampler)
-        assert sum(1 for _ in sampler) == expected
-        sampler.set_epoch(epoch, restart=True)
-        train(sampler)
-
-
-# Several iterators and threads
-
-
-def test_a_second_iterator_of_a_pass_ends_the_first_with_an_error() -> None:
-    sampler = make()
-    pairs = zip(sampler, sampler, strict=True)
-    with pytest.raises(RuntimeError, match="another iterator went on with the same pass"):
-        list(pairs)
-
-
-def test_an_iterator_in_several_threads_hands_out_nothing_twice() -> None:
-    sampler = make(batch_size=1)
-    batches = iter(sampler)
-    barrier = threading.Barrier(4)
-
-    def draw() -> list[int]:
-        barrier.wait()
-        ids = []
-        for _ in range(N):
-            try:
-                ids.append(int(next(batches)[0]))
-            except (ValueError, StopIteration):  # "already executing", as of a generator
-                pass
-        return ids
-
-    with ThreadPoolExecutor(4) as pool:
-        parts = [future.result() for future in [pool.submit(draw) for _ in range(4)]]
-    ids = sum(parts, [])
-    assert len(ids) == len(set(ids))
-
-
 # drop_last
 
 
@@ -370,7 +205,8 @@ def test_an_epoch_shorter_than_a_batch_is_one_short_batch_in_spite_of_drop_last(
     train(sampler, 0)
     with pytest.warns(RuntimeWarning, match="epoch 1 holds 8 samples.*one short batch"):
         sampler.set_epoch(1)
-    assert [len(index) for index in sampler] == [8] and len(sampler) == 1
+    assert [len(index) for index in sampler] == [8]
+    assert len(sampler) == 1
 
 
 @pytest.mark.filterwarnings("ignore:epoch 0 holds 12 samples")
@@ -384,22 +220,10 @@ def test_a_short_batch_is_dealt_over_the_ranks() -> None:
 
 
 def test_a_data_set_smaller_than_a_batch_is_refused_with_drop_last() -> None:
-    with pytest.raises(ValueError, match="drop_last must be False for 40 samples.*64"):
+    with pytest.raises(ValueError, match=r"drop_last must be False for 40 samples.*64"):
         make(batch_size=64, drop_last=True)
     with pytest.raises(ValueError, match="for 5 samples"):
         make(subset=np.arange(5), drop_last=True)
-
-
-# Batches
-
-
-def test_batches_iterate_as_pythons_ints_and_pickle() -> None:
-    batch = next(iter(make()))
-    assert isinstance(batch, Batch)
-    assert all(type(i) is int for i in batch)
-    copy = pickle.loads(pickle.dumps(batch))
-    assert all(type(i) is int for i in copy)
-    np.testing.assert_array_equal(copy, batch)
 
 
 # Folded and not planned

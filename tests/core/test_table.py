@@ -251,9 +251,7 @@ def test_tables_of_no_rows_and_one_row_work() -> None:
         assert table.sample(n, R).tolist() == [True] * n
 
 
-def test_what_was_imported_is_known_again_after_a_load_and_an_old_state_knows_what_was_seen() -> (
-    None
-):
+def test_what_was_imported_is_known_after_a_load_and_in_an_old_state_what_was_seen_is() -> None:
     table = ds.ScoreTable(3, {"loss": Last()})
     table.observe(np.array([1]), loss=np.float32([2]))
     assert "known" not in table.state()
