@@ -52,7 +52,7 @@ LAYERS = {
     },
     "passes": {"ledger", "plan", "sampler", "shards"},  # plan, sampler for their types only
     "ledger": {"_core", "groups", "log", "plan"},  # groups, plan for their types only
-    "exchange": {"groups", "log", "shards", "table"},  # groups, table for their types only
+    "exchange": {"_core", "groups", "log", "shards", "table"},  # table for its type only
     "agreement": {"groups"},  # for its type only
     "sharded_plan": {"groups", "members", "orders", "plan", "policies", "shards"},
     "members": {"shards"},
