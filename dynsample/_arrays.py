@@ -15,6 +15,8 @@ from typing import Any, TypeVar, cast
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from dynsample._disk import open_regular
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -126,7 +128,7 @@ def load_array(path: str | os.PathLike[str]) -> NDArray[Any]:
         With the file's name, for what is no .npy file, or not whole.
     """
     try:
-        with open(path, "rb") as file:
+        with open_regular(path) as file:
             array: NDArray[Any] = np.lib.format.read_array(file, allow_pickle=False)
     except (ValueError, TypeError, MemoryError, SyntaxError, TokenError) as error:  # of a header
         raise ValueError(f"{path} is not a .npy file, or it is cut short: {error}") from None

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dynsample._arrays import as_subset, fingerprint, load_array
-from dynsample._disk import refuse_overwrite
+from dynsample._disk import read_regular, refuse_overwrite, whole
 from dynsample.file_list import FileList
 from dynsample.file_list import read as read_list
 
@@ -28,7 +28,7 @@ def lines_of(path: str | os.PathLike[str]) -> list[bytes]:
 
 def file_fingerprint(path: str | os.PathLike[str]) -> str:
     """Identity of a data set by its file list."""
-    return fingerprint(np.frombuffer(Path(path).read_bytes(), np.uint8))
+    return fingerprint(np.frombuffer(read_regular(path), np.uint8))
 
 
 def ids_in_list(coreset: FileList, full: FileList) -> NDArray[np.int64]:
@@ -95,12 +95,8 @@ def write(
             raise ValueError(f"{file_list} must have {num_samples} lines, got {len(lines)}")
         content.writelines(lines[i] for i in ids.tolist())
     refuse_overwrite(out, force, content.getvalue())
-    partial = out.with_name(f".{out.name}.{os.getpid()}.partial")
-    try:
-        partial.write_bytes(content.getbuffer())
-        os.replace(partial, out)
-    finally:
-        partial.unlink(missing_ok=True)
+    with whole(out) as file:
+        file.write(content.getbuffer())
 
 
 def _as_json(
@@ -159,7 +155,7 @@ def _from_json(
     source: Path, num_samples: int, file_list: str | os.PathLike[str] | None
 ) -> NDArray[np.int64]:
     try:
-        content = json.loads(source.read_bytes())
+        content = json.loads(read_regular(source))
     except ValueError as error:  # also of text that is not UTF-8
         raise ValueError(f"{source} is not JSON, or it is cut short: {error}") from None
     if not isinstance(content, dict) or content.get("format") != FORMAT:

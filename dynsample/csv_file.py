@@ -6,6 +6,9 @@ import codecs
 import csv
 import os
 from dataclasses import dataclass
+from io import TextIOWrapper
+
+from dynsample._disk import open_regular
 
 _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _OTHER_SEPARATORS = {";": "';'", "\t": "tabs"}
@@ -60,7 +63,9 @@ def read(path: str | os.PathLike[str]) -> CsvFile:
         for a file that does not end with a line break, as one that was cut short does.
     """
     _check_ends(path)
-    with open(path, newline="", encoding="utf-8-sig", errors="surrogateescape") as text:
+    with TextIOWrapper(
+        open_regular(path), encoding="utf-8-sig", errors="surrogateescape", newline=""
+    ) as text:
         reader = csv.reader(text, strict=True)
         try:
             headings = _headings(path, next(reader, []))
@@ -87,7 +92,7 @@ def read(path: str | os.PathLike[str]) -> CsvFile:
 
 
 def _check_ends(path: str | os.PathLike[str]) -> None:
-    with open(path, "rb") as file:
+    with open_regular(path) as file:
         begin = file.read(2)
         if begin in _UTF16:
             raise ValueError(f"{path} is in UTF-16; save it as CSV in UTF-8")

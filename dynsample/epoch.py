@@ -31,6 +31,8 @@ class Epoch:
         The epoch was folded into the table before it was saved: it holds nothing more, and the next
         one is not planned yet.
     stats : dict of str to float
+    latest : Pass or None
+        The pass in which an iterator began last.
     """
 
     plan: Plan
@@ -40,6 +42,7 @@ class Epoch:
     put: tuple[int, int] | None = None
     over: bool = False
     stats: dict[str, float] = field(default_factory=dict)
+    latest: Pass | None = None
 
     @property
     def number(self) -> int:

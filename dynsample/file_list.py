@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from dynsample._disk import open_regular
+
 # As DALI's own reader takes a line apart, from its end: white space is that of C, and part of a
 # name unless it is before the label or at the end. DALI has no labels below 0.
 _LINE = re.compile(rb"([^\0]*[^\s\0])\s+(-?[0-9]+)\s*")
@@ -50,7 +52,7 @@ def read(path: str | os.PathLike[str], *, may_be_empty: bool = False) -> FileLis
         With the number of the line that is wrong, and for a list of no files.
     """
     found = FileList([], [], [])
-    with open(path, "rb") as lines:
+    with open_regular(path) as lines:
         for number, line in enumerate(lines, 1):
             text = line.removeprefix(codecs.BOM_UTF8) if number == 1 else line
             if not text.strip():

@@ -51,6 +51,8 @@ class Pass:
         Positions the users' loops received: the cursor. Behind `drawn` by what a loader prefetches.
     start : int
         Cursor at which the last iterator began.
+    batch_size : int
+        Of that iterator, on one rank.
     counted : bool
         Whether all that was drawn went through loaders which count what their users receive.
     begun : bool
@@ -74,6 +76,7 @@ class Pass:
     drawn: int = 0
     received: int = 0
     start: int = 0
+    batch_size: int = 1
     counted: bool = True
     begun: bool = False
     put_at_end: bool = False
@@ -135,6 +138,7 @@ class _Place:
         self.rows = self.plan.source(steps, cursor.received, cursor.stop, hidden=hidden)
         if not cursor.begun:
             cursor.begun, cursor.observed = True, len(epoch.ledger.log)
+        cursor.batch_size, epoch.latest = steps.batch_size, cursor
         cursor.owner = weakref.ref(self)
 
     def check(self) -> None:

@@ -188,10 +188,11 @@ def save(sampler: Sampler, path: str | os.PathLike[str], consumed: int | None) -
     epoch.ledger.log.close()
     if refused := epoch.ledger.log.refusals():
         sampler._warn_once("refused", f"observations that are not saved: {refused}")
-    kept = group.agree(lambda: _received(sampler, epoch, consumed), what)
-    positions = kept, epoch.passes[1].received
+    positions = group.agree(lambda: _received(sampler, epoch, consumed), what)
     if group.size > 1:
-        facts = {**_where(sampler), "position": kept, "generation": sampler.generation}
+        kept, hidden = positions
+        here = {"position": kept, "hidden position": hidden, "generation": sampler.generation}
+        facts = {**_where(sampler), **here}
         check_agreement(group, {"save": str(path), **facts}, what)
     observed = epoch.ledger.state(epoch.plan, positions, group, what)
     group.agree(lambda: _check_counted(epoch, observed, consumed), what)
@@ -214,40 +215,37 @@ def _share(count: int, group: Any) -> tuple[int, int]:
     return group.rank * count // group.size, (group.rank + 1) * count // group.size
 
 
-def _received(sampler: Sampler, epoch: Epoch, consumed: int | None) -> int:
-    """Positions that the users' loops received."""
-    kept = epoch.passes[0]
-    if consumed is None:
-        return kept.received
-    rows = steps_of(sampler).rows
-    drawn = -(-(kept.drawn - kept.start) // rows)
+def _received(sampler: Sampler, epoch: Epoch, consumed: int | None) -> tuple[int, int]:
+    """Positions of both passes that the users' loops received."""
+    cursor = epoch.latest
+    if consumed is None or cursor is None:
+        return epoch.positions
+    rows = steps_of(sampler, cursor.batch_size).rows
+    drawn = -(-(cursor.drawn - cursor.start) // rows)
     if isinstance(consumed, bool) or not isinstance(consumed, int) or not 0 <= consumed <= drawn:
         raise ValueError(
             f"consumed must be in [0, {drawn}], the batches drawn since the iterator began, "
             f"got {consumed}"
         )
-    return min(kept.start + consumed * rows, kept.stop)
+    position = min(cursor.start + consumed * rows, cursor.stop)
+    kept, hidden = epoch.positions
+    return (kept, position) if cursor.hidden else (position, hidden)
 
 
 def _check_counted(epoch: Epoch, observed: Tensors, consumed: int | None) -> None:
     """Raise when nobody can say what the users' loops received."""
     positions = observed["outstanding/ticket"]
-    kept = epoch.plan.num_positions
     for cursor in epoch.passes:
-        mine = positions >= kept if cursor.hidden else positions < kept
-        left = int(np.count_nonzero(mine))
-        if cursor.counted or not left or (consumed is not None and not cursor.hidden):
+        hidden = positions >= epoch.plan.num_positions
+        left = int(np.count_nonzero(hidden == cursor.hidden))
+        if cursor.counted or not left or (consumed is not None and cursor is epoch.latest):
             continue
         which = "hidden rows" if cursor.hidden else "rows"
-        cure = (
-            "finish the pass over the hidden samples before you save"
-            if cursor.hidden
-            else "pass consumed=, the number of batches it received"
-        )
         raise ValueError(
             f"{left} {which} of epoch {epoch.number} were drawn and not observed, and a loader "
-            f"that draws ahead cannot say which of them your loop received: {cure}. The loaders "
-            "of dynsample count themselves"
+            "that draws ahead cannot say which of them your loop received: pass consumed=, the "
+            "number of batches that it received since it began. The loaders of dynsample count "
+            "themselves"
         )
 
 

@@ -356,9 +356,9 @@ class Sampler:
         path : path
             A directory of this sampler's own; its previous content is kept until the new is whole.
         consumed : int, optional
-            Batches that your loop received since it began to iterate. Needed after a stock
-            DataLoader, or a loop over the sampler itself, has drawn rows that were not observed;
-            the loaders of dynsample count themselves.
+            Batches that your loop received since it began to iterate, over the sampler or over its
+            hidden samples. Needed when a stock DataLoader, or a loop over the sampler itself, has
+            drawn rows that were not observed; the loaders of dynsample count themselves.
 
         Notes
         -----

@@ -120,6 +120,12 @@ def _check_outputs(args: argparse.Namespace) -> None:
         refuse_overwrite(args.json, args.force)
 
 
+def _is_input(output: Path, args: argparse.Namespace) -> bool:
+    """Whether the output was named as an input too, and so is meant to be replaced."""
+    inputs = (args.source, args.file_list)
+    return output.exists() and any(each and output.samefile(each) for each in inputs)
+
+
 def _run(args: argparse.Namespace) -> dict[str, Any]:
     _check_outputs(args)
     full = file_list.read(args.file_list) if args.file_list else None
@@ -134,9 +140,8 @@ def _run(args: argparse.Namespace) -> dict[str, Any]:
     names = ("score", "index", "in_order", "window", "keep", "fraction", "size", "offset", "strata",
              "cutoff", "hardest", "within", "seed", "index_order", "class_sort")  # fmt: skip
     rule = {name: getattr(args, name) for name in names} | {"from": str(args.source)}
-    coreset_files.write(
-        args.output, ids, count, file_list=args.file_list, rule=rule, force=args.force
-    )
+    force = args.force or _is_input(args.output, args)
+    coreset_files.write(args.output, ids, count, file_list=args.file_list, rule=rule, force=force)
     unseen = int(np.isnan(scores[ids]).sum()) if len(scores) and len(ids) else 0
     return {"num_samples": count, "kept": len(ids), "unseen": unseen, "rule": rule, "lines": lines}
 

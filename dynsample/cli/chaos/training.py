@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import random
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from dynsample.cli.chaos.records import Recorder, bits, from_bits
 from dynsample.cli.chaos.scenario import POLICIES, Orders
 from dynsample.cli.chaos.strikes import Signals
 from dynsample.groups import Group
+from dynsample.views import HiddenView
 
 SAVES = {"received": 0.15, "observed": 0.25, "planned": 0.3}  # chances
 _NO_WEIGHTS = np.empty(0, np.float32)
@@ -89,10 +91,10 @@ class Training:
             self.catch_up(**pending)
         while sampler.epoch < self.orders.scenario.epochs:
             with hooks.phase("step"):
-                for index in sampler:
+                for index in _counted(sampler):
                     self.take(index, hidden=False)
             with hooks.phase("hidden"):
-                for index in sampler.hidden:
+                for index in _counted(sampler.hidden):
                     self.take(index, hidden=True)
             self.plan(sampler.epoch + 1)
             self.stop_if_told()
@@ -280,3 +282,10 @@ class Training:
             model=self.digest(),
             table={name: bits(array) for name, array in table.state().items()},
         )
+
+
+def _counted(source: Sampler | HiddenView) -> Iterator[NDArray[np.int64]]:
+    """Iterate as a loader does that counts what its user receives: not all of it is observed."""
+    batches = source.batches(prefetching=True)
+    for index in batches:
+        yield batches.received(index)

@@ -40,7 +40,8 @@ class RecordingSampler(ds.Sampler):
     def set_epoch(self, epoch: int, *, restart: bool = False) -> None:
         """Plan, and keep what was planned."""
         super().set_epoch(epoch, restart=restart)
-        weights = self.weights(np.arange(self.num_samples))
+        given = self.plan.weights
+        weights = np.ones(self.num_samples, np.float32) if given is None else given
         self.epochs.append(Epoch(epoch, self.plan.hidden, self.plan.order, weights))
 
     def observe(
