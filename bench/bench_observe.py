@@ -50,6 +50,7 @@ def main() -> int:
 
     def observe_and_fold(batches: list) -> None:
         observe(batches)
+        sampler._log.close()
         sampler.table.fold(sampler._log, epoch=0)
 
     def start() -> None:

@@ -109,6 +109,10 @@ def main() -> int:
     policy = ds.Kakurenbo(fraction=FRACTION, tau=TAU)
     issued = index.astype(np.uint32)
 
+    def refill() -> None:  # a fold drops what it applies
+        log.restore(issued, signals)
+        time.sleep(SETTLED)
+
     def fold() -> None:
         assert _core.match(issued, log.native, 0, unique=True) == (None, 0)
         table.fold(log, epoch=0)
@@ -125,7 +129,7 @@ def main() -> int:
         boundary,
         "KAKURENBO boundary",
         lambda: kakurenbo_boundary(torch.from_numpy(index), theirs, empty),
-        setup=lambda: time.sleep(SETTLED),
+        setup=refill,
     )
 
     targets = [np.zeros(n, np.float32) for _ in signals]
@@ -134,7 +138,7 @@ def main() -> int:
         for target, values in zip(targets, signals.values(), strict=True):
             target[index] = values
 
-    bench.compare("fold, three signals", fold, "three numpy scatters", scatters)
+    bench.compare("fold, three signals", fold, "three numpy scatters", scatters, setup=refill)
     bench.finish()
     return 0
 

@@ -164,7 +164,11 @@ def folds(gpu: Gpu, n: int) -> Iterator[Case]:
     values = {name: torch.rand(n, device=there) for name in NAMES}
     log = arrays.log(n, NAMES, max_bytes=1 << 40)
     log.reserve(n)
-    log.append(ids, values)
+
+    def refill() -> None:  # a fold drops what it applies
+        log.append(ids, values)
+        log.close()
+
     table = ds.ScoreTable(n, {name: Last() for name in NAMES}, None, arrays)
     columns = {name: torch.empty(n, device=there) for name in NAMES}
 
@@ -173,6 +177,7 @@ def folds(gpu: Gpu, n: int) -> Iterator[Case]:
             columns[name].scatter_(0, ids, values[name])
 
     def check() -> None:
+        refill()
         table.fold(log, epoch=0)
         scatters()
         for name in NAMES:
@@ -180,7 +185,7 @@ def folds(gpu: Gpu, n: int) -> Iterator[Case]:
         assert bool(table.seen.all())
 
     yield Case("fold of an epoch, 3 columns", lambda: table.fold(log, epoch=0),
-               {"three torch scatters": scatters}, 29 * n, check)  # fmt: skip
+               {"three torch scatters": scatters}, 29 * n, check, setup=refill)  # fmt: skip
 
 
 def observations(gpu: Gpu, n: int) -> Iterator[Case]:
@@ -228,6 +233,7 @@ def observations(gpu: Gpu, n: int) -> Iterator[Case]:
                       columns: dict = columns, flat: torch.Tensor = flat) -> None:  # fmt: skip
                 s._log.clear()
                 ours()
+                s._log.close()
                 peer()
                 for name in NAMES:
                     found, wanted = s._log.values(name), columns[name][flat]

@@ -23,6 +23,8 @@ KERNELS = (
     "gather",
     "history",
     "log",
+    "log_parts",
+    "log_weights",
     "permute",
     "priority_tree",
     "random",
@@ -30,7 +32,18 @@ KERNELS = (
     "sum",
 )
 STATISTICS = "equally_likely or uniform or compiled"  # slow, and no other code than the rest
-DEVICE_KERNELS = ("bernoulli", "draw", "log", "order", "sampler", "select", "signals", "sum", "use")
+DEVICE_KERNELS = (
+    "bernoulli",
+    "draw",
+    "log",
+    "log_parts",
+    "order",
+    "sampler",
+    "select",
+    "signals",
+    "sum",
+    "use",
+)
 
 
 def sanitizer_runtime() -> str:

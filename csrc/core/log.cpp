@@ -50,14 +50,14 @@ template <class Id>
 void ObservationLog::take_rows(std::span<const Id> index, std::uint32_t* rows) const {
   const std::size_t count = index.size();
   const std::uint64_t ids = num_ids();
-  std::uint64_t high = 0;  // looked at once: the loops stay free of branches
+  std::uint64_t high = 0;  // looked at once: the loops stay free of branches, and as wide as a row
   for (std::size_t j = 0; j < count; ++j) {
     const auto id = static_cast<std::uint64_t>(static_cast<std::int64_t>(index[j]));
     high |= id;
     rows[j] = static_cast<std::uint32_t>(id);
   }
   read_no_more();
-  bool bad = high >> 32 || (count && !ids);
+  std::uint32_t bad = high >> 32 || (count && !ids);
   const auto last = static_cast<std::uint32_t>(ids - 1);
   for (std::size_t j = 0; j < count; ++j) bad |= rows[j] > last;
   if (!bad && row_of_) {

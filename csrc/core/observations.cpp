@@ -28,11 +28,10 @@ void Observations::add(const Observations& other) {
 void Observations::store(std::size_t s, const float* values, std::size_t count) {
   float* const to = signals_[s].data() + size_;
   snapshot(values, count, to);
-  bool other = false;
-  std::uint32_t non_finite = 0;
+  std::uint32_t other = 0, non_finite = 0;
   for (std::size_t j = 0; j < count; ++j) {
     const auto bits = std::bit_cast<std::uint32_t>(to[j]);
-    other |= bits != 0 && bits != std::bit_cast<std::uint32_t>(1.0f);
+    other |= (bits != 0) & (bits != std::bit_cast<std::uint32_t>(1.0f));
     non_finite += (bits & 0x7F800000) == 0x7F800000;
   }
   if (other) binary_[s] = false;
