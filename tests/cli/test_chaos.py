@@ -91,7 +91,11 @@ def test_a_missing_launcher_is_named(
 
 @pytest.mark.parametrize(
     ("group", "kills", "more"),
-    [("mpi", 20, []), ("torch", 5, ["--ranks", "1..2", "--policy", "kakurenbo"])],
+    [
+        ("mpi", 8, []),
+        pytest.param("mpi", 20, [], marks=pytest.mark.whole),
+        ("torch", 5, ["--ranks", "1..2", "--policy", "kakurenbo"]),
+    ],
 )
 def test_runs_that_are_killed_end_like_one_that_is_not(
     group: str, kills: int, more: list[str], tmp_path: Path

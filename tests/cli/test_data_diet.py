@@ -17,7 +17,7 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 sys.path.insert(0, str(EXAMPLES))
 import data_diet  # noqa: E402
 
-QUICK = ["--epochs", "4", "--window", "2", "--early", "2"]
+QUICK = ["--epochs", "3", "--window", "2", "--early", "2"]
 
 
 def run(*arguments: object, folder: Path) -> str:
@@ -37,7 +37,7 @@ def test_runs_one_by_one_are_those_of_the_whole_experiment(tmp_path: Path) -> No
         "run_0", "size_650.offset_390/run_0", "size_650.random/run_0", "size_650/run_0",
         "size_975.dyn_unc/run_0",
     ]  # fmt: skip
-    files = ("error_l2_norm_scores/ckpt_42", "grad_norm_scores/ckpt_42", "forget_scores/ckpt_84")
+    files = ("error_l2_norm_scores/ckpt_42", "grad_norm_scores/ckpt_42", "forget_scores/ckpt_63")
     for file in files:
         scores = np.load(exp / "run_0" / f"{file}.npy")
         assert scores.shape == (1300,)

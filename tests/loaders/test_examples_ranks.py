@@ -66,7 +66,7 @@ def issued(seen: dict[Step, list[dict[str, Any]]]) -> Iterator[tuple[int, bool, 
     ("example", "launcher"),
     [
         ("dali", "torchrun"),
-        ("ffcv", "mpich"),
+        pytest.param("ffcv", "mpich", marks=pytest.mark.whole),
         pytest.param("dali", "mpich", marks=pytest.mark.whole),
         pytest.param("ffcv", "torchrun", marks=pytest.mark.whole),
     ],

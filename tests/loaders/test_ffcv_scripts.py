@@ -33,6 +33,7 @@ def test_the_example_trains_and_goes_on_from_its_state(tmp_path: Path) -> None:
     assert "epoch 0: " not in rest
 
 
+@pytest.mark.whole
 def test_the_example_trains_with_info_batch() -> None:
     printed = run(
         ROOT / "examples" / "imagenet_ffcv.py",

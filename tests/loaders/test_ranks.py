@@ -52,7 +52,7 @@ def merged(ranks: list[Run], one: Run) -> Run:
     ("transport", "loader", "variant"),
     [
         ("gloo", "torch", "persistent"),
-        ("gloo", "torch", "spawned"),
+        pytest.param("gloo", "torch", "spawned", marks=pytest.mark.whole),
         ("gloo", "ffcv", "mapped"),
         ("gloo", "dali", "operator"),
         ("mpich", "torch", "spawned"),
