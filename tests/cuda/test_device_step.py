@@ -65,6 +65,7 @@ def test_a_compiled_step_takes_ids_from_the_host(device: Device) -> None:
     loss = torch.rand(3, device=device.torch_device)
     compiled(torch.tensor([5, 6, 7]), loss)
     compiled(torch.tensor([7, 8, 9]), loss)
+    log.close()
     assert log.rows.tolist() == [5, 6, 7, 7, 8, 9]
 
 
@@ -124,6 +125,7 @@ def test_steps_on_two_streams_that_wait_for_each_other_are_in_order(gpu: Device)
         stream.wait_stream(other)
         with torch.cuda.stream(stream):
             log.append(np.full(3, step), {name: np.full(3, step, np.float32) for name in SIGNALS})
+    log.close()
     assert log.rows.tolist() == np.repeat(np.arange(20), 3).tolist()
 
 
