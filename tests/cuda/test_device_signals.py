@@ -25,6 +25,7 @@ def on_device(
     ids = torch.arange(len(targets), device=device.torch_device)
     there = device.torch_device
     log.append_logits(ids, logits.to(there), targets.to(there), confidence)
+    log.close()
     assert log.rows.tolist() == ids.tolist()
     return {name: log.signal(name) for name in names}
 
@@ -128,6 +129,7 @@ def test_signals_that_are_given_come_before_those_computed(device: Device) -> No
     log.append_logits(
         ids.numpy(), logits.numpy(), targets.numpy(), "max", {"loss": loss, "mine": mine}
     )
+    log.close()
     assert log.signal("correct").tolist() == [1, 0] * 3
     assert log.signal("loss").tolist() == [7, 8] * 3
     assert log.signal("mine").tolist() == [1, 2] * 3
@@ -153,4 +155,5 @@ def test_what_does_not_fit_is_not_written(device: Device) -> None:
     there = device.torch_device
     log.append_logits(torch.arange(100).to(there), logits.to(there), targets.to(there))
     assert (log.counts().observed, log.counts().lost) == (40, 60)
+    log.close()
     np.testing.assert_array_equal(log.signal("margin"), expected(logits, targets)["margin"][:40])

@@ -45,10 +45,13 @@ def test_a_compiled_step_appends_in_order_and_once_a_call(device: Device) -> Non
     log, eager = make_log(device), make_log(device)
     for seed in range(4):
         if seed == 2:
+            log.close()
             log.reserve(2000)
         compiled(log, *batch(device, seed)).backward()
         step(eager, *batch(device, seed))
     assert len(log) == 48
+    log.close()
+    eager.close()
     assert log.rows.tolist() == eager.rows.tolist()
     for name in SIGNALS:
         assert log.values(name).tolist() == eager.values(name).tolist()
@@ -65,6 +68,7 @@ def test_a_compiled_step_takes_ids_from_the_host(device: Device) -> None:
     loss = torch.rand(3, device=device.torch_device)
     compiled(torch.tensor([5, 6, 7]), loss)
     compiled(torch.tensor([7, 8, 9]), loss)
+    log.close()
     assert log.rows.tolist() == [5, 6, 7, 7, 8, 9]
 
 
@@ -97,8 +101,10 @@ def test_a_captured_step_follows_the_log(device: Device) -> None:
         mine.fill_(replay)
         if replay == 1:
             log.reserve(100)
+            log.close()
             log.set_allowed(np.arange(100) != 1)
         graph.replay()
+    log.close()
     assert log.rows.tolist() == [0] * 8 + [-1] * 8 + [2] * 8
     assert log.values("mine").tolist() == [0] * 8 + [1] * 8 + [2] * 8
 
@@ -132,6 +138,7 @@ def test_steps_on_two_streams_that_wait_for_each_other_are_in_order(device: Devi
         stream.wait_stream(other)
         with torch.cuda.stream(stream):
             log.append(np.full(3, step), {name: np.full(3, step, np.float32) for name in SIGNALS})
+    log.close()
     assert log.rows.tolist() == np.repeat(np.arange(20), 3).tolist()
 
 
