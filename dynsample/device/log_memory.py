@@ -11,40 +11,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from dynsample.device.counts import Counts
 from dynsample.device.kernels import Device
-from dynsample.device.observation import on_device
+from dynsample.device.observation import on_device, read_index
 from dynsample.log import ObservationLog
 
 REFUSED = -1  # instead of a row
-
-
-@dataclass(frozen=True)
-class Counts:
-    """What a log took and what it did not; of the ids that were refused, the first of each kind."""
-
-    observed: int
-    out_of_range: int
-    first_out_of_range: int | None
-    not_allowed: int
-    first_not_allowed: int | None
-    lost: int
-
-    @classmethod
-    def of(cls, numbers: tuple[int, ...]) -> Counts:
-        """Take the numbers of a header, whose first ids mean nothing where none was refused."""
-        observed, outside, outside_id, barred, barred_id, lost = numbers
-        first_outside, first_barred = outside_id if outside else None, barred_id if barred else None
-        return cls(observed, outside, first_outside, barred, first_barred, lost)
-
-    def __add__(self, later: Counts) -> Counts:
-        return Counts(
-            self.observed + later.observed,
-            self.out_of_range + later.out_of_range,
-            self.first_out_of_range if self.out_of_range else later.first_out_of_range,
-            self.not_allowed + later.not_allowed,
-            self.first_not_allowed if self.not_allowed else later.first_not_allowed,
-            self.lost + later.lost,
-        )
 
 
 @dataclass(frozen=True)
@@ -141,6 +113,28 @@ class LogMemory:
     def rows_of(self, index: torch.Tensor) -> torch.Tensor:
         """Rows of ids on the device, int64; does not wait."""
         return index.long() if self._row_of is None else self._row_of[index].long()
+
+    def weights(self, index: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+        """Give the weights of ids on the device, float32[B]; does not wait.
+
+        NaN for an id that an append would refuse: to say which it is, the device would have to be
+        waited for.
+
+        Parameters
+        ----------
+        index : int64[B] or int32[B] tensor
+        weights : float32[num_samples] tensor
+            Weight of every row.
+        """
+        given = read_index(index, self._torch_device)
+        ids = (self.device.put(given) if isinstance(given, np.ndarray) else given).long()
+        issued = (ids >= 0) & (ids < self.num_ids)
+        rows = self.rows_of(ids.where(issued, 0))
+        issued &= rows >= 0
+        rows = rows.where(issued, 0)
+        if self._allowed is not None:
+            issued &= self._allowed[rows]
+        return weights[rows].masked_fill(~issued, float("nan"))
 
     @property
     def num_ids(self) -> int:

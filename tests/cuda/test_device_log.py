@@ -13,8 +13,8 @@ from dynsample.log import ObservationLog
 
 torch = pytest.importorskip("torch")
 
+from dynsample.device.counts import Counts  # noqa: E402
 from dynsample.device.log import DeviceLog  # noqa: E402
-from dynsample.device.log_memory import Counts  # noqa: E402
 
 IDS = np.array([3, 0, 4], np.int64)
 LOSS = np.array([0.5, 1.5, 2.5], np.float32)

@@ -13,8 +13,8 @@ from dynsample.log import ObservationLog
 torch = pytest.importorskip("torch")
 
 from dynsample.device.arrays import DeviceArrays  # noqa: E402
+from dynsample.device.counts import Counts  # noqa: E402
 from dynsample.device.log import DeviceLog  # noqa: E402
-from dynsample.device.log_memory import Counts  # noqa: E402
 
 N = 6
 COLUMNS = {"loss": Last(), "average": EMA(0.5, signal="loss")}
@@ -106,3 +106,21 @@ def test_late_observations_of_a_sampler_are_told_from_those_of_the_epoch(device:
         sampler.set_epoch(2)
     sampler.set_epoch(2)
     assert sorted(sampler.table["loss"].tolist()) == [1, 2, 3, 4]
+
+
+def test_weights_are_those_of_the_cpu_and_not_numbers_for_ids_not_issued(device: Device) -> None:
+    weights = np.array([1, 2, 4], np.float32)
+    host, log = ObservationLog(3, ["loss"]), DeviceLog(device, 3, ["loss"])
+    for each in (host, log):
+        each.set_rows(np.array([-1, 2, -1, 0, 1], np.int32))
+        each.set_allowed(np.array([True, False, True]))
+    ids = np.arange(-2, 7)
+    found = log.weights(device.put(ids), device.put(weights)).cpu().numpy()
+    for id_, weight in zip(ids, found, strict=True):
+        try:
+            wanted = host.weights(np.array([id_]), weights)[0]
+        except (IndexError, ValueError):
+            wanted = np.float32(np.nan)
+        np.testing.assert_equal(weight, wanted)
+    with pytest.raises(TypeError, match="index must have dtype int64 or int32, got bool"):
+        log.weights(device.put(np.array([True, False, True])), device.put(weights))

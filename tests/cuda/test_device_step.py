@@ -45,10 +45,13 @@ def test_a_compiled_step_appends_in_order_and_once_a_call(device: Device) -> Non
     log, eager = make_log(device), make_log(device)
     for seed in range(4):
         if seed == 2:
+            log.close()
             log.reserve(2000)
         compiled(log, *batch(device, seed)).backward()
         step(eager, *batch(device, seed))
     assert len(log) == 48
+    log.close()
+    eager.close()
     assert log.rows.tolist() == eager.rows.tolist()
     for name in SIGNALS:
         assert log.values(name).tolist() == eager.values(name).tolist()
@@ -92,8 +95,10 @@ def test_a_captured_step_follows_the_log(gpu: Device) -> None:
         mine.fill_(replay)
         if replay == 1:
             log.reserve(100)
+            log.close()
             log.set_allowed(np.arange(100) != 1)
         graph.replay()
+    log.close()
     assert log.rows.tolist() == [0] * 8 + [-1] * 8 + [2] * 8
     assert log.values("mine").tolist() == [0] * 8 + [1] * 8 + [2] * 8
 

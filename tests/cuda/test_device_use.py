@@ -76,6 +76,8 @@ def test_a_compiled_step_observes_without_a_graph_break(device: Device) -> None:
             assert ids.tolist() == same.tolist()
             batch = device.put(ids), device.put(logits[ids]), device.put(labels[ids])
             assert float(compiled(sampler, *batch)) == float(step(eager, *batch))
+    sampler._log.close()
+    eager._log.close()
     assert sampler._log.rows.tolist() == eager._log.rows.tolist()
 
 

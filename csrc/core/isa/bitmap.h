@@ -20,8 +20,8 @@ struct BitmapKernels {
   // Bytes of mask[0, n) that are not zero.
   std::size_t (*count)(const std::uint8_t* mask, std::size_t n);
   // Rows with a byte that is not zero (zero, if `invert`), ascending, to `ids`, which has
-  // `capacity` places, as many as there are such rows. Returns how many were written: another number
-  // when the mask changed since they were counted.
+  // `capacity` places, as many as there are such rows. Returns how many were written: another
+  // number when the mask changed since they were counted.
   std::size_t (*ids)(const std::uint8_t* mask, std::size_t n, bool invert, std::uint32_t* ids,
                      std::size_t capacity);
   // Bit i of words = mask[i] is not zero; the last word is filled up with zeros.
