@@ -69,6 +69,18 @@ class Opened:
     def hidden(self, batch_size: int | None = None) -> Iterator[Batch]:
         return map(self._form, self._loader.hidden(batch_size))
 
+    def all(self, batch_size: int | None = None) -> Iterator[Batch]:
+        """Iterate every sample once."""
+        return map(self._form, self._loader.all(batch_size))
+
+    def peek(self, n: int) -> list[Batch]:
+        """Look at the next batches."""
+        return [self._form(batch) for batch in self._loader.peek(n)]
+
+    def set_epoch(self, epoch: int) -> None:
+        """Name an epoch."""
+        self._loader.set_epoch(epoch)
+
     def __len__(self) -> int:
         return len(self._loader)
 
