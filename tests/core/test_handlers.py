@@ -73,8 +73,8 @@ def with_signal(line: int, call: Callable[[], Any]) -> int:
 def test_a_save_in_a_handler_at_any_moment_is_a_state_that_goes_on(
     part: int, tmp_path: Path
 ) -> None:
-    train(make())  # what is done once is done
-    total = with_signal(0, lambda: train(make()))
+    first = make()
+    total = with_signal(0, lambda: train(first))
     lines = np.random.default_rng(part).integers(1, total, 12).tolist()
     before = signal.getsignal(signal.SIGUSR1)
     try:
