@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class HiddenView:
-    """The hidden samples of the epoch, to iterate after it; empty when no refresh is due.
+class _View:
+    """Samples of a sampler in batches of a size of their own.
 
     Parameters
     ----------
@@ -33,8 +33,14 @@ class HiddenView:
     def __init__(
         self, sampler: Sampler, batch_size: int | None = None, most: int = MAX_SAMPLES
     ) -> None:
-        self.batch_size = _size(sampler, batch_size, most)
+        self.batch_size = integer(
+            sampler.batch_size if batch_size is None else batch_size, "batch_size", 1, most
+        )
         self._sampler = sampler
+
+
+class HiddenView(_View):
+    """The hidden samples of the epoch, to iterate after it; empty when no refresh is due."""
 
     def __iter__(self) -> BatchIterator:
         return self.batches(prefetching=False)
@@ -79,25 +85,11 @@ class LookIterator:
             self._sampler._looking = None
 
 
-class AllView:
+class AllView(_View):
     """Every id once, ascending, dealt over the ranks: to score or to evaluate by.
 
     The epoch is not touched, and `observe` is refused meanwhile.
-
-    Parameters
-    ----------
-    sampler : Sampler
-    batch_size : int, optional
-        Of one rank; by default the sampler's.
-    most : int
-        What the loader can take.
     """
-
-    def __init__(
-        self, sampler: Sampler, batch_size: int | None = None, most: int = MAX_SAMPLES
-    ) -> None:
-        self.batch_size = _size(sampler, batch_size, most)
-        self._sampler = sampler
 
     def __iter__(self) -> LookIterator:
         return self.batches(prefetching=False)
@@ -175,7 +167,3 @@ def steps_of(sampler: Sampler, batch_size: int | None = None) -> Steps:
     """How a pass is dealt; by default in batches of the sampler's size."""
     size = sampler.batch_size if batch_size is None else batch_size
     return Steps(size, sampler.group.rank, sampler.group.size)
-
-
-def _size(sampler: Sampler, batch_size: int | None, most: int) -> int:
-    return integer(sampler.batch_size if batch_size is None else batch_size, "batch_size", 1, most)
