@@ -317,6 +317,6 @@ class TestRefusals:
         specs = fold_specs(make_log(3, [], {"loss": []}), self.columns, parts, 0)
         assert right.tolist() == [0, 2, 2]
         packed = [(records, right), (records, np.array(starts, np.uint64))]
-        with pytest.raises(ValueError, match="a packed log is not of these|have the same blocks"):
+        with pytest.raises(ValueError, match=r"a packed log is not of these|have the same blocks"):
             _core.fold_packed(packed, layout, specs, seen, 3)
         assert not seen.any()
