@@ -121,9 +121,8 @@ def _check_outputs(args: argparse.Namespace) -> None:
 
 
 def _is_input(output: Path, args: argparse.Namespace) -> bool:
-    """Whether the output was named as an input too, and so is meant to be replaced."""
-    inputs = (args.source, args.file_list)
-    return output.exists() and any(each and output.samefile(each) for each in inputs)
+    """Whether the output was named as the scores too, and so is meant to be replaced."""
+    return output.exists() and args.source is not None and output.samefile(args.source)
 
 
 def _run(args: argparse.Namespace) -> dict[str, Any]:

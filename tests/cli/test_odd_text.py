@@ -306,7 +306,8 @@ def test_only_force_replaces_a_file_that_holds_something_else(
     np.save(tmp_path / "s.npy", SCORES)
     before = file_list.read_bytes()
     common = ["coreset", "--from", str(tmp_path / "s.npy"), "--file-list", str(file_list)]
-    for out in (file_list, tmp_path / "s.npy"):
+    np.save(tmp_path / "other.npy", SCORES)
+    for out in (file_list, tmp_path / "other.npy"):
         run = partial(main, [*common, "--size", "3", "-o", str(out)])
         assert "exists already; --force replaces it" in refused(capsys, run)
     arguments = [*common, "--size", "3", "-o", str(tmp_path / "o.npy"), "--json", str(file_list)]

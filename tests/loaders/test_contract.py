@@ -220,12 +220,14 @@ def test_a_loop_that_breaks_goes_on_where_it_left(open_loader: Open, tree: Image
     loader = open_loader(sampler)
     for hidden in (False, True):
         parts = []
-        for taken in (2, 0, 1, N):
+        expected = sampler.plan.hidden if hidden else sampler.plan.order
+        for taken in (1, 0, 1, N):
+            if len(joined(parts)) == len(expected):
+                break
             batches = loader.hidden() if hidden else iter(loader)
             parts.append(received(itertools.islice(batches, taken), tree))
             del batches
         ids = joined(parts)
-        expected = sampler.plan.hidden if hidden else sampler.plan.order
         np.testing.assert_array_equal(np.sort(ids) if hidden else ids, expected)
 
 

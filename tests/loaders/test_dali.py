@@ -157,6 +157,7 @@ def test_hidden_samples_can_be_interleaved_through_a_second_pipeline(tree: Image
         loader.hidden(8)
 
 
+@pytest.mark.filterwarnings("ignore:the pass over epoch 0 goes on at position")
 def test_a_pass_that_another_one_ended_says_so(tree: ImageTree) -> None:
     sampler = ds.Sampler(N, ds.Forgetting(fraction=0.5), batch_size=BATCH)
     loader = Loader(make_pipeline(tree, sampler), sampler=sampler)

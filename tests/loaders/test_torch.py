@@ -159,6 +159,7 @@ def test_batches_of_an_epoch_that_was_left_are_not_handed_out() -> None:
         next(batches)
 
 
+@pytest.mark.filterwarnings("ignore:the pass over epoch 0 goes on at position 16")
 def test_the_state_of_the_loader_is_the_samplers() -> None:
     sampler = make_sampler()
     loader = DataLoader(Images(), sampler=sampler)

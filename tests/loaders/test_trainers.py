@@ -159,6 +159,7 @@ def test_lightning_that_would_replace_the_sampler_is_told_what_to_set(lightning:
         trainer(lightning, max_epochs=1, strategy="ddp").fit(Model(), loader)
 
 
+@pytest.mark.filterwarnings("ignore:set_epoch.0. after epoch 2")  # which prepare calls
 def test_accelerate_trains_with_the_loader_left_out_of_prepare() -> None:
     accelerate = pytest.importorskip("accelerate", reason="Accelerate is not installed")
     accelerator = accelerate.Accelerator(cpu=True)

@@ -40,8 +40,10 @@ class Run:
     def go_on(self) -> None:
         sampler = self.sampler
         while sampler.epoch < EPOCHS:
-            for samples in (sampler, sampler.hidden):
-                for index in samples:
+            for hidden in (False, True):
+                if sampler._planned().passes[hidden].used_up:  # before an interrupt
+                    continue
+                for index in sampler.hidden if hidden else sampler:
                     ones = np.ones(len(index), np.float32)
                     sampler.observe(index, loss=ones, correct=ones, confidence=ones)
             sampler.save(self.folder)

@@ -79,10 +79,14 @@ class Run:
 
 
 def _steps(sampler: ds.Sampler) -> Iterator[tuple[bool, NDArray[np.int64]]]:
-    sampler.set_epoch(sampler.epoch)  # so that a pass that is used up does not plan the next epoch
-    for hidden, samples in ((False, sampler), (True, sampler.hidden)):
-        for index in samples:
-            yield hidden, index
+    epoch = sampler._planned()
+    for hidden in (False, True):
+        if epoch.passes[hidden].used_up:  # or the next epoch would be planned
+            continue
+        source: Any = sampler.hidden if hidden else sampler
+        batches = source.batches(prefetching=True)  # counted, as not all is observed before a save
+        for index in batches:
+            yield hidden, batches.received(index)
 
 
 def train(sampler: ds.Sampler, start: int, stop: int, *, late: bool = False) -> Run:

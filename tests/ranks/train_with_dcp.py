@@ -64,6 +64,8 @@ def main() -> None:
             step += 1
             if step == stop:
                 break
+        else:
+            sampler.set_epoch(sampler.epoch + 1)
     state = {"model": model.state_dict(), "sampler": sampler.state_dict()}
     dcp.save(state, checkpoint_id=folder / f"{stop}" / "model")
     sampler.save(folder / f"{stop}" / "sampler")
