@@ -86,13 +86,17 @@ def weights(sampler: Sampler, epoch: Epoch, index: Any) -> Any:
     there = sampler.device is not None and is_tensor(index) and sampler.placement == "replicated"
     if there and index.device == sampler.device.torch_device:
         return _weights_there(sampler, epoch.plan, index, padded)
-    values = _weights_here(sampler, epoch.plan, index)
-    if padded:
-        ids = index.detach().cpu().numpy() if is_tensor(index) else index
-        if any(np.array_equal(np.reshape(ids, -1), each) for each in padded):
-            values = np.zeros_like(values)
+    if padded and _is_padded(index, padded):
+        values = np.zeros(1, np.float32)
+    else:
+        values = _weights_here(sampler, epoch.plan, index)
     result = like(values, index)
     return result.to(index.device) if is_tensor(index) else result
+
+
+def _is_padded(index: Any, padded: list[Any]) -> bool:
+    ids = index.detach().cpu().numpy() if is_tensor(index) else index
+    return any(np.array_equal(np.reshape(ids, -1), each) for each in padded)
 
 
 def _weights_here(sampler: Sampler, plan: Plan, index: Any) -> Any:

@@ -334,10 +334,6 @@ class TestRefusals:
         specs = fold_specs(make_log(3, [], {"loss": []}), self.columns, parts, 0)
         assert right.tolist() == [0, 2, 2]
         packed = [(records, right), (records, np.array(starts, np.uint64))]
-<<<<<<< HEAD
         with pytest.raises(_core.PackedError, match=r"^the log of rank 1 (has|does not have) "):
-=======
-        with pytest.raises(ValueError, match=r"a packed log is not of these|have the same blocks"):
->>>>>>> native
             _core.fold_packed(packed, layout, specs, seen, 3)
         assert not seen.any()
