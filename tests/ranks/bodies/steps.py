@@ -90,7 +90,7 @@ def check_what_one_rank_calls_alone_is_named(group: Group) -> None:
         "the hidden samples of the plan of epoch 1": lambda sampler: list(sampler.hidden),
     }
     for name, call in alone.items():
-        _out_of_step(group, at(call), at(epoch), "the start of epoch 2", name)
+        _out_of_step(group, at(call), at(epoch), r"set_epoch\(2\): the start of epoch 2", name)
     group.barrier("the last of them")
     if group.rank == 0:
         shutil.rmtree(folder)
