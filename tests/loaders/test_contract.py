@@ -35,8 +35,6 @@ pytestmark = pytest.mark.filterwarnings(
     "ignore:'pin_memory' argument is set as true but no accelerator:UserWarning",
     "ignore:.*hidden samples were due:RuntimeWarning",
     "ignore:nothing was observed:RuntimeWarning",
-    # numba's own, when compiled functions are collected
-    "ignore:Exception ignored in. <finalize object:pytest.PytestUnraisableExceptionWarning",
 )
 
 

@@ -19,7 +19,6 @@ CASES = (("torch", "no workers"), ("torch", "persistent"), ("dali", ""), ("ffcv"
 pytestmark = pytest.mark.filterwarnings(
     "ignore:.*use of fork:DeprecationWarning",
     "ignore:.*hidden samples were due:RuntimeWarning",
-    "ignore:Exception ignored in. <finalize object:pytest.PytestUnraisableExceptionWarning",
 )
 
 

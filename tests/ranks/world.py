@@ -9,6 +9,7 @@ import argparse
 import importlib
 import json
 import os
+import signal
 import sys
 import traceback
 import warnings
@@ -36,6 +37,8 @@ def bodies() -> dict[str, Body]:
 
 def join(transport: str) -> int:
     """Join the world that this process was launched in; give the rank."""
+    # Jobs in the background of a shell, and all that they launch, ignore Ctrl-C.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     if transport == "mpi":
         from mpi4py import MPI
 
