@@ -31,17 +31,11 @@ class Folded:
 
     Attributes
     ----------
-    not_issued : int
-        Observations of nothing that was issued, left out.
-    detail : str
-        Of these, on this rank's device.
     non_finite : int
         Values that are NaN or infinite.
     seconds : float
     """
 
-    not_issued: int = 0
-    detail: str = ""
     non_finite: int = 0
     seconds: float = 0.0
 
@@ -71,7 +65,7 @@ def close_epoch(sampler: Sampler, epoch: Epoch) -> Folded:
             "batches that did not come from this sampler); they were left out of the table"
             f"{': ' if detail else ''}{detail}. Calling set_epoch again goes on without them"
         )
-    return Folded(not_issued, detail, non_finite, time.perf_counter() - begin)
+    return Folded(non_finite, time.perf_counter() - begin)
 
 
 def fold(table: ScoreTable, ledger: Ledger, plan: Plan, group: Group) -> int:

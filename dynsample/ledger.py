@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -53,11 +52,6 @@ class Issued:
             self._size = self._blocks.pop()[2]
         self.end = min(self.end, position)
 
-    def before(self, position: int) -> int:
-        """Count the rows of the steps before a position."""
-        block = bisect_left(self._blocks, (position,))
-        return self._blocks[block][2] if block < len(self._blocks) else self._size
-
     @property
     def padded(self) -> bool:
         """Whether the last row is padded."""
@@ -93,6 +87,12 @@ class Ledger:
     A ticket is a position in the epoch's order; those of the pass over hidden samples come after
     them.
 
+    Parameters
+    ----------
+    log : ObservationLog
+    folded : int, optional
+        Observations that the log has given to the table before the epoch; by default, those now.
+
     Attributes
     ----------
     log : ObservationLog
@@ -101,12 +101,6 @@ class Ledger:
     outstanding : (uint32[M], int64[M])
         Rows, and their tickets, that were received and not observed before the state was saved
         which was loaded.
-
-    Parameters
-    ----------
-    log : ObservationLog
-    folded : int, optional
-        Observations that the log has given to the table before the epoch; by default, those now.
     """
 
     def __init__(self, log: ObservationLog, folded: int | None = None) -> None:

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dynsample import boundary, resume
+from dynsample import boundary
+from dynsample.agreement import check_ranks
 from dynsample.checkpoint import StateError
 from dynsample.epoch import Epoch
 from dynsample.passes import Pass
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 def set_epoch(sampler: Sampler, number: int, *, restart: bool, named: bool) -> None:
     """Go to an epoch; see the page "The life of an epoch" for what that means when."""
     current = sampler._epoch
-    resume.check_ranks(sampler, number, restart)
+    check_ranks(sampler, number, restart)
     sampler._ring.drain(everything=True)
     folded = boundary.Folded()
     if current is not None and not restart:

@@ -120,10 +120,6 @@ class Loops:
         finally:
             self._open.remove(this)
 
-    def leave(self) -> None:
-        """End the loop that runs, at its next batch."""
-        self._latest = None
-
     def _check_latest(self, this: object) -> None:
         if self.shared is not None and self._latest is not this:
             raise RuntimeError(

@@ -116,6 +116,12 @@ class Pass:
         return vars(self).update(moved) or batch
 
 
+def steps_of(sampler: Sampler, batch_size: int | None = None) -> Steps:
+    """How a pass is dealt; by default in batches of the sampler's size."""
+    size = sampler.batch_size if batch_size is None else batch_size
+    return Steps(size, sampler.group.rank, sampler.group.size)
+
+
 def dealt(steps: Steps, start: int, stop: int) -> tuple[int, int, int]:
     """Give what a rank gets of a step: first position, the one after the last, and its ticket.
 
@@ -193,7 +199,7 @@ class BatchIterator:
 
     def __init__(self, sampler: Sampler, hidden: bool, batch_size: int, prefetching: bool) -> None:
         self._sampler, self._hidden, self._prefetching = sampler, hidden, prefetching
-        self._steps = Steps(batch_size, sampler.group.rank, sampler.group.size)
+        self._steps = steps_of(sampler, batch_size)
         self._begin()
 
     def _begin(self) -> None:

@@ -15,7 +15,7 @@ from dynsample.columns import Column
 from dynsample.epoch import Epoch
 from dynsample.ledger import Ledger
 from dynsample.log import ObservationLog
-from dynsample.passes import Pass
+from dynsample.passes import Pass, steps_of
 from dynsample.plan import Plan, build_plan
 from dynsample.policies.base import EpochRandom, Selection
 from dynsample.sharded_plan import build_sharded_plan
@@ -23,7 +23,6 @@ from dynsample.sharded_table import ShardedTable
 from dynsample.staging import PinnedRing
 from dynsample.step import prepare
 from dynsample.table import ScoreTable
-from dynsample.views import steps_of
 
 if TYPE_CHECKING:
     from dynsample.groups import Group

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,62 +11,32 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dynsample import checkpoint, planning
-from dynsample.agreement import check_agreement
+from dynsample._checks import integer
+from dynsample.agreement import check_agreement, position_of
 from dynsample.checkpoint import StateError, Tensors
 from dynsample.epoch import Epoch, plan_stats
 from dynsample.exchange import fold_everywhere
 from dynsample.ledger import Ledger
 from dynsample.log import ObservationLog
-from dynsample.passes import Pass, dealt
+from dynsample.passes import Pass, dealt, steps_of
 from dynsample.plan import Plan
 from dynsample.policies.base import Selection
 from dynsample.saved_run import check, check_observed, check_tickets, damaged
 from dynsample.staging import PinnedRing
-from dynsample.state import STATE_VERSION, check_position, checked_identity, checked_state
+from dynsample.state import (
+    STATE_VERSION,
+    check_position,
+    checked_identity,
+    checked_state,
+    identity,
+)
 from dynsample.table import ScoreTable
 from dynsample.turn import warn
-from dynsample.views import steps_of
 
 if TYPE_CHECKING:
     from dynsample.sampler import Sampler
 
 ALLOWABLE = frozenset({"seed", "policy", "order", "fingerprint"})
-
-
-def check_ranks(sampler: Sampler, epoch: int, restart: bool) -> None:
-    """Raise on every rank when ranks were given different things, saying which."""
-    if sampler.group.size == 1:
-        return
-    facts = {
-        **identity(sampler, epoch),
-        "version": _version(),
-        "batch_size": sampler.batch_size,
-        "drop_last": sampler.drop_last,
-        "placement": sampler.placement,
-        "report": sampler.report and sampler.report.facts(),
-        "set_epoch": [epoch, restart],
-        "generation": sampler.generation,
-        **_where(sampler),
-    }
-    check_agreement(sampler.group, facts, f"the start of epoch {epoch}")
-
-
-def _where(sampler: Sampler) -> dict[str, Any]:
-    """Name the position that ranks must share."""
-    epoch = sampler._epoch
-    if epoch is None:
-        return {"current epoch": None}
-    kept, hidden = epoch.positions
-    named = {"current epoch": epoch.number, "named": epoch.named, "loaded": epoch.put}
-    return {**named, "position": kept, "hidden position": hidden}
-
-
-@cache
-def _version() -> str:
-    try:
-        return f"{version('dynsample')}, state {STATE_VERSION}"
-    except PackageNotFoundError:  # run from its sources
-        return f"state {STATE_VERSION}"
 
 
 def state_dict(sampler: Sampler, positions: tuple[int, int] | None = None) -> dict[str, Any]:
@@ -167,19 +135,6 @@ def _issue(sampler: Sampler, epoch: Epoch, cursor: Pass) -> None:
         )
 
 
-def identity(sampler: Sampler, epoch: int) -> dict[str, Any]:
-    """Name what must be the same for a saved state to be of this run."""
-    return {
-        "num_samples": sampler.num_samples,
-        "subset": sampler._subset_fingerprint,
-        "columns": {name: repr(column) for name, column in sampler.table.columns.items()},
-        "seed": sampler.seed,
-        "policy": sampler.policy.fingerprint(epoch),
-        "order": sampler._order_fingerprint,
-        "fingerprint": sampler.fingerprint,
-    }
-
-
 def save(sampler: Sampler, path: str | os.PathLike[str], consumed: int | None) -> None:
     """Write table, log, policy and position as one generation, a part of it on every rank."""
     epoch, group, table = sampler._planned(), sampler.group, sampler.table
@@ -192,7 +147,7 @@ def save(sampler: Sampler, path: str | os.PathLike[str], consumed: int | None) -
     if group.size > 1:
         kept, hidden = positions
         here = {"position": kept, "hidden position": hidden, "generation": sampler.generation}
-        facts = {**_where(sampler), **here}
+        facts = {**position_of(sampler), **here}
         check_agreement(group, {"save": str(path), **facts}, what)
     observed = epoch.ledger.state(epoch.plan, positions, group, what)
     group.agree(lambda: _check_counted(epoch, observed, consumed), what)
@@ -222,12 +177,8 @@ def _received(sampler: Sampler, epoch: Epoch, consumed: int | None) -> tuple[int
         return epoch.positions
     rows = steps_of(sampler, cursor.batch_size).rows
     drawn = -(-(cursor.drawn - cursor.start) // rows)
-    if isinstance(consumed, bool) or not isinstance(consumed, int) or not 0 <= consumed <= drawn:
-        raise ValueError(
-            f"consumed must be in [0, {drawn}], the batches drawn since the iterator began, "
-            f"got {consumed}"
-        )
-    position = min(cursor.start + consumed * rows, cursor.stop)
+    batches = integer(consumed, "consumed", 0, drawn)
+    position = min(cursor.start + batches * rows, cursor.stop)
     kept, hidden = epoch.positions
     return (kept, position) if cursor.hidden else (position, hidden)
 

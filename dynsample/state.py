@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from dynsample._checks import MAX_SAMPLES
@@ -53,6 +54,7 @@ def bring(sampler: Sampler, fingerprint: Callable[[], str]) -> None:
     ValueError
         When another one is known already.
     """
+    fingerprint = cache(fingerprint)
     known, loaded = sampler._data_set, sampler._loaded_fingerprint
     if known is not None and known() != fingerprint():
         raise ValueError(
@@ -94,6 +96,19 @@ def check_position(state: Mapping[str, Any], plan: Plan, what: str) -> None:
         integer(0, plan.num_hidden)(state["hidden_positions"], "hidden_positions")
     except Mismatch as error:
         raise StateError(f"{what}: {error}, as the plan of epoch {state['epoch']} has") from None
+
+
+def identity(sampler: Sampler, epoch: int) -> dict[str, Any]:
+    """Name what must be the same for a saved state to be of this run."""
+    return {
+        "num_samples": sampler.num_samples,
+        "subset": sampler._subset_fingerprint,
+        "columns": {name: repr(column) for name, column in sampler.table.columns.items()},
+        "seed": sampler.seed,
+        "policy": sampler.policy.fingerprint(epoch),
+        "order": sampler._order_fingerprint,
+        "fingerprint": sampler.fingerprint,
+    }
 
 
 def checked_identity(

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 
 from dynsample._checks import MAX_SAMPLES, integer
-from dynsample.passes import Batch, BatchIterator, as_batch, dealt
-from dynsample.shards import Steps
+from dynsample.passes import Batch, BatchIterator, as_batch, dealt, steps_of
 
 if TYPE_CHECKING:
     from dynsample.sampler import Sampler
@@ -161,9 +160,3 @@ class PeekView:
         """Iterate."""
         self._sampler._find_ranks()
         return LookIterator(self._sampler, self._batches())
-
-
-def steps_of(sampler: Sampler, batch_size: int | None = None) -> Steps:
-    """How a pass is dealt; by default in batches of the sampler's size."""
-    size = sampler.batch_size if batch_size is None else batch_size
-    return Steps(size, sampler.group.rank, sampler.group.size)

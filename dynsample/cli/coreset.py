@@ -79,7 +79,7 @@ def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     except (OSError, ValueError, TypeError, IndexError) as error:
         parser.error(str(error))
     for warning in caught:
-        print(f"{parser.prog}: warning: {warning.message}", file=sys.stderr)
+        say(f"{parser.prog}: warning: {warning.message}", sys.stderr)
     peak = peak_bytes()
     summary["peak_bytes"] = peak
     for line in summary.pop("lines"):

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from dynsample import files
-from dynsample._disk import refuse_overwrite
+from dynsample._disk import refuse_overwrite, whole
 from dynsample.cli.printing import say
 
 _HIDDEN = (b".", b"__MACOSX")
@@ -33,7 +33,8 @@ def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
             parser.error(f"a list has no way to write {unlisted!r}, which holds a line break")
         content = b"".join(b"/%s %d\n" % pair for pair in zip(names, labels, strict=True))
         refuse_overwrite(args.output, args.force, content)
-        args.output.write_bytes(content)
+        with whole(args.output) as file:
+            file.write(content)
     except (OSError, ValueError) as error:
         parser.error(str(error))
     say(f"{args.output}: {len(names)} files, {len(set(labels))} labels")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from dynsample._disk import refuse_overwrite
+from dynsample._disk import refuse_overwrite, whole
 from dynsample.cli.printing import say
 from dynsample.score import RUN_FOLDERS, mean_over_runs, run_file
 
@@ -40,7 +40,8 @@ def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
         content = io.BytesIO()
         np.save(content, mean)
         refuse_overwrite(output, args.force, content.getvalue())
-        output.write_bytes(content.getbuffer())
+        with whole(output) as file:
+            file.write(content.getbuffer())
     except (OSError, ValueError) as error:
         parser.error(str(error))
     infinite, nan = int(np.isinf(mean).sum()), int(np.isnan(mean).sum())

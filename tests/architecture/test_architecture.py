@@ -43,7 +43,7 @@ LAYERS = {
     "turn": {"sampler"},
     "views": {"passes", "sampler", "shards"},
     "step": {"epoch", "plan", "sampler", "signals"},
-    "life": {"boundary", "checkpoint", "epoch", "passes", "planning", "resume", "sampler"},
+    "life": {"agreement", "boundary", "checkpoint", "epoch", "passes", "planning", "sampler"},
     "report": {  # passes, plan, sampler for their types only
         "_core", "groups", "passes", "plan", "report", "sampler", "table",
     },
@@ -72,7 +72,7 @@ LAYERS = {
     "passes": {"ledger", "plan", "sampler", "shards"},  # plan, sampler for their types only
     "ledger": {"_core", "groups", "log", "plan"},  # groups, plan for their types only
     "exchange": {"_core", "groups", "log", "shards", "table"},
-    "agreement": {"groups"},  # for its type only
+    "agreement": {"groups", "sampler", "state"},  # groups and sampler for their types only
     "sharded_plan": {"_core", "groups", "members", "orders", "plan", "policies", "shards"},
     "members": {"shards"},
     "sharded_table": {

@@ -128,3 +128,16 @@ def test_padded_rows_of_both_passes_weigh_nothing() -> None:
         return weights
 
     assert simulate(2, body) == [[[0.0], [0.0]], [[1.0], [1.0]]]
+
+
+def test_a_loader_is_asked_for_its_fingerprint_once() -> None:
+    asked: list[int] = []
+
+    def fingerprint() -> str:
+        asked.append(1)
+        return "one"
+
+    sampler = make()
+    bring(sampler, fingerprint)
+    assert [sampler.fingerprint for _ in range(3)] == ["one"] * 3
+    assert len(asked) == 1
