@@ -98,9 +98,9 @@ class Arrays:
 
     # Elementwise
 
-    def count(self, mask: Array) -> int:
-        """Count the rows that are set."""
-        return int(np.count_nonzero(mask))
+    def counts(self, *masks: Array) -> list[int]:
+        """Count the rows that are set in each mask."""
+        return [int(np.count_nonzero(mask)) for mask in masks]
 
     def where(self, mask: Array, inside: Any, outside: Any) -> Array:
         """Choose by a mask among float32 arrays or numbers."""

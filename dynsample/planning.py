@@ -50,7 +50,8 @@ def adopt(sampler: Sampler, epoch: Epoch, *, drop: bool = False, **others: Any) 
     fetch(sampler, epoch)
     if sampler.device is not None:
         prepare(sampler, epoch)
-    log.set_allowed(epoch.plan.allowed())
+    else:
+        log.set_allowed(epoch.plan.allowed())
     changed = {"_epoch": epoch, "_told": None, **others}
     # Whatever interrupts this comes before it, and nothing has changed, or after it.
     _ = log.clear() if drop else None, vars(sampler).update(changed)  # type: ignore[func-returns-value]

@@ -61,6 +61,7 @@ class Reductions:
     known: Mask
     arrays: Arrays
     sharded = False
+    _all_known = False  # once found so, until a load
 
     @property
     def bounds(self) -> tuple[int, int]:
@@ -84,14 +85,21 @@ class Reductions:
     def _known(self, where: Mask | None, name: str = "where") -> Mask | None:
         if where is not None:
             where = beside(where, name, np.bool_, self.seen, "the table")
+        if self._all_known:
+            return where
         known = self.known
-        if known.all():
+        self._all_known = bool(known.all())
+        if self._all_known:
             return where
         return known if where is None else known & where
 
     def count(self, mask: Mask) -> int:
         """Count the rows that are set."""
-        return self.arrays.count(mask)
+        return self.counts(mask)[0]
+
+    def counts(self, *masks: Mask) -> list[int]:
+        """Count the rows that are set in each of some masks, in one go."""
+        return self.arrays.counts(*masks)
 
     def hide_lowest(self, values: Floats, k: int, eligible: Mask | None = None) -> Mask:
         """Mark the k lowest `values` among the eligible, known, finite rows; all, when fewer."""
@@ -207,8 +215,8 @@ class Reductions:
     def _given(self, probabilities: Floats, known: Mask | None) -> Floats:
         probabilities = self._values(probabilities, "probabilities")
         known = self._known(None) if known is None else known
-        if known is not None and not known.all():
-            probabilities = self.arrays.where(known, probabilities, float("nan"))
-        if not self.count(self.arrays.finite(probabilities)):
-            return self.arrays.full(self.num_rows, 1.0)
-        return probabilities
+        return (
+            probabilities
+            if known is None
+            else self.arrays.where(known, probabilities, float("nan"))
+        )

@@ -67,9 +67,9 @@ class ShardedTable(ScoreTable):
         sums: list[int] = self._group.sum(np.array(numbers, np.int64), "a reduction").tolist()
         return sums
 
-    def count(self, mask: Mask) -> int:
-        """Count the rows that are set."""
-        return self._sum(super().count(mask))[0]
+    def counts(self, *masks: Mask) -> list[int]:
+        """Count the rows that are set in each of some masks, in one go."""
+        return self._sum(*super().counts(*masks))
 
     def hide_lowest(self, values: Floats, k: int, eligible: Mask | None = None) -> Mask:
         """Mark the k lowest `values` among the eligible, known, finite rows; all, when fewer."""

@@ -59,11 +59,11 @@ def _refuse(sampler: Sampler) -> None:
 
 
 def prepare(sampler: Sampler, epoch: Epoch) -> None:
-    """Make room on the device for the observations of an epoch, and renew the weights there."""
+    """Have a log on a device expect the observations of an epoch, and renew the weights there."""
     positions = sum(each.stop for each in epoch.passes)
     steps = -(-positions // (sampler.batch_size * sampler.group.size)) + 2
     log: Any = epoch.ledger.log
-    log.reserve(len(log) + steps * sampler.batch_size)
+    log.expect(steps * sampler.batch_size, epoch.plan.allowed())
     if sampler._weights is not None:
         _set_weights(sampler._weights, epoch.plan)
 

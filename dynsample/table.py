@@ -53,6 +53,7 @@ class ScoreTable(Reductions):
         self._index = None if index is None else _checked_index(index, self.num_samples)
         rows = self.num_rows
         self.seen: Mask = arrays.mask(rows)
+        self._all_seen = False  # once found so, until a load
         self._rows_given: Mask | None = None  # rows that were imported; None: none
         self._parts: dict[str, dict[str, Any]] = {
             name: {part: arrays.take(array) for part, array in column.allocate(rows).items()}
@@ -83,9 +84,13 @@ class ScoreTable(Reductions):
             known = ", ".join(map(repr, self)) or "none"
             raise KeyError(f"no column {name!r}; the table has {known}")
         value = self.arrays.value(column, self._parts[name])
-        if not isinstance(column, _NAN_UNTIL_OBSERVED) and not self.seen.all():
+        if not isinstance(column, _NAN_UNTIL_OBSERVED) and not self._sees_all():
             value = self.arrays.where(self.seen, value, float("nan"))
         return self.arrays.read_only(value)
+
+    def _sees_all(self) -> bool:
+        self._all_seen = self._all_seen or bool(self.seen.all())
+        return self._all_seen
 
     def __iter__(self) -> Iterator[str]:
         return iter([*self.columns, *self._imported])
@@ -258,9 +263,9 @@ class ScoreTable(Reductions):
                 raise ValueError(f"{name} must have shape {shape}, got {array.shape}")
         for name, place in places.items():
             self.arrays.fill(place, state[name])
-        self._rows_given = (
-            None if self.arrays.count(known) == self.arrays.count(self.seen) else known
-        )
+        self._all_seen = self._all_known = False
+        num_known, num_seen = self.arrays.counts(known, self.seen)
+        self._rows_given = None if num_known == num_seen else known
         self._imported = checked
         loaded = {
             name: {"value": self.arrays.take(state[f"{name}/value"].copy())} for name in checked

@@ -1,6 +1,8 @@
 #include "bind/cuda.h"
 
-#if !defined(DYNSAMPLE_CUDA_ON_HOST)
+#if defined(DYNSAMPLE_CUDA_ON_HOST)
+#include "cuda/on_host.h"
+#else
 #include "cuda/device.h"
 #endif
 
@@ -27,6 +29,7 @@ void bind_all(py::module_& module) {
 #if defined(DYNSAMPLE_CUDA_ON_HOST)
 PYBIND11_MODULE(_cuda_on_host, module, py::mod_gil_not_used()) {
   module.doc() = "The CUDA kernels of dynsample, compiled for the CPU: for tests.";
+  module.def("waits", [] { return dynsample::cuda::waits.load(); });
   bind_all(module);
 }
 #else

@@ -50,8 +50,14 @@ void append_signals(Stream stream, Address log, std::size_t count, std::size_t c
   cuda::append_signals(at<const LogHeader>(log), model, wanted, stream);
 }
 
-void point_log(Stream stream, Address log, std::int64_t capacity, Address rows, Address values,
-               Address row_of, std::int64_t num_ids, Address allowed) {
+py::tuple counts(const LogHeader& header) {
+  return py::make_tuple(header.observed, header.out_of_range, header.first_out_of_range,
+                        header.not_allowed, header.first_not_allowed, header.lost);
+}
+
+// Gives the counts that are there then.
+py::tuple point_log(Stream stream, Address log, std::int64_t capacity, Address rows, Address values,
+                    Address row_of, std::int64_t num_ids, Address allowed) {
   LogHeader header = {};
   header.capacity = capacity;
   header.rows = at<std::uint32_t>(rows);
@@ -59,19 +65,17 @@ void point_log(Stream stream, Address log, std::int64_t capacity, Address rows, 
   header.row_of = at<const std::int32_t>(row_of);
   header.num_ids = num_ids;
   header.allowed = at<const std::uint8_t>(allowed);
-  const py::gil_scoped_release unlocked;
-  cuda::point_log(at<LogHeader>(log), header, stream);
+  {
+    const py::gil_scoped_release unlocked;
+    header = cuda::point_log(at<LogHeader>(log), header, stream);
+  }
+  return counts(header);
 }
 
 void load_step(Stream stream) {
   const py::gil_scoped_release unlocked;
   cuda::load_append(stream);
   cuda::load_signals(stream);
-}
-
-py::tuple counts(const LogHeader& header) {
-  return py::make_tuple(header.observed, header.out_of_range, header.first_out_of_range,
-                        header.not_allowed, header.first_not_allowed, header.lost);
 }
 
 py::tuple log_counts(Stream stream, Address log) {
@@ -82,21 +86,25 @@ py::tuple log_counts(Stream stream, Address log) {
   return counts(header);
 }
 
-std::int64_t close_log(Stream stream, Address log, LogParts& parts, std::int64_t capacity,
-                       Address rows, Address values, int num_signals) {
+std::int64_t close_log(Stream stream, const py::function& allocate, Address log, LogParts& parts,
+                       std::int64_t open_capacity, std::int64_t capacity, Address rows,
+                       Address values, int num_signals) {
   const cuda::LogMemory memory{capacity, at<std::uint32_t>(rows), at<float>(values)};
+  LentScratch scratch(allocate);
   const py::gil_scoped_release unlocked;
-  return cuda::close_log(at<LogHeader>(log), parts, memory, num_signals, stream);
+  return cuda::close_log(at<LogHeader>(log), parts, open_capacity, memory, num_signals, scratch,
+                         stream);
 }
 
 // Sets all content to `closed` observations that are in their memory.
 void reset_log(Stream stream, Address log, LogParts& parts, std::int64_t closed,
-               std::int64_t num_folded) {
+               std::int64_t num_folded, std::int64_t non_finite) {
   const py::gil_scoped_release unlocked;
-  cuda::reset_log(at<LogHeader>(log), 0, stream);
+  cuda::reset_log(at<LogHeader>(log), stream);
   parts.closed = {};
   parts.closed.observed = closed;
   parts.num_folded = num_folded;
+  parts.non_finite = non_finite;
 }
 
 }  // namespace
@@ -106,6 +114,7 @@ void bind_cuda_log(py::module_& module) {
   py::class_<LogParts>(module, "LogParts", py::module_local())
       .def(py::init())
       .def_readonly("open", &LogParts::open)
+      .def_readonly("non_finite", &LogParts::non_finite)
       .def_readonly("num_folded", &LogParts::num_folded)
       .def_property_readonly("num_closed", &LogParts::num_closed)
       .def_property_readonly("counts", [](const LogParts& parts) { return counts(parts.closed); })
@@ -118,6 +127,7 @@ void bind_cuda_log(py::module_& module) {
   module.def("close_log", &close_log);
   module.def("reset_log", &reset_log);
   module.def("log_counts", &log_counts);
+  module.def("settle", &cuda::settle, py::call_guard<py::gil_scoped_release>());
 }
 
 }  // namespace dynsample::bind

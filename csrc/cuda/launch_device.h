@@ -123,6 +123,12 @@ __device__ inline void atomic_or(unsigned* at, unsigned value) { atomicOr(at, va
 __device__ inline unsigned count_bits(unsigned word) { return __popc(word); }
 __device__ inline unsigned lowest_bit(unsigned word) { return __ffs(word) - 1; }  // word != 0
 
+// Waits for all streams of the device.
+inline void wait_for_device(Stream stream) {
+  const Current current(stream);
+  check(cudaDeviceSynchronize(), "the work before a change");
+}
+
 // Waits for the stream.
 inline void copy_to_host(void* to, const void* from, std::size_t size, Stream stream) {
   const Current current(stream);

@@ -1,5 +1,7 @@
 #include <stdexcept>
 
+#include "core/bits.h"
+#include "core/order_key.h"
 #include "cuda/launch.h"
 #include "cuda/log.h"
 
@@ -93,9 +95,77 @@ void load_append(Stream stream) { load<Append>(stream); }
 void LogParts::drop(bool folded) {
   if (folded) num_folded += num_closed();
   closed = {};
+  non_finite = 0;
 }
 
 namespace {
+
+// What a close learns of the open part.
+struct Closing {
+  LogHeader open;
+  std::uint64_t non_finite;
+};
+
+DYNSAMPLE_DEVICE inline void clear_counts(LogHeader& log) {
+  log.observed = log.out_of_range = log.first_out_of_range = 0;
+  log.not_allowed = log.first_not_allowed = log.lost = 0;
+}
+
+// Hands the open part over; with `swap` appends go to `next` from now on.
+struct TakeOpen {
+  LogHeader* log;
+  bool swap;
+  LogMemory next;
+  Closing* found;
+
+  DYNSAMPLE_DEVICE void operator()(std::size_t) const {
+    *found = {*log, 0};
+    if (!swap) return;
+    log->capacity = next.capacity;
+    log->rows = next.rows;
+    log->values = next.values;
+    clear_counts(*log);
+  }
+};
+
+struct ClearCounts {
+  LogHeader* log;
+
+  DYNSAMPLE_DEVICE void operator()(std::size_t) const { clear_counts(*log); }
+};
+
+struct CountNonFinite {
+  static constexpr int kThreads = 256;
+  struct Shared {
+    std::uint64_t count;
+  };
+  Closing* found;
+  int num_signals;
+
+  template <class Block>
+  DYNSAMPLE_DEVICE void operator()(Block& block) const {
+    Shared& shared = block.shared;
+    block.each([&](unsigned thread) {
+      if (!thread) shared.count = 0;
+    });
+    block.each([&](unsigned thread) {
+      const LogHeader& log = found->open;
+      const auto size = static_cast<std::size_t>(log.observed);
+      const std::size_t step = std::size_t{block.count()} * kThreads;
+      std::uint64_t count = 0;
+      for (std::size_t i = std::size_t{block.index()} * kThreads + thread; i < size; i += step) {
+        if (log.rows[i] == kRefused) continue;
+        for (int s = 0; s < num_signals; ++s) {
+          count += !is_finite_bits(float_bits(log.values[s * log.capacity + i]));
+        }
+      }
+      if (count) atomic_add(&shared.count, count);
+    });
+    block.each([&](unsigned thread) {
+      if (!thread && shared.count) atomic_add(&found->non_finite, shared.count);
+    });
+  }
+};
 
 void add(std::int64_t& count, std::int64_t& first, std::int64_t more, std::int64_t first_of_more) {
   if (!count) first = first_of_more;
@@ -109,47 +179,72 @@ void add_counts(LogHeader& to, const LogHeader& from) {
   add(to.not_allowed, to.first_not_allowed, from.not_allowed, from.first_not_allowed);
 }
 
+// Puts `count` observations of a memory at a place of another.
+void copy_observations(const LogHeader& from, const LogMemory& to, std::int64_t place,
+                       int num_signals, Stream stream) {
+  const auto count = static_cast<std::size_t>(from.observed);
+  copy_on_device(to.rows + place, from.rows, count * sizeof *from.rows, stream);
+  for (int s = 0; s < num_signals; ++s) {
+    copy_on_device(to.values + s * to.capacity + place, from.values + s * from.capacity,
+                   count * sizeof *from.values, stream);
+  }
+}
+
 }  // namespace
 
-std::int64_t close_log(LogHeader* log, LogParts& parts, const LogMemory& memory, int num_signals,
-                       Stream stream) {
-  LogHeader open = read_log(log, stream);
+std::int64_t close_log(LogHeader* log, LogParts& parts, std::int64_t capacity,
+                       const LogMemory& memory, int num_signals, Scratch& scratch, Stream stream) {
   const std::int64_t before = parts.closed.observed;
-  const std::int64_t needed = before ? before + open.observed : open.capacity;
-  if (memory.capacity < needed) return needed;
-  LogHeader next = open;
-  if (before) {
-    const auto count = static_cast<std::size_t>(open.observed);
-    copy_on_device(memory.rows + before, open.rows, count * sizeof *open.rows, stream);
-    for (int s = 0; s < num_signals; ++s) {
-      copy_on_device(memory.values + s * memory.capacity + before, open.values + s * open.capacity,
-                     count * sizeof *open.values, stream);
-    }
+  const bool swap = !before;
+  if (swap && memory.capacity < capacity) return capacity;
+  auto* const found = scratch.array<Closing>(1);
+  for_each("the open part", 1, TakeOpen{log, swap, memory, found}, stream);
+  launch("what is not finite", CountNonFinite{found, num_signals},
+         blocks_for(static_cast<std::size_t>(capacity), CountNonFinite::kThreads, stream), stream);
+  const Closing closing = fetch(found, stream);
+  const LogHeader& open = closing.open;
+  if (!swap) {
+    if (memory.capacity < before + open.observed) return before + open.observed;
+    copy_observations(open, memory, before, num_signals, stream);
+    reset_log(log, stream);
   } else {
-    next.capacity = memory.capacity;
-    next.rows = memory.rows;
-    next.values = memory.values;
+    parts.open = 1 - parts.open;
   }
-  next.observed = next.out_of_range = next.first_out_of_range = 0;
-  next.not_allowed = next.first_not_allowed = next.lost = 0;
-  copy_to_device(log, &next, sizeof next, stream);
-  if (!before) parts.open = 1 - parts.open;
   add_counts(parts.closed, open);
+  parts.non_finite += static_cast<std::int64_t>(closing.non_finite);
   return 0;
 }
 
-void point_log(LogHeader* log, const LogHeader& content, Stream stream) {
-  const std::size_t begin = offsetof(LogHeader, capacity);
-  copy_to_device(reinterpret_cast<char*>(log) + begin,
-                 reinterpret_cast<const char*>(&content) + begin, sizeof content - begin, stream);
+namespace {
+
+struct WriteContent {
+  LogHeader* log;
+  LogHeader content;
+
+  DYNSAMPLE_DEVICE void operator()(std::size_t) const {
+    log->capacity = content.capacity;
+    log->rows = content.rows;
+    log->values = content.values;
+    log->row_of = content.row_of;
+    log->num_ids = content.num_ids;
+    log->allowed = content.allowed;
+  }
+};
+
+}  // namespace
+
+LogHeader point_log(LogHeader* log, const LogHeader& content, Stream stream) {
+  for_each("the content of a log", 1, WriteContent{log, content}, stream);
+  return read_log(log, stream);
 }
 
 LogHeader read_log(const LogHeader* log, Stream stream) { return fetch(log, stream); }
 
-void reset_log(LogHeader* log, std::int64_t observed, Stream stream) {
-  const std::int64_t counts[] = {observed, 0, 0, 0, 0, 0};
-  static_assert(sizeof counts == offsetof(LogHeader, capacity), "all that kernels write");
-  copy_to_device(log, counts, sizeof counts, stream);
+void reset_log(LogHeader* log, Stream stream) {
+  for_each("a log without counts", 1, ClearCounts{log}, stream);
+  read_log(log, stream);
 }
+
+void settle(Stream stream) { wait_for_device(stream); }
 
 }  // namespace dynsample::cuda

@@ -47,8 +47,9 @@ void load_append(Stream stream);
 // A log of two memories: appends go to the open one, and what is read, matched and folded is in the
 // closed one. A header leads to the open one; all else is here, on the host.
 struct LogParts {
-  int open = 0;           // 0 or 1
-  LogHeader closed = {};  // the counts of what is closed; `rows` and `values` mean nothing
+  int open = 0;                 // 0 or 1
+  LogHeader closed = {};        // the counts of what is closed; `rows` and `values` mean nothing
+  std::int64_t non_finite = 0;  // values of what is closed, NaN or infinite, of no refused row
   std::int64_t num_folded = 0;
 
   // Those that were not refused.
@@ -65,18 +66,21 @@ struct LogMemory {
   float* values;
 };
 
-// Puts what is open behind what is closed, of which `memory` is: when nothing is, the memories
-// change places. Nothing is done when `memory` must be larger; gives what it must hold then, else
-// 0. Waits.
-std::int64_t close_log(LogHeader* log, LogParts& parts, const LogMemory& memory, int num_signals,
-                       Stream stream);
+// Puts what is open, in a memory for `capacity`, behind what is closed, of which `memory` is: when
+// nothing is, the memories change places. Nothing is done when `memory` must be larger; gives what
+// it must hold then, else 0. Waits for the stream, once when the memories change places.
+std::int64_t close_log(LogHeader* log, LogParts& parts, std::int64_t capacity,
+                       const LogMemory& memory, int num_signals, Scratch& scratch, Stream stream);
 
-// What the host writes of a header; waits for the stream.
-void point_log(LogHeader* log, const LogHeader& content, Stream stream);
+// Writes what the host writes of a header; gives what is there then. Waits for the stream.
+LogHeader point_log(LogHeader* log, const LogHeader& content, Stream stream);
 
 LogHeader read_log(const LogHeader* log, Stream stream);  // waits
 
-// Sets the number of observations, and counts of refused and lost ones to zero; waits.
-void reset_log(LogHeader* log, std::int64_t observed, Stream stream);
+// Sets all that kernels count to zero; waits for the stream.
+void reset_log(LogHeader* log, Stream stream);
+
+// Waits for what was given to any stream of the device.
+void settle(Stream stream);
 
 }  // namespace dynsample::cuda

@@ -2,8 +2,12 @@
 // always done its work.
 #pragma once
 
+#include <atomic>
+#include <cstddef>
 #include <cstdint>
 #include <cstring>
+
+#include "cuda/stream.h"
 
 #define DYNSAMPLE_DEVICE
 #define DYNSAMPLE_UNROLL
@@ -18,10 +22,17 @@ inline unsigned count_bits(unsigned word) {
 }
 inline unsigned lowest_bit(unsigned word) { return static_cast<unsigned>(__builtin_ctz(word)); }
 
+// How often a GPU would have been waited for.
+inline std::atomic<std::uint64_t> waits{0};
+
+inline void wait_for_device(Stream) { ++waits; }
+
 inline void copy_to_host(void* to, const void* from, std::size_t size, Stream) {
+  ++waits;
   std::memcpy(to, from, size);
 }
 inline void copy_to_device(void* to, const void* from, std::size_t size, Stream) {
+  ++waits;
   std::memcpy(to, from, size);
 }
 inline void copy_on_device(void* to, const void* from, std::size_t size, Stream) {

@@ -119,9 +119,12 @@ class DeviceArrays(Arrays):
 
     # Elementwise
 
-    def count(self, mask: torch.Tensor) -> int:
-        """Count the rows that are set."""
-        return int(mask.count_nonzero())
+    def counts(self, *masks: torch.Tensor) -> list[int]:
+        """Count the rows that are set in each mask; waits once."""
+        import torch
+
+        numbers: list[int] = torch.stack([mask.count_nonzero() for mask in masks]).tolist()
+        return numbers
 
     def where(self, mask: torch.Tensor, inside: Any, outside: Any) -> torch.Tensor:
         """Choose by a mask among float32 tensors or numbers."""

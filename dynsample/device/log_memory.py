@@ -66,6 +66,7 @@ class LogMemory:
         self._changing = threading.RLock()  # no append while the memories change places
         self._row_of: torch.Tensor | None = None
         self._allowed: torch.Tensor | None = None
+        self._retired: list[torch.Tensor | None] = []  # masks that an append may still read
         device.call("load_step")
         self._point()
 
@@ -94,6 +95,30 @@ class LogMemory:
 
         A tensor of the device is borrowed: a change of it counts from the next call on.
         """
+        self.expect(0, allowed)
+
+    def expect(self, count: int, allowed: Any) -> None:
+        """Make room for `count` more observations, and `set_allowed`; waits once, without growth.
+
+        Raises
+        ------
+        ValueError
+            As `reserve`; nothing is changed then.
+        """
+        mask = self._mask(allowed)
+        with self._changing:
+            before = self._allowed
+            self._retired.append(before)
+            self._allowed = mask
+            try:
+                self.reserve(self._point().observed + count)
+            except ValueError:
+                self._allowed = before
+                self._point()
+                raise
+
+    def _mask(self, allowed: Any) -> torch.Tensor | None:
+        """Give what `set_allowed` takes as a tensor of the device."""
         mask = None
         if allowed is not None:
             if str(allowed.dtype).removeprefix("torch.") != "bool" or allowed.ndim != 1:
@@ -105,10 +130,7 @@ class LogMemory:
                 raise ValueError(f"allowed must have {self.num_samples} rows, got {len(allowed)}")
             there = on_device(allowed, "allowed", self._torch_device)
             mask = allowed.contiguous() if there else self.device.put(np.asarray(allowed))
-        with self._changing:
-            self._settle()
-            self._allowed = mask
-            self._point()
+        return mask
 
     def rows_of(self, index: torch.Tensor) -> torch.Tensor:
         """Rows of ids on the device, int64; does not wait."""
@@ -182,9 +204,10 @@ class LogMemory:
 
     def _close(self) -> int:
         to = self._closed
-        needed: int = self.device.call(
-            "close_log", self._header, self.parts, len(to), to.rows, to.values, len(self.signals)
-        )
+        needed: int = self.device.call_with_scratch(
+            "close_log", self._header, self.parts, self.capacity,
+            len(to), to.rows, to.values, len(self.signals),
+        )  # fmt: skip
         return needed
 
     def drop_closed(self, *, folded: bool = True) -> None:
@@ -268,9 +291,8 @@ class LogMemory:
 
     def non_finite(self) -> int:
         """Values of all signals that are NaN or infinite."""
-        accepted = self.rows != REFUSED
-        odd = (~self.values(name).isfinite() & accepted for name in self.signals)
-        return sum(int(one.count_nonzero()) for one in odd)
+        number: int = self.parts.non_finite
+        return number
 
     def binary(self) -> list[bool]:
         """Whether every observation of a signal, in their order, is 0 or 1."""
@@ -281,7 +303,7 @@ class LogMemory:
         """Drop both parts, and set `num_folded` to 0; the memory is kept."""
         with self._changing:
             self._settle()
-            self.device.call("reset_log", self._header, self.parts, 0, 0)
+            self.device.call("reset_log", self._header, self.parts, 0, 0, 0)
 
     def restore(
         self, index: NDArray[np.uint32], signals: Mapping[str, Any], num_folded: int = 0
@@ -297,7 +319,8 @@ class LogMemory:
         with self._changing:
             self._settle()
             self._memories[1 - self.parts.open] = memory
-            self.device.call("reset_log", self._header, self.parts, size, num_folded)
+            counts = (size, num_folded, host.non_finite())
+            self.device.call("reset_log", self._header, self.parts, *counts)
 
     @property
     def native(self) -> Any:
@@ -306,8 +329,9 @@ class LogMemory:
         host.restore(self.index(), {name: self.signal(name) for name in self.signals})
         return host.native
 
-    def _point(self) -> None:
-        self.device.call(
+    def _point(self) -> Counts:
+        """Have the header lead to what is here; give what the open part has counted."""
+        there = self.device.call(
             "point_log",
             self._header,
             self.capacity,
@@ -317,8 +341,9 @@ class LogMemory:
             self.num_ids,
             self._allowed,
         )
+        return Counts.of(there)
 
     def _settle(self) -> None:
         """Wait for the appends, on any stream: what they use is about to change, or read."""
-        if self._torch_device.type == "cuda":
-            torch.cuda.synchronize(self._torch_device)
+        self.device.call("settle")
+        self._retired.clear()

@@ -42,15 +42,21 @@ def mark_slice(
     device.call("mark_slice", len(mask), seed, epoch, stream, start, stop - start, mask)
 
 
-def mask_ids(mask: torch.Tensor, *, invert: bool = False) -> torch.Tensor:
-    """Ids of the rows that are set, or of the others, ascending: int32[count]."""
+def mask_ids(
+    mask: torch.Tensor, *, invert: bool = False, size: int | None = None
+) -> torch.Tensor:
+    """Ids of the rows that are set, or of the others, ascending: int32[count].
+
+    Waits for the count, but where it is known: then it is `size`.
+    """
     import torch
 
     mask = column(mask, "mask", np.bool_)
     device = device_of(mask)
     ids, count = device.empty(len(mask), torch.int32), device.zeros(1, torch.int32)
     device.call_with_scratch("select_ids", mask, invert, len(mask), ids, count)
-    return ids[: int(count) & 0xFFFFFFFF].clone()
+    size = int(count) & 0xFFFFFFFF if size is None else size
+    return ids[:size].clone()
 
 
 def repeat_rows(counts: torch.Tensor, total: int) -> torch.Tensor:

@@ -131,7 +131,8 @@ def build_device_plan(
     if counts is not None:
         members, hidden_rows = repeat_rows(counts.to(torch.int32), int(counts.sum())), none
     elif hidden is not None:
-        members, hidden_rows = mask_ids(hidden, invert=True), mask_ids(hidden)
+        members = mask_ids(hidden, invert=True)
+        hidden_rows = mask_ids(hidden, size=num_samples - len(members))
     else:
         wide = torch.int32 if num_samples < 2**31 else torch.int64
         members = torch.arange(num_samples, dtype=wide, device=device.torch_device)

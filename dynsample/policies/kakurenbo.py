@@ -82,7 +82,7 @@ class Kakurenbo(Policy):
         candidates = table.hide_lowest(table["loss"], most)
         sure = (table["correct"] > 0) & (table["confidence"] >= self.tau)
         hidden = candidates & sure
-        num_candidates, num_hidden = table.count(candidates), table.count(hidden)
+        num_candidates, num_hidden = table.counts(candidates, hidden)
         scaled = fraction if self.lr == "maximum" else num_hidden / max(table.num_samples, 1)
         return Selection(
             hidden=hidden,

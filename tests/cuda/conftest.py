@@ -18,17 +18,25 @@ GPU = pytest.param("cuda", marks=pytest.mark.gpu)
 
 @pytest.fixture(params=["host", GPU])
 def device(request: pytest.FixtureRequest) -> Device:
-    torch = pytest.importorskip("torch")
-    if request.param == "cuda":
-        return of_gpu()
-    host = pytest.importorskip("dynsample._cuda_on_host", reason="built with the tests' set-up")
-    return kernels._devices.setdefault(torch.device("cpu"), Device(torch.device("cpu"), host))
+    return of_gpu() if request.param == "cuda" else of_host()
+
+
+@pytest.fixture
+def host() -> Device:
+    """What a test takes that counts something in the host build."""
+    return of_host()
 
 
 @pytest.fixture(params=[GPU])
 def gpu() -> Device:
     """What a test takes that is of a GPU alone: of streams, graphs and waits."""
     return of_gpu()
+
+
+def of_host() -> Device:
+    torch = pytest.importorskip("torch")
+    host = pytest.importorskip("dynsample._cuda_on_host", reason="built with the tests' set-up")
+    return kernels._devices.setdefault(torch.device("cpu"), Device(torch.device("cpu"), host))
 
 
 def of_gpu() -> Device:

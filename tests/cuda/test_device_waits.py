@@ -1,0 +1,112 @@
+"""How often the host waits for the device, counted where both are the CPU."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import dynsample as ds
+from dynsample.device import Device
+
+torch = pytest.importorskip("torch")
+
+from device_runs import signals  # noqa: E402
+from torch.overrides import TorchFunctionMode  # noqa: E402
+
+N, BATCH = 3000, 64
+TENSOR = torch.Tensor
+# What gives the host a number, or takes memory of the host that may change at once.
+WAITING = {
+    TENSOR.item, TENSOR.tolist, TENSOR.cpu, TENSOR.to, TENSOR.nonzero, TENSOR.__bool__,
+    TENSOR.__int__, TENSOR.__float__, TENSOR.__index__, TENSOR.__contains__, TENSOR.masked_select,
+    TENSOR.unique, TENSOR.equal, torch.nonzero, torch.equal, torch.masked_select, torch.unique,
+}  # fmt: skip
+
+
+class Waits(TorchFunctionMode):
+    """Counts those of torch; those of the kernels are counted there."""
+
+    def __init__(self, device: Device) -> None:
+        super().__init__()
+        self._kernels: Callable[[], int] = device._kernels.waits
+        self._begin = self._kernels()
+        self._found: list[str] = []
+
+    def __torch_function__(
+        self, function: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        by_mask = function is TENSOR.__getitem__ and _is_mask(args[1])
+        if function in WAITING or by_mask:
+            self._found.append(function.__name__)
+        return function(*args, **(kwargs or {}))
+
+    def count(self) -> int:
+        return len(self._found) + self._kernels() - self._begin
+
+
+def _is_mask(key: Any) -> bool:
+    return any(
+        isinstance(each, TENSOR) and each.dtype == torch.bool
+        for each in (key if isinstance(key, tuple) else (key,))
+    )
+
+
+def observed(sampler: ds.Sampler, device: Device, epoch: int) -> None:
+    for batches in (sampler, sampler.hidden):
+        for ids in batches:
+            there = {name: device.put(value) for name, value in signals(ids, epoch).items()}
+            there["loss"] = there["loss"].nan_to_num(3.0, 3.0)
+            sampler.observe(device.put(ids), **there)
+
+
+POLICIES = {
+    "kakurenbo": ds.Kakurenbo(fraction=0.4, tau=0.4),
+    "infobatch": ds.InfoBatch(ratio=0.5, delta=1.0),
+    "importance": ds.ImportanceSampling(),
+    "smoothed importance": ds.ImportanceSampling(smoothing=0.2),
+}
+
+
+@pytest.mark.parametrize("name", POLICIES)
+def test_a_boundary_waits_less_than_ten_times(host: Device, name: str) -> None:
+    sampler = ds.Sampler(N, POLICIES[name], BATCH, device=host, seed=1, group=None)
+    for epoch in range(2):
+        sampler.set_epoch(epoch)
+        observed(sampler, host, epoch)
+    with Waits(host) as waits:
+        sampler.set_epoch(2)
+    assert sampler.stats["num_positions"] > 0
+    assert 0 < waits.count() < 10
+
+
+def test_a_step_does_not_wait(host: Device) -> None:
+    policy = POLICIES["infobatch"]
+    sampler = ds.Sampler(N, policy, BATCH, device=host, seed=1, group=None)
+    for epoch in range(2):
+        sampler.set_epoch(epoch)
+        observed(sampler, host, epoch)
+    sampler.set_epoch(2)
+    ids = next(iter(sampler))
+    index, loss = host.put(ids), host.put(np.ones(len(ids), np.float32))
+    logits, targets = torch.randn(len(ids), 10), torch.zeros(len(ids), dtype=torch.int64)
+    sampler.weights(index)  # the first time they are put there
+    with Waits(host) as waits:
+        sampler.observe(index, loss=loss)
+        sampler.observe(index, logits, targets)
+        sampler.weights(index)
+    assert waits.count() == 0
+
+
+def test_what_gives_the_host_a_number_is_a_wait(host: Device) -> None:
+    with Waits(host) as waits:
+        mask = host.put(np.array([True, False]))
+        values = host.put(np.array([1.0, 2.0], np.float32))
+        begin = waits.count()
+        assert float(values.sum()) == 3
+        assert int(values[mask].sum()) == 1
+        assert values.tolist() == [1, 2]
+        assert ds.device.select.min_max(values) == (1, 2)
+    assert (begin, waits.count() - begin) == (2, 5)
