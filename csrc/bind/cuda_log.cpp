@@ -110,7 +110,7 @@ void reset_log(Stream stream, Address log, LogParts& parts, std::int64_t closed,
 }  // namespace
 
 void bind_cuda_log(py::module_& module) {
-  module.attr("LOG_HEADER_BYTES") = sizeof(LogHeader);
+  module.attr("LOG_BYTES") = cuda::kLogBytes;
   py::class_<LogParts>(module, "LogParts", py::module_local())
       .def(py::init())
       .def_readonly("open", &LogParts::open)

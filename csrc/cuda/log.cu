@@ -10,16 +10,19 @@ namespace {
 
 constexpr unsigned kNone = 0xFFFFFFFFu;
 
-// One block, as the counts of a batch need a barrier; a batch is small.
+// The blocks of a large batch add to `pending` what they refused, and the last one to the header.
 struct Append {
   static constexpr int kThreads = 1024;
+  static constexpr std::size_t kOneBlock = 4096;  // rows that are not worth more
   struct Refused {
     unsigned count, first;  // place in the batch
   };
   struct Shared {
     Refused out_of_range, not_allowed;
+    bool last;
   };
   LogHeader* header;
+  LogPending* pending;
   Observation batch;
 
   DYNSAMPLE_DEVICE static std::size_t room(const LogHeader& log) {
@@ -46,6 +49,41 @@ struct Append {
     return row;
   }
 
+  template <class Block>
+  DYNSAMPLE_DEVICE void put(Block& block) const {
+    block.each([&](unsigned thread) {
+      if (!thread) block.shared.out_of_range = block.shared.not_allowed = {0, kNone};
+    });
+    block.each([&](unsigned thread) {
+      const LogHeader log = *header;
+      const std::size_t step = std::size_t{block.count()} * kThreads;
+      const std::size_t first = std::size_t{block.index()} * kThreads + thread;
+      const std::size_t fits = batch.count < room(log) ? batch.count : room(log);
+      for (std::size_t i = first; i < fits; i += step) {
+        log.rows[log.observed + i] = row(log, block.shared, batch.index.integer(i), i);
+      }
+      float* to = log.values + log.observed;
+      for (int s = 0; s < batch.num_signals; ++s, to += log.capacity) {
+        const Numbers& signal = batch.signals[s];
+        if (!signal.data) continue;
+        for (std::size_t i = first; i < fits; i += step) to[i] = signal.number(i);
+      }
+    });
+  }
+
+  // What is pending is 0 between appends: of the first place, what is missing to kNone.
+  DYNSAMPLE_DEVICE static void give(LogPending::Refused& to, const Refused& refused) {
+    if (!refused.count) return;
+    atomic_add(&to.count, refused.count);
+    atomic_max(&to.missing, kNone - refused.first);
+  }
+
+  DYNSAMPLE_DEVICE static Refused take(LogPending::Refused& from) {
+    const Refused refused = {from.count, kNone - from.missing};
+    from = {0, 0};
+    return refused;
+  }
+
   DYNSAMPLE_DEVICE void count_refused(const Refused& refused, std::int64_t& count,
                                       std::int64_t& first) const {
     if (!refused.count) return;
@@ -53,32 +91,28 @@ struct Append {
     count += refused.count;
   }
 
+  DYNSAMPLE_DEVICE void finish(const Refused& out_of_range, const Refused& not_allowed) const {
+    count_refused(out_of_range, header->out_of_range, header->first_out_of_range);
+    count_refused(not_allowed, header->not_allowed, header->first_not_allowed);
+    const std::size_t left = room(*header);
+    const std::size_t fits = batch.count < left ? batch.count : left;
+    header->observed += static_cast<std::int64_t>(fits);
+    header->lost += static_cast<std::int64_t>(batch.count - fits);
+  }
+
   template <class Block>
   DYNSAMPLE_DEVICE void operator()(Block& block) const {
-    block.each([&](unsigned thread) {
-      if (!thread) block.shared = {{0, kNone}, {0, kNone}};
-    });
-    block.each([&](unsigned thread) {
-      const LogHeader log = *header;
-      const std::size_t fits = batch.count < room(log) ? batch.count : room(log);
-      for (std::size_t i = thread; i < fits; i += kThreads) {
-        log.rows[log.observed + i] = row(log, block.shared, batch.index.integer(i), i);
-      }
-      float* to = log.values + log.observed;
-      for (int s = 0; s < batch.num_signals; ++s, to += log.capacity) {
-        const Numbers& signal = batch.signals[s];
-        if (!signal.data) continue;
-        for (std::size_t i = thread; i < fits; i += kThreads) to[i] = signal.number(i);
-      }
-    });
+    Shared& shared = block.shared;
+    put(block);
     block.each([&](unsigned thread) {
       if (thread) return;
-      count_refused(block.shared.out_of_range, header->out_of_range, header->first_out_of_range);
-      count_refused(block.shared.not_allowed, header->not_allowed, header->first_not_allowed);
-      const std::size_t left = room(*header);
-      const std::size_t fits = batch.count < left ? batch.count : left;
-      header->observed += static_cast<std::int64_t>(fits);
-      header->lost += static_cast<std::int64_t>(batch.count - fits);
+      if (block.count() == 1) return finish(shared.out_of_range, shared.not_allowed);
+      give(pending->out_of_range, shared.out_of_range);
+      give(pending->not_allowed, shared.not_allowed);
+    });
+    if (block.count() == 1 || !last_block(block, &pending->arrived, shared.last)) return;
+    block.each([&](unsigned thread) {
+      if (!thread) finish(take(pending->out_of_range), take(pending->not_allowed));
     });
   }
 };
@@ -87,7 +121,11 @@ struct Append {
 
 void append(LogHeader* log, const Observation& batch, Stream stream) {
   if (batch.count >= kNone) throw std::invalid_argument("a batch takes less than 2^32 - 1 ids");
-  if (batch.count) launch("an observation", Append{log, batch}, 1, stream);
+  if (!batch.count) return;
+  const unsigned blocks =
+      batch.count <= Append::kOneBlock ? 1 : blocks_for(batch.count, Append::kThreads, stream);
+  auto* const pending = reinterpret_cast<LogPending*>(log + 1);
+  launch("an observation", Append{log, pending, batch}, blocks, stream);
 }
 
 void load_append(Stream stream) { load<Append>(stream); }

@@ -24,6 +24,18 @@ struct LogHeader {
   const std::uint8_t* allowed;  // by row; null: all
 };
 
+// What the blocks of one append hand to the last of them; zeros between appends.
+struct LogPending {
+  struct Refused {
+    std::uint32_t count, missing;
+  };
+  std::uint32_t arrived;
+  Refused out_of_range, not_allowed;
+};
+
+// A log in device memory is a header with this behind it, of zeros at first.
+constexpr std::size_t kLogBytes = sizeof(LogHeader) + (sizeof(LogPending) + 7) / 8 * 8;
+
 // Instead of a row: the id was out of range or not allowed. No row is as high.
 constexpr std::uint32_t kRefused = 0xFFFFFFFFu;
 

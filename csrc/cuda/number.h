@@ -22,6 +22,11 @@ enum class Type : std::int32_t {
   kUInt8,  // and bool
 };
 
+// What one load takes.
+struct __attribute__((may_alias, aligned(16))) Four {
+  std::uint32_t word[4];
+};
+
 struct Half {
   std::uint16_t bits;
 };

@@ -6,6 +6,7 @@
 #include "core/order_key.h"
 #include "core/rows.h"
 #include "cuda/launch.h"
+#include "cuda/number.h"
 
 namespace dynsample::cuda {
 
@@ -89,10 +90,6 @@ class RowReader {
   }
 
  private:
-  struct __attribute__((may_alias, aligned(16))) Four {
-    std::uint32_t word[4];
-  };
-
   DYNSAMPLE_DEVICE Held load_fours(std::size_t first, unsigned thread) const {
     Held held;
     held.present = 0xFFFFu;

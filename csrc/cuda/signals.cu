@@ -1,6 +1,7 @@
 #include <cmath>
 #include <stdexcept>
 
+#include "core/bits.h"
 #include "cuda/launch.h"
 #include "cuda/signals.h"
 
@@ -10,13 +11,73 @@ namespace {
 // The higher one, and NaN before all else.
 DYNSAMPLE_DEVICE inline float higher(float a, float b) { return a > b || a != a ? a : b; }
 
+DYNSAMPLE_DEVICE inline std::uint32_t bits_of(float value) { return float_bits(value); }
+DYNSAMPLE_DEVICE inline std::uint32_t bits_of(Half value) { return value.bits; }
+DYNSAMPLE_DEVICE inline std::uint32_t bits_of(BFloat value) { return value.bits; }
+
+// Logits that a thread holds as they are in memory, a few loads at a time: those of a group's
+// threads lie beside each other. What is beyond the classes is 0.
+template <class Logit, unsigned group>
+struct HeldLogits {
+  static constexpr unsigned kLoads = 4, kPerLoad = sizeof(Four) / sizeof(Logit);
+  static constexpr unsigned kCount = kLoads * kPerLoad, kBits = 8 * sizeof(Logit);
+  static constexpr std::uint32_t kRound = group * kCount;  // classes that a group holds at a time
+  Four fours[kLoads];
+
+  // The class of logit j, from the first of the round on.
+  DYNSAMPLE_DEVICE static std::uint32_t at(unsigned member, unsigned j) {
+    return (j / kPerLoad * group + member) * kPerLoad + j % kPerLoad;
+  }
+
+  // Of `count` classes from z on.
+  DYNSAMPLE_DEVICE void load(const Logit* z, unsigned member, std::uint32_t count) {
+    const bool aligned = reinterpret_cast<std::uintptr_t>(z) % sizeof(Four) == 0;
+    DYNSAMPLE_UNROLL
+    for (unsigned q = 0; q < kLoads; ++q) {
+      const std::uint32_t first = at(member, q * kPerLoad);
+      if (aligned && first + kPerLoad <= count) {
+        fours[q] = *reinterpret_cast<const Four*>(z + first);
+      } else {
+        load_singly(fours[q], z, first, count);
+      }
+    }
+  }
+
+  DYNSAMPLE_DEVICE float value(unsigned j) const {
+    const unsigned e = j % kPerLoad;
+    const std::uint32_t word = fours[j / kPerLoad].word[e * kBits / 32];
+    return number(word >> e * kBits % 32, Logit{});
+  }
+
+ private:
+  DYNSAMPLE_DEVICE static void load_singly(Four& four, const Logit* z, std::uint32_t first,
+                                           std::uint32_t count) {
+    DYNSAMPLE_UNROLL
+    for (unsigned w = 0; w < 4; ++w) four.word[w] = 0;
+    DYNSAMPLE_UNROLL
+    for (unsigned e = 0; e < kPerLoad; ++e) {
+      const std::uint32_t bits = first + e < count ? bits_of(z[first + e]) : 0;
+      four.word[e * kBits / 32] |= bits << e * kBits % 32;
+    }
+  }
+
+  DYNSAMPLE_DEVICE static float number(std::uint32_t bits, float) { return float_of_bits(bits); }
+  DYNSAMPLE_DEVICE static float number(std::uint32_t bits, Half) {
+    return to_float(Half{static_cast<std::uint16_t>(bits)});
+  }
+  DYNSAMPLE_DEVICE static float number(std::uint32_t bits, BFloat) {
+    return to_float(BFloat{static_cast<std::uint16_t>(bits)});
+  }
+};
+
 // A group of threads goes twice over a row: for its highest logits, and for sums of exponentials of
-// what is left when the highest is taken away. Sums are in a fixed order: by thread, then by a
-// tree.
+// what is left when the highest is taken away; the first round of logits is read once. Sums are in
+// a fixed order: by thread, then by a tree.
 template <class Logit, unsigned group>
 struct FromLogits {
   static constexpr int kThreads = 256;
   static constexpr unsigned kRows = kThreads / group;
+  using Held = HeldLogits<Logit, group>;
   struct Shared {
     float highest[kThreads], other[kThreads];  // of all classes, of those that are not the target
     std::uint32_t predicted[kThreads];         // the first class that has the highest
@@ -41,17 +102,40 @@ struct FromLogits {
     return valid(target) ? static_cast<std::uint32_t>(target) : 0;
   }
 
-  DYNSAMPLE_DEVICE void find_highest(Shared& shared, unsigned thread, std::size_t row) const {
+  // Calls body(c, logit) for the classes of a thread, ascending; `held` is of the first round, or
+  // becomes it.
+  template <class Body>
+  DYNSAMPLE_DEVICE void visit(Held& held, bool load, unsigned thread, std::size_t row,
+                              const Body& body) const {
     const Logit* const z = logits(row);
+    const std::uint32_t classes = static_cast<std::uint32_t>(output.classes);
+    const unsigned member = thread % group;
+    const auto visit_round = [&](const Held& round, std::uint32_t first) {
+      DYNSAMPLE_UNROLL
+      for (unsigned j = 0; j < Held::kCount; ++j) {
+        const std::uint32_t c = first + Held::at(member, j);
+        if (c < classes) body(c, round.value(j));
+      }
+    };
+    if (load) held.load(z, member, classes);
+    visit_round(held, 0);
+    for (std::uint32_t first = Held::kRound; first < classes; first += Held::kRound) {
+      Held more;
+      more.load(z + first, member, classes - first);
+      visit_round(more, first);
+    }
+  }
+
+  DYNSAMPLE_DEVICE void find_highest(Shared& shared, Held& held, unsigned thread,
+                                     std::size_t row) const {
     const std::uint32_t at = target(row), classes = static_cast<std::uint32_t>(output.classes);
     float highest = -INFINITY, other = highest;
     std::uint32_t predicted = classes;
-    for (std::uint32_t c = thread % group; c < classes; c += group) {
-      const float value = to_float(z[c]);
+    visit(held, true, thread, row, [&](std::uint32_t c, float value) {
       if (value > highest || predicted == classes) predicted = c;
       highest = higher(highest, value);
       if (c != at) other = higher(other, value);
-    }
+    });
     shared.highest[thread] = highest;
     shared.other[thread] = other;
     shared.predicted[thread] = predicted;
@@ -65,17 +149,17 @@ struct FromLogits {
     shared.other[thread] = higher(shared.other[thread], shared.other[with]);
   }
 
-  DYNSAMPLE_DEVICE void sum_exponentials(Shared& shared, unsigned thread, std::size_t row) const {
-    const Logit* const z = logits(row);
-    const std::uint32_t at = target(row), classes = static_cast<std::uint32_t>(output.classes);
+  DYNSAMPLE_DEVICE void sum_exponentials(Shared& shared, Held& held, unsigned thread,
+                                         std::size_t row) const {
+    const std::uint32_t at = target(row);
     const float highest = shared.highest[thread / group * group];
     float sum = 0, squares = 0;
-    for (std::uint32_t c = thread % group; c < classes; c += group) {
-      if (c == at) continue;
-      const float e = std::exp(to_float(z[c]) - highest);
+    visit(held, false, thread, row, [&](std::uint32_t c, float value) {
+      if (c == at) return;
+      const float e = std::exp(value - highest);
       sum += e;
       squares += e * e;
-    }
+    });
     shared.sum[thread] = sum;
     shared.squares[thread] = squares;
   }
@@ -123,11 +207,14 @@ struct FromLogits {
         });
       };
       Shared& shared = block.shared;
-      each_of_row(group, [&](unsigned t, std::size_t row) { find_highest(shared, t, row); });
+      typename Block::template PerThread<Held> held;
+      each_of_row(group,
+                  [&](unsigned t, std::size_t row) { find_highest(shared, held[t], t, row); });
       for (unsigned n = group / 2; n; n /= 2) {
         each_of_row(n, [&](unsigned t, std::size_t) { join_highest(shared, t, t + n); });
       }
-      each_of_row(group, [&](unsigned t, std::size_t row) { sum_exponentials(shared, t, row); });
+      each_of_row(group,
+                  [&](unsigned t, std::size_t row) { sum_exponentials(shared, held[t], t, row); });
       for (unsigned n = group / 2; n; n /= 2) {
         each_of_row(n, [&](unsigned t, std::size_t) { join_sums(shared, t, t + n); });
       }
@@ -145,7 +232,7 @@ void run_rows(const LogHeader* log, const Output& output, const Wanted& wanted, 
 
 template <class Logit>
 void run_type(const LogHeader* log, const Output& output, const Wanted& wanted, Stream stream) {
-  if (output.classes <= 1024) {
+  if (output.classes <= 128) {
     run_rows<Logit, 32>(log, output, wanted, stream);
   } else {
     run_rows<Logit, 256>(log, output, wanted, stream);

@@ -60,7 +60,7 @@ class LogMemory:
             most = device.constant("MOST_SIGNALS")
             raise ValueError(f"signals must be at most {most} on a device, got {len(signals)}")
         self._torch_device = device.torch_device
-        self._header = device.zeros(device.constant("LOG_HEADER_BYTES") // 8, torch.int64)
+        self._header = device.zeros(device.constant("LOG_BYTES") // 8, torch.int64)
         self._memories = [Memory.empty(device, len(self.signals), 0) for _ in range(2)]
         self.parts = device.constant("LogParts")()
         self._changing = threading.RLock()  # no append while the memories change places

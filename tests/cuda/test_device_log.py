@@ -207,6 +207,27 @@ def test_refused_ids_are_counted_and_the_first_is_named(device: Device) -> None:
     assert_holds(log, [1])
 
 
+@pytest.mark.parametrize("size", [4096, 4097, 30_000])
+def test_of_a_large_batch_the_first_refused_id_is_named_too(device: Device, size: int) -> None:
+    random = np.random.default_rng(size)
+    ids = random.integers(0, 5, size)
+    outside, barred = np.sort(random.choice(size, (2, 40), replace=False))
+    ids[outside], ids[barred] = 7 + np.arange(40), 4
+    allowed = np.array([True, True, True, True, False])
+    log = make_log(device, room=2 * size + 100)
+    log.set_allowed(allowed)
+    loss = random.random(size, np.float32)
+    for times in (1, 2):
+        log.append(device.put(ids), {"loss": device.put(loss)})
+        not_allowed = int((ids == 4).sum())
+        assert log.counts() == Counts(times * size, times * 40, 7, times * not_allowed, 4, 0)
+    log.append(device.put(ids), {"loss": device.put(loss)})  # of which 100 fit
+    assert log.counts().lost == size - 100
+    everything = np.concatenate([ids, ids, ids[:100]])
+    kept = everything < 4
+    assert_holds(log, everything[kept], loss=np.concatenate([loss, loss, loss[:100]])[kept])
+
+
 def test_ids_of_a_subset_become_rows(device: Device) -> None:
     log = make_log(device, 3)
     log.set_rows(np.array([-1, 2, -1, 0, 1], np.int32))

@@ -44,7 +44,7 @@ def assert_equal(found: dict[str, Any], wanted: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16", "float64"])
-@pytest.mark.parametrize("classes", [2, 3, 31, 33, 1000, 1025, 3000])
+@pytest.mark.parametrize("classes", [2, 3, 31, 33, 128, 129, 1000, 1025, 3000, 4101, 8200])
 def test_random_rows(device: Device, classes: int, dtype: str) -> None:
     random = np.random.default_rng(classes)
     size = 37

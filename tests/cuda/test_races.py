@@ -129,10 +129,15 @@ MUTANTS = {
     ),
     "refused ids are counted before the counts are clear": Mutant(
         "log.cu",
-        ((f"block.shared = {{{{0, kNone}}, {{0, kNone}}}};\n{NEXT}",
-          "block.shared = {{0, kNone}, {0, kNone}};\n"),),
+        ((f"not_allowed = {{0, kNone}};\n{NEXT}", "not_allowed = {0, kNone};\n"),),
         "log",
         "log.py::test_refused_ids_are_counted_and_the_first_is_named[host]",
+    ),
+    "every block counts what it refused in the header": Mutant(
+        "log.cu",
+        (("if (block.count() == 1) return finish", "if (block.count()) return finish"),),
+        "log",
+        "log.py::test_of_a_large_batch_the_first_refused_id_is_named_too[host-4097]",
     ),
     "every observation marks its row": Mutant(
         "fold.cu",
