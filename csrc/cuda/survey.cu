@@ -1,5 +1,5 @@
 #include "core/rate.h"
-#include "cuda/launch.h"
+#include "cuda/row_reader.h"
 #include "cuda/survey.h"
 
 namespace dynsample::cuda {
@@ -10,13 +10,16 @@ struct Found {
   std::uint32_t largest;  // by its bits
 };
 
+RowReader reader_of(const float* p, std::size_t size) {
+  return RowReader(Rows{p, nullptr, false, size, nullptr});
+}
+
 struct SurveyRows {
-  static constexpr int kThreads = 256;
+  static constexpr int kThreads = RowReader::kThreads;
   struct Shared {
     std::uint32_t positive, largest;
   };
-  const float* p;
-  std::size_t size;
+  RowReader reader;
   Found* found;
 
   template <class Block>
@@ -26,15 +29,19 @@ struct SurveyRows {
       if (thread == 0) shared.positive = shared.largest = 0;
     });
     block.each([&](unsigned thread) {
-      const std::size_t step = std::size_t{block.count()} * kThreads;
       std::uint32_t positive = 0, largest = 0;
       std::uint64_t negative = kNoRow;
-      for (std::size_t i = std::size_t{block.index()} * kThreads + thread; i < size; i += step) {
-        const RowSurvey row = survey_row(float_bits(p[i]));
-        positive += 1 - row.zero;
-        largest = row.finite > largest ? row.finite : largest;
-        if (row.negative && negative == kNoRow) negative = i;
-      }
+      reader.tiles(block, thread, [&](std::size_t first, const RowReader::Held& held) {
+        DYNSAMPLE_UNROLL
+        for (unsigned j = 0; j < RowReader::kPerThread; ++j) {
+          // An absent row is a 0: neither positive nor negative.
+          const RowSurvey row = survey_row(held.present >> j & 1 ? held.word[j] : 0);
+          positive += 1 - row.zero;
+          largest = row.finite > largest ? row.finite : largest;
+          const std::uint64_t i = RowReader::row(first, thread, j);
+          if (row.negative && i < negative) negative = i;
+        }
+      });
       atomic_add(&shared.positive, positive);
       atomic_max(&shared.largest, largest);
       if (negative != kNoRow) atomic_min(&found->first_negative, negative);
@@ -50,14 +57,13 @@ struct SurveyRows {
 // Shared memory adds 32-bit numbers fast, so the 24 bits of a row go to a lower and an upper sum.
 // Most rows have one of few exponents: copies keep the threads of a warp out of each other's way.
 struct ExponentSums {
-  static constexpr int kThreads = 256, kCopies = 8, kHalf = 12;
-  static constexpr std::size_t kTile = 4096;
+  static constexpr int kThreads = RowReader::kThreads, kCopies = 8, kHalf = 12;
+  static constexpr std::size_t kTile = RowReader::kTile;
   static constexpr std::size_t kMostTiles = (std::size_t{1} << (32 - kHalf)) / kTile;
   struct Shared {
     std::uint32_t lower[256 * kCopies], upper[256 * kCopies];
   };
-  const float* p;
-  std::size_t size;
+  RowReader reader;
   float substitute;
   std::uint64_t* sums;
 
@@ -84,6 +90,7 @@ struct ExponentSums {
   template <class Block>
   DYNSAMPLE_DEVICE void operator()(Block& block) const {
     static_assert(kThreads == 256, "a thread for each exponent");
+    const std::size_t size = reader.size();
     std::size_t tiles = 0;
     clear(block);
     for (std::size_t tile = block.index() * kTile; tile < size; tile += block.count() * kTile) {
@@ -93,9 +100,11 @@ struct ExponentSums {
         tiles = 1;
       }
       block.each([&](unsigned thread) {
-        const std::size_t end = size - tile < kTile ? size : tile + kTile;
-        for (std::size_t i = tile + thread; i < end; i += kThreads) {
-          const ProbabilityUnits row = units_of(p[i], substitute);
+        const RowReader::Held held = reader.load(tile, thread);
+        DYNSAMPLE_UNROLL
+        for (unsigned j = 0; j < RowReader::kPerThread; ++j) {
+          if (!(held.present >> j & 1)) continue;
+          const ProbabilityUnits row = units_of(float_of_bits(held.word[j]), substitute);
           const unsigned at = row.exponent * kCopies + thread % kCopies;
           atomic_add(&block.shared.lower[at], row.units & ((1u << kHalf) - 1));
           atomic_add(&block.shared.upper[at], row.units >> kHalf);
@@ -113,8 +122,8 @@ Survey survey(const float* p, std::size_t size, Scratch& scratch, Stream stream)
   auto* const found = scratch.array<Found>(1);
   fill_bytes(found, 0, sizeof *found, stream);
   fill_bytes(&found->first_negative, 0xFF, sizeof found->first_negative, stream);
-  launch("a survey", SurveyRows{p, size, found}, blocks_for(size, SurveyRows::kThreads, stream),
-         stream);
+  const RowReader reader = reader_of(p, size);
+  launch("a survey", SurveyRows{reader, found}, reader.blocks(stream), stream);
   const Found result = fetch(found, stream);
   return {result.positive, result.first_negative, float_of_bits(result.largest)};
 }
@@ -122,7 +131,7 @@ Survey survey(const float* p, std::size_t size, Scratch& scratch, Stream stream)
 void exponent_sums(const float* p, std::size_t size, float substitute, std::uint64_t* sums,
                    Stream stream) {
   if (!size) return;
-  launch("sums by exponent", ExponentSums{p, size, substitute, sums},
+  launch("sums by exponent", ExponentSums{reader_of(p, size), substitute, sums},
          blocks_for(size, ExponentSums::kTile, stream), stream);
 }
 
