@@ -17,6 +17,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 from common import Bench, keep_memory
+from parts import moved, of_boundary, show, take_apart
 
 import dynsample as ds
 from dynsample import _core
@@ -79,10 +80,23 @@ def epoch_log(
     return index, signals, log
 
 
+def boundary_parts(bench: Bench, n: int, turns: int) -> None:
+    """Take `set_epoch` of a whole epoch of KAKURENBO apart, and the making of the order."""
+    from bench_ranks import Ours
+
+    ours = Ours(n, ds.groups.single())
+    whole, parts = take_apart(ours.train, ours.boundary, of_boundary(ours.sampler), turns)
+    show(bench, "boundary", whole, parts, moved(ours.sampler))
+
+
 def main() -> int:
     keep_memory()
     bench = Bench("plan", __doc__.splitlines()[0])
+    bench.parser.add_argument("--parts", action="store_true", help="where our boundary's time goes")
     args = bench.parse()
+    if args.parts:
+        boundary_parts(bench, args.n, args.pairs)
+        return 0
     n, k = args.n, int(FRACTION * args.n)
     generator = np.random.default_rng(0)
     loss = generator.exponential(size=n).astype(np.float32)
@@ -114,7 +128,7 @@ def main() -> int:
         time.sleep(SETTLED)
 
     def fold() -> None:
-        assert _core.match(issued, log.native, 0, unique=True) == (None, 0)
+        assert _core.all_issued(issued, log.native, 0, unique=True)
         table.fold(log, epoch=0)
 
     def boundary() -> np.ndarray:

@@ -144,9 +144,12 @@ def fold_packed(
     seen: NDArray[np.bool_],
     num_rows: int,
 ) -> None: ...
-def match(
+def all_issued(
     issued: NDArray[np.uint32], log: ObservationLog, first: int, unique: bool
-) -> tuple[NDArray[np.int64] | None, int]: ...
+) -> bool: ...
+def match(
+    issued: NDArray[np.uint32], log: ObservationLog, first: int
+) -> tuple[NDArray[np.int64], int]: ...
 
 class Candidates:
     @overload
