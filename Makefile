@@ -46,9 +46,10 @@ endif
 
 # What the tests need, but for those of test-dali110.
 READY := $(addprefix $(VENV)/.,test-ready ffcv dali mpi browser)
-# Tests go to as many processes as there are cores. Those marked "whole" repeat what others show, with
+# Tests go to one process more than there are cores, as some wait for others. Those marked "whole" repeat what others show, with
 # more sizes, seeds or pairs: test-all has them too.
-PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadgroup
+CORES := $(shell nproc 2> /dev/null || echo 1)
+PYTEST := $(BIN)/python -m pytest -n $(shell expr $(CORES) + 1) --maxprocesses 4
 
 setup: $(READY)
 	$(BIN)/python tests/sanitize.py --build

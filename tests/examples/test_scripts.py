@@ -45,7 +45,7 @@ def test_kakurenbo_compares_all_methods(run_example) -> None:
 @pytest.mark.parametrize(
     ("loader", "methods"),
     [
-        ("ffcv", ["kakurenbo"]),
+        whole("ffcv", ["kakurenbo"]),
         whole("ffcv", ["forget-static"]),
         whole("dali", ["kakurenbo", "forget-static"]),
     ],
