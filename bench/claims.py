@@ -1,7 +1,7 @@
 """Every measured claim of README and docs: measured again, held to its bound, and written down.
 
-`claims.toml` lists the claims, `results/claims.json` holds what was found last, with the commit, the
-date and the kind of machine. README and docs/performance.md show both in tables that are written
+`claims.toml` lists the claims, `results/claims.json` holds what was found last, with the commit,
+the date and the kind of machine. README and docs/performance.md show both in tables that are written
 here, between the lines `<!-- claims -->` and `<!-- end of claims -->`.
 """
 
@@ -92,7 +92,7 @@ class Claim:
         return wanted[0] if wanted and self.figure in wanted[0] else None
 
     def shown(self, line: dict[str, Any]) -> str:
-        """The figure, and its spread where the bench has one for it."""
+        """Give the figure, and its spread where the bench has one for it."""
         text = f"{line[self.figure]:.3g}"
         low, high = line.get(f"{self.figure}_low"), line.get(f"{self.figure}_high")
         return text if low is None else f"{text} ({low:.3g} to {high:.3g})"
@@ -129,7 +129,7 @@ def machine() -> str:
 
 
 def commit() -> str:
-    """The commit that is measured, and whether files were changed since."""
+    """Name the commit that is measured, and say whether files were changed since."""
     git = ["git", "-C", str(ROOT)]
     name = subprocess.run([*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True)
     changed = subprocess.run([*git, "diff", "--quiet", "HEAD", "--", "csrc", "dynsample", "bench"])
@@ -137,7 +137,7 @@ def commit() -> str:
 
 
 def table(listed: list[Claim], found: Found) -> str:
-    """What README and the page show."""
+    """Write what README and the page show."""
     rows = ["| what | beside | bound | found | command |", "|---|---|---|---|---|"]
     for claim in listed:
         line = claim.of(found)

@@ -1,9 +1,10 @@
-"""A whole taken apart: the time of named calls inside it, beside the bytes that each has to move."""
+"""A whole taken apart: the time of named calls inside it, beside the bytes that each moves."""
 
 from __future__ import annotations
 
 import contextlib
 import functools
+import itertools
 import statistics
 import threading
 import time
@@ -24,8 +25,16 @@ CACHE = 1 << 28  # bytes that push out of the caches what was there
 
 
 def of_boundary(sampler: ds.Sampler) -> Named:
-    """What happens between two epochs of KAKURENBO, on one process or on ranks."""
-    collective = ("sum", "exclusive_scan", "all_gather", "all_to_all", "exchange", "barrier", "agree")
+    """List what happens between two epochs of KAKURENBO, on one process or on ranks."""
+    collective = (
+        "sum",
+        "exclusive_scan",
+        "all_gather",
+        "all_to_all",
+        "exchange",
+        "barrier",
+        "agree",
+    )
     group, table = type(sampler.group), type(sampler.table)
     return [
         ("match", Ledger, "settle"),
@@ -116,9 +125,7 @@ def take_apart(
             wholes.append(time.perf_counter() - start)
         found.append({**parts.seconds, "rest": wholes[-1] - sum(parts.seconds.values())})
     typical = statistics.median(wholes[1:])
-    return typical, {
-        part: statistics.median(each[part] for each in found[1:]) for part in found[0]
-    }
+    return typical, {part: statistics.median(each[part] for each in found[1:]) for part in found[0]}
 
 
 def bandwidth() -> float:
@@ -130,7 +137,7 @@ def bandwidth() -> float:
     def copy() -> float:
         workers = [
             threading.Thread(target=np.copyto, args=(target[a:b], source[a:b]))
-            for a, b in zip(cuts, cuts[1:], strict=False)
+            for a, b in itertools.pairwise(cuts)
         ]
         start = time.perf_counter()
         for worker in workers:

@@ -170,7 +170,9 @@ class Ledger:
         before = self._num_before()
         places, _ = _core.match(self.rows(), self.log.native, before)
         late = np.full(before - len(self.carried), UNKNOWN)
-        return np.concatenate([self.carried, late, np.append(self.positions(plan), UNKNOWN)[places]])
+        return np.concatenate(
+            [self.carried, late, np.append(self.positions(plan), UNKNOWN)[places]]
+        )
 
     def by_ticket(self, plan: Plan, group: Group) -> bool:
         """Whether a row may have observations whose call order is not that of their tickets."""
