@@ -132,9 +132,7 @@ class DeviceArrays(Arrays):
         )
         return torch.where(mask, one, other)
 
-    def below(
-        self, values: torch.Tensor, bound: float, where: torch.Tensor | None
-    ) -> torch.Tensor:
+    def below(self, values: torch.Tensor, bound: float, where: torch.Tensor | None) -> torch.Tensor:
         """Mark the finite values that are less than a float32 number."""
         mask = (values < bound) & (values > -np.inf)
         return mask if where is None else mask & where

@@ -250,7 +250,7 @@ def test_power_of_many_rows_equals_the_oracle() -> None:
 def test_power_names_the_first_of_the_negative_values() -> None:
     values = np.ones(600_000, np.float32)
     values[[77_777, 599_999]] = -2, -3
-    with pytest.raises(ValueError, match="values must not be negative, got -2 at 77777$"):
+    with pytest.raises(ValueError, match="got -2 at 77777"):
         ds.ops.power(values, 2)
 
 
