@@ -131,10 +131,13 @@ def main() -> int:
         assert _core.all_issued(issued, log.native, 0, unique=True)
         table.fold(log, epoch=0)
 
+    def plan_by(chosen: ds.Policy) -> np.ndarray:
+        selection = chosen.select(table, 1, ds.EpochRandom(1, 1))
+        return ds.build_plan(selection, n, seed=1, epoch=1).order
+
     def boundary() -> np.ndarray:
         fold()
-        selection = policy.select(table, 1, ds.EpochRandom(1, 1))
-        return ds.build_plan(selection, n, seed=1, epoch=1).order
+        return plan_by(policy)
 
     theirs = [torch.from_numpy(signals[name]).double() for name in SIGNALS]
     empty = [torch.zeros(n, dtype=torch.float64) for _ in SIGNALS]
@@ -145,6 +148,10 @@ def main() -> int:
         lambda: kakurenbo_boundary(torch.from_numpy(index), theirs, empty),
         setup=refill,
     )
+
+    info_batch = ds.InfoBatch(delta=1)
+    bench.compare("InfoBatch: select + order", lambda: plan_by(info_batch), "KAKURENBO, by ours",
+                  lambda: plan_by(policy), setup=lambda: time.sleep(SETTLED))  # fmt: skip
 
     targets = [np.zeros(n, np.float32) for _ in signals]
 

@@ -8,7 +8,7 @@ namespace {
 
 struct Power {
   const float* values;
-  double exponent;
+  Exponent exponent;
   float* out;
   std::uint64_t* first_negative;
 
@@ -81,7 +81,7 @@ std::uint64_t power(const float* values, std::size_t size, double exponent, floa
   if (!size) return kNoRow;
   auto* const first_negative = scratch.array<std::uint64_t>(1);
   fill_bytes(first_negative, 0xFF, sizeof *first_negative, stream);
-  for_each("powers", size, Power{values, exponent, out, first_negative}, stream);
+  for_each("powers", size, Power{values, Exponent(exponent), out, first_negative}, stream);
   return fetch(first_negative, stream);
 }
 
