@@ -75,6 +75,20 @@ def min_max(
     values: NDArray[np.float32], where: NDArray[np.bool_] | None = None, finite_only: bool = False
 ) -> tuple[float, float]: ...
 def mask_ids(mask: NDArray[np.bool_], invert: bool = False) -> NDArray[np.uint32]: ...
+def parse_file_list(
+    text: bytes,
+    at: int,
+    begins: NDArray[np.int64],
+    ends: NDArray[np.int64],
+    labels: NDArray[np.int32],
+) -> tuple[int, int]: ...
+def join_names(
+    prefix: bytes,
+    text: bytes | NDArray[np.uint8],
+    begins: NDArray[np.int64],
+    ends: NDArray[np.int64],
+) -> tuple[NDArray[np.uint8], NDArray[np.int64]]: ...
+def name_range(names: NDArray[np.uint8], starts: NDArray[np.int64]) -> tuple[int, int]: ...
 def parse_lines(
     text: bytes | memoryview, whole: bool, numbers: NDArray[np.float64], at: int
 ) -> tuple[int, int, int]: ...
