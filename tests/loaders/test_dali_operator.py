@@ -230,7 +230,7 @@ from nvidia.dali import fn, pipeline_def
 import dynsample as ds, dynsample.dali as dali
 from dynsample import files, pack
 from dynsample.dali import operator
-from dynsample.dali.feed import native_table
+from dynsample.dali.held import hold
 
 samples = pack.open_pack(sys.argv[1])
 if sys.argv[2] == "offsets":
@@ -238,7 +238,7 @@ if sys.argv[2] == "offsets":
     offsets[1] = int(sys.argv[3])
     object.__setattr__(samples.pack, "offsets", offsets)
     try:
-        native_table(operator.load(), samples)
+        hold(operator.load(), samples)
     except OSError as error:
         sys.exit(f"refused: {error}")
 sampler = ds.Sampler(len(samples), batch_size=2, order="sequential", group=ds.groups.single())
