@@ -1,6 +1,6 @@
 # Needs make, python3 (3.10 or later, with venv) and g++ (11 or later). Everything else goes to .venv,
 # but for the libraries that FFCV is compiled against, and Open MPI.
-.PHONY: demo setup test test-all test-dali110 bench claims lint wheel sanitize clean
+.PHONY: demo setup test test-all test-dali110 bench lint wheel sanitize clean
 .SUFFIXES:
 
 PYTHON ?= python3
@@ -69,10 +69,6 @@ test-dali110: $(VENV)/.built $(VENV110)/.ready
 
 bench: $(VENV)/.test-ready $(VENV)/.ffcv $(VENV)/.dali
 	$(BIN)/dynsample bench all
-
-# Every claim of speed, measured again; writes the tables of README and docs/performance.md.
-claims: $(READY)
-	$(BIN)/python bench/claims.py
 
 lint: $(VENV)/.test-ready
 	$(BIN)/ruff format --check $(PACKAGES)
