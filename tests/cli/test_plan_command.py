@@ -53,7 +53,7 @@ def test_any_number_of_ranks_gives_the_digest_of_one_process(
     assert lines == [alone(capsys, "--policy", policy)]
 
 
-@pytest.mark.parametrize("placement", [launchers.whole("replicated"), "sharded"])
+@pytest.mark.parametrize("placement", [launchers.whole("replicated"), launchers.whole("sharded")])
 def test_torchrun_gives_the_digest_of_one_process(
     placement: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
