@@ -1,6 +1,6 @@
 # Needs make, python3 (3.10 or later, with venv) and g++ (11 or later). Everything else goes to .venv,
 # but for the libraries that FFCV is compiled against, and Open MPI.
-.PHONY: demo setup test test-all test-dali110 bench lint wheel sanitize clean
+.PHONY: demo setup test test-all test-dali110 bench lint wheel gpu-bundle sanitize clean
 .SUFFIXES:
 
 PYTHON ?= python3
@@ -84,6 +84,11 @@ sanitize: $(VENV)/.test-ready
 wheel: $(VENV)/.tools
 	$(BIN)/python -m pip --disable-pip-version-check wheel -q --no-build-isolation --no-deps -w dist .
 	@du -h dist/*.whl
+
+# The native modules for a machine with a GPU, to be carried there: GPU_PYTHON is another Python
+# than 3.12 to build for.
+gpu-bundle: $(VENV)/.tools
+	PATH="$(CURDIR)/$(BIN):$$PATH" bash bench/gpu_bundle.sh make
 
 clean:
 	rm -rf $(VENV) $(VENV110) build dist dynsample/*.so *.egg-info

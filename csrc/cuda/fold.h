@@ -5,15 +5,14 @@
 #include <cstdint>
 
 #include "core/columns.h"
+#include "cuda/no_row.h"
 #include "cuda/stream.h"
 
 namespace dynsample::cuda {
 
-constexpr std::uint32_t kNoRow = 0xFFFFFFFFu;  // of an observation that was refused
-
 // Observations by ascending row, those of a row in the order in which they are given.
 struct Sorted {
-  const std::uint32_t* rows;    // kNoRow comes last
+  const std::uint32_t* rows;    // kNoRow, of what was refused, comes last
   const std::uint32_t* places;  // where each was before
   std::size_t size;
 };

@@ -6,7 +6,8 @@ namespace dynsample::cuda {
 namespace {
 
 struct Found {
-  std::uint64_t positive, first_negative;
+  std::uint64_t positive;
+  std::uint32_t first_negative;
   std::uint32_t largest;  // by its bits
 };
 
@@ -27,13 +28,12 @@ struct SurveyRows {
     });
     block.each([&](unsigned thread) {
       const std::size_t step = std::size_t{block.count()} * kThreads;
-      std::uint32_t positive = 0, largest = 0;
-      std::uint64_t negative = kNoRow;
+      std::uint32_t positive = 0, largest = 0, negative = kNoRow;
       for (std::size_t i = std::size_t{block.index()} * kThreads + thread; i < size; i += step) {
         const RowSurvey row = survey_row(float_bits(p[i]));
         positive += 1 - row.zero;
         largest = row.finite > largest ? row.finite : largest;
-        if (row.negative && negative == kNoRow) negative = i;
+        if (row.negative && negative == kNoRow) negative = static_cast<std::uint32_t>(i);
       }
       atomic_add(&shared.positive, positive);
       atomic_max(&shared.largest, largest);
