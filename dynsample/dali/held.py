@@ -48,10 +48,8 @@ def hold(native: ctypes.CDLL, samples: Samples) -> Held:
         where = "the files" if pack is None else pack.path
         raise OSError(f"cannot map {where} into memory, or its samples are not one after the other")
     weakref.finalize(kept, native.dynsample_remove_table, handle)
-    paths, starts, labels = (
-        _view(kept, place, array)
-        for place, array in enumerate((samples.paths, samples.starts, samples.labels))
-    )
+    paths = _view(kept, 0, samples.paths)
+    starts, labels = _view(kept, 1, samples.starts), _view(kept, 2, samples.labels)
     if pack is not None:
         pack = replace(pack, offsets=_view(kept, 3, pack.offsets))
     return Held(paths, starts, labels, pack, handle)
@@ -61,8 +59,8 @@ def _view(kept: Any, place: int, array: NDArray[Any]) -> NDArray[Any]:
     """See the copy of an array; the view keeps `kept`, with which the memory would go."""
     if not array.nbytes:
         return array
-    memory = (ctypes.c_char * array.nbytes).from_address(kept[place])
+    memory: Any = (ctypes.c_char * array.nbytes).from_address(kept[place])
     memory.kept = kept
-    view = np.frombuffer(memory, array.dtype)
+    view: NDArray[Any] = np.frombuffer(memory, array.dtype)
     view.flags.writeable = False
     return view
