@@ -71,7 +71,7 @@ def test_the_kernels_of_the_source_are_in_the_build() -> None:
         for name, body in re.findall(r"^struct (\w+) .*?\{\n(.*?)^\};", text, re.M | re.S):
             if re.search(r"void operator\(\)\((Block& block|std::size_t \w*)\) const", body):
                 found.add(name)
-    assert len(found) > 30
+    assert len(found) >= 20
     assert {name for name in found if not re.search(rf"\b{name}\b", launched)} == set()
 
 
@@ -94,8 +94,8 @@ def test_a_mask_of_later_ties_is_found_wrong(monkeypatch: pytest.MonkeyPatch) ->
     assert_lowest(scores, 2, torch.tensor([False, True, False, True, False]))
     for wrong, why in (
         ([False, True, False, False, True], "of equal scores, later ones are hidden"),
-        ([False, True, True, False, False], ""),
-        ([False, True, False, True, True], ""),
+        ([False, True, True, False, False], None),
+        ([False, True, False, True, True], None),
     ):
         with pytest.raises(AssertionError, match=why):
             assert_lowest(scores, 2, torch.tensor(wrong))
