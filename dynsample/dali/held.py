@@ -61,8 +61,8 @@ def _view(kept: Any, place: int, array: NDArray[Any]) -> NDArray[Any]:
     """See the copy of an array; the view keeps `kept`, with which the memory would go."""
     if not array.nbytes:
         return array
-    memory = (ctypes.c_char * array.nbytes).from_address(kept[place])
+    memory: Any = (ctypes.c_char * array.nbytes).from_address(kept[place])
     memory.kept = kept
-    view = np.frombuffer(memory, array.dtype)
+    view: NDArray[Any] = np.frombuffer(memory, array.dtype)
     view.flags.writeable = False
     return view
