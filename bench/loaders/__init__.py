@@ -64,6 +64,7 @@ class Epochs:
         self.sampler = ds.Sampler(samples, ds.Kakurenbo(fraction=0.3), batch_size=batch_size)
         self.loss = np.random.default_rng(0).random(samples, np.float32)
         self._sure = np.ones(batch_size, np.float32)
+        self._epoch = 0
 
     def observe(self, index: Any) -> None:
         """Report a batch."""
@@ -71,7 +72,8 @@ class Epochs:
         self.sampler.observe(ids, loss=self.loss[ids], correct=one, confidence=one)
 
     def run_out(self, loader: Iterable[Any], index_of: Callable[[Any], Any]) -> None:
-        """Take most of the epoch from the sampler itself, and its end from the loader."""
+        """Begin the epoch anew; take most from the sampler itself, and its end from the loader."""
+        self.sampler.set_epoch(self._epoch, restart=True)
         for step, index in enumerate(self.sampler):
             self.observe(index)
             if step == len(self.sampler) - 5:
@@ -83,7 +85,8 @@ class Epochs:
 
     def plan(self) -> None:
         """Fold, select and plan the next one."""
-        self.sampler.set_epoch(self.sampler.epoch + 1)
+        self._epoch += 1
+        self.sampler.set_epoch(self._epoch)
 
     def kept_by_numpy(self) -> np.ndarray:
         """Find what a user would keep without us, ascending."""
