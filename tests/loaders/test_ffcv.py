@@ -37,10 +37,6 @@ from dynsample.ffcv import Loader, OrderOption, page_local
 N, BATCH = 53, 8
 
 pytestmark = [
-    # numba's own, when compiled functions are collected
-    pytest.mark.filterwarnings(
-        "ignore:Exception ignored in. <finalize object:pytest.PytestUnraisableExceptionWarning"
-    ),
     pytest.mark.filterwarnings("ignore:Using a pytorch transform on the CPU:ResourceWarning"),
     pytest.mark.filterwarnings("ignore:.*hidden samples were due:RuntimeWarning"),
 ]
