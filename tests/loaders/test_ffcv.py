@@ -228,6 +228,16 @@ def test_leaving_an_iterator_ends_its_threads(beton: str, os_cache: bool, planne
     assert ffcv_threads() == []
 
 
+def test_a_loop_draws_no_more_than_ffcv_makes_ahead(beton: str) -> None:
+    sampler = ds.Sampler(N, batch_size=2)
+    loader = Loader(beton, 2, num_workers=2, batches_ahead=3, sampler=sampler)
+    batches = iter(loader)
+    for step in range(1, 4):
+        next(batches)
+        issued = sampler._planned().ledger.issued[0].rows
+        assert issued.tolist() == sampler.plan.order[: 2 * (step + 3 + 2)].tolist()
+
+
 @pytest.mark.parametrize("planned", [True, False], ids=["planned", "plain"])
 def test_a_failing_pipeline_raises_in_the_loop_and_the_loader_stays_usable(
     beton: str, planned: bool
