@@ -1,6 +1,6 @@
 # Needs make, python3 (3.10 or later, with venv) and g++ (11 or later). Everything else goes to .venv,
 # but for the libraries that FFCV is compiled against, and Open MPI.
-.PHONY: demo setup test test-all test-dali110 bench lint wheel sanitize races races-whole clean
+.PHONY: demo setup test test-all test-dali110 bench lint wheel gpu-bundle sanitize races races-whole clean
 .SUFFIXES:
 
 PYTHON ?= python3
@@ -46,9 +46,10 @@ endif
 
 # What the tests need, but for those of test-dali110.
 READY := $(addprefix $(VENV)/.,test-ready ffcv dali mpi browser)
-# Tests go to as many processes as there are cores. Those marked "whole" repeat what others show, with
-# more sizes, seeds or pairs: test-all has them too.
-PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadgroup
+# Tests go to one process more than there are cores, as some wait for others. Those marked "whole"
+# repeat what others show, with more sizes, seeds or pairs: test-all has them too.
+CORES := $(shell nproc 2> /dev/null || echo 1)
+PYTEST := $(BIN)/python -m pytest -n $(shell expr $(CORES) + 1) --maxprocesses 4
 
 setup: $(READY)
 	$(BIN)/python tests/sanitize.py --build
@@ -91,6 +92,11 @@ races-whole: $(VENV)/.test-ready
 wheel: $(VENV)/.tools
 	$(BIN)/python -m pip --disable-pip-version-check wheel -q --no-build-isolation --no-deps -w dist .
 	@du -h dist/*.whl
+
+# The native modules for a machine with a GPU, to be carried there: GPU_PYTHON is another Python
+# than 3.12 to build for.
+gpu-bundle: $(VENV)/.tools
+	PATH="$(CURDIR)/$(BIN):$$PATH" bash bench/gpu_bundle.sh make
 
 clean:
 	rm -rf $(VENV) $(VENV110) build dist dynsample/*.so *.egg-info

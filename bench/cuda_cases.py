@@ -53,6 +53,15 @@ class Case:
     left_out: dict[str, str] = field(default_factory=dict)
 
 
+def assert_lowest(scores: torch.Tensor, k: int, hidden: torch.Tensor) -> None:
+    """Make sure that the `k` lowest are hidden, of equal ones the first; there is no NaN."""
+    assert int(hidden.count_nonzero()) == k
+    highest = scores[hidden].max()
+    assert highest <= scores[~hidden].min()
+    tied = hidden[scores == highest]
+    assert bool(tied[: int(tied.count_nonzero())].all()), "of equal scores, later ones are hidden"
+
+
 def masks(gpu: Gpu, n: int) -> Iterator[Case]:
     scores = torch.randn(n, device=gpu.torch_device)
     k = int(HIDDEN * n)
@@ -66,8 +75,7 @@ def masks(gpu: Gpu, n: int) -> Iterator[Case]:
         hidden = select.hide_lowest(scores, k)
         if n <= SMALL:
             assert np.array_equal(hidden.cpu().numpy(), ops.hide_lowest(scores.cpu().numpy(), k))
-        assert int(hidden.count_nonzero()) == k
-        assert scores[hidden].max() <= scores[~hidden].min()
+        assert_lowest(scores, k, hidden)
 
     peers: dict[str, Call] = {
         "torch.topk to mask": by_topk,

@@ -16,7 +16,7 @@ from dynsample import cuda
 from dynsample.device import Device, as_device, kernels
 
 _CACHE_BYTES = 256 << 20  # more than any cache between a kernel and the memory
-_HEAD_START = 8_000_000  # cycles, about 4 ms: the host issues a call's kernels in less
+_HEAD_START = 24_000_000  # cycles, about 12 ms: the host issues a call's kernels in less
 
 
 class Gpu:

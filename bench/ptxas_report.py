@@ -51,8 +51,12 @@ def short(name: str) -> str:
     """Shorten a demangled kernel: the struct that it runs, or `CUB`."""
     if not name.startswith("void dynsample::cuda::run<"):
         return CUB
-    inside = name.removeprefix("void dynsample::cuda::run<").rsplit(">(", 1)[0]
-    inside = re.sub(r"dynsample::(cuda::)?|\(anonymous namespace\)::", "", inside)
+    return struct_name(name.removeprefix("void dynsample::cuda::run<").rsplit(">(", 1)[0])
+
+
+def struct_name(name: str) -> str:
+    """Shorten the demangled name of the struct that a kernel runs."""
+    inside = re.sub(r"dynsample::(cuda::)?|\(anonymous namespace\)::", "", name)
     inside = re.sub(r"\((?:bool|int|unsigned int)\)", "", inside).replace("> >", ">>").strip()
     if inside.startswith("ForEach<"):
         inside = inside.removeprefix("ForEach<").removesuffix(">")

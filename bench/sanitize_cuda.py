@@ -1,26 +1,30 @@
-"""Every kernel once at small sizes, for compute-sanitizer; results are compared with the CPU's.
+"""Every kernel at small sizes, for compute-sanitizer; results are compared with the CPU's.
 
-Sizes around those of vectors, warps and blocks; tensors whose first element is not aligned. With
-PYTORCH_NO_CUDA_MEMORY_CACHING=1 every tensor is an allocation of its own, as the tools want it.
+Sizes around those of vectors, warps and blocks, and those from which a kernel is used; tensors
+whose first element is not aligned. With PYTORCH_NO_CUDA_MEMORY_CACHING=1 every tensor is an
+allocation of its own, as the tools want it. Fails when a kernel that there is did not run.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import sys
 
 import numpy as np
 import torch
 from gpu import Gpu, add_device, run
+from ptxas_report import struct_name
 
 import dynsample as ds
 from dynsample import _core, ops
 from dynsample.columns import EMA, Last, Mean, Transitions, Uncertainty, Window
-from dynsample.device import bernoulli, draw, order, select
+from dynsample.device import bernoulli, draw, fold, order, select
 from dynsample.device.arrays import DeviceArrays
 from dynsample.signals import NAMES
 
 SIZES = (1, 31, 257, 4099)
+DTYPES, CLASSES = (torch.float32, torch.float16, torch.bfloat16), (3, 1100)  # of logits
 KEY = {"seed": 3, "epoch": 1}
 COLUMNS = {
     "loss": Last(), "average": EMA(0.8, signal="loss"), "mean": Mean(signal="loss"),
@@ -73,6 +77,43 @@ def selections(x: Inputs) -> None:
     assert int(candidates.mark(equal).count_nonzero()) == below + equal
 
 
+def searches(gpu: Gpu) -> None:
+    """Select by a sample: one that misleads, and with more candidates than there is room for."""
+    random = np.random.default_rng(5)
+
+    def check(values: np.ndarray, rows: np.ndarray | None = None, finite: bool = False) -> None:
+        scores, where = gpu.device.put(values), None if rows is None else gpu.device.put(rows)
+        for k in (len(values) // 10, 3 * len(values) // 10):
+            expected = ops.hide_lowest(values, k, rows, finite_only=finite)
+            same(select.hide_lowest(scores, k, where, finite_only=finite), expected, "a search")
+
+    def normal(n: int) -> tuple[np.ndarray, np.ndarray]:
+        sampled = gpu.device.call("sampled_rows", n)
+        return random.standard_normal(n).astype(np.float32), np.array(sampled)
+
+    values, sampled = normal(20_001)
+    for scores in (values, np.floor(2 * values).clip(-2, 2)):
+        check(scores)
+        scores[::17] = np.inf
+        check(scores, random.random(len(scores)) < 0.8, finite=True)
+    for sign in (-1, 1):
+        values, sampled = normal(40_000)
+        values[sampled] = sign * (100 + np.arange(len(sampled), dtype=np.float32))
+        check(values)
+    values, sampled = normal(120_000)
+    others = np.setdiff1d(np.arange(len(values)), sampled)
+    values[random.choice(others, len(others) // 2, replace=False)] = np.quantile(values, 0.3)
+    check(values)
+    ours, theirs = (
+        make(x, None, False)
+        for make, x in ((select.Candidates, gpu.device.put(values)), (_core.Candidates, values))
+    )
+    key = int(np.quantile(values, 0.3).view(np.uint32)) ^ 0xFFFFFFFF
+    assert ours.tally(key) == theirs.tally(key)
+    ties = len(values) // 5
+    same(ours.mark(ties), theirs.mark(ties), "mark")
+
+
 def orders(x: Inputs) -> None:
     mask = x.there(x.where)
     for invert in (False, True):
@@ -82,6 +123,17 @@ def orders(x: Inputs) -> None:
     assert torch.equal(found.sort().values, ids)
     order.order_slice(x.device, x.n, None, **KEY)
     order.mark_slice(mask.clone(), start=0, stop=x.n // 2, stream=_core.Stream.WALK, **KEY)
+
+
+def long_orders(gpu: Gpu) -> None:
+    """Parts of permutations so long that their halves are not fitted."""
+    n, part = 1 << 25, {"start": 12_345, "stop": 20_001}
+    found = order.order_slice(gpu.device, n, None, **KEY, **part)
+    same(found, ops.permute(n, **KEY, **part).astype(np.uint32), "order_slice")
+    mask = gpu.device.zeros((1 << 24) + 1, torch.bool)
+    order.mark_slice(mask, **KEY, **part, stream=_core.Stream.WALK)
+    rows = ops.permute(len(mask), **KEY, **part, stream=_core.Stream.WALK)
+    same(mask.nonzero().squeeze(1), np.sort(rows), "mark_slice")
 
 
 def draws(x: Inputs) -> None:
@@ -114,13 +166,23 @@ def folds(x: Inputs) -> None:
         same(tables[1][name], tables[0][name], name)
 
 
+def late_folds(x: Inputs) -> None:
+    """Sort by row and ticket: what came of several ranks."""
+    rows, keys = x.ids % (x.n // 3 + 1), x.ids[::-1]
+    there = [x.there(array.astype(np.int32)) for array in (rows, keys)]
+    found, places = fold.sort(x.device, there[0], x.n, there[1])
+    by_key = np.lexsort((keys, rows))
+    same(places, by_key.astype(np.int32), "places")
+    same(found, rows[by_key].astype(np.int32), "rows")
+
+
 def logs(x: Inputs) -> None:
     """Signals out of logits of every type, wrong ids, rows that are not allowed."""
     log = DeviceArrays(x.device).log(x.n, sorted(set(NAMES)))
-    log.reserve(8 * x.n)
+    log.reserve(12 * x.n)
     ids = x.ids.copy()
     ids[:1] = x.n + 7
-    for dtype, classes in ((torch.float32, 3), (torch.float16, 1000), (torch.bfloat16, 33)):
+    for dtype, classes in itertools.product(DTYPES, CLASSES):
         logits = torch.randn(x.n * classes + x.offset, device=x.device.torch_device)
         logits = logits.to(dtype)[x.offset :].reshape(x.n, classes)
         targets = x.there(x.ids % classes)
@@ -128,8 +190,8 @@ def logs(x: Inputs) -> None:
         log.append_logits(x.there(ids.astype(np.int32)), logits, targets, "target")
         log.set_allowed(x.where)
     counts = log.counts()
-    assert counts.observed == 6 * x.n
-    assert counts.out_of_range == 6
+    assert counts.observed == 12 * x.n
+    assert counts.out_of_range == 12
     log.clear()
 
 
@@ -149,17 +211,30 @@ def epochs(gpu: Gpu, n: int) -> None:
     assert digests[0] == digests[1]
 
 
+def left_out(gpu: Gpu) -> list[str]:
+    """Name the kernels that did not run, after saying how many there are."""
+    launched = gpu.device.constant("launched")()
+    missing = sorted(struct_name(name) for name, yet in launched.items() if not yet)
+    print(f"{len(launched) - len(missing)} of {len(launched)} kernels ran")
+    return missing
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     add_device(parser)
     gpu = Gpu(parser.parse_args().device)
     for n in SIZES:
         for offset in (0, 1):
-            for part in (selections, orders, draws, folds, logs):
+            for part in (selections, orders, draws, folds, late_folds, logs):
                 part(Inputs(gpu, n, offset))
+    for part in (searches, long_orders):
+        part(gpu)
     epochs(gpu, SIZES[-1])
     gpu.wait()
-    print(f"every kernel at {', '.join(map(str, SIZES))} rows: as on the CPU")
+    if missing := left_out(gpu):
+        print(f"left out: {', '.join(missing)}")
+        return 1
+    print("every kernel: as on the CPU")
     return 0
 
 

@@ -261,9 +261,9 @@ class ScoreTable(Reductions):
                 raise TypeError(f"{name} must have dtype {like.dtype}, got {array.dtype}")
             if array.shape != shape:
                 raise ValueError(f"{name} must have shape {shape}, got {array.shape}")
+        self._all_seen = self._all_known = False
         for name, place in places.items():
             self.arrays.fill(place, state[name])
-        self._all_seen = self._all_known = False
         num_known, num_seen = self.arrays.counts(known, self.seen)
         self._rows_given = None if num_known == num_seen else known
         self._imported = checked

@@ -35,10 +35,16 @@ def pytest_configure() -> None:
             pytest.exit(f"{module.__name__} is not that of the sanitized build in {site}", 3)
 
 
+# torch's loader waits this long for a worker that was told nothing, as when an error that somebody
+# still holds keeps an iterator alive until the garbage is collected. In seconds; torch's own is 5.
+WORKERS_END = 0.5
+
+
 @pytest.fixture(autouse=True)
 def _the_same_numbers_in_every_run() -> None:
     if torch := sys.modules.get("torch"):
         torch.manual_seed(0)
+        torch.utils.data._utils.MP_STATUS_CHECK_INTERVAL = WORKERS_END
     np.random.seed(0)  # noqa: NPY002 - whatever draws from the global state
 
 

@@ -1,5 +1,7 @@
 #include "bind/cuda.h"
 
+#include "cuda/launched.h"
+
 #if defined(DYNSAMPLE_CUDA_ON_HOST)
 #include "cuda/on_host.h"
 #else
@@ -12,7 +14,19 @@ namespace py = pybind11;
 using dynsample::bind::Address;
 using dynsample::cuda::Stream;
 
+// Whether each kernel, by the name of its type, was launched yet.
+py::dict launched() {
+  py::dict found;
+  for (const auto* kernel = dynsample::cuda::Launched::first; kernel; kernel = kernel->next) {
+    std::string name = kernel->kernel.name();
+    py::detail::clean_type_id(name);
+    found[py::str(name)] = kernel->yet.load(std::memory_order_relaxed);
+  }
+  return found;
+}
+
 void bind_all(py::module_& module) {
+  module.def("launched", &launched);
   py::class_<Stream>(module, "Stream", py::module_local())
       .def(py::init([](int device, Address handle) {
         return Stream{device, reinterpret_cast<void*>(handle)};

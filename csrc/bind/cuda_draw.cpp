@@ -12,7 +12,7 @@ namespace {
 
 using cuda::Stream;
 
-std::optional<std::uint64_t> row_or_none(std::uint64_t row) {
+std::optional<std::uint32_t> row_or_none(std::uint32_t row) {
   if (row == cuda::kNoRow) return std::nullopt;
   return row;
 }
@@ -84,7 +84,7 @@ void inverse_probabilities(Stream stream, Address until, std::size_t num_rows, s
                               at<float>(out), stream);
 }
 
-std::optional<std::uint64_t> power(Stream stream, const py::function& allocate, Address values,
+std::optional<std::uint32_t> power(Stream stream, const py::function& allocate, Address values,
                                    std::size_t size, double exponent, Address out) {
   LentScratch scratch(allocate);
   const py::gil_scoped_release unlocked;

@@ -1,21 +1,20 @@
 #include "core/power.h"
 #include "cuda/bernoulli.h"
 #include "cuda/launch.h"
-#include "cuda/survey.h"  // kNoRow
 
 namespace dynsample::cuda {
 namespace {
 
 struct Power {
   const float* values;
-  double exponent;
+  Exponent exponent;
   float* out;
-  std::uint64_t* first_negative;
+  std::uint32_t* first_negative;
 
   DYNSAMPLE_DEVICE void operator()(std::size_t i) const {
     const float value = values[i];
     if (value < 0) {
-      atomic_min(first_negative, std::uint64_t{i});
+      atomic_min(first_negative, static_cast<std::uint32_t>(i));
       return;
     }
     // A GPU would forget which NaN it was; a CPU makes it a quiet one.
@@ -76,12 +75,12 @@ struct CdfKeep {  // of four rows, which share a block of the generator
 
 }  // namespace
 
-std::uint64_t power(const float* values, std::size_t size, double exponent, float* out,
+std::uint32_t power(const float* values, std::size_t size, double exponent, float* out,
                     Scratch& scratch, Stream stream) {
   if (!size) return kNoRow;
-  auto* const first_negative = scratch.array<std::uint64_t>(1);
+  auto* const first_negative = scratch.array<std::uint32_t>(1);
   fill_bytes(first_negative, 0xFF, sizeof *first_negative, stream);
-  for_each("powers", size, Power{values, exponent, out, first_negative}, stream);
+  for_each("powers", size, Power{values, Exponent(exponent), out, first_negative}, stream);
   return fetch(first_negative, stream);
 }
 

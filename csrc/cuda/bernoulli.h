@@ -5,13 +5,14 @@
 #include <cstdint>
 
 #include "core/cdf.h"
+#include "cuda/no_row.h"
 #include "cuda/stream.h"
 
 namespace dynsample::cuda {
 
 // out[i] = values[i] ^ exponent. Gives the first row below 0, kNoRow when there is none; waits for
 // the stream.
-std::uint64_t power(const float* values, std::size_t size, double exponent, float* out,
+std::uint32_t power(const float* values, std::size_t size, double exponent, float* out,
                     Scratch& scratch, Stream stream);
 
 // Rows of a part; a null `where` leaves none out.

@@ -4,19 +4,16 @@
 
 namespace dynsample::cuda {
 
-int device_count() {
-  int count = 0;
-  return cudaGetDeviceCount(&count) == cudaSuccess ? count : 0;
+// 0 when the call fails, which leaves no error for the next launch to find.
+static int number(cudaError_t (*call)(int*)) {
+  int found = 0;
+  if (call(&found) == cudaSuccess) return found;
+  cudaGetLastError();
+  return 0;
 }
 
-int driver_version() {
-  int version = 0;
-  return cudaDriverGetVersion(&version) == cudaSuccess ? version : 0;
-}
-
-int runtime_version() {
-  int version = 0;
-  return cudaRuntimeGetVersion(&version) == cudaSuccess ? version : 0;
-}
+int device_count() { return number(cudaGetDeviceCount); }
+int driver_version() { return number(cudaDriverGetVersion); }
+int runtime_version() { return number(cudaRuntimeGetVersion); }
 
 }  // namespace dynsample::cuda

@@ -21,7 +21,7 @@ struct Gather {
 
 // The thread of the first observation of a row goes over all of them: most rows have one.
 DYNSAMPLE_DEVICE bool begins_row(const Sorted& sorted, std::size_t i) {
-  return sorted.rows[i] != kRefused && (i == 0 || sorted.rows[i - 1] != sorted.rows[i]);
+  return sorted.rows[i] != kNoRow && (i == 0 || sorted.rows[i - 1] != sorted.rows[i]);
 }
 
 struct Match {
@@ -46,7 +46,7 @@ struct Match {
 
   DYNSAMPLE_DEVICE void operator()(std::size_t i) const {
     const std::uint32_t row = observed.rows[i];
-    if (row == kRefused) accepted[i] = 0;
+    if (row == kNoRow) accepted[i] = 0;
     if (!begins_row(observed, i)) return;
     std::uint32_t beyond = 0;
     std::size_t issue = first_issue(row);

@@ -5,13 +5,14 @@
 #include <cstdint>
 
 #include "core/columns.h"
-#include "cuda/log.h"
+#include "cuda/no_row.h"
+#include "cuda/stream.h"
 
 namespace dynsample::cuda {
 
 // Observations by ascending row, those of a row in the order in which they are given.
 struct Sorted {
-  const std::uint32_t* rows;    // kRefused comes last
+  const std::uint32_t* rows;    // kNoRow, of what was refused, comes last
   const std::uint32_t* places;  // where each was before
   std::size_t size;
 };
@@ -22,14 +23,14 @@ void sort_rows(const std::uint32_t* rows, const std::uint32_t* keys, std::size_t
 
 // Observations and what was issued to this rank, both sorted by row: the j-th observation of a row
 // is of its j-th issue. accepted[i] is 0 for those beyond the issues of their row, which *unknown
-// counts but for kRefused, and for those of a padded row, whose ticket is kNoTicket. Tickets are
+// counts but for kNoRow, and for those of a padded row, whose ticket is kNoTicket. Tickets are
 // those of the issues by their places; null for both: they do not matter, and nothing was padded.
 constexpr std::uint32_t kNoTicket = 0xFFFFFFFFu;
 void match(Sorted observed, Sorted issued, const std::uint32_t* issued_tickets,
            std::uint8_t* accepted, std::uint32_t* tickets, std::uint32_t* unknown, Stream stream);
 
 // Applies the accepted observations (null: all) to a column, value j being values[places[j]], and
-// `first_row` the row of the column's first entry. Whoever is not kRefused must be in the column.
+// `first_row` the row of the column's first entry. Whoever is not kNoRow must be in the column.
 void apply(const Column& column, const float* values, Sorted sorted, const std::uint8_t* accepted,
            std::uint32_t first_row, Stream stream);
 

@@ -1,10 +1,13 @@
 // The driver of cuda/launch.h on a GPU.
 #pragma once
 
+#include <cuda.h>
 #include <cuda_runtime.h>
 
 #include <stdexcept>
 #include <string>
+
+#include "cuda/launched.h"
 
 #define DYNSAMPLE_DEVICE __device__
 #define DYNSAMPLE_UNROLL _Pragma("unroll")
@@ -13,6 +16,7 @@ namespace dynsample::cuda {
 
 inline void check(cudaError_t error, const char* what) {
   if (error == cudaSuccess) return;
+  cudaGetLastError();  // or the next launch would be blamed for it
   const bool foreign = error == cudaErrorNoKernelImageForDevice;
   throw std::runtime_error(std::string(what) + " failed on the GPU: " + cudaGetErrorString(error) +
                            (foreign ? "; dynsample was built for other GPUs, see `dynsample "
@@ -20,21 +24,45 @@ inline void check(cudaError_t error, const char* what) {
                                     : ""));
 }
 
-// Makes a stream's device the current one, and puts the other back.
+// Whether a device has a context: cudaSetDevice makes one where there is none, which takes memory.
+inline bool has_context(int device) {
+  using State = decltype(&cuDevicePrimaryCtxGetState);
+  static const State state = [] {
+    void* found = nullptr;
+    const char* const name = "cuDevicePrimaryCtxGetState";
+#if CUDART_VERSION >= 12050
+    cudaDriverEntryPointQueryResult result;
+    const cudaError_t error =
+        cudaGetDriverEntryPointByVersion(name, &found, 11000, cudaEnableDefault, &result);
+#else
+    const cudaError_t error = cudaGetDriverEntryPoint(name, &found, cudaEnableDefault);
+#endif
+    check(error, name);
+    return reinterpret_cast<State>(found);
+  }();
+  unsigned flags = 0;
+  int active = 0;
+  return state && state(device, &flags, &active) == CUDA_SUCCESS && active;
+}
+
+// Makes a stream's device the current one, and puts the other back if it is in use.
 class Current {
  public:
   explicit Current(Stream stream) : device_(stream.device) {
     check(cudaGetDevice(&before_), "cudaGetDevice");
-    if (before_ != device_) check(cudaSetDevice(device_), "cudaSetDevice");
+    if (before_ == device_) return;
+    back_ = has_context(before_);
+    check(cudaSetDevice(device_), "cudaSetDevice");
   }
   ~Current() {
-    if (before_ != device_) cudaSetDevice(before_);
+    if (back_) cudaSetDevice(before_);
   }
   Current(const Current&) = delete;
   Current& operator=(const Current&) = delete;
 
  private:
   int before_ = 0, device_;
+  bool back_ = false;
 };
 
 inline cudaStream_t native(Stream stream) { return static_cast<cudaStream_t>(stream.handle); }
@@ -73,6 +101,7 @@ __global__ void __launch_bounds__(Kernel::kThreads) run(const Kernel kernel) {
 
 template <class Kernel>
 void launch(const char* name, const Kernel& kernel, unsigned blocks, Stream stream) {
+  launched<Kernel>.yet.store(true, std::memory_order_relaxed);
   const Current current(stream);
   run<<<blocks, Kernel::kThreads, 0, native(stream)>>>(kernel);
   check(cudaGetLastError(), name);
@@ -109,9 +138,6 @@ __device__ inline void atomic_add(std::int64_t* at, std::int64_t value) {
 }
 __device__ inline void atomic_min(unsigned* at, unsigned value) { atomicMin(at, value); }
 __device__ inline void atomic_max(unsigned* at, unsigned value) { atomicMax(at, value); }
-__device__ inline void atomic_min(std::uint64_t* at, std::uint64_t value) {
-  atomicMin(reinterpret_cast<unsigned long long*>(at), static_cast<unsigned long long>(value));
-}
 // What was there; `value` is now, if that was `expected`.
 __device__ inline unsigned atomic_cas(unsigned* at, unsigned expected, unsigned value) {
   return atomicCAS(at, expected, value);

@@ -8,6 +8,7 @@
 #include <random>
 #include <vector>
 
+#include "cuda/launched.h"
 #include "cuda/on_host.h"
 
 namespace dynsample::cuda {
@@ -54,6 +55,7 @@ class Block {
 template <class Kernel>
 void launch(const char*, const Kernel& kernel, unsigned blocks, Stream) {
   using Shared = typename Kernel::Shared;
+  launched<Kernel>.yet.store(true, std::memory_order_relaxed);
   for (const unsigned index : shuffled(blocks)) {
     const std::unique_ptr<Shared> shared(new Shared);
     std::memset(static_cast<void*>(shared.get()), 0xA5, sizeof(Shared));  // not zero: as on a GPU

@@ -38,13 +38,13 @@ struct Append {
                                             std::size_t place) {
     if (id < 0 || id >= log.num_ids) {
       refuse(shared.out_of_range, place);
-      return kRefused;
+      return kNoRow;
     }
     const std::uint32_t row =
         log.row_of ? static_cast<std::uint32_t>(log.row_of[id]) : static_cast<std::uint32_t>(id);
-    if (row == kRefused || (log.allowed && !log.allowed[row])) {
+    if (row == kNoRow || (log.allowed && !log.allowed[row])) {
       refuse(shared.not_allowed, place);
-      return kRefused;
+      return kNoRow;
     }
     return row;
   }
@@ -192,7 +192,7 @@ struct CountNonFinite {
       const std::size_t step = std::size_t{block.count()} * kThreads;
       std::uint64_t count = 0;
       for (std::size_t i = std::size_t{block.index()} * kThreads + thread; i < size; i += step) {
-        if (log.rows[i] == kRefused) continue;
+        if (log.rows[i] == kNoRow) continue;
         for (int s = 0; s < num_signals; ++s) {
           count += !is_finite_bits(float_bits(log.values[s * log.capacity + i]));
         }

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "cuda/no_row.h"
 #include "cuda/number.h"
 #include "cuda/stream.h"
 
@@ -35,9 +36,6 @@ struct LogPending {
 
 // A log in device memory is a header with this behind it, of zeros at first.
 constexpr std::size_t kLogBytes = sizeof(LogHeader) + (sizeof(LogPending) + 7) / 8 * 8;
-
-// Instead of a row: the id was out of range or not allowed. No row is as high.
-constexpr std::uint32_t kRefused = 0xFFFFFFFFu;
 
 constexpr int kMostSignals = 16;
 

@@ -6,7 +6,8 @@ namespace dynsample::cuda {
 namespace {
 
 struct Found {
-  std::uint64_t positive, first_negative;
+  std::uint64_t positive;
+  std::uint32_t first_negative;
   std::uint32_t largest;  // by its bits
 };
 

@@ -4,19 +4,18 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "cuda/no_row.h"
 #include "cuda/stream.h"
 
 namespace dynsample::cuda {
 
-constexpr std::uint64_t kNoRow = ~std::uint64_t{0};
-
 struct Survey {
   std::uint64_t positive;        // neither 0 nor -0
-  std::uint64_t first_negative;  // the first row below 0, kNoRow when there is none
+  std::uint32_t first_negative;  // the first row below 0, kNoRow when there is none
   float largest;                 // of the finite ones, 0 when none is positive
 };
 
-// Of `size` < 2^32 probabilities; waits for the stream.
+// Of `size` < 2^32 - 1 probabilities; waits for the stream.
 Survey survey(const float* p, std::size_t size, Scratch& scratch, Stream stream);
 
 // Adds the rows to the sums[256] by exponent; `substitute` stands for p that is not finite.

@@ -26,6 +26,7 @@ def run(*arguments: object, folder: Path) -> str:
     return done.stdout
 
 
+@pytest.mark.whole
 def test_runs_one_by_one_are_those_of_the_whole_experiment(tmp_path: Path) -> None:
     out = run("--exp", "exp", "--seeds", 1, folder=tmp_path)
     for words in ("EL2N, early", "Dyn-Unc", "random 50%", "EL2N highest 50%", "wrong labels"):

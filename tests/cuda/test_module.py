@@ -11,7 +11,6 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import pybind11
 import pytest
 
 from dynsample import cuda
@@ -86,37 +85,3 @@ def test_a_missing_module_is_told_from_one_that_does_not_load(tmp_path: Path) ->
     assert "was built without CUDA" in load_message(tmp_path)
     (package / f"_cuda{sysconfig.get_config_var('EXT_SUFFIX')}").write_bytes(b"not a library")
     assert "is there but does not load" in load_message(tmp_path)
-
-
-def configure(folder: Path, choice: str) -> subprocess.CompletedProcess[str]:
-    scripts = sysconfig.get_path("scripts")
-    environment = {k: v for k, v in os.environ.items() if k not in {"CUDACXX", "CUDA_PATH"}}
-    environment["PATH"] = os.pathsep.join([scripts, "/usr/bin", "/bin"])
-    if shutil.which("nvcc", path=environment["PATH"]):
-        pytest.skip("nvcc is beside the system's compiler")
-    # fmt: off
-    return subprocess.run(
-        ["cmake", "-S", str(ROOT), "-B", str(folder), "-G", "Ninja",
-         f"-DDYNSAMPLE_CUDA={choice}", f"-DPython_EXECUTABLE={sys.executable}",
-         f"-Dpybind11_DIR={pybind11.get_cmake_dir()}"],
-        env=environment, capture_output=True, text=True, check=False,
-    )
-    # fmt: on
-
-
-def test_insisting_on_cuda_without_a_compiler_says_what_to_do(tmp_path: Path) -> None:
-    run = configure(tmp_path, "ON")
-    assert run.returncode != 0
-    assert "DYNSAMPLE_CUDA=ON, but no CUDA compiler was found" in " ".join(run.stderr.split())
-
-
-def test_an_unknown_choice_is_refused(tmp_path: Path) -> None:
-    run = configure(tmp_path, "MAYBE")
-    assert run.returncode != 0
-    assert "must be AUTO, ON or OFF, got 'MAYBE'" in " ".join(run.stderr.split())
-
-
-def test_without_a_compiler_auto_leaves_the_module_out(tmp_path: Path) -> None:
-    run = configure(tmp_path, "AUTO")
-    assert run.returncode == 0, run.stderr
-    assert "dynsample: CUDA module OFF" in run.stdout
