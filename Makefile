@@ -1,6 +1,6 @@
 # Needs make, python3 (3.10 or later, with venv) and g++ (11 or later). Everything else goes to .venv,
 # but for the libraries that FFCV is compiled against, and Open MPI.
-.PHONY: demo setup test test-all test-dali110 bench lint wheel gpu-bundle sanitize clean
+.PHONY: demo setup test test-all test-dali110 bench lint wheel gpu-bundle sanitize races races-whole clean
 .SUFFIXES:
 
 PYTHON ?= python3
@@ -46,17 +46,19 @@ endif
 
 # What the tests need, but for those of test-dali110.
 READY := $(addprefix $(VENV)/.,test-ready ffcv dali mpi browser)
-# Tests go to as many processes as there are cores. Those marked "whole" repeat what others show, with
+# Tests go to one process more than there are cores, as some wait for others. Those marked "whole" repeat what others show, with
 # more sizes, seeds or pairs: test-all has them too.
-PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadgroup
+CORES := $(shell nproc 2> /dev/null || echo 1)
+PYTEST := $(BIN)/python -m pytest -n $(shell expr $(CORES) + 1) --maxprocesses 4
 
 setup: $(READY)
 	$(BIN)/python tests/sanitize.py --build
+	$(BIN)/python tests/races.py --build
 
-test: $(READY) lint sanitize
+test: $(READY) lint sanitize races
 	$(PYTEST) -m "not whole"
 
-test-all: $(READY) lint sanitize
+test-all: $(READY) lint sanitize races-whole
 	$(PYTEST)
 
 # The tests of the DALI loader with the last DALI for CUDA 11, which needs numpy 1. That DALI asks
@@ -79,6 +81,13 @@ lint: $(VENV)/.test-ready
 # The tests of the kernels once more, with the address and undefined-behaviour sanitizers.
 sanitize: $(VENV)/.test-ready
 	$(BIN)/python tests/sanitize.py
+
+# Those of the kernels for a GPU, with a thread of ThreadSanitizer for each of theirs.
+races: $(VENV)/.test-ready
+	$(BIN)/python tests/races.py
+
+races-whole: $(VENV)/.test-ready
+	$(BIN)/python tests/races.py --whole
 
 wheel: $(VENV)/.tools
 	$(BIN)/python -m pip --disable-pip-version-check wheel -q --no-build-isolation --no-deps -w dist .

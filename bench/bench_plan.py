@@ -17,6 +17,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 from common import Bench, keep_memory
+from parts import moved, of_boundary, show, take_apart
 
 import dynsample as ds
 from dynsample import _core
@@ -79,10 +80,23 @@ def epoch_log(
     return index, signals, log
 
 
+def boundary_parts(bench: Bench, n: int, turns: int) -> None:
+    """Take `set_epoch` of a whole epoch of KAKURENBO apart, and the making of the order."""
+    from bench_ranks import Ours
+
+    ours = Ours(n, ds.groups.single())
+    whole, parts = take_apart(ours.train, ours.boundary, of_boundary(ours.sampler), turns)
+    show(bench, "boundary", whole, parts, moved(ours.sampler))
+
+
 def main() -> int:
     keep_memory()
     bench = Bench("plan", __doc__.splitlines()[0])
+    bench.parser.add_argument("--parts", action="store_true", help="where our boundary's time goes")
     args = bench.parse()
+    if args.parts:
+        boundary_parts(bench, args.n, args.pairs)
+        return 0
     n, k = args.n, int(FRACTION * args.n)
     generator = np.random.default_rng(0)
     loss = generator.exponential(size=n).astype(np.float32)
@@ -114,13 +128,16 @@ def main() -> int:
         time.sleep(SETTLED)
 
     def fold() -> None:
-        assert _core.match(issued, log.native, 0, unique=True) == (None, 0)
+        assert _core.all_issued(issued, log.native, 0, unique=True)
         table.fold(log, epoch=0)
+
+    def plan_by(chosen: ds.Policy) -> np.ndarray:
+        selection = chosen.select(table, 1, ds.EpochRandom(1, 1))
+        return ds.build_plan(selection, n, seed=1, epoch=1).order
 
     def boundary() -> np.ndarray:
         fold()
-        selection = policy.select(table, 1, ds.EpochRandom(1, 1))
-        return ds.build_plan(selection, n, seed=1, epoch=1).order
+        return plan_by(policy)
 
     theirs = [torch.from_numpy(signals[name]).double() for name in SIGNALS]
     empty = [torch.zeros(n, dtype=torch.float64) for _ in SIGNALS]
@@ -131,6 +148,10 @@ def main() -> int:
         lambda: kakurenbo_boundary(torch.from_numpy(index), theirs, empty),
         setup=refill,
     )
+
+    info_batch = ds.InfoBatch(delta=1)
+    bench.compare("InfoBatch: select + order", lambda: plan_by(info_batch), "KAKURENBO, by ours",
+                  lambda: plan_by(policy), setup=lambda: time.sleep(SETTLED))  # fmt: skip
 
     targets = [np.zeros(n, np.float32) for _ in signals]
 

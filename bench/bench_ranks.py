@@ -22,6 +22,7 @@ from pathlib import Path
 import launch
 import numpy as np
 from common import Bench, keep_memory
+from parts import moved, of_boundary, show, take_apart
 
 import dynsample as ds
 
@@ -135,6 +136,13 @@ def run_rank(bench: Bench, args: argparse.Namespace) -> None:
 
     comm = MPI.COMM_WORLD
     ours = Ours(args.n, ds.groups.mpi(comm))
+    if args.parts:
+        name = f"boundary, {comm.size} ranks"
+        called = of_boundary(ours.sampler)
+        whole, parts = take_apart(ours.train, ours.boundary, called, args.pairs, comm.Barrier)
+        comm.Barrier()
+        show(bench, name, whole, parts, moved(ours.sampler))
+        return
     index = np.random.default_rng(SEED).permutation(args.n)[comm.rank :: comm.size]
     observed = {name: values[index] for name, values in ours.scores.items()}
     peers = [make(comm, index, observed, args.n) for make in (kakurenbo, gathered)]
@@ -182,6 +190,7 @@ def check_counter(comm: object, measured: Callable[[Callable[[], object]], float
 def main() -> int:
     bench = Bench("ranks", __doc__.splitlines()[0])
     bench.parser.add_argument("--ranks", type=int, default=2, help="(%(default)s)")
+    bench.parser.add_argument("--parts", action="store_true", help="where our boundary's time goes")
     bench.parser.add_argument("--rank", choices=("time", "bytes"), help=argparse.SUPPRESS)
     args = bench.parser.parse_args()
     if args.rank:
@@ -197,9 +206,10 @@ def main() -> int:
         print(f"ranks is left out: it needs {needs}")
         return 0
     options = [f"--ranks={args.ranks}", f"--n={args.n}", f"--pairs={args.pairs}"]
+    options += ["--parts"] * args.parts
     status, lines = 0, ""
     with tempfile.TemporaryDirectory() as folder:
-        for what in ("time", "bytes"):
+        for what in ("time",) if args.parts else ("time", "bytes"):
             part = Path(folder) / what
             own = [f"--rank={what}", f"--json={part}"]
             status |= launch.on_ranks(

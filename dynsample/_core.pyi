@@ -38,6 +38,9 @@ def draw(
 def draw_mask(
     probabilities: NDArray[np.float32], k: int, seed: int, epoch: int
 ) -> NDArray[np.bool_]: ...
+def sample_mask(
+    size: int, where: NDArray[np.bool_] | None, k: int, seed: int, epoch: int
+) -> NDArray[np.bool_]: ...
 def inverse_probabilities(probabilities: NDArray[np.float32], k: int) -> NDArray[np.float32]: ...
 def bernoulli_cdf(
     values: NDArray[np.float32], beta: float, seed: int, epoch: int, where: NDArray[np.bool_]
@@ -67,6 +70,12 @@ def hide_lowest(
     eligible: NDArray[np.bool_] | None = None,
     finite_only: bool = False,
 ) -> NDArray[np.bool_]: ...
+def below(
+    scores: NDArray[np.float32],
+    bound: float,
+    eligible: NDArray[np.bool_] | None,
+    finite_only: bool,
+) -> NDArray[np.bool_]: ...
 def sampled_rows(scores: NDArray[np.float32]) -> NDArray[np.int64]: ...
 def exact_sum(
     values: NDArray[np.float32], where: NDArray[np.bool_] | None = None, finite_only: bool = False
@@ -75,6 +84,21 @@ def min_max(
     values: NDArray[np.float32], where: NDArray[np.bool_] | None = None, finite_only: bool = False
 ) -> tuple[float, float]: ...
 def mask_ids(mask: NDArray[np.bool_], invert: bool = False) -> NDArray[np.uint32]: ...
+def choose(mask: NDArray[np.bool_], inside: float, outside: float) -> NDArray[np.float32]: ...
+def parse_file_list(
+    text: bytes,
+    at: int,
+    begins: NDArray[np.int64],
+    ends: NDArray[np.int64],
+    labels: NDArray[np.int32],
+) -> tuple[int, int]: ...
+def join_names(
+    prefix: bytes,
+    text: bytes | NDArray[np.uint8],
+    begins: NDArray[np.int64],
+    ends: NDArray[np.int64],
+) -> tuple[NDArray[np.uint8], NDArray[np.int64]]: ...
+def name_range(names: NDArray[np.uint8], starts: NDArray[np.int64]) -> tuple[int, int]: ...
 def parse_lines(
     text: bytes | memoryview, whole: bool, numbers: NDArray[np.float64], at: int
 ) -> tuple[int, int, int]: ...
@@ -144,9 +168,12 @@ def fold_packed(
     seen: NDArray[np.bool_],
     num_rows: int,
 ) -> None: ...
-def match(
+def all_issued(
     issued: NDArray[np.uint32], log: ObservationLog, first: int, unique: bool
-) -> tuple[NDArray[np.int64] | None, int]: ...
+) -> bool: ...
+def match(
+    issued: NDArray[np.uint32], log: ObservationLog, first: int
+) -> tuple[NDArray[np.int64], int]: ...
 
 class Candidates:
     @overload

@@ -104,8 +104,14 @@ class Arrays:
 
     def where(self, mask: Array, inside: Any, outside: Any) -> Array:
         """Choose by a mask among float32 arrays or numbers."""
+        if isinstance(inside, float) and isinstance(outside, float):
+            return _core.choose(mask, inside, outside)
         chosen = [np.float32(x) if isinstance(x, float) else x for x in (inside, outside)]
         return np.where(mask, *chosen)
+
+    def below(self, values: Array, bound: float, where: Array | None) -> Array:
+        """Mark the finite values that are less than a float32 number."""
+        return _core.below(values, bound, where, True)
 
     def floats(self, array: Array) -> Array:
         """Convert to float32."""
@@ -152,6 +158,10 @@ class Arrays:
     def draw_mask(self, probabilities: Array, k: int, seed: int, epoch: int) -> Array:
         """Draw without replacement from all rows."""
         return ops.draw_mask(probabilities, k, seed=seed, epoch=epoch)
+
+    def sample(self, size: int, where: Array | None, k: int, seed: int, epoch: int) -> Array:
+        """Draw without replacement from all rows, or those in `where`, with equal chances."""
+        return _core.sample_mask(size, where, k, seed, epoch)
 
     def draw_counts(
         self, probabilities: Array, k: int, seed: int, epoch: int, method: str

@@ -81,8 +81,8 @@ def fold(table: ScoreTable, ledger: Ledger, plan: Plan, group: Group) -> int:
         if group.size == 1 and not table.sharded:
             table.fold(ledger.log, epoch=epoch, tickets=tickets)
         else:
-            repeated = plan.repeated
-            fold_everywhere(table, ledger.log, tickets, group, epoch=epoch, repeated=repeated)
+            by_ticket = ledger.by_ticket(plan, group)
+            fold_everywhere(table, ledger.log, tickets, group, epoch=epoch, by_ticket=by_ticket)
     return not_issued
 
 

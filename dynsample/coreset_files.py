@@ -50,7 +50,7 @@ def ids_in_list(coreset: FileList, full: FileList) -> NDArray[np.int64]:
 
 def _samples(listed: FileList) -> Iterator[tuple[bytes, int]]:
     names = (name.lstrip(b"/") for name in listed.names)
-    return zip(names, listed.labels, strict=True)
+    return zip(names, listed.labels.tolist(), strict=True)
 
 
 def write(

@@ -26,17 +26,17 @@ def fold_everywhere(
     group: Group,
     *,
     epoch: int,
-    repeated: bool,
+    by_ticket: bool,
 ) -> None:
     """Fold the closed parts of all ranks' logs into the table that every rank, or its owners, hold.
 
     A log travels in blocks of rows, as records of 32-bit words: the row within its block and the
     signals that are 0 or 1 share one, the other signals take one each. Tickets travel when
-    `repeated`: only then can a row be observed twice. A rank holds about `_CHUNK_BYTES` of what
+    the fold is to be `by_ticket`. A rank holds about `_CHUNK_BYTES` of what
     others sent at a time.
     """
     what = f"the exchange of the observations of epoch {epoch}"
-    layout = _agreed_layout(table, log, group, epoch, repeated, what)
+    layout = _agreed_layout(table, log, group, epoch, by_ticket, what)
     records, starts = pack(log, layout, tickets)
     words = len(records) // max(int(starts[-1]), 1)
     shift, size, sharded = layout[0], group.size, table.sharded
@@ -81,7 +81,7 @@ def fold_everywhere(
 
 
 def _agreed_layout(
-    table: ScoreTable, log: ObservationLog, group: Group, epoch: int, repeated: bool, what: str
+    table: ScoreTable, log: ObservationLog, group: Group, epoch: int, by_ticket: bool, what: str
 ) -> Layout:
     """Give shift, whether tickets travel, and which signals travel, as a bit or not."""
     shift = block_shift(table.num_samples, group.size, sharded=table.sharded)
@@ -95,4 +95,4 @@ def _agreed_layout(
         bit = not others and free > 0
         free -= bit
         signals.append((number, bit))
-    return shift, repeated, signals
+    return shift, by_ticket, signals

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -20,6 +20,7 @@ SUFFIXES = (
     b".jpg", b".jpeg", b".png", b".bmp", b".tif", b".tiff", b".pnm", b".ppm", b".pgm", b".pbm",
     b".jp2", b".webp", b".flac", b".ogg", b".wav",
 )  # fmt: skip
+_NAMES_AT_ONCE = 1 << 16
 
 
 class SampleError(RuntimeError):
@@ -76,14 +77,27 @@ class Samples:
     @cached_property
     def fingerprint(self) -> str:
         """Identity of the labels and of the names below what all paths have in common."""
-        names = self.paths.tobytes().split(b"\0")[:-1]
-        folders = [os.path.dirname(name) for name in (min(names), max(names))] if names else [b""]
-        skip = len(os.path.join(os.path.commonpath(folders), b""))
-        return fingerprint(self.labels, (name[skip:] for name in names))
+        return fingerprint(self.labels, self._names())
+
+    def _names(self) -> Iterator[bytes]:
+        """Give these names, many at once, with NUL bytes between them."""
+        if not len(self):
+            return
+        ends = [self._bytes(i) for i in _core.name_range(self.paths, self.starts)]
+        common = os.path.commonpath([os.path.dirname(path) for path in ends])
+        skip = len(os.path.join(common, b""))
+        for first in range(0, len(self), _NAMES_AT_ONCE):
+            bounds = self.starts[first : first + _NAMES_AT_ONCE + 1]
+            begins, stops = bounds[:-1], bounds[1:] - 1
+            joined, _ = _core.join_names(b"", self.paths, np.minimum(begins + skip, stops), stops)
+            yield joined[:-1].tobytes()
+
+    def _bytes(self, i: int) -> bytes:
+        return self.paths[self.starts[i] : self.starts[i + 1] - 1].tobytes()
 
     def path(self, i: int) -> str:
         """File that sample `i` is read from, or was packed from."""
-        return os.fsdecode(self.paths[self.starts[i] : self.starts[i + 1] - 1].tobytes())
+        return os.fsdecode(self._bytes(i))
 
     def read(self, i: int) -> NDArray[np.uint8]:
         """Give the encoded bytes of sample `i`; a file that is gone or cut short is an error."""
@@ -111,11 +125,34 @@ def from_names(
     root: str | os.PathLike[str], names: Iterable[bytes], labels: Sequence[int]
 ) -> Samples:
     """Make samples of the files `root` + name."""
-    prefix = os.fsencode(os.path.abspath(root))
-    paths = [prefix + b"/" + name.lstrip(b"/") + b"\0" for name in names]
-    starts = np.zeros(len(paths) + 1, np.int64)
-    np.cumsum([len(path) for path in paths], out=starts[1:])
-    return Samples(np.frombuffer(b"".join(paths), np.uint8), starts, np.asarray(labels, np.int32))
+    listed = list(names)
+    sizes = np.fromiter(map(len, listed), np.int64, len(listed))
+    begins = np.cumsum(sizes) - sizes
+    return _below(root, b"".join(listed), begins, begins + sizes, labels)
+
+
+def _below(
+    root: str | os.PathLike[str],
+    text: bytes,
+    begins: NDArray[np.int64],
+    ends: NDArray[np.int64],
+    labels: Sequence[int] | NDArray[np.int32],
+) -> Samples:
+    """Make samples of the files below `root` that are named in [begins, ends) of the text."""
+    prefix = os.fsencode(os.path.abspath(root)) + b"/"
+    paths, starts = _core.join_names(prefix, text, _past_slashes(text, begins, ends), ends)
+    return Samples(paths, starts, np.asarray(labels, np.int32))
+
+
+def _past_slashes(
+    text: bytes, begins: NDArray[np.int64], ends: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    characters, begins = np.frombuffer(text, np.uint8), begins.copy()
+    rows = np.flatnonzero(begins < ends)
+    while len(rows := rows[characters[begins[rows]] == ord("/")]):
+        begins[rows] += 1
+        rows = rows[begins[rows] < ends[rows]]
+    return begins
 
 
 def class_folders(root: str | os.PathLike[str]) -> list[bytes]:
@@ -158,7 +195,7 @@ def from_folders(root: str | os.PathLike[str]) -> Samples:
 def parse_list(path: str | os.PathLike[str]) -> tuple[list[bytes], list[int]]:
     """Read a list of files: names and labels; see `file_list.read`."""
     found = read_list(path)
-    return found.names, found.labels
+    return found.names, found.labels.tolist()
 
 
 def from_list(path: str | os.PathLike[str], root: str | os.PathLike[str] | None = None) -> Samples:
@@ -172,19 +209,19 @@ def from_list(path: str | os.PathLike[str], root: str | os.PathLike[str] | None 
         What the paths are below, also those with a leading slash; by default the folder of the
         list. When the first path is a file as it stands, and not below `root`, all are absolute.
     """
-    names, labels = parse_list(path)
+    listed = read_list(path)
+    name = listed.name(0)
     base = os.path.dirname(os.path.abspath(path)) if root is None else os.path.abspath(root)
-    first = names[0].lstrip(b"/")
-    absolute = names[0].startswith(b"/")
+    first, absolute = name.lstrip(b"/"), name.startswith(b"/")
     if not os.path.exists(os.path.join(os.fsencode(base), first)):
-        if not (absolute and os.path.exists(names[0])):
-            also = f", nor {os.fsdecode(names[0])}" if absolute else ""
+        if not (absolute and os.path.exists(name)):
+            also = f", nor {os.fsdecode(name)}" if absolute else ""
             raise FileNotFoundError(
                 f"{path} names {os.fsdecode(first)} first, and there is no such file below "
                 f"{base}{also}; file_root says where the files are"
             )
         base = "/"
-    return from_names(base, names, labels)
+    return _below(base, listed.text, listed.begins, listed.ends, listed.labels)
 
 
 def open_samples(

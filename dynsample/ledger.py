@@ -154,12 +154,6 @@ class Ledger:
         before = closed if self._first_issue is None else min(self._first_issue, closed)
         return max(before, len(self.carried))
 
-    def _match(self, plan: Plan) -> tuple[Tickets | None, int]:
-        """Give `_core.match` of what was observed until now."""
-        self.log.close()
-        unique = not plan.repeated
-        return _core.match(self.rows(), self.log.native, self._num_before(), unique=unique)
-
     def rows(self) -> Rows:
         """Rows that both passes handed out."""
         kept, hidden = self.issued
@@ -172,36 +166,43 @@ class Ledger:
 
     def tickets(self, plan: Plan) -> Tickets:
         """Ticket of every observation until now, `PADDED` or `UNKNOWN` for some."""
-        return self._tickets(plan, self._match(plan)[0])
+        self.log.close()
+        before = self._num_before()
+        places, _ = _core.match(self.rows(), self.log.native, before)
+        late = np.full(before - len(self.carried), UNKNOWN)
+        return np.concatenate(
+            [self.carried, late, np.append(self.positions(plan), UNKNOWN)[places]]
+        )
 
-    def _tickets(self, plan: Plan, places: Tickets | None) -> Tickets:
-        positions = self.positions(plan)
-        if places is None:
-            found = positions[: self.log.num_closed - self._num_before()]
-        else:
-            found = np.append(positions, UNKNOWN)[places]
-        late = np.full(self._num_before() - len(self.carried), UNKNOWN)
-        return np.concatenate([self.carried, late, found])
+    def by_ticket(self, plan: Plan, group: Group) -> bool:
+        """Whether a row may have observations whose call order is not that of their tickets."""
+        return plan.repeated and (group.size > 1 or len(self.carried) > 0)
+
+    def _plain(self, plan: Plan, group: Group) -> bool:
+        """Whether all observations count, and in call order."""
+        if self.by_ticket(plan, group) or any(issued.padded for issued in self.issued):
+            return False
+        self.log.close()
+        before, unique = self._num_before(), not plan.repeated
+        if before != len(self.carried) or (self.carried < 0).any():
+            return False
+        return _core.all_issued(self.rows(), self.log.native, before, unique)
 
     def settle(self, plan: Plan, group: Group, what: str) -> tuple[Tickets | None, int]:
         """Tickets of the log, and how many observations of all ranks are of nothing issued.
 
-        None for the tickets when they make no difference: no row comes twice, none is padded.
+        None for the tickets when they make no difference: all observations count, in call order.
         Collective. Any rank may observe what was received, by whichever rank, before a state was
         saved.
         """
-        places, _ = self._match(plan)
-        plain = places is None and not plan.repeated
-        plain &= not any(issued.padded for issued in self.issued) and not (self.carried < 0).any()
-        plain &= self._num_before() == len(self.carried)
-        tickets = None if plain else self._tickets(plan, places)
+        tickets = None if self._plain(plan, group) else self.tickets(plan)
         unknown = 0 if tickets is None else int(np.count_nonzero(tickets == UNKNOWN))
         counts = np.array([unknown, len(self.outstanding[0])])
         unknown_everywhere, outstanding = group.sum(counts, what).tolist()
         if not unknown_everywhere or not outstanding:
             return tickets, unknown_everywhere
         if tickets is None:
-            tickets = self._tickets(plan, places)
+            tickets = self.tickets(plan)
         tickets, unknown_everywhere, _ = self.settle_late(tickets, group, what)
         return tickets, unknown_everywhere
 
@@ -215,11 +216,9 @@ class Ledger:
         rows = np.concatenate(group.all_gather(self.outstanding[0], what))
         unused = np.concatenate(group.all_gather(self.outstanding[1], what))
         order = np.argsort(unused, kind="stable")
-        log = ObservationLog(2**32 - 1, [])
+        log = ObservationLog(self.log.num_samples, [])
         log.restore(np.concatenate(late), {})
-        found, left = _core.match(rows[order], log.native, 0, unique=False)
-        if found is None:
-            found = np.arange(len(log))
+        found, left = _core.match(rows[order], log.native, 0)
         begin = sum(len(part) for part in late[: group.rank])
         taken = np.append(unused[order], UNKNOWN)[found]
         tickets[places] = taken[begin : begin + len(places)]

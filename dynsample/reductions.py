@@ -115,11 +115,11 @@ class Reductions:
             bound = np.float32(threshold)
         if float(bound) < threshold:
             bound = np.nextafter(bound, np.float32(np.inf))
-        return (values < float(bound)) & (values > -np.inf) & self.known
+        return self.arrays.below(values, float(bound), self._known(None))
 
     def choose(self, mask: Mask, inside: float, outside: float) -> Floats:
         """Give float32[N]: `inside` where the mask is set, `outside` elsewhere."""
-        return self.arrays.where(mask, inside, outside)
+        return self.arrays.where(mask, float(inside), float(outside))
 
     def floats(self, array: Array) -> Floats:
         """Convert an array with an entry per row to float32."""
@@ -137,9 +137,7 @@ class Reductions:
 
     def sample(self, k: int, random: EpochRandom, where: Mask | None = None) -> Mask:
         """Mark exactly k of the rows, or of those in `where`, each set of k equally likely."""
-        rows = self.num_rows
-        chance = self.arrays.full(rows, 1.0) if where is None else self.arrays.floats(where)
-        return self._race(chance, k, random)
+        return self.arrays.sample(self.num_rows, where, k, random.seed, random.epoch)
 
     def _race(self, probabilities: Floats, k: int, random: EpochRandom) -> Mask:
         return self.arrays.draw_mask(probabilities, k, random.seed, random.epoch)

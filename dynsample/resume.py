@@ -238,7 +238,7 @@ def _restore(
     ledger.restore(observed["index"], observed["ticket"], signals, outstanding)
     if again:
         fold_everywhere(
-            table, log, ledger.carried, sampler.group, epoch=state["epoch"], repeated=True
+            table, log, ledger.carried, sampler.group, epoch=state["epoch"], by_ticket=True
         )
         plan, ledger = planning.make_plan(sampler, table, state["epoch"]), Ledger(log)
         start = {"positions": 0, "hidden_positions": 0, "stop": planning.stop_of(sampler, plan)}

@@ -1,6 +1,7 @@
 """Settings of all tests."""
 
 import gc
+import importlib
 import os
 import sys
 from collections import Counter
@@ -26,14 +27,24 @@ hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default")
 
 def pytest_configure() -> None:
     site = os.environ.get("DYNSAMPLE_SANITIZED")
-    if site and not Path(dynsample.__file__).is_relative_to(site):
-        pytest.exit(f"the sanitized build in {site} was not the one imported", returncode=3)
+    if not site:
+        return
+    # An editable install would give its own module for one that a build lacks.
+    for module in (dynsample, importlib.import_module("dynsample._cuda_on_host")):
+        if not Path(module.__file__ or "").is_relative_to(site):
+            pytest.exit(f"{module.__name__} is not that of the sanitized build in {site}", 3)
+
+
+# torch's loader waits this long for a worker that was told nothing, as when an error that somebody
+# still holds keeps an iterator alive until the garbage is collected. In seconds; torch's own is 5.
+WORKERS_END = 0.5
 
 
 @pytest.fixture(autouse=True)
 def _the_same_numbers_in_every_run() -> None:
     if torch := sys.modules.get("torch"):
         torch.manual_seed(0)
+        torch.utils.data._utils.MP_STATUS_CHECK_INTERVAL = WORKERS_END
     np.random.seed(0)  # noqa: NPY002 - whatever draws from the global state
 
 

@@ -1,7 +1,8 @@
-"""What bench_loader.py and bench_boundary.py time: one module per loader, named in `LOADERS`.
+"""What bench_loader.py, bench_boundary.py and bench_start.py time: one module per loader.
 
-A module has `cases(folder, images)`, which gives `Case`s, and may have `boundary(folder, samples)`,
-which gives a `Boundary`. What cannot be imported is left out with a word.
+A module named in `LOADERS` has `cases(folder, images)`, which gives `Case`s, and may have
+`boundary(folder, samples)`, which gives a `Boundary`. What cannot be imported is left out with a
+word.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import dynsample as ds
 # Module here, and the package that it needs.
 LOADERS = {"dali": "nvidia.dali", "ffcv": "ffcv", "torch": "torch"}
 CLASSES, WIDTH, HEIGHT = 10, 500, 375
+TINY_FILES, TINY_BYTES, TINY_CLASSES = 100, 1024, 1000
 
 
 class Case(NamedTuple):
@@ -27,6 +29,18 @@ class Case(NamedTuple):
     name: str
     ours: Callable[[], int]
     peer: Callable[[], int]
+
+
+class Start(NamedTuple):
+    """From nothing to the first batch of two loaders over the same files.
+
+    What a call gives back is what a training script would hold from then on.
+    """
+
+    name: str
+    ours: Callable[[], object]
+    peer_name: str
+    peer: Callable[[], object]
 
 
 class Boundary(NamedTuple):
@@ -50,6 +64,7 @@ class Epochs:
         self.sampler = ds.Sampler(samples, ds.Kakurenbo(fraction=0.3), batch_size=batch_size)
         self.loss = np.random.default_rng(0).random(samples, np.float32)
         self._sure = np.ones(batch_size, np.float32)
+        self._epoch = 0
 
     def observe(self, index: Any) -> None:
         """Report a batch."""
@@ -57,7 +72,8 @@ class Epochs:
         self.sampler.observe(ids, loss=self.loss[ids], correct=one, confidence=one)
 
     def run_out(self, loader: Iterable[Any], index_of: Callable[[Any], Any]) -> None:
-        """Take most of the epoch from the sampler itself, and its end from the loader."""
+        """Begin the epoch anew; take most from the sampler itself, and its end from the loader."""
+        self.sampler.set_epoch(self._epoch, restart=True)
         for step, index in enumerate(self.sampler):
             self.observe(index)
             if step == len(self.sampler) - 5:
@@ -69,7 +85,8 @@ class Epochs:
 
     def plan(self) -> None:
         """Fold, select and plan the next one."""
-        self.sampler.set_epoch(self.sampler.epoch + 1)
+        self._epoch += 1
+        self.sampler.set_epoch(self._epoch)
 
     def kept_by_numpy(self) -> np.ndarray:
         """Find what a user would keep without us, ascending."""
@@ -92,6 +109,21 @@ def write_images(folder: Path, images: int) -> Path:
         pixels = 128 + 45 * wave[:, :, None] + np.roll(noise[i % 8], i, 0)
         image = Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8))
         image.save(root / f"class{i % CLASSES}" / f"{i}.jpg", quality=83)
+    return root
+
+
+def write_tiny_files(folder: Path, files: int) -> Path:
+    """Write a tree of 1000 class folders with names of ImageNet, which are links to 100 files."""
+    root, content = folder / "tree", folder / "content"
+    content.mkdir()
+    for i in range(TINY_FILES):
+        (content / str(i)).write_bytes(bytes(TINY_BYTES))
+    for i in range(files):
+        label, number = i % TINY_CLASSES, i // TINY_CLASSES
+        name = f"n{1440764 + label:08d}"
+        if not number:
+            (root / name).mkdir(parents=True)
+        os.link(content / str(i % TINY_FILES), root / name / f"{name}_{number}.JPEG")
     return root
 
 

@@ -14,7 +14,8 @@ from nvidia.dali.plugin.base_iterator import LastBatchPolicy
 import dynsample as ds
 import dynsample.dali as dali
 from dynsample import files, pack
-from loaders import Boundary, Case, Epochs, link_images, write_images
+from dynsample.dali import operator
+from loaders import Boundary, Case, Epochs, Start, link_images, write_images
 
 THREADS = 2
 TRAIN_BATCH, BYTES_BATCH, BOUNDARY_BATCH = 64, 256, 256
@@ -108,10 +109,10 @@ def labels(reader: Reader) -> Any:
     return label, *index
 
 
-def boundary(folder: Path, samples: int) -> Boundary:
-    """Fold, select and plan in a pipeline that goes on, beside a new pipeline with a new list.
+def forge_list(folder: Path, samples: int) -> tuple[Path, list[str]]:
+    """Write the same small files many times into a list, with names as long as those of ImageNet.
 
-    The list is forged: many times the same small files, with names as long as those of ImageNet.
+    Gives the list and the names in it; the label is the position.
     """
     root = folder / "small"
     (root / "n01440764").mkdir(parents=True)
@@ -121,10 +122,61 @@ def boundary(folder: Path, samples: int) -> Boundary:
     paths = [names[i % len(names)] for i in range(samples)]
     listed = [f"{path} {i}\n" for i, path in enumerate(paths)]
     (root / "list.txt").write_text("".join(listed))
+    return root / "list.txt", paths
 
+
+def first_batch(samples: int, **where: Any) -> Any:
+    """Make a sampler, a pipeline and its iterator; take a batch."""
+    sampler = ds.Sampler(samples, batch_size=BOUNDARY_BATCH)
+    pipeline = labels(lambda: dali.readers.file(sampler=sampler, **where))
+    loader = dali.DALIGenericIterator(pipeline, ["label"], sampler=sampler)
+    next(iter(loader))
+    return loader
+
+
+def first_stock_batch(**where: Any) -> Any:
+    """Make a pipeline and its iterator; take a batch."""
+    pipeline = labels(lambda: fn.readers.file(random_shuffle=True, name="Reader", **where))
+    loader = stock.DALIGenericIterator(pipeline, ["label"], reader_name="Reader")
+    next(loader)
+    return loader
+
+
+def starts(folder: Path, samples: int, tree: Path, files: int) -> Iterator[Start]:
+    """From a list of `samples` names, and from a tree of as many `files`."""
+    operator.load()  # compiled once in the life of a machine
+    listed = str(forge_list(folder, samples)[0])
+    yield Start(
+        "dali_list",
+        lambda: first_batch(samples, file_list=listed),
+        "readers.file",
+        lambda: first_stock_batch(file_root=str(Path(listed).parent), file_list=listed),
+    )
+    yield Start(
+        "dali_folders",
+        lambda: first_batch(files, file_root=tree),
+        "readers.file",
+        lambda: first_stock_batch(file_root=str(tree)),
+    )
+
+
+def tiny(tree: Path, files: int) -> Case:
+    """Read small files, of which the reader's own work is the most."""
+
+    def read(sampler: ds.Sampler) -> Any:
+        return dali.readers.file(sampler=sampler, file_root=tree)
+
+    ours = our_loader(head, read, ds.Sampler(files, batch_size=BYTES_BATCH))
+    return Case("dali_tiny", ours, stock_loader(head, tree, BYTES_BATCH))
+
+
+def boundary(folder: Path, samples: int) -> Boundary:
+    """Fold, select and plan in a pipeline that goes on, beside a new pipeline with a new list."""
+    listed, paths = forge_list(folder, samples)
+    root = listed.parent
     epochs = Epochs(samples, BOUNDARY_BATCH)
     sampler = epochs.sampler
-    pipeline = labels(lambda: dali.readers.file(sampler=sampler, file_list=root / "list.txt"))
+    pipeline = labels(lambda: dali.readers.file(sampler=sampler, file_list=listed))
     loader = dali.DALIGenericIterator(pipeline, ["label"], sampler=sampler)
 
     def prepare() -> None:
@@ -139,14 +191,6 @@ def boundary(folder: Path, samples: int) -> Boundary:
         kept = epochs.kept_by_numpy()
         with open(root / "kept.txt", "w") as file:
             file.writelines(f"{paths[i]} {i}\n" for i in kept.tolist())
-        fresh = labels(
-            lambda: fn.readers.file(
-                file_root=str(root),
-                file_list=str(root / "kept.txt"),
-                random_shuffle=True,
-                name="Reader",
-            )
-        )
-        next(stock.DALIGenericIterator(fresh, ["label"], reader_name="Reader"))
+        first_stock_batch(file_root=str(root), file_list=str(root / "kept.txt"))
 
     return Boundary("dali_boundary", prepare, ours, "new pipeline, new list", peer)

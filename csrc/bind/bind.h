@@ -31,7 +31,16 @@ std::span<T> out(Array<T>& array) {
   return {array.mutable_data(), static_cast<std::size_t>(array.size())};
 }
 
+// The bytes of a buffer, which `view` keeps.
+inline std::span<const char> bytes_in(const py::buffer_info& view, const char* name) {
+  if (view.itemsize != 1 || view.ndim != 1 || (view.size && view.strides[0] != 1)) {
+    throw py::type_error(std::string(name) + " must be bytes, one after the other");
+  }
+  return {static_cast<const char*>(view.ptr), static_cast<std::size_t>(view.size)};
+}
+
 void bind_digest(py::module_& module);
+void bind_file_list(py::module_& module);
 void bind_fold(py::module_& module);
 void bind_history(py::module_& module);
 void bind_jpeg(py::module_& module);

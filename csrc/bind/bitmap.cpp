@@ -28,6 +28,15 @@ Array<std::uint32_t> ids_of(const Array<bool>& mask, bool invert) {
   return ids;
 }
 
+Array<float> chosen(const Array<bool>& mask, float inside, float outside) {
+  const auto flags = mask_bytes(mask);
+  Array<float> values(mask.size());
+  const std::span<float> result = out(values);
+  py::gil_scoped_release unlocked;
+  choose(flags, inside, outside, result);
+  return values;
+}
+
 Bitmap make(const Array<bool>& mask) {
   const auto flags = mask_bytes(mask);
   py::gil_scoped_release unlocked;
@@ -56,6 +65,7 @@ Ids select(const Bitmap& bitmap, const Ids& ranks) {
 
 void bind_bitmap(py::module_& module) {
   module.def("mask_ids", &ids_of, py::arg("mask").noconvert(), py::arg("invert") = false);
+  module.def("choose", &chosen, py::arg("mask").noconvert(), py::arg("inside"), py::arg("outside"));
   py::class_<Bitmap>(module, "Bitmap")
       .def(py::init(&make), py::arg("mask").noconvert())
       .def("__len__", &Bitmap::size)

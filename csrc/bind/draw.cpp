@@ -1,6 +1,7 @@
 #include "core/draw.h"
 
 #include "bind/bind.h"
+#include "bind/rows.h"
 #include "core/bernoulli.h"
 #include "core/race.h"
 
@@ -39,6 +40,22 @@ Array<bool> mask_of(const Array<float>& probabilities, std::size_t k, std::uint6
                                        p.size());
   py::gil_scoped_release unlocked;
   draw_mask(p, k, seed, epoch, result);
+  return mask;
+}
+
+Array<bool> sample_of(std::size_t size, const OptionalMask& where, std::size_t k,
+                      std::uint64_t seed, std::uint32_t epoch) {
+  check_num_rows(size);
+  std::span<const std::uint8_t> flags;
+  if (where) flags = {bytes(*where), in(*where, "where").size()};
+  if (where && flags.size() != size) {
+    throw py::value_error("where must have " + std::to_string(size) + " rows, got " +
+                          std::to_string(flags.size()));
+  }
+  Array<bool> mask(static_cast<py::ssize_t>(size));
+  const std::span<std::uint8_t> result(reinterpret_cast<std::uint8_t*>(mask.mutable_data()), size);
+  py::gil_scoped_release unlocked;
+  sample_mask(flags, k, seed, epoch, result);
   return mask;
 }
 
@@ -83,6 +100,8 @@ void bind_draw(py::module_& module) {
   module.def("draw", &drawn, py::arg("probabilities").noconvert(), py::arg("k"), py::arg("seed"),
              py::arg("epoch"), py::arg("multinomial"));
   module.def("draw_mask", &mask_of, py::arg("probabilities").noconvert(), py::arg("k"),
+             py::arg("seed"), py::arg("epoch"));
+  module.def("sample_mask", &sample_of, py::arg("size"), py::arg("where").noconvert(), py::arg("k"),
              py::arg("seed"), py::arg("epoch"));
   module.def("inverse_probabilities", &inverses, py::arg("probabilities").noconvert(),
              py::arg("k"));

@@ -157,27 +157,31 @@ void fold_packed(const std::vector<Packed>& packed, const LayoutSpec& spec, cons
   fold(segments, layout, columns, marks);
 }
 
-// Places of the observations from `first` on, none when observation j is the j-th that was issued.
-struct Matched {
-  std::optional<Buffer<std::int64_t>> places;
-  std::size_t unmatched = 0;
-};
+std::span<const std::uint32_t> rows_from(const Observations& closed, std::size_t first) {
+  if (first > closed.size()) throw std::invalid_argument("first is beyond the log");
+  return closed.rows().subspan(first);
+}
 
-py::tuple match_log(const Array<std::uint32_t>& issued, py::handle log, std::size_t first,
-                    bool unique) {
+bool all_of_log_issued(const Array<std::uint32_t>& issued, py::handle log, std::size_t first,
+                       bool unique) {
   const auto from = in(issued, "issued");
-  Matched found = read_closed(log_of(log), [&](const Observations& closed) {
-    if (first > closed.size()) throw std::invalid_argument("first is beyond the log");
-    const std::span<const std::uint32_t> observed = closed.rows().subspan(first);
-    Matched all;
-    if (observed.size() > from.size() ||
-        !std::ranges::equal(observed, from.first(observed.size()))) {
-      all.unmatched = match(from, observed, unique, all.places.emplace(observed.size()));
-    }
-    return all;
+  ObservationLog& observations = log_of(log);
+  return read_closed(observations, [&](const Observations& closed) {
+    return all_issued(from, rows_from(closed, first), observations.num_samples(), unique);
   });
-  if (!found.places) return py::make_tuple(py::none(), 0);
-  return py::make_tuple(owned(std::move(*found.places)), found.unmatched);
+}
+
+// Places of the observations from `first` on, and how many have none.
+py::tuple match_log(const Array<std::uint32_t>& issued, py::handle log, std::size_t first) {
+  const auto from = in(issued, "issued");
+  ObservationLog& observations = log_of(log);
+  Buffer<std::int64_t> places;
+  const std::size_t unmatched = read_closed(observations, [&](const Observations& closed) {
+    const auto observed = rows_from(closed, first);
+    places.resize(observed.size());
+    return match(from, observed, observations.num_samples(), places);
+  });
+  return py::make_tuple(owned(std::move(places)), unmatched);
 }
 
 }  // namespace
@@ -189,8 +193,9 @@ void bind_fold(py::module_& module) {
   module.def("pack", &pack_log, py::arg("log"), py::arg("layout"), py::arg("tickets").noconvert());
   module.def("fold_packed", &fold_packed, py::arg("packed").noconvert(), py::arg("layout"),
              py::arg("columns"), py::arg("seen"), py::arg("num_rows"));
-  module.def("match", &match_log, py::arg("issued").noconvert(), py::arg("log"), py::arg("first"),
-             py::arg("unique"));
+  module.def("all_issued", &all_of_log_issued, py::arg("issued").noconvert(), py::arg("log"),
+             py::arg("first"), py::arg("unique"));
+  module.def("match", &match_log, py::arg("issued").noconvert(), py::arg("log"), py::arg("first"));
 }
 
 }  // namespace dynsample::bind

@@ -9,16 +9,14 @@ namespace {
 
 // (numbers, bytes, lines) of the whole lines of `text`; the numbers go to out[at:].
 py::tuple parse_lines(const py::buffer& text, bool whole, Array<double>& numbers, std::size_t at) {
-  const py::buffer_info bytes = text.request();
-  if (bytes.itemsize != 1 || bytes.ndim != 1) throw py::type_error("text must be bytes");
-  const std::string_view view(static_cast<const char*>(bytes.ptr),
-                              static_cast<std::size_t>(bytes.size));
+  const py::buffer_info view = text.request();
+  const auto bytes = bytes_in(view, "text");
   const std::span<double> room = out(numbers);
   if (at > room.size()) throw py::index_error("at is beyond the numbers");
   Parsed parsed{};
   {
     py::gil_scoped_release unlocked;
-    parsed = dynsample::parse_lines(view, whole, room.subspan(at));
+    parsed = dynsample::parse_lines(bytes, whole, room.subspan(at));
   }
   return py::make_tuple(parsed.numbers, parsed.bytes, parsed.lines);
 }

@@ -6,12 +6,11 @@ namespace dynsample::bind {
 namespace {
 
 bool is_cut_short(const py::buffer& image) {
-  const py::buffer_info bytes = image.request();
-  if (bytes.itemsize != 1 || bytes.ndim != 1 || (bytes.size && bytes.strides[0] != 1)) {
-    throw py::type_error("image must be bytes, one after the other");
-  }
+  const py::buffer_info view = image.request();
+  const auto bytes = bytes_in(view, "image");
   const py::gil_scoped_release unlocked;
-  return jpeg::is_cut_short(static_cast<const std::uint8_t*>(bytes.ptr), bytes.size);
+  return jpeg::is_cut_short(reinterpret_cast<const std::uint8_t*>(bytes.data()),
+                            static_cast<std::int64_t>(bytes.size()));
 }
 
 }  // namespace

@@ -17,6 +17,17 @@ Array<bool> hide(const Array<float>& scores, std::size_t k, const OptionalMask& 
   return hidden;
 }
 
+Array<bool> marked_below(const Array<float>& scores, float bound, const OptionalMask& eligible,
+                         bool finite_only) {
+  const Rows column = rows(scores, eligible, finite_only, "scores", "eligible");
+  Array<bool> mask(static_cast<py::ssize_t>(column.size));
+  const std::span<std::uint8_t> marks(reinterpret_cast<std::uint8_t*>(mask.mutable_data()),
+                                      column.size);
+  py::gil_scoped_release unlocked;
+  below(column, bound, marks);
+  return mask;
+}
+
 py::array_t<std::int64_t> sampled(const Array<float>& scores) {
   const std::vector<std::int64_t> found =
       sampled_rows(rows(scores, std::nullopt, false, "scores", ""));
@@ -28,6 +39,8 @@ py::array_t<std::int64_t> sampled(const Array<float>& scores) {
 void bind_select(py::module_& module) {
   module.def("hide_lowest", &hide, py::arg("scores").noconvert(), py::arg("k"),
              py::arg("eligible").noconvert() = py::none(), py::arg("finite_only") = false);
+  module.def("below", &marked_below, py::arg("scores").noconvert(), py::arg("bound"),
+             py::arg("eligible").noconvert(), py::arg("finite_only"));
   module.def("sampled_rows", &sampled, py::arg("scores").noconvert());
 }
 

@@ -3,23 +3,28 @@
 #include <algorithm>
 #include <array>
 #include <cstdio>
-#include <limits>
+#include <optional>
 #include <stdexcept>
 #include <string>
+#include <vector>
 
+#include "core/chunks.h"
 #include "core/dispatch.h"
 #include "core/random.h"
+#include "core/sum.h"
 
 namespace dynsample {
 namespace {
 
 constexpr std::size_t kBatch = 1024;
-
-const std::uint8_t* flags(std::span<const std::uint8_t> where) {
-  return where.empty() ? nullptr : where.data();
-}
+constexpr std::size_t kThreadRows = std::size_t{1} << 17;  // not worth another thread
 
 }  // namespace
+
+void CdfPart::bins(std::size_t first, std::size_t count, std::uint32_t* out) const {
+  const std::uint8_t* const rows = where.empty() ? nullptr : where.data() + first;
+  kernels().draw.bins(values.data() + first, rows, count, range, out);
+}
 
 CdfCounts cdf_thresholds(const CdfCounts& counts, double beta) {
   std::array<double, kCdfBins> share;
@@ -30,7 +35,7 @@ CdfCounts cdf_thresholds(const CdfCounts& counts, double beta) {
     share[bin] = static_cast<double>(below) / static_cast<double>(total);
   }
   std::array<double, kCdfBins> probability;
-  kernels().draw.power(share.data(), kCdfBins, beta, probability.data());
+  kernels().draw.power(share.data(), kCdfBins, Exponent(beta), probability.data());
   CdfCounts keep_below;
   for (std::size_t bin = 0; bin < kCdfBins; ++bin) {
     keep_below[bin] = static_cast<std::uint64_t>(std::min(probability[bin], 1.0) * 0x1p32);
@@ -39,67 +44,85 @@ CdfCounts cdf_thresholds(const CdfCounts& counts, double beta) {
 }
 
 void power(std::span<const float> values, double exponent, std::span<float> out) {
-  std::array<double, kBatch> batch;
-  for (std::size_t first = 0; first < values.size(); first += kBatch) {
-    const std::size_t here = std::min(kBatch, values.size() - first);
-    for (std::size_t j = 0; j < here; ++j) {
-      const float value = values[first + j];
-      if (value < 0) {
-        char text[32];
-        std::snprintf(text, sizeof text, "%g", static_cast<double>(value));
-        throw std::invalid_argument("values must not be negative, got " + std::string(text) +
-                                    " at " + std::to_string(first + j));
+  struct Negative {
+    std::size_t row;
+    float value = 0;
+  };
+  const Chunks chunks(values.size(), kThreadRows);
+  std::vector<std::optional<Negative>> found(chunks.count());
+  chunks.run([&](std::size_t chunk, std::size_t begin, std::size_t end) {
+    std::array<double, kBatch> batch, powers;
+    for (std::size_t first = begin; first < end; first += kBatch) {
+      const std::span here(batch.data(), std::min(kBatch, end - first));
+      std::copy_n(&values[first], here.size(), here.data());
+      const auto negative = std::ranges::find_if(here, [](double value) { return value < 0; });
+      if (negative != here.end()) {
+        found[chunk] = {first + static_cast<std::size_t>(negative - here.begin()),
+                        static_cast<float>(*negative)};
+        return;
       }
-      batch[j] = value;
+      kernels().draw.power(here.data(), here.size(), Exponent(exponent), powers.data());
+      std::transform(powers.data(), powers.data() + here.size(), &out[first],
+                     [](double x) { return static_cast<float>(x); });
     }
-    kernels().draw.power(batch.data(), here, exponent, batch.data());
-    for (std::size_t j = 0; j < here; ++j) out[first + j] = static_cast<float>(batch[j]);
+  });
+  for (const auto& negative : found) {
+    if (!negative) continue;
+    char text[32];
+    std::snprintf(text, sizeof text, "%g", static_cast<double>(negative->value));
+    throw std::invalid_argument("values must not be negative, got " + std::string(text) + " at " +
+                                std::to_string(negative->row));
   }
 }
 
 CdfCounts cdf_counts(const CdfPart& part) {
-  CdfCounts counts = {};
-  const float* const values = part.values.data();
-  const std::uint8_t* const where = flags(part.where);
-  for (std::size_t i = 0; i < part.values.size(); ++i) {
-    if (cdf_takes_part(values, where, i)) ++counts[part.range.bin(values[i])];
+  const Chunks chunks(part.values.size(), kThreadRows);
+  std::vector<std::array<std::uint32_t, kCdfBins + 1>> counts(chunks.count());
+  chunks.run([&](std::size_t chunk, std::size_t begin, std::size_t end) {
+    std::array<std::uint32_t, kBatch> bins;
+    for (std::size_t first = begin; first < end; first += kBatch) {
+      const std::size_t here = std::min(kBatch, end - first);
+      part.bins(first, here, bins.data());
+      for (std::size_t j = 0; j < here; ++j) ++counts[chunk][bins[j]];
+    }
+  });
+  CdfCounts all = {};
+  for (const auto& some : counts) {
+    for (std::size_t bin = 0; bin < kCdfBins; ++bin) all[bin] += some[bin];
   }
-  return counts;
+  return all;
 }
 
 void cdf_keep(const CdfPart& part, const CdfCounts& counts, double beta, std::uint64_t seed,
               std::uint32_t epoch, std::size_t first, std::span<std::uint8_t> kept) {
   if (first % 4) throw std::invalid_argument("first must be a multiple of 4");
-  const CdfCounts keep_below = cdf_thresholds(counts, beta);
-  const float* const values = part.values.data();
-  const std::uint8_t* const where = flags(part.where);
-  std::array<std::uint32_t, kBatch> words;
-  for (std::size_t at = 0; at < part.values.size(); at += kBatch) {
-    const std::size_t here = std::min(kBatch, part.values.size() - at);
-    kernels().random.fill(seed, (first + at) / 4, epoch, kBernoulli, (here + 3) / 4, words.data());
-    for (std::size_t i = at; i < at + here; ++i) {
-      kept[i] = !cdf_takes_part(values, where, i) ||
-                words[i - at] < keep_below[part.range.bin(values[i])];
+  std::array<std::uint64_t, kCdfBins + 1> keep_below;
+  std::ranges::copy(cdf_thresholds(counts, beta), keep_below.begin());
+  keep_below[kCdfBins] = std::uint64_t{1} << 32;  // takes no part: kept
+  const std::size_t size = part.values.size();
+  const Chunks chunks((size + kBatch - 1) / kBatch, kThreadRows / kBatch);
+  chunks.run([&](std::size_t, std::size_t begin, std::size_t end) {
+    std::array<std::uint32_t, kBatch> words, bins;
+    for (std::size_t at = begin * kBatch; at < std::min(end * kBatch, size); at += kBatch) {
+      const std::size_t here = std::min(kBatch, size - at);
+      kernels().random.fill(seed, (first + at) / 4, epoch, kBernoulli, (here + 3) / 4,
+                            words.data());
+      part.bins(at, here, bins.data());
+      for (std::size_t j = 0; j < here; ++j) kept[at + j] = words[j] < keep_below[bins[j]];
     }
-  }
+  });
 }
 
 void bernoulli_cdf(std::span<const float> values, double beta, std::uint64_t seed,
                    std::uint32_t epoch, std::span<const std::uint8_t> where,
                    std::span<std::uint8_t> kept) {
-  constexpr float kInfinity = std::numeric_limits<float>::infinity();
-  const std::uint8_t* const rows = flags(where);
-  CdfRange range{kInfinity, -kInfinity};
-  for (std::size_t i = 0; i < values.size(); ++i) {
-    if (!cdf_takes_part(values.data(), rows, i)) continue;
-    range.low = std::min(range.low, values[i]);
-    range.high = std::max(range.high, values[i]);
-  }
+  const auto* const rows = where.empty() ? nullptr : where.data();
+  const Extremes range = min_max({values.data(), rows, true, values.size()});
   if (!(range.low < range.high)) {
     std::ranges::fill(kept, 1);
     return;
   }
-  const CdfPart part{values, where, range};
+  const CdfPart part{values, where, {range.low, range.high}};
   cdf_keep(part, cdf_counts(part), beta, seed, epoch, 0, kept);
 }
 

@@ -31,6 +31,9 @@ struct CdfPart {
   std::span<const float> values;
   std::span<const std::uint8_t> where;
   CdfRange range;
+
+  // out[j] = the bin of row first + j, kCdfBins when it takes no part.
+  void bins(std::size_t first, std::size_t count, std::uint32_t* out) const;
 };
 
 CdfCounts cdf_counts(const CdfPart& part);

@@ -17,6 +17,9 @@ std::size_t count_set(std::span<const std::uint8_t> mask);
 // exactly as many places. Throws std::invalid_argument for other sizes, or over 2^32 - 1 rows.
 void mask_ids(std::span<const std::uint8_t> mask, bool invert, std::span<std::uint32_t> ids);
 
+// out[i] = inside where mask[i] is not zero, else outside. Sizes are the same.
+void choose(std::span<const std::uint8_t> mask, float inside, float outside, std::span<float> out);
+
 // A bit and a half for each row: 64-bit words, and for each word the count of the set bits before.
 // rank and select take constant time (select: a search among the few words of 512 set bits, where
 // the set rows are sparse a logarithmic one).

@@ -9,16 +9,16 @@
 
 namespace dynsample {
 
-constexpr std::size_t kCdfBins = 1000;
+constexpr std::uint32_t kCdfBins = 1000;
 
 // The extremes of the values that take part.
 struct CdfRange {
   float low, high;
 
   // The bin of a value from low to high.
-  DYNSAMPLE_INLINE std::size_t bin(float value) const {
+  DYNSAMPLE_INLINE std::uint32_t bin(float value) const {
     const double z = (static_cast<double>(value) - low) / (static_cast<double>(high) - low);
-    const std::size_t found = static_cast<std::size_t>(kCdfBins * z);
+    const auto found = static_cast<std::uint32_t>(static_cast<std::int32_t>(kCdfBins * z));
     return found < kCdfBins ? found : kCdfBins - 1;
   }
 };

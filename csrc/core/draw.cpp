@@ -1,14 +1,15 @@
 #include "core/draw.h"
 
 #include <algorithm>
-#include <bit>
 #include <cmath>
 #include <cstdio>
+#include <numeric>
 #include <stdexcept>
 #include <string>
+#include <vector>
 
+#include "core/chunks.h"
 #include "core/dispatch.h"
-#include "core/kth_key.h"
 #include "core/order.h"
 #include "core/random.h"
 #include "core/rate.h"
@@ -16,8 +17,8 @@
 namespace dynsample {
 namespace {
 
-constexpr std::uint32_t kFewCopies = 4;  // of a row, stored whatever its count
-static_assert(kFewCopies <= kStoreSlack);
+constexpr std::size_t kThreadRows = std::size_t{1} << 17;  // some 0.3 ms of one thread
+constexpr std::size_t kThreadBlocks = kThreadRows / Rates::kBlock;
 
 // The rates are worked out anew in each pass: they add up to the same total, or another thread
 // writes to the probabilities.
@@ -25,70 +26,67 @@ static_assert(kFewCopies <= kStoreSlack);
   throw std::runtime_error("probabilities changed while they were read");
 }
 
-// Calls body(row, count) for all rows of a part.
+// Calls body(row, count) for the rows of the blocks [first, last).
 template <class Body>
-void systematic(const Rates& part, std::uint64_t before, const Pointers pointers,
-                const Body& body) {
-  const std::uint64_t end = before + part.total();
-  std::uint64_t position = before, last = pointers.until(position);
-  part.for_blocks([&](std::size_t first, std::span<const std::uint64_t> block) {
-    for (std::size_t j = 0; j < block.size(); ++j) {
-      if (block[j] > end - position) refuse_change();
-      position += block[j];
+void systematic(const Rates& part, std::uint64_t before, const Pointers& pointers,
+                std::size_t first, std::size_t last, Body body) {
+  std::uint64_t position = before + part.before(first), passed = pointers.until(position);
+  Rates::Block rates;
+  for (std::size_t b = first; b < last; ++b) {
+    std::size_t row = b * Rates::kBlock;
+    for (const std::uint64_t rate : part.block(b, rates)) {
+      position += rate;
       const std::uint64_t seen = pointers.until(position);
-      body(first + j, static_cast<std::uint32_t>(seen - last));
-      last = seen;
-    }
-  });
-  if (position != end) refuse_change();
-}
-
-// Finds the row of a part that a point lies in.
-class Lookup {
- public:
-  explicit Lookup(const Rates& part) : until_(part.size()) {
-    std::uint64_t sum = 0;
-    part.for_blocks([&](std::size_t first, std::span<const std::uint64_t> block) {
-      for (std::size_t j = 0; j < block.size(); ++j) until_[first + j] = sum += block[j];
-    });
-    if (sum != part.total()) refuse_change();
-    const std::size_t n = until_.size();
-    shift_ = std::max(
-        0, static_cast<int>(std::bit_width(part.total())) - static_cast<int>(std::bit_width(n)));
-    // guide[b] = the first row that reaches beyond the start of bucket b.
-    guide_.resize((part.total() >> shift_) + 2);
-    std::size_t row = 0;
-    for (std::size_t b = 0; b < guide_.size(); ++b) {
-      const auto edge = static_cast<unsigned __int128>(b) << shift_;
-      while (row + 1 < n && until_[row] <= edge) ++row;
-      guide_[b] = static_cast<std::uint32_t>(row);
+      body(row++, static_cast<std::uint32_t>(seen - passed));
+      passed = seen;
     }
   }
+}
 
-  std::size_t operator()(std::uint64_t point) const {
-    const std::uint32_t* at = &guide_[point >> shift_];
-    return static_cast<std::size_t>(
-        std::upper_bound(until_.begin() + at[0], until_.begin() + at[1], point) - until_.begin());
+// Writes rows as often as they are drawn to [next, end), which others may write on beyond.
+class Append {
+ public:
+  Append(std::uint32_t* next, std::uint32_t* end) : next_(next), end_(end) {}
+
+  void operator()(std::size_t row, std::uint32_t count) {
+    const auto id = static_cast<std::uint32_t>(row);
+    const auto room = static_cast<std::size_t>(end_ - next_);
+    if (count <= kFew && kFew <= room) {
+      std::fill_n(next_, kFew, id);  // no branch for the small counts, no two are alike
+    } else {
+      if (count > room) refuse_change();
+      std::fill_n(next_, count, id);
+    }
+    next_ += count;
   }
 
  private:
-  Buffer<std::uint64_t> until_;
-  Buffer<std::uint32_t> guide_;
-  int shift_;
+  static constexpr std::uint32_t kFew = 4;
+
+  std::uint32_t *next_, *end_;
 };
 
-void multinomial(const Rates& rates, std::uint32_t k, std::uint64_t seed, std::uint32_t epoch,
-                 std::span<std::uint32_t> counts) {
-  const Lookup row_of(rates);
-  std::fill(counts.begin(), counts.end(), 0);
-  constexpr std::uint32_t kBatch = 512;
-  std::array<std::uint64_t, kBatch> points;
-  for (std::uint32_t first = 0; first < k;) {
-    const std::span here(points.data(), std::min(kBatch, k - first));
-    multinomial_points(rates.total(), seed, epoch, first, here);
-    for (const std::uint64_t point : here) ++counts[row_of(point)];
-    first += static_cast<std::uint32_t>(here.size());
-  }
+void append_systematic(const Rates& rates, const Pointers& pointers, std::uint32_t* ids) {
+  const auto place = [&](std::size_t block) {
+    return ids + (pointers.until(rates.before(block)) - pointers.until(0));
+  };
+  Chunks(rates.num_blocks(), kThreadBlocks)
+      .run([&](std::size_t, std::size_t first, std::size_t last) {
+        systematic(rates, 0, pointers, first, last, Append(place(first), place(last)));
+      });
+}
+
+void append_counted(std::span<const std::uint32_t> counts, std::uint32_t* ids) {
+  const Chunks chunks(counts.size(), kThreadRows);
+  std::vector<std::size_t> places(chunks.count() + 1);
+  chunks.run([&](std::size_t chunk, std::size_t first, std::size_t last) {
+    places[chunk + 1] = std::accumulate(&counts[first], &counts[last], std::size_t{0});
+  });
+  std::partial_sum(places.begin(), places.end(), places.begin());
+  chunks.run([&](std::size_t chunk, std::size_t first, std::size_t last) {
+    Append append(ids + places[chunk], ids + places[chunk + 1]);
+    for (std::size_t row = first; row < last; ++row) append(row, counts[row]);
+  });
 }
 
 }  // namespace
@@ -107,10 +105,21 @@ Probabilities check_probabilities(std::span<const float> probabilities) {
 }
 
 ExponentSums exponent_sums(std::span<const float> probabilities, float substitute) {
+  const Chunks chunks(probabilities.size(), kThreadRows);
+  // Neighbours often share their exponent: one after the other would wait for its sum.
+  constexpr std::size_t kApart = 4;
+  std::vector<std::array<ExponentSums, kApart>> parts(chunks.count());
+  chunks.run([&](std::size_t chunk, std::size_t first, std::size_t last) {
+    for (std::size_t i = first; i < last; ++i) {
+      const ProbabilityUnits found = units_of(probabilities[i], substitute);
+      parts[chunk][i % kApart][found.exponent] += found.units;
+    }
+  });
   ExponentSums sums = {};
-  for (const float value : probabilities) {
-    const ProbabilityUnits found = units_of(value, substitute);
-    sums[found.exponent] += found.units;
+  for (const auto& part : parts) {
+    for (const ExponentSums& some : part) {
+      for (std::size_t e = 0; e < sums.size(); ++e) sums[e] += some[e];
+    }
   }
   return sums;
 }
@@ -128,26 +137,41 @@ RateScale rate_scale(const ExponentSums& sums, float substitute, std::uint32_t k
   return {substitute, sum == 0 ? 0 : k * 0x1p32 / sum * (1 + 0x1p-40)};
 }
 
-Rates::Rates(std::span<const float> probabilities, RateScale scale)
-    : probabilities_(probabilities), scale_(scale) {
-  for_blocks([this](std::size_t, std::span<const std::uint64_t> block) {
-    for (const std::uint64_t rate : block) total_ += rate;
-  });
-}
-
 RateScale rate_scale(std::span<const float> probabilities, std::uint32_t k) {
   const float substitute = check_probabilities(probabilities).substitute;
   return rate_scale(exponent_sums(probabilities, substitute), substitute, k);
 }
 
+Rates::Rates(std::span<const float> probabilities, RateScale scale)
+    : probabilities_(probabilities),
+      scale_(scale),
+      before_((probabilities.size() + kBlock - 1) / kBlock + 1) {
+  before_[0] = 0;
+  Chunks(num_blocks(), kThreadBlocks).run([&](std::size_t, std::size_t first, std::size_t last) {
+    Block rates;
+    for (std::size_t b = first; b < last; ++b) {
+      const auto found = work_out(b, rates);
+      before_[b + 1] = std::accumulate(found.begin(), found.end(), std::uint64_t{0});
+    }
+  });
+  std::partial_sum(before_.begin(), before_.end(), before_.begin());
+}
+
 Rates::Rates(std::span<const float> probabilities, std::uint32_t k)
     : Rates(probabilities, rate_scale(probabilities, k)) {}
 
-std::size_t Rates::block(std::size_t first, std::array<std::uint64_t, kBlock>& rates) const {
-  const std::size_t count = std::min(kBlock, size() - first);
+std::span<const std::uint64_t> Rates::work_out(std::size_t number, Block& rates) const {
+  const std::size_t first = number * kBlock, count = std::min(kBlock, size() - first);
   kernels().draw.rates(probabilities_.data() + first, count, scale_.substitute, scale_.scale,
                        rates.data());
-  return count;
+  return {rates.data(), count};
+}
+
+std::span<const std::uint64_t> Rates::block(std::size_t number, Block& rates) const {
+  const auto found = work_out(number, rates);
+  const std::uint64_t sum = std::accumulate(found.begin(), found.end(), std::uint64_t{0});
+  if (sum != before_[number + 1] - before_[number]) refuse_change();
+  return found;
 }
 
 void draw_counts(std::span<const float> probabilities, std::uint32_t k, std::uint64_t seed,
@@ -156,7 +180,7 @@ void draw_counts(std::span<const float> probabilities, std::uint32_t k, std::uin
   if (k == 0) {
     std::fill(counts.begin(), counts.end(), 0);
   } else if (method == DrawMethod::kMultinomial) {
-    multinomial(rates, k, seed, epoch, counts);
+    multinomial_counts(rates, k, seed, epoch, counts);
   } else {
     systematic_counts(rates, {0, rates.total()}, k, seed, epoch, counts);
   }
@@ -164,34 +188,12 @@ void draw_counts(std::span<const float> probabilities, std::uint32_t k, std::uin
 
 void systematic_counts(const Rates& part, Interval interval, std::uint32_t k, std::uint64_t seed,
                        std::uint32_t epoch, std::span<std::uint32_t> counts) {
-  systematic(part, interval.before, make_pointers(interval.total, k, seed, epoch),
-             [&](std::size_t row, std::uint32_t count) { counts[row] = count; });
-}
-
-void multinomial_points(std::uint64_t total, std::uint64_t seed, std::uint32_t epoch,
-                        std::uint32_t first, std::span<std::uint64_t> points) {
-  if (first % 2) throw std::invalid_argument("first must be even");
-  constexpr std::size_t kBatch = 512;
-  std::array<std::uint32_t, 2 * kBatch> words;
-  for (std::size_t at = 0; at < points.size(); at += kBatch) {
-    const std::size_t here = std::min(kBatch, points.size() - at);
-    kernels().random.fill(seed, (first + at) / 2, epoch, kMultinomial, (here + 1) / 2,
-                          words.data());
-    for (std::size_t j = 0; j < here; ++j) {
-      points[at + j] = point_below(total, words[2 * j], words[2 * j + 1]);
-    }
-  }
-}
-
-void count_points(const Rates& part, std::uint64_t before, std::span<const std::uint64_t> points,
-                  std::span<std::uint32_t> counts) {
-  std::fill(counts.begin(), counts.end(), 0);
-  if (points.empty()) return;
-  const Lookup row_of(part);
-  for (const std::uint64_t point : points) {
-    if (point - before >= part.total()) throw std::invalid_argument("a point is in another part");
-    ++counts[row_of(point - before)];
-  }
+  const Pointers pointers = make_pointers(interval.total, k, seed, epoch);
+  Chunks(part.num_blocks(), kThreadBlocks)
+      .run([&](std::size_t, std::size_t first, std::size_t last) {
+        systematic(part, interval.before, pointers, first, last,
+                   [&](std::size_t row, std::uint32_t count) { counts[row] = count; });
+      });
 }
 
 void draw(std::span<const float> probabilities, std::uint64_t seed, std::uint32_t epoch,
@@ -199,32 +201,30 @@ void draw(std::span<const float> probabilities, std::uint64_t seed, std::uint32_
   const auto k = static_cast<std::uint32_t>(out.size());
   const Rates rates(probabilities, k);
   if (k == 0) return;
-  KeyBuffer ids = key_buffer(k);
-  std::uint32_t* next = ids.data();
-  const auto append = [&next](std::size_t row, std::uint32_t count) {
-    const auto id = static_cast<std::uint32_t>(row);
-    std::fill_n(next, kFewCopies, id);  // no branch for the small counts, no two are alike
-    if (count > kFewCopies) std::fill_n(next + kFewCopies, count - kFewCopies, id);
-    next += count;
-  };
+  Buffer<std::uint32_t> ids(k);
   if (method == DrawMethod::kMultinomial) {
-    std::vector<std::uint32_t> counts(probabilities.size());
-    multinomial(rates, k, seed, epoch, counts);
-    for (std::size_t row = 0; row < counts.size(); ++row) append(row, counts[row]);
+    Buffer<std::uint32_t> counts(rates.size());
+    multinomial_counts(rates, k, seed, epoch, counts);
+    append_counted(counts, ids.data());
   } else {
-    systematic(rates, 0, make_pointers(rates.total(), k, seed, epoch), append);
+    append_systematic(rates, make_pointers(rates.total(), k, seed, epoch), ids.data());
   }
-  order_slice(make_permutation(k, seed, epoch, kDrawOrder), {ids.data(), k}, 0, out);
+  order_slice(make_permutation(k, seed, epoch, kDrawOrder), ids, 0, out);
 }
 
 void inverse_probabilities(const Rates& part, std::uint64_t total, std::size_t num_rows,
                            std::span<float> out) {
   const auto n = static_cast<double>(num_rows), sum = static_cast<double>(total);
-  part.for_blocks([&](std::size_t first, std::span<const std::uint64_t> block) {
-    for (std::size_t j = 0; j < block.size(); ++j) {
-      out[first + j] = inverse_probability(sum, n, block[j]);
-    }
-  });
+  Chunks(part.num_blocks(), kThreadBlocks)
+      .run([&](std::size_t, std::size_t first, std::size_t last) {
+        Rates::Block rates;
+        for (std::size_t b = first; b < last; ++b) {
+          float* to = &out[b * Rates::kBlock];
+          for (const std::uint64_t rate : part.block(b, rates)) {
+            *to++ = inverse_probability(sum, n, rate);
+          }
+        }
+      });
 }
 
 }  // namespace dynsample

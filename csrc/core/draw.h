@@ -10,6 +10,8 @@
 #include <cstdint>
 #include <span>
 
+#include "core/buffer.h"
+
 namespace dynsample {
 
 constexpr std::uint32_t kMaxDraws = 0xFFFFFFFEu;  // R stays below 2^64
@@ -42,7 +44,8 @@ RateScale rate_scale(std::span<const float> probabilities, std::uint32_t k);
 // room of the probabilities.
 class Rates {
  public:
-  static constexpr std::size_t kBlock = 512;
+  static constexpr std::size_t kBlock = 2048;
+  using Block = std::array<std::uint64_t, kBlock>;
 
   Rates(std::span<const float> probabilities, RateScale scale);
 
@@ -50,23 +53,22 @@ class Rates {
   Rates(std::span<const float> probabilities, std::uint32_t k);
 
   std::size_t size() const { return probabilities_.size(); }
-  std::uint64_t total() const { return total_; }
+  std::uint64_t total() const { return before_.back(); }
 
-  // Calls body(first, rates of the rows from `first` on) for all rows, kBlock or fewer at a time.
-  template <class Body>
-  void for_blocks(const Body& body) const {
-    std::array<std::uint64_t, kBlock> rates;
-    for (std::size_t first = 0; first < size(); first += kBlock) {
-      body(first, std::span<const std::uint64_t>(rates.data(), block(first, rates)));
-    }
-  }
+  // Block b has the rows from b * kBlock on, before(b) is the sum of the rates before it.
+  std::size_t num_blocks() const { return before_.size() - 1; }
+  std::uint64_t before(std::size_t block) const { return before_[block]; }
+
+  // Throws std::runtime_error when the rates do not add up as they did at first: another thread
+  // writes to the probabilities.
+  std::span<const std::uint64_t> block(std::size_t number, Block& rates) const;
 
  private:
-  std::size_t block(std::size_t first, std::array<std::uint64_t, kBlock>& rates) const;
+  std::span<const std::uint64_t> work_out(std::size_t number, Block& rates) const;
 
   std::span<const float> probabilities_;
   RateScale scale_;
-  std::uint64_t total_ = 0;
+  Buffer<std::uint64_t> before_;
 };
 
 // Where the rates of a part of the rows lie among those of all.
@@ -85,8 +87,10 @@ void draw_counts(std::span<const float> probabilities, std::uint32_t k, std::uin
 void systematic_counts(const Rates& part, Interval interval, std::uint32_t k, std::uint64_t seed,
                        std::uint32_t epoch, std::span<std::uint32_t> counts);
 
-// The multinomial draw for a part of the rows: draws first, ... are points below R; each point that
-// is in the interval of a row counts for it.
+// The multinomial draw of k > 0 from all rows, and for a part of them: draws first, ... are points
+// below R; each point that is in the interval of a row counts for it.
+void multinomial_counts(const Rates& rates, std::uint32_t k, std::uint64_t seed,
+                        std::uint32_t epoch, std::span<std::uint32_t> counts);
 void multinomial_points(std::uint64_t total, std::uint64_t seed, std::uint32_t epoch,
                         std::uint32_t first, std::span<std::uint64_t> points);
 void count_points(const Rates& part, std::uint64_t before, std::span<const std::uint64_t> points,

@@ -7,10 +7,17 @@
 
 namespace dynsample {
 
-// places[j] = the place in `issued` of observation j: the i-th observation of a row belongs to the
-// i-th time that it was issued; -1 when there were more. Returns how many are -1. With `unique` no
-// row is in `issued` twice, and observations in the order of issue take linear time.
+// The i-th observation of a row belongs to the i-th time that it was issued. Both functions take
+// time linear in what they are given, in any order, and throw std::out_of_range for a row outside
+// of [0, num_rows).
+
+// Whether every observation belongs to something issued. With `unique` no row is in `issued` twice.
+bool all_issued(std::span<const std::uint32_t> issued, std::span<const std::uint32_t> observed,
+                std::size_t num_rows, bool unique);
+
+// places[j] = the place in `issued` of observation j, -1 when there is none. Returns how many are
+// -1.
 std::size_t match(std::span<const std::uint32_t> issued, std::span<const std::uint32_t> observed,
-                  bool unique, std::span<std::int64_t> places);
+                  std::size_t num_rows, std::span<std::int64_t> places);
 
 }  // namespace dynsample

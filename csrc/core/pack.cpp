@@ -16,6 +16,7 @@ namespace {
 constexpr std::size_t kBlockRows = std::size_t{1} << 12;
 constexpr std::size_t kMaxBlocks = 2048;
 constexpr std::size_t kDirectRecords = 8192;  // not worth more than one block
+constexpr std::size_t kChunks = 4;            // for each thread, as one may be late
 constexpr std::size_t kAhead = 8;  // records by which a block's next cache line is fetched
 
 // What a log is written from. The common numbers of words and bits are template arguments, for the
@@ -159,7 +160,8 @@ std::vector<std::size_t> pack(const Observations& observations, std::size_t num_
   }
   const std::size_t block_rows = std::size_t{1} << layout.shift;
   const std::size_t blocks = std::max<std::size_t>(1, (num_rows + block_rows - 1) >> layout.shift);
-  const std::size_t chunks = std::clamp<std::size_t>(size / kThreadRecords, 1, num_threads());
+  const std::size_t threads = num_threads(), most = threads == 1 ? 1 : kChunks * threads;
+  const std::size_t chunks = std::clamp<std::size_t>(size / kThreadRecords, 1, most);
   const auto begin = [&](std::size_t chunk) { return size * chunk / chunks; };
   std::vector<std::size_t> places(chunks * blocks);
   parallel_for(chunks, [&](std::size_t chunk) {

@@ -20,4 +20,8 @@ KeyBuffer race_keys(std::span<const float> probabilities, std::size_t first, flo
 void draw_mask(std::span<const float> probabilities, std::size_t k, std::uint64_t seed,
                std::uint32_t epoch, std::span<std::uint8_t> mask);
 
+// The same with equal chances, among the rows in `where` (empty: all).
+void sample_mask(std::span<const std::uint8_t> where, std::size_t k, std::uint64_t seed,
+                 std::uint32_t epoch, std::span<std::uint8_t> mask);
+
 }  // namespace dynsample

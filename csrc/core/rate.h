@@ -33,11 +33,20 @@ DYNSAMPLE_INLINE ProbabilityUnits units_of(float p, float substitute) {
   return {exponent, exponent ? fraction | 0x800000 : fraction};
 }
 
+// floor(x) of an x in [0, 2^64). By operations on integers, of which every processor has vectors:
+// of the conversion to 64 bits only the latest.
+DYNSAMPLE_INLINE std::uint64_t whole_part(double x) {
+  const std::uint64_t bits = double_bits(x);
+  const std::uint64_t digits = (bits | std::uint64_t{1} << 52) << 11;  // 1.f in units of 2^-63
+  const std::uint64_t shift = 1023 + 63 - (bits >> 52);
+  return shift < 64 ? digits >> (shift & 63) : 0;
+}
+
 // floor(p * scale) + 1, 0 where p is 0; `substitute` stands for a p that is not finite.
 DYNSAMPLE_INLINE std::uint64_t rate_of(float p, float substitute, double scale) {
   const float here = is_finite_bits(float_bits(p)) ? p : substitute;
-  const std::uint64_t rate = static_cast<std::uint64_t>(static_cast<double>(here) * scale) + 1;
-  return rate & (0 - static_cast<std::uint64_t>(here > 0));
+  const std::uint64_t rate = whole_part(static_cast<double>(here) * scale) + 1;
+  return here > 0 ? rate : 0;
 }
 
 // R / (N r), 0 where the rate is 0.

@@ -260,4 +260,16 @@ void hide_lowest(const Rows& rows, std::size_t k, std::span<std::uint8_t> hidden
   }
 }
 
+void below(const Rows& rows, float bound, std::span<std::uint8_t> mask) {
+  check_num_rows(rows.size);
+  if (mask.size() != rows.size) {
+    throw std::invalid_argument("mask must have one byte for each score");
+  }
+  const auto bits = std::bit_cast<std::uint32_t>(bound);
+  const std::uint32_t key = bound != bound ? 0 : order_key(bits);
+  Chunks(rows.size).run([&](std::size_t, std::size_t first, std::size_t last) {
+    kernels().select.mark(rows, first, last, key, 0, mask.data());
+  });
+}
+
 }  // namespace dynsample

@@ -20,6 +20,10 @@ namespace dynsample {
 // std::invalid_argument when sizes differ, k > rows.size, or rows.size > 2^32 - 1.
 void hide_lowest(const Rows& rows, std::size_t k, std::span<std::uint8_t> hidden);
 
+// Sets mask[i] = 1 for the eligible rows whose score is less than `bound`, 0 elsewhere; none are
+// less than NaN. Throws std::invalid_argument when sizes differ.
+void below(const Rows& rows, float bound, std::span<std::uint8_t> mask);
+
 // The rows whose keys are that sample, ascending; none when there are few rows. They depend on
 // where the rows lie in memory. For tests, which make them mislead.
 std::vector<std::int64_t> sampled_rows(const Rows& rows);

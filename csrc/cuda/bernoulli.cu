@@ -7,7 +7,7 @@ namespace {
 
 struct Power {
   const float* values;
-  double exponent;
+  Exponent exponent;
   float* out;
   std::uint32_t* first_negative;
 
@@ -80,7 +80,7 @@ std::uint32_t power(const float* values, std::size_t size, double exponent, floa
   if (!size) return kNoRow;
   auto* const first_negative = scratch.array<std::uint32_t>(1);
   fill_bytes(first_negative, 0xFF, sizeof *first_negative, stream);
-  for_each("powers", size, Power{values, exponent, out, first_negative}, stream);
+  for_each("powers", size, Power{values, Exponent(exponent), out, first_negative}, stream);
   return fetch(first_negative, stream);
 }
 

@@ -86,8 +86,13 @@ struct MarkSeen {
   std::uint8_t* seen;
 
   DYNSAMPLE_DEVICE void operator()(std::size_t i) const {
-    if (sorted.rows[i] != kNoRow && (!accepted || accepted[i]))
-      seen[sorted.rows[i] - first_row] = 1;
+    if (!begins_row(sorted, i)) return;
+    const std::uint32_t row = sorted.rows[i];
+    for (std::size_t j = i; j < sorted.size && sorted.rows[j] == row; ++j) {
+      if (accepted && !accepted[j]) continue;
+      seen[row - first_row] = 1;
+      return;
+    }
   }
 };
 

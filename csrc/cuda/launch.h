@@ -25,6 +25,8 @@
 
 #if defined(__CUDACC__)
 #include "cuda/launch_device.h"
+#elif defined(DYNSAMPLE_CUDA_THREADS)
+#include "cuda/launch_threads.h"
 #else
 #include "cuda/launch_host.h"
 #endif
@@ -79,8 +81,7 @@ DYNSAMPLE_DEVICE bool last_block(Block& block, unsigned* arrived, bool& shared_f
   block.each([&](unsigned thread) {
     if (thread) return;
     fence();
-    shared_flag = atomic_add(arrived, 1u) == block.count() - 1;
-    if (shared_flag) *arrived = 0;
+    shared_flag = atomic_wrap(arrived, block.count() - 1) == block.count() - 1;
     fence();
   });
   return shared_flag;

@@ -123,6 +123,9 @@ inline unsigned busy_blocks(Stream stream) {
   return static_cast<unsigned>(processors) * 8;
 }
 
+// Rounds of busy blocks that a read of all rows is cut into: the scheduler evens their times out.
+constexpr unsigned kRounds = 8;
+
 __device__ inline void fence() { __threadfence(); }
 
 __device__ inline unsigned atomic_add(unsigned* at, unsigned value) { return atomicAdd(at, value); }
@@ -139,6 +142,8 @@ __device__ inline void atomic_max(unsigned* at, unsigned value) { atomicMax(at, 
 __device__ inline unsigned atomic_cas(unsigned* at, unsigned expected, unsigned value) {
   return atomicCAS(at, expected, value);
 }
+// What was there; one more now, or 0 after `last`.
+__device__ inline unsigned atomic_wrap(unsigned* at, unsigned last) { return atomicInc(at, last); }
 __device__ inline void atomic_or(unsigned* at, unsigned value) { atomicOr(at, value); }
 
 __device__ inline unsigned count_bits(unsigned word) { return __popc(word); }

@@ -3,16 +3,13 @@
 #pragma once
 
 #include <algorithm>
-#include <cstring>
 #include <memory>
 #include <numeric>
 #include <random>
 #include <vector>
 
 #include "cuda/launched.h"
-
-#define DYNSAMPLE_DEVICE
-#define DYNSAMPLE_UNROLL
+#include "cuda/on_host.h"
 
 namespace dynsample::cuda {
 
@@ -67,10 +64,8 @@ void launch(const char*, const Kernel& kernel, unsigned blocks, Stream) {
   }
 }
 
-template <class Kernel>
-void load(Stream) {}
-
 inline unsigned busy_blocks(Stream) { return 5; }
+constexpr unsigned kRounds = 8;
 
 inline void fence() {}
 
@@ -93,24 +88,11 @@ inline unsigned atomic_cas(unsigned* at, unsigned expected, unsigned value) {
   if (before == expected) *at = value;
   return before;
 }
+inline unsigned atomic_wrap(unsigned* at, unsigned last) {
+  const unsigned before = *at;
+  *at = before >= last ? 0 : before + 1;
+  return before;
+}
 inline void atomic_or(unsigned* at, unsigned value) { *at |= value; }
-
-inline unsigned count_bits(unsigned word) {
-  return static_cast<unsigned>(__builtin_popcount(word));
-}
-inline unsigned lowest_bit(unsigned word) { return static_cast<unsigned>(__builtin_ctz(word)); }
-
-inline void copy_to_host(void* to, const void* from, std::size_t size, Stream) {
-  std::memcpy(to, from, size);
-}
-inline void copy_to_device(void* to, const void* from, std::size_t size, Stream) {
-  std::memcpy(to, from, size);
-}
-inline void copy_on_device(void* to, const void* from, std::size_t size, Stream) {
-  if (size) std::memcpy(to, from, size);
-}
-inline void fill_bytes(void* to, unsigned char value, std::size_t size, Stream) {
-  std::memset(to, value, size);
-}
 
 }  // namespace dynsample::cuda

@@ -95,6 +95,10 @@ void select_ids(const std::uint8_t* mask, bool invert, std::size_t size, std::ui
 
 #else
 
+#include <algorithm>
+#include <numeric>
+#include <vector>
+
 namespace dynsample::cuda {
 
 void sort_pairs(const std::uint32_t* keys, std::uint32_t* sorted_keys, const std::uint32_t* values,

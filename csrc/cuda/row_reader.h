@@ -32,7 +32,7 @@ class RowReader {
   // Blocks that read all rows, a few tiles each: the device's scheduler evens their times out.
   unsigned blocks(Stream stream) const {
     const std::size_t tiles = (size_ + kTile - 1) / kTile;
-    return static_cast<unsigned>(std::clamp<std::size_t>(tiles, 1, 8 * busy_blocks(stream)));
+    return static_cast<unsigned>(std::clamp<std::size_t>(tiles, 1, kRounds * busy_blocks(stream)));
   }
 
   // Calls body(first, held) for the tiles of this block, held being a thread's rows of the one from

@@ -31,7 +31,8 @@ inline void read_file(const Table& table, std::int64_t id, std::uint8_t* to,
                       std::int64_t expected) {
   const File file(table.path(id));
   if (!file.is_open()) fail(table, id, std::strerror(errno));
-  const std::int64_t size = file.size();
+  if (file.read_whole(to, expected)) return;
+  const std::int64_t size = file.size();  // or the system gave a part
   const std::int64_t got = size == expected ? file.read(to, expected) : size;
   if (got != expected) {
     fail(table, id,

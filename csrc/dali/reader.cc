@@ -8,6 +8,7 @@
 #include <atomic>
 #include <cstdint>
 #include <cstring>
+#include <limits>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -114,18 +115,23 @@ class Read : public dali::Operator<dali::CPUBackend> {
     if (shares_) {
       share(encoded);
       labels.Resize(dali::uniform_list_shape<1>(count, {1}), kInt32);
+      for (int k = 0; k < count; ++k) describe(k, encoded, labels);
     } else {
       for_each(ws.GetThreadPool(), count, [&](int k) {
         copy(ids_[k], sizes_[k], static_cast<std::uint8_t*>(encoded.raw_mutable_tensor(k)));
+        describe(k, encoded, labels);
       });
-    }
-    for (int k = 0; k < count; ++k) {
-      labels.mutable_tensor<std::int32_t>(k)[0] = table_->labels[ids_[k]];
-      encoded.SetSourceInfo(k, table_->path(ids_[k]));  // later operators name it in their errors
     }
   }
 
  private:
+  // Gives the label, and the name that later operators have in their errors.
+  void describe(int k, dali::TensorList<dali::CPUBackend>& encoded,
+                dali::TensorList<dali::CPUBackend>& labels) const {
+    labels.mutable_tensor<std::int32_t>(k)[0] = table_->labels[ids_[k]];
+    encoded.SetSourceInfo(k, table_->path(ids_[k]));
+  }
+
   // Gives out the images where they lie in the pack. Not on pipelines with a GPU, which want them
   // in memory that they have allocated.
   void share(dali::TensorList<dali::CPUBackend>& encoded) const {
@@ -176,16 +182,16 @@ class Read : public dali::Operator<dali::CPUBackend> {
   // is drawn twice may be looked up by two threads.
   std::int64_t size_of(std::int64_t id) {
     if (table_->packed) return packed_size(id);
-    std::int64_t size = known_sizes_[id].load(std::memory_order_relaxed);
-    if (size == 0) {
-      size = size_on_disk(*table_, id);
-      known_sizes_[id].store(size, std::memory_order_relaxed);
+    if (const std::uint32_t known = known_sizes_[id].load(std::memory_order_relaxed)) return known;
+    const std::int64_t size = size_on_disk(*table_, id);
+    if (size <= std::numeric_limits<std::uint32_t>::max()) {
+      known_sizes_[id].store(static_cast<std::uint32_t>(size), std::memory_order_relaxed);
     }
     return size;
   }
 
   const std::shared_ptr<const Table> table_;
-  std::vector<std::atomic<std::int64_t>> known_sizes_;  // 0: not looked up yet
+  std::vector<std::atomic<std::uint32_t>> known_sizes_;  // 0: not looked up yet, or larger
   const bool shares_;
   std::vector<std::int64_t> ids_, sizes_;
 };
@@ -197,22 +203,28 @@ extern "C" {
 
 // Describes samples to this process, as in Table; `starts` has size + 1 entries. With a pack, its
 // images begin at `packed_at`, and `offsets` has size + 1 entries. Gives a handle, or -1 when the
-// pack cannot be mapped, or has not all that its offsets say.
+// pack cannot be mapped, or has not all that its offsets say; and in `kept` where the copies of
+// paths, starts, labels and offsets are, until the handle is removed.
 std::int64_t dynsample_add_table(const char* paths, const std::int64_t* starts,
                                  const std::int32_t* labels, std::int64_t size, const char* pack,
-                                 std::int64_t packed_at, const std::int64_t* offsets) try {
+                                 std::int64_t packed_at, const std::int64_t* offsets,
+                                 const void** kept) try {
   using namespace dynsample;
   check_bounds(starts, size);
   if (pack) check_bounds(offsets, size);
   if (size && paths[starts[size] - 1]) throw std::invalid_argument("paths must end in a NUL byte");
   auto table = std::make_shared<Table>();
   table->paths.assign(paths, paths + starts[size]);
-  table->starts.assign(starts, starts + size);
+  table->starts.assign(starts, starts + size + 1);
   table->labels.assign(labels, labels + size);
   if (pack) {
     table->offsets.assign(offsets, offsets + size + 1);
     table->packed = std::make_unique<Mapping>(pack, packed_at, packed_at + offsets[size]);
   }
+  kept[0] = table->paths.data();
+  kept[1] = table->starts.data();
+  kept[2] = table->labels.data();
+  kept[3] = table->offsets.data();
   const std::lock_guard<std::mutex> lock(tables_mutex);
   tables[next_handle] = std::move(table);
   return next_handle++;

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
-import os
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -91,24 +89,6 @@ def feed_of(pipeline: Pipeline, name: str) -> Feed:
             f"{name} must read with dynsample.dali.readers, and has no reader of that kind"
         )
     return feed
-
-
-def native_table(native: ctypes.CDLL, samples: Samples) -> int:
-    """Describe `samples` to the operator, which copies them; the handle lives as they do."""
-    handle: int = native.dynsample_add_table(
-        samples.paths.ctypes.data,
-        samples.starts.ctypes.data,
-        samples.labels.ctypes.data,
-        len(samples),
-        None if samples.pack is None else os.fsencode(samples.pack.path),
-        0 if samples.pack is None else samples.pack.begin,
-        None if samples.pack is None else samples.pack.offsets.ctypes.data,
-    )
-    if handle < 0:
-        where = samples.pack.path if samples.pack else "the files"
-        raise OSError(f"cannot map {where} into memory, or its samples are not one after the other")
-    weakref.finalize(samples, native.dynsample_remove_table, handle)
-    return handle
 
 
 def padded_paths(samples: Samples, ids: Ids) -> NDArray[np.uint8]:

@@ -140,8 +140,9 @@ def load() -> ctypes.CDLL:
     except (OSError, RuntimeError) as error:
         raise OperatorUnavailable(f"{path} does not load: {error}") from error
     pointer, integer = ctypes.c_void_p, ctypes.c_int64
-    native.dynsample_add_table.argtypes = [  # paths, starts, labels, size; pack, begin, offsets
-        pointer, pointer, pointer, integer, ctypes.c_char_p, integer, pointer,
+    # Paths, starts, labels, size; pack, begin, offsets; kept.
+    native.dynsample_add_table.argtypes = [
+        pointer, pointer, pointer, integer, ctypes.c_char_p, integer, pointer, pointer,
     ]  # fmt: skip
     native.dynsample_add_table.restype = integer
     native.dynsample_remove_table.argtypes = [integer]

@@ -9,7 +9,8 @@ from nvidia.dali import Pipeline, fn
 
 from dynsample.dali import operator
 from dynsample.dali.feed import Feed, attach
-from dynsample.dali.reading import InPython, Kind, Native
+from dynsample.dali.held import hold
+from dynsample.dali.reading import InPython, Kind, Native, Reading
 from dynsample.dali.replay import ViewInputs
 from dynsample.files import Samples, open_samples
 from dynsample.pack import open_pack
@@ -112,8 +113,11 @@ def _read(
         check_source(payload, len(samples))
     if Pipeline.current() is None:
         raise RuntimeError("a reader belongs into the definition of a pipeline")
+    reading: Reading = InPython(samples)
+    if native := operator.library():
+        samples = held = hold(native, samples)
+        reading = Native(held, name)
     bring(sampler, lambda: samples.fingerprint)
-    reading = Native(samples, name) if operator.library() else InPython(samples)
     if payload is None:
         feed = Feed(sampler, samples, name, reading.inputs)
         nodes = _source(feed, reading.kinds)

@@ -7,7 +7,8 @@ from typing import Any, Protocol
 from nvidia.dali import fn, types
 
 from dynsample.dali import operator
-from dynsample.dali.feed import Ids, native_table, padded_paths
+from dynsample.dali.feed import Ids, padded_paths
+from dynsample.dali.held import Held
 from dynsample.files import Samples
 
 Kind = tuple[Any, int]  # of a fed input: dtype and number of dimensions
@@ -47,10 +48,8 @@ class Reading(Protocol):
 class Native:
     """Our operator, which reads by id."""
 
-    def __init__(self, samples: Samples, name: str | None) -> None:
-        native = operator.library()
-        assert native is not None
-        self._options: dict[str, Any] = {"table": native_table(native, samples)}
+    def __init__(self, samples: Held, name: str | None) -> None:
+        self._options: dict[str, Any] = {"table": samples.handle}
         self._name = {} if name is None else {"name": name}
         self.kinds: list[Kind] = [(types.INT64, 1)]
         self.image_kinds = self.kinds

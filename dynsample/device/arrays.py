@@ -132,6 +132,11 @@ class DeviceArrays(Arrays):
         )
         return torch.where(mask, one, other)
 
+    def below(self, values: torch.Tensor, bound: float, where: torch.Tensor | None) -> torch.Tensor:
+        """Mark the finite values that are less than a float32 number."""
+        mask = (values < bound) & (values > -np.inf)
+        return mask if where is None else mask & where
+
     def floats(self, array: torch.Tensor) -> torch.Tensor:
         """Convert to float32."""
         return array.float()
@@ -178,6 +183,13 @@ class DeviceArrays(Arrays):
     def draw_mask(self, probabilities: torch.Tensor, k: int, seed: int, epoch: int) -> torch.Tensor:
         """Draw without replacement from all rows."""
         return ops.draw_mask(probabilities, k, seed=seed, epoch=epoch)
+
+    def sample(
+        self, size: int, where: torch.Tensor | None, k: int, seed: int, epoch: int
+    ) -> torch.Tensor:
+        """Draw without replacement from all rows, or those in `where`, with equal chances."""
+        chance = self.full(size, 1.0) if where is None else self.floats(where)
+        return self.draw_mask(chance, k, seed, epoch)
 
     def draw_counts(
         self, probabilities: torch.Tensor, k: int, seed: int, epoch: int, method: str

@@ -27,7 +27,7 @@ LAYERS = {
     "loading": {"passes", "sampler", "views"},  # passes and sampler for their types only
     "pack": {"files"},
     "files": {"_core", "file_list", "payload"},
-    "file_list": set(),
+    "file_list": {"_core"},
     "ffcv": {
         "_ffcv_stream", "_ffcv_tables", "groups", "loading", "orders", "policies", "sampler",
         "state",

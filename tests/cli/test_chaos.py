@@ -94,7 +94,9 @@ def test_a_missing_launcher_is_named(
     [
         ("mpi", 8, []),
         pytest.param("mpi", 20, [], marks=pytest.mark.whole),
-        ("torch", 5, ["--ranks", "1..2", "--policy", "kakurenbo"]),
+        pytest.param(
+            "torch", 5, ["--ranks", "1..2", "--policy", "kakurenbo"], marks=pytest.mark.whole
+        ),
     ],
 )
 def test_runs_that_are_killed_end_like_one_that_is_not(

@@ -43,7 +43,7 @@ def test_both_placements_give_one_digest_for_every_policy(
 
 @pytest.mark.parametrize("policy", ["kakurenbo", "infobatch", "importance", "random"])
 @pytest.mark.parametrize("placement", ["replicated", "sharded"])
-@pytest.mark.parametrize("size", [1, 2, 3, 4])
+@pytest.mark.parametrize("size", [1, launchers.whole(2), 3, launchers.whole(4)])
 def test_any_number_of_ranks_gives_the_digest_of_one_process(
     size: int, placement: str, policy: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -53,7 +53,7 @@ def test_any_number_of_ranks_gives_the_digest_of_one_process(
     assert lines == [alone(capsys, "--policy", policy)]
 
 
-@pytest.mark.parametrize("placement", ["replicated", "sharded"])
+@pytest.mark.parametrize("placement", [launchers.whole("replicated"), launchers.whole("sharded")])
 def test_torchrun_gives_the_digest_of_one_process(
     placement: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

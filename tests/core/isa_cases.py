@@ -82,8 +82,16 @@ def min_max():
 
 
 @case
+def below():
+    for values in INPUTS.values():
+        for bound in (0.0, 0.5, np.inf):
+            yield _core.below(values, bound, MASK[: len(values)], True)
+
+
+@case
 def mask_ids():
-    return [ops.mask_ids(MASK), ops.mask_ids(MASK, invert=True), ops.mask_ids(MASK[:777])]
+    yield _core.choose(MASK, 2.5, 1.0)
+    yield from [ops.mask_ids(MASK), ops.mask_ids(MASK, invert=True), ops.mask_ids(MASK[:777])]
 
 
 @case
@@ -115,6 +123,8 @@ def draws():
     key = {"seed": 4, "epoch": 5}
     for method in ("systematic", "multinomial"):
         yield ops.draw_counts(weights, N, method=method, **key)
+        yield ops.draw(weights, N, replacement=True, method=method, **key)
+    yield _core.sample_mask(N, MASK, 100_000, 4, 5)
     yield ops.draw_mask(weights, N // 2, **key)
     yield ops.draw(weights, 1000, replacement=True, **key)
     yield ops.inverse_probabilities(weights, N)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
-from dynsample import ops
+from dynsample import _core, ops
 from dynsample.reference import select as reference
 
 masks = npst.arrays(np.bool_, st.integers(0, 400))
@@ -15,7 +15,9 @@ masks = npst.arrays(np.bool_, st.integers(0, 400))
 
 def sparse_and_dense() -> list[np.ndarray]:
     random = np.random.default_rng(0)
-    return [random.random(n) < p for n in (1, 63, 64, 65, 70_001) for p in (0, 1e-3, 0.5, 1)]
+    return [
+        random.random(n) < p for n in (1, 63, 64, 65, 70_001, 600_001) for p in (0, 1e-3, 0.5, 1)
+    ]
 
 
 def check(mask: np.ndarray) -> None:
@@ -43,6 +45,7 @@ def test_long_masks(mask: np.ndarray) -> None:
 def test_any_byte_that_is_not_zero_is_set() -> None:
     mask = np.array([0, 1, 2, 128, 255] * 40, np.uint8).view(np.bool_)
     assert ops.mask_ids(mask).tolist() == [i for i in range(200) if i % 5]
+    assert _core.choose(mask, 2, 1).tolist() == [2 if i % 5 else 1 for i in range(200)]
 
 
 def test_tensors() -> None:

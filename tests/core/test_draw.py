@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import dynsample as ds
+from dynsample import _core
 from dynsample.reference import draw as reference
 
 PROBABILITY = st.one_of(
@@ -61,6 +62,32 @@ def test_long_inputs_equal_the_oracle(n: int) -> None:
         assert np.array_equal(counts, reference.draw_counts(p, n, seed=1, epoch=2, method=method))
     mask = ds.ops.draw_mask(p, n // 3, seed=1, epoch=2)
     assert np.array_equal(mask, reference.draw_mask(p, n // 3, seed=1, epoch=2))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_draws_from_more_rows_than_one_thread_takes_equal_the_oracle(method: str) -> None:
+    random = np.random.default_rng(3)
+    p = (random.random(300_007) ** 9).astype(np.float32)
+    p[random.random(len(p)) < 0.3] = 0
+    key = {"seed": 5, "epoch": 6}
+    counts = ds.ops.draw_counts(p, 1001, method=method, **key)
+    assert np.array_equal(counts, reference.draw_counts(p, 1001, method=method, **key))
+    many = ds.ops.draw_counts(p, len(p), method=method, **key)
+    rows = ds.ops.draw(p, len(p), replacement=True, method=method, **key)
+    assert np.array_equal(rows, reference.in_order(np.repeat(np.arange(len(p)), many), **key))
+
+
+@pytest.mark.parametrize(
+    ("n", "k"), [(2047, 9), (2048, 100_000), (2049, 200_001), (50_000, 300_000), (3, 2**23 + 5)]
+)
+def test_points_count_for_the_row_that_the_cumulative_rates_say(n: int, k: int) -> None:
+    p = (np.random.default_rng(n).random(n) ** 20).astype(np.float32)
+    p[n // 3] = 0
+    until = np.cumsum(np.array(reference.rates(p, k), np.uint64))
+    points = _core.multinomial_points(int(until[-1]), 8, 9, 0, k)
+    expected = np.bincount(np.searchsorted(until, points, side="right"), minlength=n)
+    counts = ds.ops.draw_counts(p, k, seed=8, epoch=9, method="multinomial")
+    assert np.array_equal(counts, expected)
 
 
 @given(p=ROWS, k=st.integers(1, 1000))
@@ -181,6 +208,16 @@ def test_coins_equal_the_oracle(values: np.ndarray, beta: float, key: dict, part
         assert kept[takes_part & (values == values[takes_part].max())].all()
 
 
+def test_coins_of_more_rows_than_one_thread_takes_equal_the_oracle() -> None:
+    values = np.random.default_rng(4).exponential(size=300_007).astype(np.float32)
+    values[::97] = math.nan
+    where = np.arange(len(values)) % 5 > 0
+    for part in (None, where):
+        kept = ds.ops.bernoulli_cdf(values, 0.43, seed=1, epoch=2, where=part)
+        expected = reference.bernoulli_cdf(values, 0.43, seed=1, epoch=2, where=part)
+        assert np.array_equal(kept, expected)
+
+
 def test_coins_keep_the_share_of_the_paper() -> None:
     values = np.random.default_rng(0).permutation(100000).astype(np.float32)
     for beta in (0.43, 1, 2, 3):
@@ -200,6 +237,21 @@ def test_power_equals_the_oracle_and_the_library(values: np.ndarray, exponent: f
         library[values == 0] = 0
         library[np.isnan(values)] = np.nan
         assert np.allclose(ours, library.astype(np.float32), rtol=3e-7, atol=2e-45, equal_nan=True)
+
+
+def test_power_of_many_rows_equals_the_oracle() -> None:
+    values = np.random.default_rng(0).exponential(size=5003).astype(np.float32)
+    values[::50] = np.resize(np.float32([0, -0.0, math.inf, math.nan, 1e-45, 3.4e38]), 101)
+    for exponent in (-2.5, -5e-324, 0.0, 5e-324, 0.43, 1.0, 300.0, 1e300):
+        expected = reference.power(values, exponent)
+        assert np.array_equal(ds.ops.power(values, exponent), expected, equal_nan=True)
+
+
+def test_power_names_the_first_of_the_negative_values() -> None:
+    values = np.ones(600_000, np.float32)
+    values[[77_777, 599_999]] = -2, -3
+    with pytest.raises(ValueError, match="got -2 at 77777"):
+        ds.ops.power(values, 2)
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import os
+import re
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +14,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from dynsample import files
-from dynsample._core import is_cut_short
+from dynsample import file_list, files
+from dynsample._core import is_cut_short, join_names, name_range
+from dynsample.payload import fingerprint as payload_fingerprint
 
 Tree = dict[str, list[str]]
+EARLIER = "404d2784d550938a84dae0708958dd39"  # in saved states of 0.1.0
 
 
 def make_tree(root: Path, tree: Tree) -> Path:
@@ -118,6 +122,84 @@ def test_an_odd_line_is_one_sample(
 ) -> None:
     (tmp_path / "list.txt").write_bytes(lines)
     assert list(zip(*files.parse_list(tmp_path / "list.txt"), strict=True)) == expected
+
+
+def line_by_line(text: bytes) -> list[tuple[bytes, int, bytes]] | int:
+    """Names, labels and lines of a list as regular expressions read it, or the wrong line."""
+    found = []
+    for number, line in enumerate(text.removeprefix(b"\xef\xbb\xbf").split(b"\n"), 1):
+        match = re.fullmatch(rb"([^\0]*[^\s\0])\s+(-?[0-9]+)\s*", line)
+        if match and len(match[2]) <= 20 and -(2**31) <= int(match[2]) < 2**31:
+            found.append((match[1], int(match[2]), line))
+        elif line.strip():
+            return number
+    return found
+
+
+PIECES = st.sampled_from(
+    [b"a", b"/", b".jpg", b"\xff", b"\xef\xbb\xbf", b" ", b"\t", b"\r", b"\x0b", b"\x0c", b"\0",
+     b"\n", b"-", b"0", b"7", b" 12\n", b" 2147483648", b" -2147483648\n", b"0" * 18, b"\x1c"]
+)  # fmt: skip
+
+
+@given(st.lists(PIECES).map(b"".join))
+def test_any_text_is_the_list_that_it_is_line_by_line(text: bytes) -> None:
+    expected = line_by_line(text)
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(text)
+        file.flush()
+        if isinstance(expected, int):
+            with pytest.raises(ValueError, match=f"line {expected}: "):
+                file_list.read(file.name)
+            return
+        found = file_list.read(file.name, may_be_empty=True)
+    assert found.names == [name for name, _, _ in expected]
+    assert found.labels.tolist() == [label for _, label, _ in expected]
+    whole = [line.removesuffix(b"\n") for line in found.lines]
+    assert whole == [line for _, _, line in expected]
+    assert b"".join(found.lines[:-1]).count(b"\n") == max(len(whole) - 1, 0)
+
+
+@pytest.mark.parametrize(
+    ("begins", "ends"), [([-1], [2]), ([0], [4]), ([2], [1]), ([0, 2**62], [1, 2**62 + 1])]
+)
+def test_names_outside_of_their_text_are_refused(begins: list[int], ends: list[int]) -> None:
+    with pytest.raises(ValueError, match="names must be inside of their text"):
+        join_names(b"/", b"abc", np.array(begins), np.array(ends))
+    with pytest.raises(ValueError, match="inside of their text"):
+        name_range(np.frombuffer(b"abc", np.uint8), np.array([0, 5]))
+
+
+def fingerprint_of_names(samples: files.Samples) -> str:
+    """Give the fingerprint as it was first defined, name by name."""
+    names = samples.paths.tobytes().split(b"\0")[:-1]
+    folders = [os.path.dirname(name) for name in (min(names), max(names))] if names else [b""]
+    skip = len(os.path.join(os.path.commonpath(folders), b""))
+    return payload_fingerprint(samples.labels, (name[skip:] for name in names))
+
+
+NAMES = st.lists(st.text("ab./\xe9", min_size=1, max_size=12).map(os.fsencode), min_size=1)
+
+
+@pytest.mark.parametrize("root", ["/", "/data", "//data/x", "relative"])
+@given(names=NAMES)
+def test_a_fingerprint_is_what_it_always_was(root: str, names: list[bytes]) -> None:
+    samples = files.from_names(root, names, [i % 3 for i in range(len(names))])
+    assert samples.fingerprint == fingerprint_of_names(samples)
+
+
+def test_a_fingerprint_of_an_earlier_state_is_of_the_same_files(tmp_path: Path) -> None:
+    names = [b"n%02d/%d.jpg" % (i % 7, i) for i in range(100)]
+    for root, listed in ((tmp_path, names), (tmp_path / "moved", [b"/x/" + n for n in names])):
+        samples = files.from_names(root, listed, [i % 7 for i in range(100)])
+        assert samples.fingerprint == EARLIER
+
+
+def test_a_fingerprint_does_not_depend_on_how_many_names_are_taken_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "_NAMES_AT_ONCE", 3)
+    test_a_fingerprint_of_an_earlier_state_is_of_the_same_files(tmp_path)
 
 
 def test_a_list_whose_files_are_elsewhere_is_refused(tmp_path: Path) -> None:

@@ -128,16 +128,41 @@ def test_a_log_split_over_threads_folds_alike():
 rows_in_order = st.lists(st.integers(0, 5), max_size=12)
 
 
-@given(rows_in_order, rows_in_order)
-def test_the_nth_observation_of_a_row_is_of_its_nth_issue(issued, observed):
+def observed_log(observed):
+    """A log of 6 rows whose first observation is not looked at."""
     log = ObservationLog(6, [])
     log.restore(np.array([0, *observed], np.uint32), {})
+    return log.native
+
+
+@given(rows_in_order, rows_in_order)
+def test_the_nth_observation_of_a_row_is_of_its_nth_issue(issued, observed):
     wanted = reference.match(issued, observed)
-    for unique in {False, len(set(issued)) == len(issued)}:
-        places, unknown = _core.match(np.array(issued, np.uint32), log.native, 1, unique)
-        found = list(range(len(observed))) if places is None else places.tolist()
-        assert found == wanted
-        assert unknown == wanted.count(-1)
+    places, unknown = _core.match(np.array(issued, np.uint32), observed_log(observed), 1)
+    assert places.tolist() == wanted
+    assert unknown == wanted.count(-1)
+
+
+@given(rows_in_order, st.data())
+def test_observations_belong_to_what_was_issued_in_any_order(issued, data):
+    once = list(dict.fromkeys(issued))
+    for rows in issued, once:
+        shuffled = data.draw(st.permutations(rows))
+        some = shuffled[: data.draw(st.integers(0, len(rows)))]
+        for observed in rows, some, [*some, data.draw(st.integers(0, 5))]:
+            wanted = -1 not in reference.match(rows, observed)
+            for unique in {False, rows is once}:
+                log = observed_log(observed)
+                assert _core.all_issued(np.array(rows, np.uint32), log, 1, unique) == wanted
+
+
+def test_rows_that_the_table_does_not_have_are_refused():
+    issued, log = np.array([7], np.uint32), observed_log([1])
+    with pytest.raises(IndexError, match=r"rows must be in \[0, 6\), got 7"):
+        _core.match(issued, log, 1)
+    for unique in (False, True):
+        with pytest.raises(IndexError, match=r"rows must be in \[0, 6\), got 7"):
+            _core.all_issued(issued, log, 1, unique)
 
 
 @settings(max_examples=50)

@@ -6,6 +6,8 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import dynsample as ds
 from dynsample.columns import EMA, Last, Mean, Transitions, Uncertainty, Window
@@ -150,6 +152,20 @@ def test_nothing_seen_gives_nothing_to_go_by() -> None:
     assert draw.mask.all()
 
 
+NUMBERS = st.floats(width=32) | st.sampled_from([0.0, -0.0, 1.0, NAN, INF, -INF])
+
+
+@given(st.lists(NUMBERS, max_size=200), NUMBERS, st.booleans())
+def test_below_marks_what_is_known_finite_and_less(
+    rows: list[float], bound: float, all_known: bool
+) -> None:
+    table = ds.ScoreTable(len(rows), {})
+    table.seen[:] = all_known | (np.arange(len(rows)) % 3 > 0)
+    values = np.array(rows, np.float32)
+    expected = (values < bound) & np.isfinite(values) & table.seen
+    np.testing.assert_array_equal(table.below(values, bound), expected)
+
+
 def test_below_compares_with_the_double_and_not_its_float32() -> None:
     table = table_of([1.0, np.nextafter(np.float32(1), np.float32(2))])
     assert table.below(table["loss"], 1.0 + 2**-40).tolist() == [True, False]
@@ -181,6 +197,23 @@ def test_sample_marks_exactly_k_of_the_rows_asked_for() -> None:
         assert mask.sum() == k
         assert not (mask & ~where).any()
     assert table.sample(50, R).all()
+
+
+@given(st.integers(0, 3000), st.data())
+def test_a_sample_is_a_draw_with_equal_probabilities(n: int, data: st.DataObject) -> None:
+    table = ds.ScoreTable(n, {})
+    where = np.random.default_rng(n).random(n) < data.draw(st.floats(0, 1))
+    k = data.draw(st.integers(0, int(where.sum())))
+    expected = ds.ops.draw_mask(where.astype(np.float32), k, seed=R.seed, epoch=R.epoch)
+    np.testing.assert_array_equal(table.sample(k, R, where), expected)
+
+
+def test_a_sample_of_more_rows_than_there_are_is_refused() -> None:
+    table = ds.ScoreTable(10, {})
+    with pytest.raises(ValueError, match="rows to draw from, 3, got 4"):
+        table.sample(4, R, np.arange(10) < 3)
+    with pytest.raises(ValueError, match="rows to draw from, 10, got 11"):
+        table.sample(11, R)
 
 
 def test_walk_goes_around_one_permutation() -> None:

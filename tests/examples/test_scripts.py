@@ -45,7 +45,7 @@ def test_kakurenbo_compares_all_methods(run_example) -> None:
 @pytest.mark.parametrize(
     ("loader", "methods"),
     [
-        ("ffcv", ["kakurenbo"]),
+        whole("ffcv", ["kakurenbo"]),
         whole("ffcv", ["forget-static"]),
         whole("dali", ["kakurenbo", "forget-static"]),
     ],
@@ -84,7 +84,7 @@ def test_kakurenbo_goes_on_from_a_checkpoint(run_example, tmp_path: Path) -> Non
     assert re.findall(r"epoch (\d):", second) == ["2"]
 
 
-@pytest.mark.parametrize("launcher", ["torchrun", whole("mpich")])
+@pytest.mark.parametrize("launcher", [whole("torchrun"), whole("mpich")])
 def test_kakurenbo_on_two_ranks(tmp_path: Path, launcher: str) -> None:
     launchers.require("gloo" if launcher == "torchrun" else launcher)
     script = str(launchers.ROOT / "examples" / "kakurenbo.py")
@@ -107,7 +107,7 @@ def test_batch_reweighting_compares_and_writes_scores(run_example, tmp_path: Pat
     assert set(scores[:, 2]) == set(range(10))
 
 
-@pytest.mark.parametrize("params", ["last_layer", "all"])
+@pytest.mark.parametrize("params", ["last_layer", whole("all")])
 def test_batch_reweighting_of_other_gradients_on_data_of_the_users(
     run_example, tmp_path: Path, params: str
 ) -> None:

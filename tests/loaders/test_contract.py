@@ -362,7 +362,7 @@ def test_many_epochs_hold_no_more_threads_files_or_memory(
                     pass
         return resources()
 
-    before, after = epochs(range(20)), epochs(range(20, 50))
+    before, after = epochs(range(10)), epochs(range(10, 40))
     grown = {name: after[name] - before[name] for name in before}
     assert grown.pop("memory") < 12 << 20  # one batch an epoch would be 12 MB, a ring several times
     # One an epoch would be 30; a few may be about to end.

@@ -19,7 +19,8 @@ from dynsample.reference import scores as reference
 SCRIPT = Path(__file__).parents[2] / "examples" / "dyn_unc.py"
 
 
-@pytest.mark.parametrize("record", ["eval-copy", pytest.param("train", marks=pytest.mark.whole)])
+@pytest.mark.whole
+@pytest.mark.parametrize("record", ["eval-copy", "train"])
 def test_it_keeps_the_lines_of_the_published_rule_and_trains_on_them(
     tmp_path: Path, record: str
 ) -> None:

@@ -317,6 +317,7 @@ except RuntimeError as error:
 """
 
 
+@pytest.mark.whole
 def test_where_numba_would_abort_the_process_an_error_says_what_to_install(beton: str) -> None:
     environment = {**os.environ, "NUMBA_THREADING_LAYER": "workqueue"}
     command = [sys.executable, "-c", WORKQUEUE, beton]

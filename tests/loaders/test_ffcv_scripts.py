@@ -23,6 +23,7 @@ def test_the_change_in_the_readme_makes_a_stock_script_hide_samples(tmp_path: Pa
         assert run(script, beton) == "loss is finite: True\n"
 
 
+@pytest.mark.whole
 def test_the_example_trains_and_goes_on_from_its_state(tmp_path: Path) -> None:
     example = ROOT / "examples" / "imagenet_ffcv.py"
     options = ("--samples", "400", "--save", tmp_path, "--workers", "2")

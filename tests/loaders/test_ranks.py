@@ -55,7 +55,8 @@ def merged(ranks: list[Run], one: Run) -> Run:
         pytest.param("gloo", "torch", "spawned", marks=pytest.mark.whole),
         ("gloo", "ffcv", "mapped"),
         ("gloo", "dali", "operator"),
-        ("mpich", "torch", "spawned"),
+        ("mpich", "torch", "no workers"),
+        pytest.param("mpich", "torch", "spawned", marks=pytest.mark.whole),
     ],
 )
 def test_ranks_get_their_shares_of_every_step_and_states_move_between_numbers_of_ranks(

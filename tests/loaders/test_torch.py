@@ -62,7 +62,9 @@ def observe(sampler: ds.Sampler, index: torch.Tensor) -> None:
         {},
         {"num_workers": 2},
         {"num_workers": 2, "persistent_workers": True},
-        {"num_workers": 1, "multiprocessing_context": "spawn"},
+        pytest.param(
+            {"num_workers": 1, "multiprocessing_context": "spawn"}, marks=pytest.mark.whole
+        ),
     ],
     ids=["no workers", "forked", "persistent", "spawned"],
 )

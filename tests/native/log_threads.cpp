@@ -47,7 +47,8 @@ struct Table {
     {
       const ObservationLog::Reading reading = log.reading();
       std::vector<std::int64_t> places(log.closed().size());
-      match(issued, log.closed().rows(), true, places);
+      all_issued(issued, log.closed().rows(), kRows, false);
+      match(issued, log.closed().rows(), kRows, places);
     }
     fold(log, {&column, 1}, seen, {});
   }

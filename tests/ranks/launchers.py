@@ -45,6 +45,11 @@ def missing(transport: str) -> str | None:
     return None
 
 
+def whole(*values: object) -> object:
+    """Parameters of a test that `make test` leaves out: others are on another transport there."""
+    return pytest.param(*values, marks=pytest.mark.whole)
+
+
 def require(transport: str) -> None:
     """Skip the test where the transport is missing."""
     if reason := missing(transport):

@@ -47,7 +47,8 @@ def test_an_mpi_job_ends(
 
 
 @pytest.mark.parametrize(
-    ("transport", "limit"), [("mpich", LONG), ("openmpi", LONG), ("gloo", SHORT)]
+    ("transport", "limit"),
+    [("mpich", LONG), launchers.whole("openmpi", LONG), ("gloo", SHORT)],
 )
 def test_a_rank_that_was_interrupted_while_it_waited_ends(
     transport: str, limit: str, tmp_path: Path

@@ -273,7 +273,8 @@ dist.destroy_process_group()
 
 
 @pytest.mark.parametrize(
-    ("transport", "code"), [("mpich", MPI_PARTS), ("openmpi", MPI_PARTS), ("gloo", TORCH_PARTS)]
+    ("transport", "code"),
+    [("mpich", MPI_PARTS), launchers.whole("openmpi", MPI_PARTS), ("gloo", TORCH_PARTS)],
 )
 def test_parts_of_a_world_are_groups(transport: str, code: str, tmp_path: Path) -> None:
     launchers.require(transport)

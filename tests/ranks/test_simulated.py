@@ -16,6 +16,7 @@ def test_results_come_by_rank() -> None:
     assert simulate(3, lambda group: (group.rank, group.size)) == [(0, 3), (1, 3), (2, 3)]
 
 
+@pytest.mark.whole
 def test_a_world_of_a_thousand() -> None:
     def body(group: Group) -> tuple[int, int, int]:
         one = np.array([group.rank])

@@ -36,11 +36,12 @@ uint64_t bits_of(const uint8_t* mask, size_t n) {
   return word;
 }
 
-size_t ids(const uint8_t* mask, size_t n, bool invert, uint32_t* ids, size_t capacity) {
+size_t ids(const uint8_t* mask, size_t begin, size_t end, bool invert, uint32_t* ids,
+           size_t capacity) {
   size_t filled = 0;
-  for (size_t i = 0; i < n; i += 64) {
-    uint64_t word = bits_of(mask + i, n - i);
-    if (invert) word = ~word & (n - i < 64 ? (uint64_t{1} << (n - i)) - 1 : ~uint64_t{0});
+  for (size_t i = begin; i < end; i += 64) {
+    uint64_t word = bits_of(mask + i, end - i);
+    if (invert) word = ~word & (end - i < 64 ? (uint64_t{1} << (end - i)) - 1 : ~uint64_t{0});
     if (filled + 64 <= capacity) {  // room for whole vectors
       filled += store_ids(word, static_cast<uint32_t>(i), ids + filled);
       continue;

@@ -19,11 +19,11 @@ constexpr int kHintShift = 9;
 struct BitmapKernels {
   // Bytes of mask[0, n) that are not zero.
   std::size_t (*count)(const std::uint8_t* mask, std::size_t n);
-  // Rows with a byte that is not zero (zero, if `invert`), ascending, to `ids`, which has
-  // `capacity` places, as many as there are such rows. Returns how many were written: another
-  // number when the mask changed since they were counted.
-  std::size_t (*ids)(const std::uint8_t* mask, std::size_t n, bool invert, std::uint32_t* ids,
-                     std::size_t capacity);
+  // Rows of [begin, end) with a byte that is not zero (zero, if `invert`), ascending, to `ids`,
+  // which has `capacity` places, as many as there are such rows. Returns how many were written:
+  // another number when the mask changed since they were counted.
+  std::size_t (*ids)(const std::uint8_t* mask, std::size_t begin, std::size_t end, bool invert,
+                     std::uint32_t* ids, std::size_t capacity);
   // Bit i of words = mask[i] is not zero; the last word is filled up with zeros.
   void (*pack)(const std::uint8_t* mask, std::size_t n, std::uint64_t* words);
   // before[w] = set bits in words[0, w), for w in [0, num_words].

@@ -1,7 +1,6 @@
 #include "core/isa/draw.h"
 
 #include "core/isa/isa.h"
-#include "core/power.h"
 #include "core/race_key.h"
 #include "core/rate.h"
 
@@ -36,13 +35,33 @@ void race(const float* p, const std::uint32_t* words, std::size_t n, float subst
   for (std::size_t i = 0; i < n; ++i) out[i] = race_key(float_bits(p[i]), words[i], instead);
 }
 
-void power(const double* values, std::size_t n, double exponent, double* out) {
+void power(const double* values, std::size_t n, Exponent exponent, double* out) {
   for (std::size_t i = 0; i < n; ++i) out[i] = power_of(values[i], exponent);
+}
+
+template <class TakesPart>
+void bins_of(const float* values, std::size_t n, CdfRange range, std::uint32_t* out,
+             const TakesPart& takes_part) {
+  for (std::size_t i = 0; i < n; ++i) {
+    const bool finite = is_finite_bits(float_bits(values[i]));
+    const std::uint32_t mask = 0u - std::uint32_t{finite};
+    const std::uint32_t bin = range.bin(choose_float(mask, values[i], range.low));
+    out[i] = finite & takes_part(i) ? bin : kCdfBins;
+  }
+}
+
+void bins(const float* values, const std::uint8_t* where, std::size_t n, CdfRange range,
+          std::uint32_t* out) {
+  if (where) {
+    bins_of(values, n, range, out, [where](std::size_t i) { return where[i] != 0; });
+  } else {
+    bins_of(values, n, range, out, [](std::size_t) { return true; });
+  }
 }
 
 }  // namespace
 
 extern const DrawKernels draw_kernels;
-const DrawKernels draw_kernels = {survey, rates, race, power};
+const DrawKernels draw_kernels = {survey, rates, race, power, bins};
 
 }  // namespace dynsample::DYNSAMPLE_ISA_NAME

@@ -4,6 +4,9 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "core/cdf.h"
+#include "core/power.h"
+
 namespace dynsample {
 
 struct Survey {
@@ -20,8 +23,11 @@ struct DrawKernels {
   // out[i] = a key that orders as -log((words[i] + 1/2) / 2^32) / p[i], 2^32 - 1 where p[i] is 0.
   void (*race)(const float* p, const std::uint32_t* words, std::size_t n, float substitute,
                std::uint32_t* out);
-  // out[i] = values[i] ^ exponent; 0 stays 0 and NaN stays NaN.
-  void (*power)(const double* values, std::size_t n, double exponent, double* out);
+  // out[i] = values[i] ^ exponent; 0 stays 0 and NaN stays NaN. To another array.
+  void (*power)(const double* values, std::size_t n, Exponent exponent, double* out);
+  // out[i] = the bin of values[i], kCdfBins where it takes no part; see core/cdf.h.
+  void (*bins)(const float* values, const std::uint8_t* where, std::size_t n, CdfRange range,
+               std::uint32_t* out);
 };
 
 }  // namespace dynsample
