@@ -46,8 +46,8 @@ endif
 
 # What the tests need, but for those of test-dali110.
 READY := $(addprefix $(VENV)/.,test-ready ffcv dali mpi browser)
-# Tests go to one process more than there are cores, as some wait for others. Those marked "whole" repeat what others show, with
-# more sizes, seeds or pairs: test-all has them too.
+# Tests go to one process more than there are cores, as some wait for others. Those marked "whole"
+# repeat what others show, with more sizes, seeds or pairs: test-all has them too.
 CORES := $(shell nproc 2> /dev/null || echo 1)
 PYTEST := $(BIN)/python -m pytest -n $(shell expr $(CORES) + 1) --maxprocesses 4
 

@@ -147,13 +147,15 @@ def records(text: str) -> list[str]:
 OURS_ONLY = ("--kernel-name", "kernel_substring=dynsample")
 PRINTED = ("--print-limit", "20")
 NO_CACHE = {"PYTORCH_NO_CUDA_MEMORY_CACHING": "1"}
+# Of a part of its own; of these parts themselves, which would start each other without end; of the
+# sources.
+NOT_HERE = ("device_exchange", "gpu_all", "gpu_scripts", "races")
 PARTS = (
     Part("first", "import", 25, "the modules, and the GPU that they were built for",
          import_modules),
     Part("first", "kernels", 35, "every kernel, beside the CPU", script("sanitize_cuda.py")),
     Part("first", "tests", 110, "the tests that need a GPU",
-         tests("tests/cuda", "--ignore=tests/cuda/test_gpu_scripts.py",
-               "--ignore=tests/cuda/test_device_exchange.py"),
+         tests("tests/cuda", *(f"--ignore=tests/cuda/test_{name}.py" for name in NOT_HERE)),
          {"CUDA_LAUNCH_BLOCKING": "1", "HYPOTHESIS_PROFILE": "quick"}),
     Part("first", "memcheck", 70, "accesses out of bounds", sanitizer("memcheck", *PRINTED),
          NO_CACHE),

@@ -40,6 +40,8 @@ def column(value: Any, name: str, dtype: DTypeLike) -> Any:
     A strided array is copied; another dtype or number of dimensions is an error. What this says of
     an argument is the same wherever the array is.
     """
+    if isinstance(value, np.ndarray) and value.dtype == dtype and value.ndim == 1:
+        return np.ascontiguousarray(value)  # in every step: names of dtypes take numpy long to find
     if is_tensor(value):
         found, shape = str(value.dtype).removeprefix("torch."), tuple(value.shape)
     elif isinstance(value, np.ndarray):

@@ -6,7 +6,7 @@ import queue
 import time
 import weakref
 from collections.abc import Iterator, Sequence
-from itertools import takewhile
+from itertools import islice
 from typing import Any
 
 import numba
@@ -36,27 +36,38 @@ class _Chunks:
 
 
 class Producer(EpochIterator):
-    """FFCV's thread that fills batches; hands its failure over, and ends when it is told to."""
+    """FFCV's thread that fills batches; hands its failure over, and ends when it is told to.
+
+    Attributes
+    ----------
+    feed : queue of uint64[B] or None
+        The batches to fill, and what comes after the last.
+    """
 
     iter_ixes: Iterator[Any]
 
-    def __init__(self, loader: Any, batches: Sequence[NDArray[np.uint64]]) -> None:
+    def __init__(self, loader: Any, schedule: Sequence[NDArray[np.uint64]]) -> None:
         self.error: BaseException | None = None
         self.fname = loader.fname
         self.opened = False
+        self.feed: queue.SimpleQueue[Any] = queue.SimpleQueue()
         _refuse_concurrent_workqueue(loader.num_workers)
-        if isinstance(loader.memory_manager, ProcessCacheManager):
+        if schedules(loader):
             with open(loader.fname, "rb"):  # its threads would fail to, unheard
                 pass
-        super().__init__(loader, _Chunks(batches, loader.batch_size))
+        super().__init__(loader, _Chunks(schedule, loader.batch_size))
 
     def start(self) -> None:
         """Start, when all is set up."""
         self.opened = True
         _producers.add(self)
-        ended = self.terminate_event.is_set  # FFCV asks this only while the queue is full
-        self.iter_ixes = takewhile(lambda _: not ended(), self.iter_ixes)
+        self.iter_ixes = self._fed()
         super().start()
+
+    def _fed(self) -> Iterator[Any]:
+        ended = self.terminate_event.is_set  # FFCV asks this only while the queue is full
+        while (batch := self.feed.get()) is not None and not ended():
+            yield batch
 
     def run(self) -> None:
         """Fill batches; without this a failure leaves the consumer waiting for ever."""
@@ -87,6 +98,7 @@ class Producer(EpochIterator):
         if not self.opened:
             return
         self.terminate_event.set()
+        self.feed.put(None)
         deadline = time.monotonic() + STOP_LIMIT_S
         while self.is_alive():
             _drain(self.output_queue)  # wakes a producer that waits for room
@@ -103,14 +115,33 @@ class Producer(EpochIterator):
 
 
 class Stream:
-    """Batches as FFCV makes them; the thread ends with the batches, on `close`, or with this."""
+    """Batches as FFCV makes them; the thread ends with the batches, on `close`, or with this.
 
-    def __init__(self, loader: Any, batches: Sequence[NDArray[np.uint64]]) -> None:
-        self._left = len(batches)
-        self._producer = Producer(loader, batches) if batches else None
+    Parameters
+    ----------
+    loader : Loader of FFCV
+    batches : iterator of uint64[B]
+        Asked for as many as FFCV makes ahead, in the thread of whoever iterates; for all at once
+        where FFCV plans in which order it reads the pages of an epoch.
+    """
+
+    def __init__(self, loader: Any, batches: Iterator[NDArray[np.uint64]]) -> None:
+        self._batches = batches
+        # One more than the queue has room for is being made, and one is with the user.
+        ahead = None if schedules(loader) else loader.batches_ahead + 2
+        first = list(islice(batches, ahead))
+        self._left = 0  # batches that the thread has been given and the user not received
+        self._producer = Producer(loader, first if ahead is None else ()) if first else None
         if self._producer:
             # Also at exit, while the thread can still be joined.
             self._end = weakref.finalize(self, self._producer.close)
+            for batch in first:
+                self._give(batch)
+
+    def _give(self, batch: NDArray[np.uint64] | None) -> None:
+        assert self._producer is not None
+        self._producer.feed.put(batch)
+        self._left += batch is not None
 
     def __iter__(self) -> Stream:
         return self
@@ -119,6 +150,7 @@ class Stream:
         producer = self._producer
         if producer is None:
             raise StopIteration
+        self._give(next(self._batches, None))
         try:
             batch = producer.take()
         except BaseException as error:
@@ -138,6 +170,11 @@ class Stream:
         if self._producer:
             self._producer = None
             self._end()
+
+
+def schedules(loader: Any) -> bool:
+    """Whether FFCV needs to know all batches of an epoch before the first."""
+    return isinstance(loader.memory_manager, ProcessCacheManager)
 
 
 def _drain(batches: queue.Queue[Any]) -> None:

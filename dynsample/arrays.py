@@ -57,6 +57,10 @@ class Arrays:
         """Make float32[size]."""
         return np.full(size, value, np.float32)
 
+    def chances(self, size: int, where: Array | None) -> Array:
+        """Make equal probabilities, of all rows or of those in `where`."""
+        return self.full(size, 1.0) if where is None else self.floats(where)
+
     def mask(self, size: int, value: bool = False) -> Array:
         """Make bool[size]."""
         return np.full(size, value, np.bool_)

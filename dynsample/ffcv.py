@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import copy
+from collections import deque
 from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 try:
     from ffcv.loader import Loader as FFCVLoader
@@ -146,7 +148,7 @@ custom_fields, drop_last, batches_ahead, recompile
             size = self.batch_size
             order = self.next_traversal_order()[: len(self) * size]
             self.next_epoch += 1
-            return Stream(self, [order[i : i + size] for i in range(0, len(order), size)])
+            return Stream(self, (order[i : i + size] for i in range(0, len(order), size)))
         return self._loop(self.sampler)
 
     def filter(self, field_name: str, condition: Any) -> Any:
@@ -178,19 +180,29 @@ custom_fields, drop_last, batches_ahead, recompile
 
     def _begin(self, source: Any) -> Any:
         ids = source.batches(prefetching=True)
-        batches = [np.asarray(batch) for batch in ids]
+        drawn: deque[NDArray[np.int64]] = deque()
         self._prepare()
         view = copy.copy(self)  # what FFCV's iterator reads, at the batch size of this pass
         view.batch_size = source.batch_size
-        stream = Stream(view, [batch.view(np.uint64) for batch in batches])
-        return ids, self._outputs(batches, stream), stream.close
+        stream = Stream(view, _drawing(ids, drawn))
+        return ids, self._outputs(drawn, stream), stream.close
 
-    def _outputs(self, batches: list[Any], stream: Stream) -> Iterator[Any]:
+    def _outputs(self, drawn: deque[NDArray[np.int64]], stream: Stream) -> Iterator[Any]:
         sampler = self._followed("an epoch")
-        for ids in batches:
-            fields = [_with_row(field) if len(ids) == 1 else field for field in next(stream)]
+        for made in stream:
+            ids = drawn.popleft()
+            fields = [_with_row(field) if len(ids) == 1 else field for field in made]
             index = torch.from_numpy(ids)
             yield (*fields, *rows(self.extras, self.payload, sampler.epoch, index), index)
+
+
+def _drawing(
+    batches: Iterator[NDArray[np.int64]], drawn: deque[NDArray[np.int64]]
+) -> Iterator[NDArray[np.uint64]]:
+    """Give batches as FFCV wants them, and note each as drawn."""
+    for batch in batches:
+        drawn.append(np.asarray(batch))
+        yield drawn[-1].view(np.uint64)
 
 
 def _with_row(field: Any) -> Any:

@@ -160,9 +160,7 @@ class ShardedTable(ScoreTable):
 
     def sample(self, k: int, random: EpochRandom, where: Mask | None = None) -> Mask:
         """Mark exactly k of the rows, or of those in `where`, each set of k equally likely."""
-        rows = self.num_rows
-        chance = self.arrays.full(rows, 1.0) if where is None else self.arrays.floats(where)
-        return self._race(chance, k, random)
+        return self._race(self.arrays.chances(self.num_rows, where), k, random)
 
     def _race(self, probabilities: Floats, k: int, random: EpochRandom) -> Mask:
         substitute, positive = self._survey(probabilities)

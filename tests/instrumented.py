@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import filecmp
 import os
 import shutil
 import subprocess
@@ -30,6 +32,8 @@ def runtime(*libraries: str) -> str:
 def build(tree: Path, *options: str, module: str | None = None) -> Path:
     """Build with options of CMake; give the folder of a package with what was built.
 
+    Processes that ask for one build take turns, and a repeat writes nothing that others may read.
+
     Parameters
     ----------
     tree : Path
@@ -49,25 +53,34 @@ def build(tree: Path, *options: str, module: str | None = None) -> Path:
         *options,
     ]
     # fmt: on
-    for command in (
-        configure,
-        ["cmake", "--build", str(tree / "cmake"), *(["--target", module] if module else [])],
-        [
-            *("cmake", "--install", str(tree / "cmake"), "--prefix", str(site)),
-            *(["--component", module] if module else []),
-        ],
-    ):
-        subprocess.run(
-            command, check=True, env={**os.environ, "PATH": path}, stdout=subprocess.PIPE
+    tree.mkdir(parents=True, exist_ok=True)
+    with open(tree / "lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        for command in (
+            configure,
+            ["cmake", "--build", str(tree / "cmake"), *(["--target", module] if module else [])],
+            [
+                *("cmake", "--install", str(tree / "cmake"), "--prefix", str(site)),
+                *(["--component", module] if module else []),
+            ],
+        ):
+            subprocess.run(
+                command, check=True, env={**os.environ, "PATH": path}, stdout=subprocess.PIPE
+            )
+        built = f"{module}.*.so" if module else "*.so"
+        shutil.copytree(
+            ROOT / "dynsample",
+            site / "dynsample",
+            dirs_exist_ok=True,
+            copy_function=_copy_if_other,
+            ignore=shutil.ignore_patterns(built, "__pycache__"),
         )
-    built = f"{module}.*.so" if module else "*.so"
-    shutil.copytree(
-        ROOT / "dynsample",
-        site / "dynsample",
-        dirs_exist_ok=True,
-        ignore=shutil.ignore_patterns(built, "__pycache__"),
-    )
     return site
+
+
+def _copy_if_other(source: str, target: str) -> None:
+    if not (os.path.exists(target) and filecmp.cmp(source, target)):
+        shutil.copy2(source, target)
 
 
 def pytest(site: Path, *arguments: str, **variables: str) -> list[str]:

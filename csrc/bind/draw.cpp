@@ -36,8 +36,7 @@ Array<bool> mask_of(const Array<float>& probabilities, std::size_t k, std::uint6
                     std::uint32_t epoch) {
   const auto p = in(probabilities, "probabilities");
   Array<bool> mask(probabilities.size());
-  const std::span<std::uint8_t> result(reinterpret_cast<std::uint8_t*>(mask.mutable_data()),
-                                       p.size());
+  const std::span<std::uint8_t> result = flags_of(mask);
   py::gil_scoped_release unlocked;
   draw_mask(p, k, seed, epoch, result);
   return mask;
@@ -53,7 +52,7 @@ Array<bool> sample_of(std::size_t size, const OptionalMask& where, std::size_t k
                           std::to_string(flags.size()));
   }
   Array<bool> mask(static_cast<py::ssize_t>(size));
-  const std::span<std::uint8_t> result(reinterpret_cast<std::uint8_t*>(mask.mutable_data()), size);
+  const std::span<std::uint8_t> result = flags_of(mask);
   py::gil_scoped_release unlocked;
   sample_mask(flags, k, seed, epoch, result);
   return mask;
@@ -76,8 +75,7 @@ Array<bool> coins(const Array<float>& values, double beta, std::uint64_t seed, s
   const std::span<const std::uint8_t> rows(reinterpret_cast<const std::uint8_t*>(flags.data()),
                                            flags.size());
   Array<bool> kept(values.size());
-  const std::span<std::uint8_t> result(reinterpret_cast<std::uint8_t*>(kept.mutable_data()),
-                                       value_span.size());
+  const std::span<std::uint8_t> result = flags_of(kept);
   py::gil_scoped_release unlocked;
   bernoulli_cdf(value_span, beta, seed, epoch, rows, result);
   return kept;

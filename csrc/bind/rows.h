@@ -4,6 +4,7 @@
 #include <pybind11/stl.h>
 
 #include <optional>
+#include <span>
 
 #include "bind/bind.h"
 #include "core/rows.h"
@@ -14,6 +15,12 @@ using OptionalMask = std::optional<Array<bool>>;
 
 inline const std::uint8_t* bytes(const Array<bool>& mask) {
   return reinterpret_cast<const std::uint8_t*>(mask.data());
+}
+
+// To be written to.
+inline std::span<std::uint8_t> flags_of(Array<bool>& mask) {
+  return {reinterpret_cast<std::uint8_t*>(mask.mutable_data()),
+          static_cast<std::size_t>(mask.size())};
 }
 
 inline Rows rows(const Array<float>& values, const OptionalMask& where, bool finite_only,

@@ -10,8 +10,7 @@ Array<bool> hide(const Array<float>& scores, std::size_t k, const OptionalMask& 
                  bool finite_only) {
   const Rows column = rows(scores, eligible, finite_only, "scores", "eligible");
   Array<bool> hidden(static_cast<py::ssize_t>(column.size));
-  const std::span<std::uint8_t> mask(reinterpret_cast<std::uint8_t*>(hidden.mutable_data()),
-                                     column.size);
+  const std::span<std::uint8_t> mask = flags_of(hidden);
   py::gil_scoped_release unlocked;
   hide_lowest(column, k, mask);
   return hidden;
@@ -21,8 +20,7 @@ Array<bool> marked_below(const Array<float>& scores, float bound, const Optional
                          bool finite_only) {
   const Rows column = rows(scores, eligible, finite_only, "scores", "eligible");
   Array<bool> mask(static_cast<py::ssize_t>(column.size));
-  const std::span<std::uint8_t> marks(reinterpret_cast<std::uint8_t*>(mask.mutable_data()),
-                                      column.size);
+  const std::span<std::uint8_t> marks = flags_of(mask);
   py::gil_scoped_release unlocked;
   below(column, bound, marks);
   return mask;

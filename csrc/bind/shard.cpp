@@ -22,11 +22,6 @@ py::array_t<T> copy_of(const T* from, std::size_t size) {
   return py::array_t<T>(static_cast<py::ssize_t>(size), from);
 }
 
-std::span<std::uint8_t> flags_of(Array<bool>& mask) {
-  return {reinterpret_cast<std::uint8_t*>(mask.mutable_data()),
-          static_cast<std::size_t>(mask.size())};
-}
-
 // Rows of this rank that a selection is among, with what they borrow kept alive.
 class Candidates {
  public:

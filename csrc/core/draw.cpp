@@ -80,7 +80,8 @@ void append_counted(std::span<const std::uint32_t> counts, std::uint32_t* ids) {
   const Chunks chunks(counts.size(), kThreadRows);
   std::vector<std::size_t> places(chunks.count() + 1);
   chunks.run([&](std::size_t chunk, std::size_t first, std::size_t last) {
-    places[chunk + 1] = std::accumulate(&counts[first], &counts[last], std::size_t{0});
+    const auto here = counts.subspan(first, last - first);
+    places[chunk + 1] = std::accumulate(here.begin(), here.end(), std::size_t{0});
   });
   std::partial_sum(places.begin(), places.end(), places.begin());
   chunks.run([&](std::size_t chunk, std::size_t first, std::size_t last) {

@@ -65,7 +65,7 @@ class PointCounter {
     }
     block_of_.set(until_);
     Chunks(counts.size()).run([&](std::size_t, std::size_t first, std::size_t last) {
-      std::fill(&counts[first], &counts[last], 0);
+      std::ranges::fill(counts.subspan(first, last - first), 0);
     });
   }
 

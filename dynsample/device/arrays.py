@@ -188,8 +188,7 @@ class DeviceArrays(Arrays):
         self, size: int, where: torch.Tensor | None, k: int, seed: int, epoch: int
     ) -> torch.Tensor:
         """Draw without replacement from all rows, or those in `where`, with equal chances."""
-        chance = self.full(size, 1.0) if where is None else self.floats(where)
-        return self.draw_mask(chance, k, seed, epoch)
+        return self.draw_mask(self.chances(size, where), k, seed, epoch)
 
     def draw_counts(
         self, probabilities: torch.Tensor, k: int, seed: int, epoch: int, method: str

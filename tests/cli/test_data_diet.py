@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -47,6 +48,10 @@ def test_runs_one_by_one_are_those_of_the_whole_experiment(tmp_path: Path) -> No
     for name in ("aum.npy", "dyn_unc.npy", "error_l2_norm_scores/ckpt_42.npy"):
         alone = np.load(tmp_path / "alone" / "run_0" / name)
         np.testing.assert_array_equal(alone, np.load(exp / "run_0" / name))
+    first = json.loads((exp / "run_0" / "result.json").read_text())
+    run("--exp", "alone", "--run", 1, folder=tmp_path)
+    second = json.loads((tmp_path / "alone" / "run_1" / "result.json").read_text())
+    assert first["seed"] != second["seed"]
 
 
 def test_flipped_labels_are_all_wrong_and_permuted_ones_are_the_same_labels() -> None:

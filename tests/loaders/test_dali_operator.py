@@ -267,7 +267,10 @@ def packed(tmp_path: Path) -> Path:
     return tmp_path / "pack"
 
 
-@pytest.mark.parametrize("value", [-5, 2**62])
+@pytest.mark.parametrize(
+    "value",
+    [-5, *(pytest.param(value, marks=pytest.mark.whole) for value in (0, 10**12)), 2**62],
+)
 def test_the_operator_refuses_offsets_that_lead_out_of_the_pack(packed: Path, value: int) -> None:
     status, errors = in_process(PACKED, packed, "offsets", value, DYNSAMPLE_DALI_OPERATOR="on")
     assert status == 1, errors

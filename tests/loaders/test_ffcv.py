@@ -37,10 +37,6 @@ from dynsample.ffcv import Loader, OrderOption, page_local
 N, BATCH = 53, 8
 
 pytestmark = [
-    # numba's own, when compiled functions are collected
-    pytest.mark.filterwarnings(
-        "ignore:Exception ignored in. <finalize object:pytest.PytestUnraisableExceptionWarning"
-    ),
     pytest.mark.filterwarnings("ignore:Using a pytorch transform on the CPU:ResourceWarning"),
     pytest.mark.filterwarnings("ignore:.*hidden samples were due:RuntimeWarning"),
 ]
@@ -230,6 +226,16 @@ def test_leaving_an_iterator_ends_its_threads(beton: str, os_cache: bool, planne
     assert ffcv_threads() != []
     del batches
     assert ffcv_threads() == []
+
+
+def test_a_loop_draws_no_more_than_ffcv_makes_ahead(beton: str) -> None:
+    sampler = ds.Sampler(N, batch_size=2)
+    loader = Loader(beton, 2, num_workers=2, batches_ahead=3, sampler=sampler)
+    batches = iter(loader)
+    for step in range(1, 4):
+        next(batches)
+        issued = sampler._planned().ledger.issued[0].rows
+        assert issued.tolist() == sampler.plan.order[: 2 * (step + 3 + 2)].tolist()
 
 
 @pytest.mark.parametrize("planned", [True, False], ids=["planned", "plain"])

@@ -20,10 +20,6 @@ from dynsample.ffcv import Loader, OrderOption, page_local
 
 N = 300
 
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:Exception ignored in. <finalize object:pytest.PytestUnraisableExceptionWarning"
-)
-
 
 @pytest.fixture(scope="module")
 def beton(tmp_path_factory: pytest.TempPathFactory) -> str:

@@ -21,10 +21,6 @@ PACKAGES = {"torch": "torch", "ffcv": "ffcv", "dali": "nvidia.dali"}
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning"),
-    # numba's own, when compiled functions are collected
-    pytest.mark.filterwarnings(
-        "ignore:Exception ignored in. <finalize object:pytest.PytestUnraisableExceptionWarning"
-    ),
 ]
 
 

@@ -23,12 +23,21 @@ def steps(folder: Path, start: int, ranks: int) -> dict[int, list[int]]:
     return found
 
 
-def test_a_run_goes_on_from_a_distributed_checkpoint_on_other_ranks(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "restarted",
+    [
+        [(2, 0, 6), (1, 6, 14)],
+        pytest.param([(2, 0, 5), (1, 5, 9), (3, 9, 14)], marks=pytest.mark.whole),
+    ],
+    ids=["two lives", "three lives"],
+)
+def test_a_run_goes_on_from_a_distributed_checkpoint_on_other_ranks(
+    tmp_path: Path, restarted: list[tuple[int, int, int]]
+) -> None:
     launchers.require("gloo")
     expected: dict[int, list[int]] = {}
     found: dict[int, list[int]] = {}
-    for folder, lives in ((tmp_path / "one", [(1, 0, 14)]),
-                          (tmp_path / "two", [(2, 0, 6), (1, 6, 14)])):  # fmt: skip
+    for folder, lives in ((tmp_path / "one", [(1, 0, 14)]), (tmp_path / "two", restarted)):
         folder.mkdir()
         for ranks, start, stop in lives:
             command = ["-m", SCRIPT, str(folder), str(start), str(stop)]
