@@ -18,7 +18,6 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import torch
 from gpu_parts import CALLS, LEFT_OUT, PARTS, Part, Run
 
 ROOT = Path(__file__).parents[1]
@@ -87,7 +86,7 @@ def facts(device: str) -> dict[str, str]:
     status = output("git", "status", "--porcelain")
     found["commit"] = output("git", "rev-parse", "HEAD") or "unknown"
     found["tree"] = "unknown" if status is None else "dirty" if status else "clean"
-    return found | {"python": sys.version.split()[0], "torch": torch.__version__}
+    return found | {"python": sys.version.split()[0]}
 
 
 @contextlib.contextmanager
@@ -106,7 +105,8 @@ def copied_to(path: Path) -> Iterator[None]:
         sys.stdout.flush()
         for number, kept in enumerate(before, 1):
             os.dup2(kept, number)
-        tee.wait(LEAST)
+        with contextlib.suppress(subprocess.TimeoutExpired):  # of one that outlives its part
+            tee.wait(LEAST)
 
 
 def chosen(names: list[str]) -> list[Part]:
@@ -146,7 +146,9 @@ def main() -> int:
     deadline = start + sum(part.limit for part in parts) * args.patience
     summary = Summary()
     with tempfile.TemporaryDirectory() as scratch, copied_to(base.with_suffix(".txt")):
-        run = Run(args.device, Path(scratch), args.patience)
+        import torch
+
+        run, found["torch"] = Run(args.device, Path(scratch), args.patience), torch.__version__
         print(*(f"{name} {value}" for name, value in found.items()), sep="\n", flush=True)
         for part in parts:
             if "import" in summary.failed:

@@ -3,6 +3,7 @@
 #
 #   gpu_bundle.sh make    into build/gpu, for sm_90 and Python 3.12, or the Python GPU_PYTHON
 #   gpu_bundle.sh use     into dynsample; fails when it is of other sources or for another Python
+#   gpu_bundle.sh sources prints what tells these sources from others
 set -euo pipefail
 cd "$(dirname "$0")/.."
 readonly folder=build/gpu
@@ -12,8 +13,6 @@ stop() {
   echo "gpu_bundle.sh: $*" >&2
   exit 1
 }
-
-suffix() { "$1" -c 'import sysconfig; print(sysconfig.get_config_var("EXT_SUFFIX"))'; }
 
 sources() { find CMakeLists.txt cmake csrc -type f | LC_ALL=C sort | xargs sha256sum | sha256sum; }
 
@@ -48,9 +47,8 @@ make_bundle() {
 }
 
 use_bundle() {
-  local modules found
-  modules=$folder/dynsample
-  found=$(suffix python3)
+  local modules=$folder/dynsample found
+  found=$(python3 -c 'import sysconfig; print(sysconfig.get_config_var("EXT_SUFFIX"))')
   [ -e "$folder/sources" ] || stop "there is no $folder: make gpu-bundle"
   [ "$(cat "$folder/sources")" = "$(sources)" ] ||
     stop "$folder was built from other sources: make gpu-bundle"
@@ -63,5 +61,6 @@ use_bundle() {
 case "${1:-}" in
 make) make_bundle ;;
 use) use_bundle ;;
-*) stop "make or use, got '${1:-}'" ;;
+sources) sources ;;
+*) stop "make, use or sources, got '${1:-}'" ;;
 esac

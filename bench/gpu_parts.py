@@ -1,4 +1,4 @@
-"""The parts of gpu_all.sh: what each runs, in a process that has imported torch."""
+"""The parts of gpu_all.sh: what each runs, in a process that has imported torch already."""
 
 from __future__ import annotations
 
@@ -12,10 +12,6 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-
-import torch
-
-from dynsample import cuda
 
 ROOT = Path(__file__).resolve().parents[1]
 CALLS = ("first", "second")
@@ -71,17 +67,17 @@ class Part:
 
 
 def import_modules(run: Run) -> None:
-    """Fail when the modules or a GPU cannot be used, or were not built for each other."""
-    if not run.real:
-        from dynsample import _cuda_on_host
+    """Import all, count the devices, and launch a kernel: the modules may be built for others."""
+    from gpu import Gpu, facts
 
-        print(_cuda_on_host.__doc__)
-        return
-    module = cuda.require()
-    major, minor = torch.cuda.get_device_capability()
-    print(f"{module.device_count()} device, sm_{major}{minor}; built for {module.architectures}")
-    if not re.search(rf"\b{major}{minor}(-real)?\b|native", module.architectures):
-        sys.exit(f"the modules were not built for sm_{major}{minor}")
+    from dynsample import cuda
+    from dynsample.device import order
+
+    gpu = Gpu(run.device)
+    if run.real:
+        print(f"device_count {cuda.load().device_count()}, {facts()}")
+        print(f"the modules were built for {cuda.load().architectures}")
+    assert len(order.order_slice(gpu.device, 9, None, seed=1, epoch=2).cpu()) == 9
 
 
 def script(name: str, *options: str, sizes: tuple[int, ...] = ()) -> Callable[[Run], None]:

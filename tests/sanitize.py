@@ -12,6 +12,7 @@ import instrumented
 KERNELS = (
     "bitmap",
     "draw",
+    "files",
     "fold",
     "gather",
     "history",
@@ -24,7 +25,8 @@ KERNELS = (
     "select",
     "sum",
 )
-STATISTICS = "equally_likely or uniform or compiled"  # slow, and no other code than the rest
+# Slow, and no other code than the rest.
+LEFT_OUT = "equally_likely or uniform or compiled or resume_of_a_resume"
 DEVICE_KERNELS = (
     "bernoulli",
     "draw",
@@ -48,7 +50,7 @@ def main() -> int:
     tests.append("tests/ranks/test_elastic.py")
     command = instrumented.pytest(
         site,
-        *("-k", f"not ({STATISTICS})", *instrumented.PARALLEL, *tests, *sys.argv[1:]),
+        *("-k", f"not ({LEFT_OUT})", *instrumented.PARALLEL, *tests, *sys.argv[1:]),
         LD_PRELOAD=instrumented.runtime("libasan.so", "libubsan.so"),
         ASAN_OPTIONS="detect_leaks=0",  # the interpreter itself does not free everything
         UBSAN_OPTIONS="print_stacktrace=1",

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <stdexcept>
 #include <string>
+#include <vector>
 
 #include "core/buffer.h"
 
@@ -25,11 +26,53 @@ std::size_t in_order(Rows issued, Rows observed) {
   return static_cast<std::size_t>(found.in2 - observed.begin());
 }
 
+// What was issued and was not observed yet: parts of what was issued, in its order.
+class Open {
+ public:
+  explicit Open(Rows issued) : parts_{issued}, looks_(2 * issued.size()) {}
+
+  const std::vector<Rows>& parts() const { return parts_; }
+
+  // Takes what the observations begin with, as far as it lies together in here, and gives its size:
+  // 0 when the first is not found, or not soon enough.
+  std::size_t take(Rows observed) {
+    if (!begins_with(parts_[at_], observed[0]) && !find(observed[0])) return 0;
+    const std::size_t size = in_order(parts_[at_], observed);
+    parts_[at_] = parts_[at_].subspan(size);
+    return size;
+  }
+
+ private:
+  static bool begins_with(Rows part, std::uint32_t row) { return !part.empty() && part[0] == row; }
+
+  // Has a part begin with the row, from the present one on if possible.
+  bool find(std::uint32_t row) {
+    for (std::size_t i = 0; i < parts_.size(); ++i) {
+      const std::size_t k = (at_ + i) % parts_.size();
+      const Rows part = parts_[k], seen = part.first(std::min(part.size(), looks_));
+      const auto place = static_cast<std::size_t>(std::ranges::find(seen, row) - seen.begin());
+      looks_ -= place;
+      if (place == seen.size()) continue;
+      parts_[k] = part.first(place);
+      at_ = k + 1;
+      parts_.insert(parts_.begin() + static_cast<std::ptrdiff_t>(at_), part.subspan(place));
+      return true;
+    }
+    return false;
+  }
+
+  std::vector<Rows> parts_;
+  std::size_t at_ = 0;  // the part where the last run ended
+  std::size_t looks_;   // rows that may be looked at in searches
+};
+
 // One bit a row: it was issued, and was not observed yet.
-bool each_once(Rows issued, Rows observed, std::size_t num_rows) {
+bool each_once(const std::vector<Rows>& issued, Rows observed, std::size_t num_rows) {
   Buffer<std::uint64_t> open;
   open.assign((num_rows + 63) / 64, 0);
-  for (const std::uint32_t row : issued) open[row / 64] |= std::uint64_t{1} << row % 64;
+  for (const Rows part : issued) {
+    for (const std::uint32_t row : part) open[row / 64] |= std::uint64_t{1} << row % 64;
+  }
   std::uint64_t missed = 0;
   for (const std::uint32_t row : observed) {
     const std::uint64_t word = open[row / 64], bit = std::uint64_t{1} << row % 64;
@@ -40,10 +83,12 @@ bool each_once(Rows issued, Rows observed, std::size_t num_rows) {
 }
 
 // One count a row: how often it was issued and was not observed yet.
-bool as_often(Rows issued, Rows observed, std::size_t num_rows) {
+bool as_often(const std::vector<Rows>& issued, Rows observed, std::size_t num_rows) {
   Buffer<std::uint32_t> open;
   open.assign(num_rows, 0);
-  for (const std::uint32_t row : issued) ++open[row];
+  for (const Rows part : issued) {
+    for (const std::uint32_t row : part) ++open[row];
+  }
   bool missed = false;
   for (const std::uint32_t row : observed) missed |= open[row]-- == 0;
   return !missed;
@@ -53,12 +98,18 @@ bool as_often(Rows issued, Rows observed, std::size_t num_rows) {
 
 bool all_issued(Rows issued, Rows observed, std::size_t num_rows, bool unique) {
   if (observed.size() > issued.size()) return false;
-  const std::size_t begin = in_order(issued, observed);
-  if (begin == observed.size()) return true;
-  const Rows later = issued.subspan(begin), others = observed.subspan(begin);
-  check_rows(later, num_rows);
-  check_rows(others, num_rows);
-  return unique ? each_once(later, others, num_rows) : as_often(later, others, num_rows);
+  // Most of it is in runs of batches; one bit or count a row decides about what is not.
+  Open open(issued);
+  while (!observed.empty()) {
+    const std::size_t taken = open.take(observed);
+    if (!taken) {
+      for (const Rows part : open.parts()) check_rows(part, num_rows);
+      check_rows(observed, num_rows);
+      return (unique ? each_once : as_often)(open.parts(), observed, num_rows);
+    }
+    observed = observed.subspan(taken);
+  }
+  return true;
 }
 
 std::size_t match(Rows issued, Rows observed, std::size_t num_rows,

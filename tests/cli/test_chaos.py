@@ -92,7 +92,7 @@ def test_a_missing_launcher_is_named(
 @pytest.mark.parametrize(
     ("group", "kills", "more"),
     [
-        ("mpi", 8, []),
+        ("mpi", 6, []),
         pytest.param("mpi", 20, [], marks=pytest.mark.whole),
         pytest.param(
             "torch", 5, ["--ranks", "1..2", "--policy", "kakurenbo"], marks=pytest.mark.whole

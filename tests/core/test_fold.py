@@ -1,3 +1,4 @@
+from collections import Counter
 from typing import ClassVar
 
 import numpy as np
@@ -154,6 +155,23 @@ def test_observations_belong_to_what_was_issued_in_any_order(issued, data):
             for unique in {False, rows is once}:
                 log = observed_log(observed)
                 assert _core.all_issued(np.array(rows, np.uint32), log, 1, unique) == wanted
+
+
+@given(st.lists(st.integers(0, 999), min_size=1, max_size=400), st.integers(1, 60), st.data())
+def test_batches_belong_to_what_was_issued_in_any_order(issued, batch_size, data):
+    once = list(dict.fromkeys(issued))
+    for rows in issued, once:
+        batches = [rows[i : i + batch_size] for i in range(0, len(rows), batch_size)]
+        batches = data.draw(st.permutations(batches))[: data.draw(st.integers(1, len(batches)))]
+        observed = [row for batch in batches for row in batch]
+        twice = observed + observed[: data.draw(st.integers(0, 2))]
+        for given_ in observed, twice:
+            log = ObservationLog(1000, [])
+            log.restore(np.array(given_, np.uint32), {})
+            wanted = not Counter(given_) - Counter(rows)
+            for unique in {False, rows is once}:
+                found = _core.all_issued(np.array(rows, np.uint32), log.native, 0, unique)
+                assert found == wanted
 
 
 def test_rows_that_the_table_does_not_have_are_refused():

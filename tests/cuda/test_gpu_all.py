@@ -94,9 +94,10 @@ def test_a_part_that_fails_fails_the_call_and_not_what_follows(tmp_path: Path, t
 
 def test_a_part_is_ended_at_its_limit(tmp_path: Path, tools: Path) -> None:
     (tools / "compute-sanitizer").write_text("#!/bin/sh\nexec sleep 1000\n")
-    found = gpu_all(tmp_path, tools, "synccheck", patience=0.2)
+    found = gpu_all(tmp_path, tools, "synccheck", patience=0.3)
     assert found.status == 1
-    assert found.parts == {"synccheck": "FAILED: over its 8 s"}
+    assert found.parts.keys() == {"synccheck"}
+    assert re.fullmatch(r"FAILED: over its \d+ s", found.parts["synccheck"])
 
 
 def test_without_a_sanitizer_its_parts_are_left_out(tmp_path: Path, tools: Path) -> None:

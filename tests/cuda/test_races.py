@@ -149,8 +149,10 @@ MUTANTS = {
     ),
 }  # fmt: skip
 # One of each kind; `make test-all` has the others too.
-BRIEF = {"no fence before a block has arrived", "halves of keys are counted by ++",
-         "refused ids are counted before the counts are clear"}  # fmt: skip
+BRIEF = {
+    "no fence before a block has arrived",
+    "refused ids are counted before the counts are clear",
+}
 
 
 @pytest.fixture(scope="module")
@@ -199,5 +201,6 @@ def test_a_mutant_is_reported_where_it_races(site: Path, tmp_path: Path, name: s
     assert f"cuda/{mutant.seen or mutant.file}:" in reports
 
 
+@pytest.mark.whole  # as `make races` shows it of more tests
 def test_without_a_change_nothing_is_reported(site: Path) -> None:
     assert races.search(site, f"tests/cuda/test_device_{SELECT}") == (0, "")

@@ -76,6 +76,7 @@ def test_kakurenbo_on_class_folders_with_settings_of_the_paper(
     assert "kakurenbo" in rows(output)
 
 
+@pytest.mark.whole
 def test_kakurenbo_goes_on_from_a_checkpoint(run_example, tmp_path: Path) -> None:
     options = ("--method", "forget-static", "--static-epochs", 1, "--save", tmp_path, "--verbose")
     first = run_example("kakurenbo.py", *options, "--epochs", 2)
@@ -84,7 +85,8 @@ def test_kakurenbo_goes_on_from_a_checkpoint(run_example, tmp_path: Path) -> Non
     assert re.findall(r"epoch (\d):", second) == ["2"]
 
 
-@pytest.mark.parametrize("launcher", [whole("torchrun"), whole("mpich")])
+@pytest.mark.whole
+@pytest.mark.parametrize("launcher", ["torchrun", "mpich"])
 def test_kakurenbo_on_two_ranks(tmp_path: Path, launcher: str) -> None:
     launchers.require("gloo" if launcher == "torchrun" else launcher)
     script = str(launchers.ROOT / "examples" / "kakurenbo.py")
@@ -107,7 +109,8 @@ def test_batch_reweighting_compares_and_writes_scores(run_example, tmp_path: Pat
     assert set(scores[:, 2]) == set(range(10))
 
 
-@pytest.mark.parametrize("params", ["last_layer", whole("all")])
+@pytest.mark.whole
+@pytest.mark.parametrize("params", ["last_layer", "all"])
 def test_batch_reweighting_of_other_gradients_on_data_of_the_users(
     run_example, tmp_path: Path, params: str
 ) -> None:

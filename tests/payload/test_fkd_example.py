@@ -35,9 +35,13 @@ def test_no_input_of_the_student_differs_from_the_teachers(kind: str, tmp_path: 
     for name, compared, mismatches in found:
         assert mismatches == "0", output
         assert int(compared) == (780 if "subset" in name else 2600), name
-    assert "teacher, labels" not in run(
-        *options, "--epochs", "1"
-    )  # what is relabelled already is not again
+
+
+@pytest.mark.whole
+def test_what_is_relabelled_already_is_not_again(tmp_path: Path) -> None:
+    options = ["--width", "4", "--fkd-path", str(tmp_path)]
+    assert "teacher, labels" in run(*options, "--epochs", "2")
+    assert "teacher, labels" not in run(*options, "--epochs", "1")
 
 
 def test_class_folders_need_no_more_than_their_paths(tmp_path: Path) -> None:
