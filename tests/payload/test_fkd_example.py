@@ -44,6 +44,7 @@ def test_what_is_relabelled_already_is_not_again(tmp_path: Path) -> None:
     assert "teacher, labels" not in run(*options, "--epochs", "1")
 
 
+@pytest.mark.whole
 def test_class_folders_need_no_more_than_their_paths(tmp_path: Path) -> None:
     image = pytest.importorskip("PIL.Image")
     random = np.random.default_rng(0)

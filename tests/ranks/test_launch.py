@@ -191,6 +191,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.whole  # test_joined_later.py trains on such ranks
 def test_ranks_that_are_joined_later_are_found(tmp_path: Path) -> None:
     launchers.require("gloo")
     script = tmp_path / "spawn.py"  # spawned processes import it
