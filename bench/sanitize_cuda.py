@@ -24,7 +24,8 @@ from dynsample.device.arrays import DeviceArrays
 from dynsample.signals import NAMES
 
 SIZES = (1, 31, 257, 4099)
-DTYPES, CLASSES = (torch.float32, torch.float16, torch.bfloat16), (3, 1100)  # of logits
+DTYPES = (torch.float32, torch.float16, torch.bfloat16)  # of logits
+CLASSES, MANY_CLASSES = (3, 1100), 8200  # of which a block holds a part at a time
 KEY = {"seed": 3, "epoch": 1}
 COLUMNS = {
     "loss": Last(), "average": EMA(0.8, signal="loss"), "mean": Mean(signal="loss"),
@@ -179,10 +180,12 @@ def late_folds(x: Inputs) -> None:
 def logs(x: Inputs) -> None:
     """Signals out of logits of every type, wrong ids, rows that are not allowed."""
     log = DeviceArrays(x.device).log(x.n, sorted(set(NAMES)))
-    log.reserve(12 * x.n)
     ids = x.ids.copy()
     ids[:1] = x.n + 7
-    for dtype, classes in itertools.product(DTYPES, CLASSES):
+    cases = list(itertools.product(DTYPES, [*CLASSES, *([MANY_CLASSES] if x.n < 1000 else [])]))
+    appends, odd = 2 * len(cases), len(log.signals) * int(np.isnan(x.scores[x.where]).sum())
+    log.reserve(appends * x.n)
+    for dtype, classes in cases:
         logits = torch.randn(x.n * classes + x.offset, device=x.device.torch_device)
         logits = logits.to(dtype)[x.offset :].reshape(x.n, classes)
         targets = x.there(x.ids % classes)
@@ -190,8 +193,14 @@ def logs(x: Inputs) -> None:
         log.append_logits(x.there(ids.astype(np.int32)), logits, targets, "target")
         log.set_allowed(x.where)
     counts = log.counts()
-    assert counts.observed == 12 * x.n
-    assert counts.out_of_range == 12
+    assert counts.observed == appends * x.n
+    assert counts.out_of_range == appends
+    for more in (1, 2):  # changes places with the closed part, then goes behind it
+        log.close()
+        assert log.closed_counts.observed == (appends + more - 1) * x.n
+        assert log.non_finite() == (more - 1) * odd
+        log.reserve(x.n)
+        log.append(x.there(x.ids), dict.fromkeys(log.signals, x.there(x.scores[x.ids])))
     log.clear()
 
 

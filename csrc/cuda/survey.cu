@@ -30,8 +30,7 @@ struct SurveyRows {
       if (thread == 0) shared.positive = shared.largest = 0;
     });
     block.each([&](unsigned thread) {
-      std::uint32_t positive = 0, largest = 0;
-      std::uint64_t negative = kNoRow;
+      std::uint32_t positive = 0, largest = 0, negative = kNoRow;
       reader.tiles(block, thread, [&](std::size_t first, const RowReader::Held& held) {
         DYNSAMPLE_UNROLL
         for (unsigned j = 0; j < RowReader::kPerThread; ++j) {
@@ -39,8 +38,9 @@ struct SurveyRows {
           const RowSurvey row = survey_row(held.present >> j & 1 ? held.word[j] : 0);
           positive += 1 - row.zero;
           largest = row.finite > largest ? row.finite : largest;
-          const std::uint64_t i = RowReader::row(first, thread, j);
-          if (row.negative && i < negative) negative = i;
+          if (row.negative && negative == kNoRow) {  // rows j ascend
+            negative = static_cast<std::uint32_t>(RowReader::row(first, thread, j));
+          }
         }
       });
       atomic_add(&shared.positive, positive);
