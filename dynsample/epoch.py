@@ -76,6 +76,6 @@ def plan_stats(plan: Plan, table: ScoreTable) -> dict[str, Any]:
         "num_hidden": plan.num_hidden,
         "fraction": plan.num_hidden / rows if rows else 0.0,
         "lr_scale": plan.lr_scale,
-        "unseen": rows - table.count(table.seen),
+        "unseen": table.count_unseen(),
         **plan.stats,
     }

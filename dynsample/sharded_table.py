@@ -71,6 +71,10 @@ class ShardedTable(ScoreTable):
         """Count the rows that are set in each of some masks, in one go."""
         return self._sum(*super().counts(*masks))
 
+    def count_unseen(self) -> int:
+        """Count the samples that were never observed; collective."""
+        return self.num_samples - self.count(self.seen)
+
     def hide_lowest(self, values: Floats, k: int, eligible: Mask | None = None) -> Mask:
         """Mark the k lowest `values` among the eligible, known, finite rows; all, when fewer."""
         where = self._known(eligible, "eligible")

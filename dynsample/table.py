@@ -92,6 +92,14 @@ class ScoreTable(Reductions):
         self._all_seen = self._all_seen or bool(self.seen.all())
         return self._all_seen
 
+    def count_unseen(self) -> int:
+        """Count the samples that were never observed; a device is not asked twice for none."""
+        if self._all_seen:
+            return 0
+        unseen = self.num_samples - self.count(self.seen)
+        self._all_seen = not unseen
+        return unseen
+
     def __iter__(self) -> Iterator[str]:
         return iter([*self.columns, *self._imported])
 

@@ -42,9 +42,7 @@ def mark_slice(
     device.call("mark_slice", len(mask), seed, epoch, stream, start, stop - start, mask)
 
 
-def mask_ids(
-    mask: torch.Tensor, *, invert: bool = False, size: int | None = None
-) -> torch.Tensor:
+def mask_ids(mask: torch.Tensor, *, invert: bool = False, size: int | None = None) -> torch.Tensor:
     """Ids of the rows that are set, or of the others, ascending: int32[count].
 
     Waits for the count, but where it is known: then it is `size`.
