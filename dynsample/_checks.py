@@ -9,6 +9,7 @@ from typing import Any
 from dynsample._core import Stream
 
 MAX_SAMPLES = 2**32 - 1
+MAX_EPOCH = 2**32 - 1
 
 
 def integer(value: Any, name: str, low: int, high: int) -> int:
@@ -27,7 +28,7 @@ def random_key(seed: Any, epoch: Any, stream: Any = Stream.ORDER) -> tuple[int, 
     """Check the key of the counter-based generator."""
     return (
         integer(seed, "seed", 0, 2**64 - 1),
-        integer(epoch, "epoch", 0, 2**32 - 1),
+        integer(epoch, "epoch", 0, MAX_EPOCH),
         integer(stream, "stream", 0, 2**32 - 1),
     )
 

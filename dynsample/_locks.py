@@ -48,18 +48,20 @@ def locked(path: Path, seconds: float, what: str) -> Iterator[bool]:
         When the file cannot be made.
     """
     flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-    descriptor = os.open(path, flags, 0o666)
-    try:
+    # Left twice: an interrupt may come in the line that leaves a block, and the lock would stay.
+    with contextlib.ExitStack() as ending, ending:
+        descriptor = os.open(path, flags, 0o666)
+        ending.callback(os.close, descriptor)
         held = _wait(descriptor, path, seconds, what)
-        _note(descriptor, f"{_holder()}\n{what}\n" if held else "")
-        try:
-            yield held
-        finally:
-            if held:
-                _note(descriptor, "")
-                fcntl.flock(descriptor, fcntl.LOCK_UN)  # also of a forked child's descriptor
-    finally:
-        os.close(descriptor)
+        if held:
+            ending.callback(_release, descriptor)
+            _note(descriptor, f"{_holder()}\n{what}\n")
+        yield held
+
+
+def _release(descriptor: int) -> None:
+    _note(descriptor, "")
+    fcntl.flock(descriptor, fcntl.LOCK_UN)  # also of a forked child's descriptor
 
 
 def _wait(descriptor: int, path: Path, seconds: float, what: str) -> bool:

@@ -60,7 +60,7 @@ def save(
         does so already and was interrupted by a signal handler that saves.
     """
     what = f"the save to {path}"
-    with contextlib.ExitStack() as held:
+    with contextlib.ExitStack() as held, held:  # left twice, as in _locks
         call = (lambda: _begin(path, what, group, held)) if group.rank == 0 else (lambda: 0)
         number = group.agree(call, what)
         generation = int(group.all_gather(np.array([number]), what)[0][0])

@@ -11,7 +11,7 @@ from dynsample import groups, life, planning, resume, step
 from dynsample import signals as signal_functions
 from dynsample._arrays import as_subset
 from dynsample._arrays import fingerprint as fingerprint_of
-from dynsample._checks import MAX_SAMPLES, choice, integer
+from dynsample._checks import MAX_EPOCH, MAX_SAMPLES, choice, integer
 from dynsample.boundary import ObservationError as ObservationError
 from dynsample.columns import Column
 from dynsample.epoch import Epoch
@@ -173,7 +173,7 @@ class Sampler:
         GroupError
             When another rank does not come within the time limit of the group.
         """
-        number = integer(epoch, "epoch", 0, 2**32 - 1)
+        number = integer(epoch, "epoch", 0, MAX_EPOCH)
         self._find_ranks()
         self._told = None
         self._set_epoch(number, named=True, restart=restart)

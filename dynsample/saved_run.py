@@ -6,7 +6,7 @@ import contextlib
 import os
 from collections.abc import Iterable, Iterator
 
-from dynsample._checks import MAX_SAMPLES
+from dynsample._checks import MAX_EPOCH, MAX_SAMPLES
 from dynsample._fields import Mismatch, anything, array, integer, mapping, record, text
 from dynsample.checkpoint import Saved, StateError, Tensors
 from dynsample.ledger import UNKNOWN
@@ -22,7 +22,7 @@ _IDENTITY = record(
         "order": anything,
     }
 )
-_FACTS = record({"state": anything, "identity": _IDENTITY})
+_FACTS = record({"state": record({"epoch": integer(0, MAX_EPOCH)}), "identity": _IDENTITY})
 _PARTS = array(array(_COUNT, length=4))
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from dynsample._checks import MAX_SAMPLES
+from dynsample._checks import MAX_EPOCH, MAX_SAMPLES
 from dynsample._fields import Mismatch, integer, one_of, record, text
 from dynsample.checkpoint import StateError
 
@@ -23,7 +23,7 @@ _STATE = record(
         "version": integer(1, 2**53),
         "num_samples": integer(0, MAX_SAMPLES),
         "seed": integer(0, 2**64 - 1),
-        "epoch": integer(0, 2**32 - 1),
+        "epoch": integer(0, MAX_EPOCH),
         "positions": _COUNT,
         "hidden_positions": _COUNT,
         "stop": _COUNT,

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dynsample import _core, groups
-from dynsample._checks import MAX_SAMPLES
+from dynsample._checks import MAX_EPOCH, MAX_SAMPLES
 from dynsample._core import Stream
 from dynsample.cuda import CudaUnavailable
 from dynsample.groups.environment import torchrun_world
@@ -55,7 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="random: a function of seed and id, made by each rank for the rows that it holds",
     )
     parser.add_argument("--seed", type=_number(0, 2**64 - 1), default=0, help="(%(default)s)")
-    parser.add_argument("--epoch", type=_number(0, 2**32 - 1), default=1, help="(%(default)s)")
+    parser.add_argument("--epoch", type=_number(0, MAX_EPOCH), default=1, help="(%(default)s)")
     parser.add_argument(
         "--batch-size", type=_number(1, MAX_SAMPLES), default=256, help="of a rank (%(default)s)"
     )

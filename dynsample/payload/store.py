@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dynsample import ops
-from dynsample._checks import boolean, integer
+from dynsample._checks import MAX_EPOCH, boolean, integer
 from dynsample.payload.epoch_file import (
     Arrays,
     Opened,
@@ -128,7 +128,7 @@ class Store:
 
     def columns(self, epoch: int) -> Arrays:
         """All samples of an epoch, mapped: the columns as they are kept."""
-        number = integer(epoch, "epoch", 0, 2**32 - 1)
+        number = integer(epoch, "epoch", 0, MAX_EPOCH)
         if number >= self.num_epochs:
             self.require(number + 1)
         if number not in self._open:
