@@ -19,7 +19,7 @@ WHOLE = ("plan", "sampler")  # other ways to the same kernels
 # What takes long is left to the whole form, but for one case of each that takes all rounds.
 LARGE = (
     "129 or 1000 or 1025 or 3000 or 4101 or 5000 or 8200 or 30000 or 70001 or 150003 or million "
-    "or slices or many_ or more_ or every_number or misleads or overflow"
+    "or slices or many_ or more_ or every_number or outcome[host-1 or misleads or overflow"
 )
 CHOSEN = "host-3000-float32 or host-16385-levels or host-1-0.3 or many_values and normal"
 

@@ -32,6 +32,7 @@ def batch(device: Device, seed: int, size: int = 4) -> tuple[torch.Tensor, ...]:
 
 @pytest.mark.skipif(not hasattr(torch.library, "custom_op"), reason="torch before 2.4")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.whole  # test_device_use.py compiles the step of a sampler
 def test_a_compiled_step_appends_in_order_and_once_a_call(device: Device) -> None:
     def step(log: DeviceLog, ids: torch.Tensor, logits: torch.Tensor, targets: torch.Tensor):
         loss = torch.nn.functional.cross_entropy(logits, targets, reduction="none")

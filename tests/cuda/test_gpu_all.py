@@ -74,6 +74,7 @@ def gpu_all(tmp_path: Path, tools: Path, *arguments: str, patience: float = 10) 
     return Result(folder, done)
 
 
+@pytest.mark.whole
 def test_parts_run_in_turn_and_say_what_became_of_them(tmp_path: Path, tools: Path) -> None:
     found = gpu_all(tmp_path, tools, "initcheck", "import", "nccl", "step")
     assert found.status == 0, found.text

@@ -75,7 +75,16 @@ def test_the_kernels_of_the_source_are_in_the_build() -> None:
     assert {name for name in found if not re.search(rf"\b{name}\b", launched)} == set()
 
 
-@pytest.mark.parametrize("name", ["bench_cuda.py", "bench_step.py", "sanitize_cuda.py"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "bench_cuda.py",
+        *(
+            pytest.param(name, marks=pytest.mark.whole)
+            for name in ("bench_step.py", "sanitize_cuda.py")
+        ),
+    ],
+)
 def test_a_script_without_a_gpu_says_why_and_fails(name: str) -> None:
     pytest.importorskip("torch")
     if there_is_a_gpu():
