@@ -1,6 +1,6 @@
 # Needs make, python3 (3.10 or later, with venv) and g++ (11 or later). Everything else goes to .venv,
 # but for the libraries that FFCV is compiled against, and Open MPI.
-.PHONY: demo setup test test-all test-dali110 bench lint wheel gpu-bundle sanitize races races-whole clean
+.PHONY: demo setup test test-all test-dali110 bench claims lint wheel gpu-bundle sanitize races races-whole clean
 .SUFFIXES:
 
 PYTHON ?= python3
@@ -70,6 +70,10 @@ test-dali110: $(VENV)/.built $(VENV110)/.ready
 
 bench: $(VENV)/.test-ready $(VENV)/.ffcv $(VENV)/.dali
 	$(BIN)/dynsample bench all
+
+# Every claim of speed, measured again; writes the tables of README and docs/performance.md.
+claims: $(READY)
+	$(BIN)/python bench/claims.py
 
 lint: $(VENV)/.test-ready
 	$(BIN)/ruff format --check $(PACKAGES)
