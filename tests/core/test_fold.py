@@ -174,6 +174,20 @@ def test_batches_belong_to_what_was_issued_in_any_order(issued, batch_size, data
                 assert found == wanted
 
 
+@pytest.mark.parametrize("batch_size", [256, 300_000])
+@pytest.mark.parametrize("unique", [True, False])
+def test_every_second_row_first_takes_no_time_that_grows_with_the_runs(batch_size, unique):
+    issued = np.random.default_rng(0).permutation(300_000).astype(np.uint32)
+    batches = [issued[i : i + batch_size] for i in range(0, len(issued), batch_size)]
+    observed = np.concatenate([half for rows in batches for half in (rows[1::2], rows[::2])])
+    log = ObservationLog(len(issued), [])
+    log.restore(observed, {})
+    assert _core.all_issued(issued, log.native, 0, unique)
+    observed[-1] = observed[0]
+    log.restore(observed, {})
+    assert not _core.all_issued(issued, log.native, 0, unique)
+
+
 def test_rows_that_the_table_does_not_have_are_refused():
     issued, log = np.array([7], np.uint32), observed_log([1])
     with pytest.raises(IndexError, match=r"rows must be in \[0, 6\), got 7"):
