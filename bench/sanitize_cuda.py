@@ -145,7 +145,7 @@ def draws(x: Inputs) -> None:
         assert len(order.repeat_rows(counts, 2 * x.n)) == 2 * x.n
     same(arrays.draw_mask(p, x.n // 2, **KEY), ops.draw_mask(x.p, x.n // 2, **KEY), "draw_mask")
     same(draw.inverse_probabilities(p, x.n), ops.inverse_probabilities(x.p, x.n), "inverse")
-    substitute, _ = draw.survey(p)
+    substitute = draw.survey(p)[0] or 1.0
     rates = draw.RatesPart(p, draw.exponent_sums(p, substitute), substitute, x.n)
     rates.count(0, draw.multinomial_points(x.device, rates.total, 3, 1, 0, x.n))
     same(bernoulli.power(p, 0.7), ops.power(x.p, 0.7), "power")

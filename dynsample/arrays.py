@@ -167,18 +167,8 @@ class Arrays:
         """Draw without replacement from all rows, or those in `where`, with equal chances."""
         return _core.sample_mask(size, where, k, seed, epoch)
 
-    def draw_counts(
-        self, probabilities: Array, k: int, seed: int, epoch: int, method: str
-    ) -> Array:
-        """Draw with replacement from all rows."""
-        return ops.draw_counts(probabilities, k, seed=seed, epoch=epoch, method=method)
-
-    def inverse_probabilities(self, probabilities: Array, k: int) -> Array:
-        """1 / (N p) of all rows."""
-        return ops.inverse_probabilities(probabilities, k)
-
     def survey(self, probabilities: Array) -> tuple[float, int]:
-        """Largest finite probability, 1 if there is none, and how many are positive."""
+        """Return the largest finite probability, 0 if there is none, and how many are positive."""
         return _core.survey(probabilities)
 
     def exponent_sums(self, probabilities: Array, substitute: float) -> NDArray[np.uint64]:

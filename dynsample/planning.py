@@ -13,13 +13,13 @@ from dynsample.agreement import check_agreement
 from dynsample.arrays import HOST, Arrays
 from dynsample.columns import Column
 from dynsample.epoch import Epoch
+from dynsample.groups import single
 from dynsample.ledger import Ledger
 from dynsample.log import ObservationLog
 from dynsample.passes import Pass, steps_of
 from dynsample.plan import Plan, build_plan
 from dynsample.policies.base import EpochRandom, Selection
 from dynsample.sharded_plan import build_sharded_plan
-from dynsample.sharded_table import ShardedTable
 from dynsample.staging import PinnedRing
 from dynsample.step import prepare
 from dynsample.table import ScoreTable
@@ -127,10 +127,8 @@ def empty(
         arrays = DeviceArrays(sampler.device)
     signals = sorted({column.signal or name for name, column in columns.items()})
     log = arrays.log(rows, signals, sampler.max_log_bytes)
-    if sampler.placement == "sharded":
-        table: ScoreTable = ShardedTable(rows, columns, group, subset, arrays)
-    else:
-        table = ScoreTable(rows, columns, subset, arrays)
+    owners = group if sampler.placement == "sharded" else single()
+    table = ScoreTable(rows, columns, subset, arrays, owners)
     if subset is not None:
         log.set_rows(_row_of(sampler))
     return table, log

@@ -15,8 +15,10 @@ from dynsample._arrays import as_numpy
 from dynsample._checks import MAX_SAMPLES, integer
 from dynsample.arrays import HOST, Array, Arrays
 from dynsample.columns import EMA, Column, Last, Mean, Uncertainty, Window
+from dynsample.groups import Group, single
 from dynsample.log import Layout, ObservationLog, Packed, fold_specs
 from dynsample.reductions import Floats, Mask, Reductions
+from dynsample.shards import row_bounds
 
 _NAN_UNTIL_OBSERVED = (Last, EMA, Mean, Window, Uncertainty)
 
@@ -36,6 +38,10 @@ class ScoreTable(Reductions):
         Data-set ids of the rows, ascending: a table of a subset. By default rows are ids.
     arrays : Arrays
         Where the columns are: in host memory, or `dynsample.device.arrays.DeviceArrays`.
+    group : Group, optional
+        Ranks that share the rows, each of which owns a range of them; by default one process has
+        all. Reductions and `count_unseen` are then collective, and observations go to the owners of
+        their rows through a `Sampler`.
     """
 
     _observing: ClassVar = threading.RLock()  # of all tables: a lock of each could not be copied
@@ -46,14 +52,18 @@ class ScoreTable(Reductions):
         columns: Mapping[str, Column],
         index: NDArray[np.int64] | None = None,
         arrays: Arrays = HOST,
+        group: Group | None = None,
     ) -> None:
         self.arrays = arrays
+        self.group = single() if group is None else group
         self.num_samples = integer(num_samples, "num_samples", 0, MAX_SAMPLES)
+        first, last = row_bounds(self.num_samples, self.group.size)[self.group.rank :][:2]
+        self.bounds = first, last
         self.columns = {name: _checked_column(name, column) for name, column in columns.items()}
         self._index = None if index is None else _checked_index(index, self.num_samples)
         rows = self.num_rows
         self.seen: Mask = arrays.mask(rows)
-        self._all_seen = False  # once found so, until a load
+        self._all_seen = self._all_seen_anywhere = False  # once found so, until a load
         self._rows_given: Mask | None = None  # rows that were imported; None: none
         self._parts: dict[str, dict[str, Any]] = {
             name: {part: arrays.take(array) for part, array in column.allocate(rows).items()}
@@ -94,10 +104,11 @@ class ScoreTable(Reductions):
 
     def count_unseen(self) -> int:
         """Count the samples that were never observed; a device is not asked twice for none."""
-        if self._all_seen:
+        if self._all_seen_anywhere:  # of which all ranks know: what one has may not decide
             return 0
         unseen = self.num_samples - self.count(self.seen)
-        self._all_seen = not unseen
+        if not unseen:
+            self._all_seen = self._all_seen_anywhere = True
         return unseen
 
     def __iter__(self) -> Iterator[str]:
@@ -133,7 +144,11 @@ class ScoreTable(Reductions):
         ------
         IndexError, TypeError, ValueError
             As `ObservationLog.append`; the table is then unchanged.
+        RuntimeError
+            When ranks share the rows.
         """
+        if self.sharded:
+            raise RuntimeError("a sharded table takes observations through a Sampler only")
         with self._observing:
             log = self._log_of_its_own()
             try:
@@ -269,7 +284,7 @@ class ScoreTable(Reductions):
                 raise TypeError(f"{name} must have dtype {like.dtype}, got {array.dtype}")
             if array.shape != shape:
                 raise ValueError(f"{name} must have shape {shape}, got {array.shape}")
-        self._all_seen = self._all_known = False
+        self._all_seen = self._all_seen_anywhere = self._all_known = False
         for name, place in places.items():
             self.arrays.fill(place, state[name])
         num_known, num_seen = self.arrays.counts(known, self.seen)

@@ -102,7 +102,7 @@ Probabilities check_probabilities(std::span<const float> probabilities) {
     throw std::invalid_argument("probabilities must not be negative, got " + std::string(text) +
                                 " at " + std::to_string(first - probabilities.begin()));
   }
-  return {found.largest > 0 ? found.largest : 1, found.positive};
+  return {found.largest, found.positive};
 }
 
 ExponentSums exponent_sums(std::span<const float> probabilities, float substitute) {
@@ -139,7 +139,7 @@ RateScale rate_scale(const ExponentSums& sums, float substitute, std::uint32_t k
 }
 
 RateScale rate_scale(std::span<const float> probabilities, std::uint32_t k) {
-  const float substitute = check_probabilities(probabilities).substitute;
+  const float substitute = check_probabilities(probabilities).substitute();
   return rate_scale(exponent_sums(probabilities, substitute), substitute, k);
 }
 

@@ -19,8 +19,11 @@ constexpr std::uint32_t kMaxDraws = 0xFFFFFFFEu;  // R stays below 2^64
 enum class DrawMethod { kSystematic, kMultinomial };
 
 struct Probabilities {
-  float substitute;  // for those that are not finite: the largest finite one, 1 if none is positive
+  float largest;         // the largest finite one
   std::size_t positive;  // how many are not 0
+
+  // What those that are not finite count as.
+  float substitute() const { return largest > 0 ? largest : 1; }
 };
 
 // Throws std::invalid_argument that names the first negative one.

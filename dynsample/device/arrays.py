@@ -193,18 +193,8 @@ class DeviceArrays(Arrays):
         """Draw without replacement from all rows, or those in `where`, with equal chances."""
         return self.draw_mask(self.chances(size, where), k, seed, epoch)
 
-    def draw_counts(
-        self, probabilities: torch.Tensor, k: int, seed: int, epoch: int, method: str
-    ) -> torch.Tensor:
-        """Draw with replacement from all rows."""
-        return draw.draw_counts(probabilities, k, seed=seed, epoch=epoch, method=method)
-
-    def inverse_probabilities(self, probabilities: torch.Tensor, k: int) -> torch.Tensor:
-        """1 / (N p) of all rows."""
-        return draw.inverse_probabilities(probabilities, k)
-
     def survey(self, probabilities: torch.Tensor) -> tuple[float, int]:
-        """Largest finite probability, 1 if there is none, and how many are positive."""
+        """Return the largest finite probability, 0 if there is none, and how many are positive."""
         return draw.survey(probabilities)
 
     def exponent_sums(self, probabilities: torch.Tensor, substitute: float) -> NDArray[np.uint64]:

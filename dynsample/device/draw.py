@@ -30,11 +30,11 @@ def refuse_negative(name: str, values: torch.Tensor, row: int | None) -> None:
 
 
 def survey(probabilities: torch.Tensor) -> tuple[float, int]:
-    """Give what stands for probabilities that are not finite, and how many are positive."""
+    """Return the largest finite probability, 0 if there is none, and how many are positive."""
     p = checked_probabilities(probabilities)
     largest, positive, negative = device_of(p).call_with_scratch("survey", p, len(p))
     refuse_negative("probabilities", p, negative)
-    return largest or 1.0, positive
+    return largest, positive
 
 
 def exponent_sums(probabilities: torch.Tensor, substitute: float) -> NDArray[np.uint64]:
@@ -156,7 +156,7 @@ def multinomial_points(
 
 
 def _rates(probabilities: torch.Tensor, k: int) -> RatesPart:
-    substitute, _ = survey(probabilities)
+    substitute = survey(probabilities)[0] or 1.0
     return RatesPart(probabilities, exponent_sums(probabilities, substitute), substitute, k)
 
 

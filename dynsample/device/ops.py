@@ -58,12 +58,12 @@ def draw_counts(
 def draw_mask(probabilities: torch.Tensor, k: int, *, seed: int, epoch: int) -> torch.Tensor:
     """Mark k rows drawn without replacement: bool[N]."""
     p, k, seed, epoch = checked_draw(probabilities, k, seed, epoch, MAX_SAMPLES)
-    substitute, positive = draws.survey(p)
+    largest, positive = draws.survey(p)
     if k > positive:
         raise ValueError(
             f"k must be at most the number of positive probabilities, {positive}, got {k}"
         )
-    return select.lowest_keys(draws.race_keys(p, 0, substitute, seed, epoch), k)
+    return select.lowest_keys(draws.race_keys(p, 0, largest or 1.0, seed, epoch), k)
 
 
 def draw(

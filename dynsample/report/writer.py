@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dynsample import groups, ops
+from dynsample import ops
 from dynsample._core import Stream
 from dynsample.report.histogram import histogram
 from dynsample.report.store import (
@@ -118,7 +118,7 @@ class Report:
         self, sampler: Sampler, before: Plan | None, passes: tuple[Pass, Pass]
     ) -> tuple[dict[str, Any], NDArray[np.uint8] | None]:
         plan, table = sampler.plan, sampler.table
-        group = sampler.group if table.sharded else groups.single()
+        group = table.group
         if before is not None and before.random.epoch == plan.random.epoch:
             before = None  # it starts again
         left_out = plan.rows_left_out()

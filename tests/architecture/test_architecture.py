@@ -60,7 +60,7 @@ LAYERS = {
     },
     "planning": {
         "agreement", "arrays", "columns", "device", "epoch", "groups", "ledger", "log", "passes",
-        "plan", "policies", "sampler", "sharded_plan", "sharded_table", "staging", "step", "table",
+        "plan", "policies", "sampler", "sharded_plan", "staging", "step", "table",
         "views",
     },
     "epoch": {"ledger", "passes", "plan", "table"},
@@ -75,14 +75,11 @@ LAYERS = {
     "agreement": {"groups", "sampler", "state"},  # groups and sampler for their types only
     "sharded_plan": {"_core", "groups", "members", "orders", "plan", "policies", "shards"},
     "members": {"shards"},
-    "sharded_table": {
-        "_core", "arrays", "columns", "groups", "policies", "reductions", "shards", "table",
-    },
     "plan": {"_core", "arrays", "orders", "policies", "shards"},
     "shards": set(),
     "orders": {"_core", "policies"},
-    "table": {"_core", "arrays", "columns", "log", "reductions"},
-    "reductions": {"_core", "arrays", "policies"},
+    "table": {"_core", "arrays", "columns", "groups", "log", "reductions", "shards"},
+    "reductions": {"_core", "arrays", "groups", "policies"},
     "arrays": {"_core", "columns", "log"},
     "policies": {  # arrays, table for their types only
         "_core", "arrays", "columns", "table", "policies", "schedules",

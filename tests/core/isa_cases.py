@@ -22,7 +22,6 @@ from dynsample import _core, groups, ops
 from dynsample.columns import EMA, Last, Mean, Transitions, Uncertainty, Window
 from dynsample.log import ObservationLog
 from dynsample.priority import PriorityTree
-from dynsample.sharded_table import ShardedTable
 from dynsample.table import ScoreTable
 
 CASES: dict[str, Callable[[], Iterable[object]]] = {}
@@ -158,7 +157,7 @@ def ranks():
     random = ds.EpochRandom(4, 5)
 
     def body(group: groups.Group) -> list[object]:
-        table = ShardedTable(N, {"loss": Last()}, group)
+        table = ScoreTable(N, {"loss": Last()}, group=group)
         part = slice(*table.bounds)
         table.set_column("loss", weights[part])
         odd = INPUTS["odd"][part]

@@ -26,7 +26,7 @@ USES = {
     "DRAW_ORDER": {"_ops_draw.py", "device/ops.py"},
     "PAGES": {"orders.py"},
     "PAGE_WINDOWS": {"orders.py"},
-    "WALK": {"reductions.py", "sharded_table.py"},
+    "WALK": {"reductions.py"},
     "BATCH_SELECTION": {"batch.py"},
     "CORESET": {"coreset.py"},
     "REPORT_SAMPLE": {"report/writer.py"},

@@ -14,7 +14,6 @@ from dynsample.device import Device
 from dynsample.device import ops as there
 from dynsample.device.arrays import DeviceArrays
 from dynsample.policies.base import EpochRandom
-from dynsample.sharded_table import ShardedTable
 from dynsample.table import ScoreTable
 
 KEY = {"seed": 2**64 - 3, "epoch": 5}
@@ -207,7 +206,6 @@ def test_a_reduction_names_the_argument_of_its_caller_on_every_table(
     tables = [
         ScoreTable(10, columns),
         ScoreTable(10, columns, arrays=DeviceArrays(device)),
-        ShardedTable(10, columns, groups.single()),
     ]
     for wrong in (good[1:], good[:, None], good.astype(np.int16), good.tolist()):
         messages = []
