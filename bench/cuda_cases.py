@@ -14,9 +14,9 @@ from peers import cub_topk
 
 import dynsample as ds
 from dynsample import ops
-from dynsample.columns import Last
-from dynsample.device import draw, order, select
-from dynsample.device.arrays import DeviceArrays
+from dynsample.kernels.cuda import draw, order, select
+from dynsample.kernels.cuda.backend import DeviceArrays
+from dynsample.table.columns import Last
 
 NAMES = ("confidence", "correct", "loss")
 HIDDEN, DRAWN = 0.3, 0.7

@@ -18,10 +18,12 @@ from ptxas_report import struct_name
 
 import dynsample as ds
 from dynsample import _core, ops
-from dynsample.columns import EMA, Last, Mean, Transitions, Uncertainty, Window
-from dynsample.device import bernoulli, draw, fold, order, select
-from dynsample.device.arrays import DeviceArrays
+from dynsample.kernels.cuda import coins as bernoulli
+from dynsample.kernels.cuda import draw, order, select
+from dynsample.kernels.cuda.backend import DeviceArrays
 from dynsample.signals import NAMES
+from dynsample.table import cuda_fold as fold
+from dynsample.table.columns import EMA, Last, Mean, Transitions, Uncertainty, Window
 
 SIZES = (1, 31, 257, 4099)
 DTYPES = (torch.float32, torch.float16, torch.bfloat16)  # of logits

@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dynsample import _core, groups
-from dynsample._checks import MAX_EPOCH, MAX_SAMPLES
 from dynsample._core import Stream
 from dynsample.cuda import CudaUnavailable
 from dynsample.groups.environment import torchrun_world
+from dynsample.kernels.checks import MAX_EPOCH, MAX_SAMPLES
 from dynsample.policies import (
     ImportanceSampling,
     InfoBatch,
@@ -29,7 +29,7 @@ from dynsample.policies import (
 )
 from dynsample.policies.base import Policy
 from dynsample.sampler import Sampler
-from dynsample.table import ScoreTable
+from dynsample.table.table import ScoreTable
 
 POLICIES: dict[str, Callable[[], Policy]] = {
     "kakurenbo": Kakurenbo,

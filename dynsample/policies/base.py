@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dynsample._arrays import plain
-from dynsample._checks import real
-from dynsample.columns import Column
+from dynsample.kernels.checks import real
+from dynsample.kernels.convert import plain
 from dynsample.policies.identity import identity
+from dynsample.table.columns import Column
 
 if TYPE_CHECKING:
-    from dynsample.arrays import Array
-    from dynsample.table import ScoreTable
+    from dynsample.kernels.host import Array
+    from dynsample.table.table import ScoreTable
 
 
 @dataclass(frozen=True)

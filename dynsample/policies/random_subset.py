@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from dynsample._checks import boolean, real
+from dynsample.kernels.checks import boolean, real
 from dynsample.policies.base import EpochRandom, Policy, Selection
 
 if TYPE_CHECKING:
-    from dynsample.table import ScoreTable
+    from dynsample.table.table import ScoreTable
 
 
 @dataclass(frozen=True)

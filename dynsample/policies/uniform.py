@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from dynsample.policies.base import EpochRandom, Policy, Selection
 
 if TYPE_CHECKING:
-    from dynsample.table import ScoreTable
+    from dynsample.table.table import ScoreTable
 
 
 @dataclass(frozen=True)

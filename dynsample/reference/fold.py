@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dynsample.columns import EMA, Column, Last, Mean, Parts, Transitions, Uncertainty, Window
 from dynsample.reference.scores import uncertainty
+from dynsample.table.columns import EMA, Column, Last, Mean, Parts, Transitions, Uncertainty, Window
 
 
 def fold(

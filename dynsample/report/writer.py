@@ -24,12 +24,12 @@ from dynsample.report.store import (
     read_array,
     write_array,
 )
-from dynsample.table import ScoreTable
+from dynsample.table.table import ScoreTable
 
 if TYPE_CHECKING:
     from dynsample.groups import Group
-    from dynsample.passes import Pass
-    from dynsample.plan import Plan
+    from dynsample.plan.plan import Plan
+    from dynsample.run.passes import Pass
     from dynsample.sampler import Sampler
 
 VERSION = 1

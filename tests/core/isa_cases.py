@@ -19,10 +19,10 @@ import numpy as np
 
 import dynsample as ds
 from dynsample import _core, groups, ops
-from dynsample.columns import EMA, Last, Mean, Transitions, Uncertainty, Window
-from dynsample.log import ObservationLog
 from dynsample.priority import PriorityTree
-from dynsample.table import ScoreTable
+from dynsample.table.columns import EMA, Last, Mean, Transitions, Uncertainty, Window
+from dynsample.table.log import ObservationLog
+from dynsample.table.table import ScoreTable
 
 CASES: dict[str, Callable[[], Iterable[object]]] = {}
 N = 600_007  # more than two chunks of rows, and not a multiple of any vector

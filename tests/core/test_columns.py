@@ -3,7 +3,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from dynsample.columns import EMA, Column, Last, Mean, Transitions, Uncertainty, Window
+from dynsample.table.columns import EMA, Column, Last, Mean, Transitions, Uncertainty, Window
 
 COLUMNS = [Last(), EMA(), Mean(), Window(), Uncertainty(), Transitions()]
 

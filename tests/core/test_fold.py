@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dynsample import _core
-from dynsample.columns import EMA, Last, Mean, Transitions, Uncertainty, Window
-from dynsample.log import ObservationLog, fold, fold_specs, pack
 from dynsample.reference import fold as reference
+from dynsample.table.columns import EMA, Last, Mean, Transitions, Uncertainty, Window
+from dynsample.table.log import ObservationLog, fold, fold_specs, pack
 
 COLUMNS = {
     "loss": Last(),

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import dynsample as ds
-from dynsample.checkpoint import StateError
+from dynsample.disk.checkpoint import StateError
 
 N = 157
 EPOCHS = 4

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 import dynsample as ds
 from dynsample import groups
-from dynsample.columns import Last
-from dynsample.shards import row_bounds
+from dynsample.plan.dealing import row_bounds
+from dynsample.table.columns import Last
 
 RANDOM = ds.EpochRandom(seed=3, epoch=4)
 ODD = np.array([np.nan, np.inf, -np.inf, 0.0, -0.0, 1.0, 1e-45, 3.4e38], np.float32)

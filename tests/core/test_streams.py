@@ -14,8 +14,8 @@ import dynsample as ds
 from dynsample import _core, ops
 from dynsample._core import Stream
 from dynsample.cli.plan import random_scores
-from dynsample.orders import PageLocal
 from dynsample.payload import Facts, Views
+from dynsample.plan.orders import PageLocal
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "dynsample"

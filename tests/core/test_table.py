@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import dynsample as ds
-from dynsample.columns import EMA, Last, Mean, Transitions, Uncertainty, Window
+from dynsample.table.columns import EMA, Last, Mean, Transitions, Uncertainty, Window
 
 NAN, INF = math.nan, math.inf
 R = ds.EpochRandom(seed=5, epoch=2)

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 import dynsample as ds
-from dynsample.columns import EMA, Last, Mean, Transitions, Uncertainty, Window
-from dynsample.device import Device
+from dynsample.kernels.cuda import Device
+from dynsample.table.columns import EMA, Last, Mean, Transitions, Uncertainty, Window
 
 torch = pytest.importorskip("torch")
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from dynsample import _core, ops
-from dynsample.device import Device, draw
+from dynsample.kernels.cuda import Device, draw
 
 SAME_DEVICE = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 KEY = {"seed": 2**63 + 5, "epoch": 7}

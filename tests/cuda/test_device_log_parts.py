@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 
 import dynsample as ds
-from dynsample.columns import EMA, Last
-from dynsample.device import Device
-from dynsample.log import ObservationLog
+from dynsample.kernels.cuda import Device
+from dynsample.table.columns import EMA, Last
+from dynsample.table.log import ObservationLog
 
 torch = pytest.importorskip("torch")
 
-from dynsample.device.arrays import DeviceArrays  # noqa: E402
-from dynsample.device.counts import Counts  # noqa: E402
-from dynsample.device.log import DeviceLog  # noqa: E402
+from dynsample.kernels.cuda.backend import DeviceArrays  # noqa: E402
+from dynsample.table.cuda_counts import Counts  # noqa: E402
+from dynsample.table.cuda_log import DeviceLog  # noqa: E402
 
 N = 6
 COLUMNS = {"loss": Last(), "average": EMA(0.5, signal="loss")}

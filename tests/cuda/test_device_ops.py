@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from dynsample import groups, ops
-from dynsample.columns import Last
-from dynsample.device import Device
-from dynsample.device import ops as there
-from dynsample.device.arrays import DeviceArrays
+from dynsample.kernels.cuda import Device
+from dynsample.kernels.cuda import ops as there
+from dynsample.kernels.cuda.backend import DeviceArrays
 from dynsample.policies.base import EpochRandom
-from dynsample.table import ScoreTable
+from dynsample.table.columns import Last
+from dynsample.table.table import ScoreTable
 
 KEY = {"seed": 2**64 - 3, "epoch": 5}
 N = 10_001

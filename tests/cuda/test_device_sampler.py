@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 import dynsample as ds
-from dynsample.device import Device
 from dynsample.groups import Group, simulate
+from dynsample.kernels.cuda import Device
 
 torch = pytest.importorskip("torch")
 

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dynsample import _core, ops
-from dynsample.device import Device, select
+from dynsample.kernels.cuda import Device, select
 
 same_device = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 import dynsample as ds
-from dynsample.device import Device
-from dynsample.device.plan import build_device_plan
-from dynsample.plan import build_plan
+from dynsample.kernels.cuda import Device
+from dynsample.plan.cuda import build_device_plan
+from dynsample.plan.plan import build_plan
 from dynsample.policies.base import Selection
 
 torch = pytest.importorskip("torch")
@@ -26,7 +26,7 @@ from device_runs import (  # noqa: E402
     train,
 )
 
-from dynsample.device.arrays import DeviceArrays  # noqa: E402
+from dynsample.kernels.cuda.backend import DeviceArrays  # noqa: E402
 
 
 def test_a_table_alone_folds_at_once(device: Device) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import dynsample as ds
-from dynsample.device import Device
+from dynsample.kernels.cuda import Device
 
 torch = pytest.importorskip("torch")
 

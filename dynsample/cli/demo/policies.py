@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import dynsample as ds
-from dynsample.columns import Column, Last
 from dynsample.policies.base import EpochRandom, Policy, Selection
-from dynsample.table import ScoreTable
+from dynsample.table.columns import Column, Last
+from dynsample.table.table import ScoreTable
 
 
 @dataclass(frozen=True)

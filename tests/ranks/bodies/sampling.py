@@ -11,8 +11,8 @@ import runs
 
 import dynsample as ds
 from dynsample import groups
-from dynsample.agreement import DisagreementError
 from dynsample.groups import Group
+from dynsample.groups.agreement import DisagreementError
 
 STEPS = 60
 PLACEMENTS = ("replicated", "sharded")
