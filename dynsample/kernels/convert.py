@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
-import importlib
-import inspect
 import os
 import sys
-from collections.abc import Callable
 from tokenize import TokenError
-from typing import Any, TypeVar, cast
+from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from dynsample.disk.files import open_regular
-
-F = TypeVar("F", bound=Callable[..., Any])
 
 
 def is_tensor(value: object) -> bool:
@@ -89,29 +83,11 @@ def host(array: Any) -> Any:
     return array.numpy() if is_tensor(array) else array
 
 
-def like(result: NDArray[Any], template: object) -> Any:
-    """Give `result` as the kind of `template`: a torch tensor that shares its memory, or itself."""
-    if is_tensor(template):
+def like(result: Any, template: object) -> Any:
+    """Return `result` as the kind of `template`: a tensor that shares its memory, or itself."""
+    if is_tensor(template) and not is_tensor(result):
         return sys.modules["torch"].from_numpy(result)
     return result
-
-
-def or_on_device(function: F) -> F:
-    """Let the function of the same name in `dynsample.kernels.cuda.ops` take tensors on a GPU.
-
-    The first argument says where; both functions check their arguments by the same one.
-    """
-    first = next(iter(inspect.signature(function).parameters))
-
-    @functools.wraps(function)
-    def call(*arguments: Any, **options: Any) -> Any:
-        value: Any = arguments[0] if arguments else options.get(first)
-        if is_tensor(value) and value.is_cuda:
-            there = importlib.import_module("dynsample.kernels.cuda.ops")
-            return getattr(there, function.__name__)(*arguments, **options)
-        return function(*arguments, **options)
-
-    return cast("F", call)
 
 
 def fingerprint(array: NDArray[Any]) -> str:

@@ -1,195 +1,178 @@
-"""What tables do with arrays: here in host memory, with numpy; on a GPU in `dynsample.kernels.cuda`."""
+"""The kernels on the host: numpy, or torch tensors on the CPU, without a copy."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dynsample import _core, ops
-from dynsample.kernels.convert import as_numpy
-from dynsample.table.columns import Column, Parts
-from dynsample.table.log import MAX_BYTES, ObservationLog, fold
-
-Array = Any  # numpy here, a torch tensor on a device
+from dynsample import _core
+from dynsample._core import Stream
+from dynsample.kernels import Array, Candidates, Kernels, Rates
+from dynsample.kernels.convert import as_numpy, host, like
 
 
-class Arrays:
-    """The arrays of a table in host memory, and the kernels that reduce them.
-
-    `dynsample.kernels.cuda.backend.DeviceArrays` has the same methods for tensors on a GPU, with the same
-    results to the last bit.
-    """
+class Host:
+    """Implements `Kernels`. What takes only whole tables or parts of them has numpy alone."""
 
     on_device = False
 
-    # Making and moving
-
     def take(self, array: NDArray[Any]) -> Array:
-        """Give a numpy array, which nobody else holds, as one of the table's."""
         return array
 
     def copy(self, array: Array) -> Array:
-        """Give a copy."""
         return array.copy()
 
     def fill(self, array: Array, values: NDArray[Any]) -> None:
-        """Copy numpy values into an array."""
         array[...] = values
 
     def numpy(self, array: Array) -> NDArray[Any]:
-        """Give an array as numpy, read only; without a copy where it can."""
         view: NDArray[Any] = array.view()
         view.flags.writeable = False
         return view
 
     def read_only(self, array: Array) -> Array:
-        """Protect an array that users get to see, where that is possible."""
         return self.numpy(array)
 
-    def checked(self, values: Any, name: str) -> Array:
-        """Give one-dimensional float32 values as an array of the table's kind."""
+    def unsigned(self, array: Array) -> Array:
+        return array
+
+    def checked(self, values: Array, name: str) -> Array:
         return as_numpy(values, name, np.float32)
 
     def full(self, size: int, value: float) -> Array:
-        """Make float32[size]."""
         return np.full(size, value, np.float32)
 
-    def chances(self, size: int, where: Array | None) -> Array:
-        """Make equal probabilities, of all rows or of those in `where`."""
-        return self.full(size, 1.0) if where is None else self.floats(where)
-
     def mask(self, size: int, value: bool = False) -> Array:
-        """Make bool[size]."""
         return np.full(size, value, np.bool_)
 
     def no_counts(self, size: int) -> Array:
-        """Make counts of 0, 32 bits each."""
         return np.zeros(size, np.uint32)
 
-    def value(self, column: Column, parts: Parts) -> Array:
-        """Value of a column, float32[N]."""
-        return column.value(parts)
-
-    def positions(self, num_samples: int, bounds: tuple[int, int], **key: Any) -> Array:
-        """Positions of the rows of a range in a permutation of all rows, int64."""
-        return ops.unpermute(num_samples, np.arange(*bounds), **key)
-
-    # Observations
-
-    def log(self, num_samples: int, signals: Sequence[str], max_bytes: int = MAX_BYTES) -> Any:
-        """Make a log where the table is."""
-        return ObservationLog(num_samples, signals, max_bytes)
-
-    def append(self, log: Any, index: Any, signals: Mapping[str, Any]) -> None:
-        """Append one batch to a log, whole or with an error."""
-        log.append(index, signals)
-
-    def fold(
-        self,
-        log: Any,
-        columns: Mapping[str, Column],
-        parts: Mapping[str, Parts],
-        seen: Array,
-        *,
-        epoch: int,
-        tickets: NDArray[np.int64] | None,
-    ) -> None:
-        """Apply a log to columns; see `dynsample.log.fold`."""
-        fold(log, columns, parts, seen, epoch=epoch, tickets=tickets)
+    def chances(self, size: int, where: Array | None) -> Array:
+        return self.full(size, 1.0) if where is None else self.floats(where)
 
     # Elementwise
 
     def counts(self, *masks: Array) -> list[int]:
-        """Count the rows that are set in each mask."""
         return [int(np.count_nonzero(mask)) for mask in masks]
 
-    def where(self, mask: Array, inside: Any, outside: Any) -> Array:
-        """Choose by a mask among float32 arrays or numbers."""
+    def where(self, mask: Array, inside: Array | float, outside: Array | float) -> Array:
         if isinstance(inside, float) and isinstance(outside, float):
             return _core.choose(mask, inside, outside)
         chosen = [np.float32(x) if isinstance(x, float) else x for x in (inside, outside)]
         return np.where(mask, *chosen)
 
     def below(self, values: Array, bound: float, where: Array | None) -> Array:
-        """Mark the finite values that are less than a float32 number."""
         return _core.below(values, bound, where, True)
 
     def floats(self, array: Array) -> Array:
-        """Convert to float32."""
         return array.astype(np.float32)
 
     def divide(self, values: Array, number: float) -> Array:
-        """Divide float32 values by a number that is rounded to float32 first."""
         return values / np.float32(number)
 
     def finite(self, values: Array) -> Array:
-        """Mark the finite values."""
         return np.isfinite(values)
 
     def power(self, values: Array, exponent: float) -> Array:
-        """Raise to a power."""
-        return ops.power(values, exponent)
+        return like(_core.power(host(values), exponent), values)
 
-    # Reductions of the rows that are here
+    # Selections and reductions
 
-    def hide_lowest(self, values: Array, k: int, where: Array | None) -> Array:
-        """Mark the k lowest finite values."""
-        return ops.hide_lowest(values, k, where, finite_only=True)
+    def hide_lowest(
+        self, values: Array, k: int, where: Array | None, *, finite_only: bool
+    ) -> Array:
+        return like(_core.hide_lowest(host(values), k, host(where), finite_only), values)
 
-    def min_max(self, values: Array, where: Array | None) -> tuple[float, float]:
-        """Extremes of the finite values; NaN without any."""
-        return ops.min_max(values, where, finite_only=True)
+    def min_max(
+        self, values: Array, where: Array | None, *, finite_only: bool
+    ) -> tuple[float, float]:
+        return _core.min_max(host(values), host(where), finite_only)
 
-    def sum_parts(self, values: Array, where: Array | None) -> NDArray[np.int64]:
-        """Exact sum of the finite values, as integers that add up."""
-        return _core.sum_parts(values, where, True)
+    def sum_parts(
+        self, values: Array, where: Array | None, *, finite_only: bool
+    ) -> NDArray[np.int64]:
+        return _core.sum_parts(host(values), host(where), finite_only)
 
-    def candidates(self, values: Array, where: Array | None) -> Any:
-        """Finite values to select among by histograms of their keys; see `_core.Candidates`."""
+    def candidates(self, values: Array, where: Array | None) -> Candidates:
         return _core.Candidates(values, where, True)
+
+    # Orders
+
+    def mask_ids(self, mask: Array, *, invert: bool) -> Array:
+        return like(_core.mask_ids(host(mask), invert), mask)
+
+    def order_slice(
+        self, ids: Array, seed: int, epoch: int, stream: int, start: int, stop: int
+    ) -> Array:
+        return like(_core.order_slice(host(ids), seed, epoch, stream, start, stop), ids)
+
+    def positions(
+        self, num_rows: int, bounds: tuple[int, int], seed: int, epoch: int, stream: int
+    ) -> Array:
+        return _core.unpermute(num_rows, np.arange(*bounds), seed, epoch, stream)
+
+    def walk(
+        self,
+        num_rows: int,
+        ranges: Sequence[tuple[int, int]],
+        seed: int,
+        epoch: int,
+        stream: int,
+    ) -> Array:
+        mask = np.zeros(num_rows, np.bool_)
+        for start, stop in ranges:
+            mask[_core.permute(num_rows, seed, epoch, stream, start, stop)] = True
+        return mask
 
     # Draws
 
-    def race(
-        self, probabilities: Array, first: int, substitute: float, seed: int, epoch: int
-    ) -> Any:
-        """Keys of a draw without replacement, to select among as with `candidates`."""
-        return _core.Candidates(probabilities, first, substitute, seed, epoch)
-
-    def draw_mask(self, probabilities: Array, k: int, seed: int, epoch: int) -> Array:
-        """Draw without replacement from all rows."""
-        return ops.draw_mask(probabilities, k, seed=seed, epoch=epoch)
-
-    def sample(self, size: int, where: Array | None, k: int, seed: int, epoch: int) -> Array:
-        """Draw without replacement from all rows, or those in `where`, with equal chances."""
-        return _core.sample_mask(size, where, k, seed, epoch)
-
     def survey(self, probabilities: Array) -> tuple[float, int]:
-        """Return the largest finite probability, 0 if there is none, and how many are positive."""
-        return _core.survey(probabilities)
+        return _core.survey(host(probabilities))
 
     def exponent_sums(self, probabilities: Array, substitute: float) -> NDArray[np.uint64]:
-        """Sum of probabilities as integers by exponent."""
-        return _core.exponent_sums(probabilities, substitute)
+        return _core.exponent_sums(host(probabilities), substitute)
 
     def rates(
         self, probabilities: Array, sums: NDArray[np.uint64], substitute: float, k: int
-    ) -> Any:
-        """Fixed-point rates of a part of the rows; see `_core.RatesPart`."""
-        return _core.RatesPart(probabilities, sums, substitute, k)
+    ) -> Rates:
+        return _core.RatesPart(host(probabilities), sums, substitute, k)
 
-    def count_points(self, rates: Any, before: int, points: NDArray[np.uint64]) -> Array:
-        """Count the points of a multinomial draw that are in each row of a part."""
-        return rates.count(before, points)
+    def race(
+        self, probabilities: Array, first: int, substitute: float, seed: int, epoch: int
+    ) -> Candidates:
+        return _core.Candidates(probabilities, first, substitute, seed, epoch)
+
+    def draw_mask(self, probabilities: Array, k: int, seed: int, epoch: int) -> Array:
+        return like(_core.draw_mask(host(probabilities), k, seed, epoch), probabilities)
+
+    def sample(self, size: int, where: Array | None, k: int, seed: int, epoch: int) -> Array:
+        return _core.sample_mask(size, where, k, seed, epoch)
+
+    def draw(
+        self,
+        probabilities: Array,
+        k: int,
+        seed: int,
+        epoch: int,
+        *,
+        replacement: bool,
+        multinomial: bool,
+    ) -> Array:
+        p = host(probabilities)
+        if replacement:
+            return like(_core.draw(p, k, seed, epoch, multinomial), probabilities)
+        rows = _core.mask_ids(_core.draw_mask(p, k, seed, epoch), False)
+        order = _core.order_slice(rows, seed, epoch, Stream.DRAW_ORDER, 0, len(rows))
+        return like(order, probabilities)
 
     def cdf_counts(
         self, values: Array, where: Array | None, low: float, high: float
     ) -> NDArray[np.uint64]:
-        """Histogram of 1000 bins."""
-        return _core.cdf_counts(values, where, low, high)
+        return _core.cdf_counts(host(values), host(where), low, high)
 
     def cdf_keep(
         self,
@@ -203,15 +186,9 @@ class Arrays:
         epoch: int,
         first: int,
     ) -> Array:
-        """Toss the coins of `Reductions.cdf_bernoulli` for the rows from `first` on."""
-        return _core.cdf_keep(values, where, low, high, counts, beta, seed, epoch, first)
-
-    def walk(self, num_samples: int, ranges: list[tuple[int, int]], **key: Any) -> Array:
-        """Mark the rows at ranges of positions of a permutation."""
-        mask = np.zeros(num_samples, np.bool_)
-        for start, stop in ranges:
-            mask[ops.permute(num_samples, start=start, stop=stop, **key)] = True
-        return mask
+        key = seed, epoch, first
+        kept = _core.cdf_keep(host(values), host(where), low, high, counts, beta, *key)
+        return like(kept, values)
 
 
-HOST = Arrays()
+HOST: Kernels = Host()

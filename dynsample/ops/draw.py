@@ -2,63 +2,22 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
-import numpy as np
-
-from dynsample import _core
-from dynsample._core import Stream
-from dynsample.kernels.checks import MAX_SAMPLES, integer, random_key
-from dynsample.kernels.convert import column, host, like, or_on_device
-from dynsample.ops.select import checked_rows
-
-MAX_DRAWS = 2**32 - 2  # the rates of more would not fit 64 bits
-_METHODS = ("systematic", "multinomial")
-
-
-def is_multinomial(method: str) -> bool:
-    """Whether the method of a draw is "multinomial"; refuses other words than the two."""
-    if method not in _METHODS:
-        raise ValueError(f"method must be one of {', '.join(_METHODS)}, got {method!r}")
-    return method == "multinomial"
+from dynsample import kernels
+from dynsample.kernels import Array
+from dynsample.kernels.arguments import (
+    MAX_DRAWS,
+    checked_coins,
+    checked_draw,
+    checked_power,
+    checked_probabilities,
+    is_multinomial,
+)
+from dynsample.kernels.checks import MAX_SAMPLES, integer
+from dynsample.kernels.convert import like
 
 
-def checked_probabilities(probabilities: Any) -> Any:
-    """Check the dtype and the shape of probabilities."""
-    return column(probabilities, "probabilities", np.float32)
-
-
-def checked_draw(
-    probabilities: Any, k: Any, seed: Any, epoch: Any, most: int = MAX_DRAWS
-) -> tuple[Any, int, int, int]:
-    """Check the arguments of a draw."""
-    p = checked_probabilities(probabilities)
-    k = integer(k, "k", 0, most)
-    seed, epoch, _ = random_key(seed, epoch)
-    return p, k, seed, epoch
-
-
-def checked_coins(
-    values: Any, beta: float, seed: Any, epoch: Any, where: Any
-) -> tuple[Any, float, int, int, Any]:
-    """Check the arguments of `bernoulli_cdf`."""
-    rows, mask = checked_rows(values, where)
-    if not 0 <= beta < math.inf:
-        raise ValueError(f"beta must be finite and not negative, got {beta}")
-    seed, epoch, _ = random_key(seed, epoch)
-    return rows, float(beta), seed, epoch, mask
-
-
-def checked_power(values: Any, exponent: float) -> tuple[Any, float]:
-    """Check the arguments of `power`."""
-    rows = column(values, "values", np.float32)
-    if not math.isfinite(exponent):
-        raise ValueError(f"exponent must be finite, got {exponent}")
-    return rows, float(exponent)
-
-
-@or_on_device
 def draw_counts(
     probabilities: Any, k: int, *, seed: int, epoch: int, method: str = "systematic"
 ) -> Any:
@@ -87,11 +46,23 @@ def draw_counts(
     """
     multinomial = is_multinomial(method)
     p, k, seed, epoch = checked_draw(probabilities, k, seed, epoch)
-    counts = _core.draw_counts(host(p), k, seed, epoch, multinomial)
-    return like(counts, probabilities)
+    there, rates = kernels.of(p), _rates(p, k)
+    if not k:
+        counts = there.no_counts(len(p))
+    elif multinomial:
+        counts = rates.multinomial(k, seed, epoch)
+    else:
+        counts = rates.systematic(0, rates.total, k, seed, epoch)
+    return like(there.unsigned(counts), probabilities)
 
 
-@or_on_device
+def _rates(probabilities: Array, k: int) -> kernels.Rates:
+    there = kernels.of(probabilities)
+    substitute = there.survey(probabilities)[0] or 1.0
+    sums = there.exponent_sums(probabilities, substitute)
+    return there.rates(probabilities, sums, substitute, k)
+
+
 def draw_mask(probabilities: Any, k: int, *, seed: int, epoch: int) -> Any:
     """Mask of k rows drawn without replacement.
 
@@ -112,10 +83,9 @@ def draw_mask(probabilities: Any, k: int, *, seed: int, epoch: int) -> Any:
     bool[N]
     """
     p, k, seed, epoch = checked_draw(probabilities, k, seed, epoch, MAX_SAMPLES)
-    return like(_core.draw_mask(host(p), k, seed, epoch), probabilities)
+    return kernels.of(p).draw_mask(p, k, seed, epoch)
 
 
-@or_on_device
 def draw(
     probabilities: Any,
     k: int,
@@ -153,16 +123,12 @@ def draw(
     [1, 2]
     """
     multinomial = is_multinomial(method)
-    if replacement:
-        p, k, seed, epoch = checked_draw(probabilities, k, seed, epoch)
-        return like(_core.draw(host(p), k, seed, epoch, multinomial), probabilities)
-    p, k, seed, epoch = checked_draw(probabilities, k, seed, epoch, MAX_SAMPLES)
-    rows = np.flatnonzero(_core.draw_mask(host(p), k, seed, epoch)).astype(np.uint32)
-    order = _core.order_slice(rows, seed, epoch, Stream.DRAW_ORDER, 0, len(rows))
-    return like(order, probabilities)
+    most = MAX_DRAWS if replacement else MAX_SAMPLES
+    p, k, seed, epoch = checked_draw(probabilities, k, seed, epoch, most)
+    how = {"replacement": bool(replacement), "multinomial": multinomial}
+    return kernels.of(p).draw(p, k, seed, epoch, **how)
 
 
-@or_on_device
 def inverse_probabilities(probabilities: Any, k: int) -> Any:
     """1 / (N p) of every row: the loss weights that make k draws with replacement unbiased.
 
@@ -179,10 +145,10 @@ def inverse_probabilities(probabilities: Any, k: int) -> Any:
         R / (N r), 0 where the probability is 0.
     """
     p, k = checked_probabilities(probabilities), integer(k, "k", 0, MAX_DRAWS)
-    return like(_core.inverse_probabilities(host(p), k), probabilities)
+    rates = _rates(p, k)
+    return like(rates.inverse(rates.total, len(p)), probabilities)
 
 
-@or_on_device
 def bernoulli_cdf(
     values: Any, beta: float, *, seed: int, epoch: int, where: Any | None = None
 ) -> Any:
@@ -209,11 +175,14 @@ def bernoulli_cdf(
     "Accelerating deep learning by focusing on the biggest losers", 2019, over the data set).
     """
     rows, beta, seed, epoch, mask = checked_coins(values, beta, seed, epoch, where)
-    given = np.empty(0, np.bool_) if mask is None else host(mask)
-    return like(_core.bernoulli_cdf(host(rows), beta, seed, epoch, given), values)
+    there = kernels.of(rows)
+    low, high = there.min_max(rows, mask, finite_only=True)
+    if not low < high:  # also NaN: without rows that take part
+        return like(there.mask(len(rows), True), values)
+    counts = there.cdf_counts(rows, mask, low, high)
+    return there.cdf_keep(rows, mask, low, high, counts, beta, seed, epoch, 0)
 
 
-@or_on_device
 def power(values: Any, exponent: float) -> Any:
     """`values ** exponent`, the same on every machine.
 
@@ -229,4 +198,4 @@ def power(values: Any, exponent: float) -> Any:
         Rounded from double.
     """
     rows, exponent = checked_power(values, exponent)
-    return like(_core.power(host(rows), exponent), values)
+    return kernels.of(rows).power(rows, exponent)

@@ -7,26 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dynsample import _core
+from dynsample import _core, kernels
 from dynsample._core import Stream
+from dynsample.kernels.arguments import checked_slice, slice_bounds
 from dynsample.kernels.checks import MAX_SAMPLES, integer, random_key
-from dynsample.kernels.convert import as_numpy, column, host, like, or_on_device
-
-
-def _bounds(n: int, start: int, stop: int | None) -> tuple[int, int]:
-    end = n if stop is None else integer(stop, "stop", 0, n)
-    return integer(start, "start", 0, end), end
-
-
-def checked_slice(
-    ids: Any, seed: Any, epoch: Any, start: Any, stop: Any, stream: Any
-) -> tuple[Any, dict[str, int]]:
-    """Check the arguments of `order_slice`."""
-    rows = column(ids, "ids", np.uint32)
-    seed, epoch, stream = random_key(seed, epoch, stream)
-    start, stop = _bounds(len(rows), start, stop)
-    key = {"seed": seed, "epoch": epoch, "stream": stream, "start": start, "stop": stop}
-    return rows, key
+from dynsample.kernels.convert import as_numpy, like
 
 
 def permute(
@@ -70,11 +55,10 @@ def permute(
     """
     n = integer(n, "n", 0, MAX_SAMPLES)
     seed, epoch, stream = random_key(seed, epoch, stream)
-    start, stop = _bounds(n, start, stop)
+    start, stop = slice_bounds(n, start, stop)
     return _core.permute(n, seed, epoch, stream, start, stop)
 
 
-@or_on_device
 def order_slice(
     ids: Any,
     *,
@@ -97,7 +81,7 @@ def order_slice(
     int64[stop - start]
     """
     rows, key = checked_slice(ids, seed, epoch, start, stop, stream)
-    return like(_core.order_slice(host(rows), **key), ids)
+    return kernels.of(rows).order_slice(rows, **key)
 
 
 def unpermute(n: int, values: Any, *, seed: int, epoch: int, stream: int = Stream.ORDER) -> Any:

@@ -6,27 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from dynsample import _core
-from dynsample.kernels.checks import integer
-from dynsample.kernels.convert import as_numpy, beside, column, host, like, or_on_device
+from dynsample import _core, kernels
+from dynsample.kernels.arguments import checked_rows, checked_selection
+from dynsample.kernels.convert import as_numpy, column, like
 
 
-def checked_rows(
-    values: Any, where: Any, name: str = "values", where_name: str = "where"
-) -> tuple[Any, Any]:
-    """Check a float32 column and the optional mask of the rows that take part."""
-    rows = column(values, name, np.float32)
-    mask = None if where is None else beside(where, where_name, np.bool_, rows, name)
-    return rows, mask
-
-
-def checked_selection(scores: Any, k: Any, eligible: Any) -> tuple[Any, int, Any]:
-    """Check the arguments of `hide_lowest`."""
-    rows, mask = checked_rows(scores, eligible, "scores", "eligible")
-    return rows, integer(k, "k", 0, len(rows)), mask
-
-
-@or_on_device
 def hide_lowest(scores: Any, k: int, eligible: Any = None, *, finite_only: bool = False) -> Any:
     """Mask of the `k` lowest-scoring samples: one exact set, whatever the threads or the processor.
 
@@ -63,10 +47,9 @@ def hide_lowest(scores: Any, k: int, eligible: Any = None, *, finite_only: bool 
     array([False,  True, False,  True])
     """
     rows, count, mask = checked_selection(scores, k, eligible)
-    return like(_core.hide_lowest(host(rows), count, host(mask), finite_only), scores)
+    return kernels.of(rows).hide_lowest(rows, count, mask, finite_only=finite_only)
 
 
-@or_on_device
 def exact_mean(values: Any, where: Any = None, *, finite_only: bool = False) -> float:
     """Mean of float32 values from their exact sum, so that no order or split changes a bit of it.
 
@@ -94,11 +77,11 @@ def exact_mean(values: Any, where: Any = None, *, finite_only: bool = False) -> 
         Another shape or length.
     """
     rows, mask = checked_rows(values, where)
-    total, count = _core.exact_sum(host(rows), host(mask), finite_only)
+    parts = kernels.of(rows).sum_parts(rows, mask, finite_only=finite_only)
+    total, count = _core.rounded_sum(parts)
     return total / count if count else float("nan")
 
 
-@or_on_device
 def min_max(values: Any, where: Any = None, *, finite_only: bool = False) -> tuple[float, float]:
     """Lowest and highest value.
 
@@ -124,10 +107,9 @@ def min_max(values: Any, where: Any = None, *, finite_only: bool = False) -> tup
         Another shape or length.
     """
     rows, mask = checked_rows(values, where)
-    return _core.min_max(host(rows), host(mask), finite_only)
+    return kernels.of(rows).min_max(rows, mask, finite_only=finite_only)
 
 
-@or_on_device
 def mask_ids(mask: Any, *, invert: bool = False) -> Any:
     """Ascending ids of the rows that are set in `mask`, or of those that are not.
 
@@ -150,7 +132,9 @@ def mask_ids(mask: Any, *, invert: bool = False) -> Any:
     ValueError
         Another shape.
     """
-    return like(_core.mask_ids(host(column(mask, "mask", np.bool_)), invert), mask)
+    rows = column(mask, "mask", np.bool_)
+    there = kernels.of(rows)
+    return there.unsigned(there.mask_ids(rows, invert=invert))
 
 
 class Bitmap:

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from dynsample import _core, ops
 from dynsample._core import Stream
+from dynsample.kernels import Array
 from dynsample.kernels.checks import MAX_SAMPLES, integer, random_key
-from dynsample.kernels.host import Array
 from dynsample.plan.dealing import Steps
 from dynsample.plan.orders import Order, Slice, as_order
 from dynsample.policies.base import EpochRandom, Selection

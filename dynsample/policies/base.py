@@ -17,7 +17,7 @@ from dynsample.policies.identity import identity
 from dynsample.table.columns import Column
 
 if TYPE_CHECKING:
-    from dynsample.kernels.host import Array
+    from dynsample.kernels import Array
     from dynsample.table.table import ScoreTable
 
 

@@ -11,7 +11,7 @@ from dynsample.policies.base import EpochRandom, Policy, Selection
 from dynsample.table.columns import Column, Last
 
 if TYPE_CHECKING:
-    from dynsample.kernels.host import Array
+    from dynsample.kernels import Array
     from dynsample.table.table import ScoreTable
 
 

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from dynsample.groups import single
 from dynsample.groups.agreement import check_agreement
-from dynsample.kernels.host import HOST, Arrays
+from dynsample.kernels import Kernels
+from dynsample.kernels.host import HOST
 from dynsample.plan.plan import Plan, build_plan
 from dynsample.plan.sharded import build_sharded_plan
 from dynsample.policies.base import EpochRandom, Selection
@@ -21,6 +22,7 @@ from dynsample.run.passes import Pass, steps_of
 from dynsample.run.step import prepare
 from dynsample.table.columns import Column
 from dynsample.table.log import ObservationLog
+from dynsample.table.places import make_log
 from dynsample.table.rings import PinnedRing
 from dynsample.table.table import ScoreTable
 
@@ -107,7 +109,7 @@ def plan_of(sampler: Sampler, table: ScoreTable, selection: Selection, number: i
     return build_plan(selection, table.num_samples, **given)
 
 
-def _on_host(selection: Selection, arrays: Arrays) -> Selection:
+def _on_host(selection: Selection, arrays: Kernels) -> Selection:
     here: dict[str, Any] = {}
     for name in ("hidden", "counts", "weights"):
         value = getattr(selection, name)
@@ -120,13 +122,13 @@ def empty(
 ) -> tuple[ScoreTable, ObservationLog]:
     """Make a table and a log without observations, where the sampler wants them."""
     subset, rows = sampler.subset, _num_rows(sampler)
-    arrays = HOST
+    arrays: Kernels = HOST
     if sampler.device is not None:
-        from dynsample.kernels.cuda.backend import DeviceArrays
+        from dynsample.kernels.cuda.backend import OnDevice
 
-        arrays = DeviceArrays(sampler.device)
+        arrays = OnDevice(sampler.device)
     signals = sorted({column.signal or name for name, column in columns.items()})
-    log = arrays.log(rows, signals, sampler.max_log_bytes)
+    log: Any = make_log(arrays, rows, signals, sampler.max_log_bytes)
     owners = group if sampler.placement == "sharded" else single()
     table = ScoreTable(rows, columns, subset, arrays, owners)
     if subset is not None:

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from dynsample import _core
 from dynsample._core import Stream
 from dynsample.groups import Group
+from dynsample.kernels import Array, Candidates, Kernels, Rates
 from dynsample.kernels.checks import choice
 from dynsample.kernels.convert import beside
-from dynsample.kernels.host import Array, Arrays
 from dynsample.policies.base import EpochRandom, Selection
 
 Floats = Array  # float32
@@ -74,7 +74,7 @@ class Reductions:
     bounds: tuple[int, int]
     seen: Mask
     known: Mask
-    arrays: Arrays
+    arrays: Kernels
     _all_known = False  # once found so, until a load
 
     @property
@@ -120,10 +120,10 @@ class Reductions:
         values, where = self._values(values), self._known(eligible, "eligible")
         k = min(k, self.num_samples)
         if not self.sharded:
-            return self.arrays.hide_lowest(values, k, where)
+            return self.arrays.hide_lowest(values, k, where, finite_only=True)
         return self._lowest(self.arrays.candidates(values, where), k)
 
-    def _lowest(self, candidates: Any, k: int) -> Mask:
+    def _lowest(self, candidates: Candidates, k: int) -> Mask:
         """Find the k-th key in two rounds of histograms; ties go to the lower rows."""
         k = min(k, self._sum(candidates.count())[0])
         if k == 0:
@@ -138,13 +138,15 @@ class Reductions:
 
     def exact_mean(self, values: Floats, where: Mask | None = None) -> float:
         """Give the exact mean, rounded once to double; nan when there is nothing to average."""
-        parts = self.arrays.sum_parts(self._values(values), self._known(where))
+        values, where = self._values(values), self._known(where)
+        parts = self.arrays.sum_parts(values, where, finite_only=True)
         total, count = _core.rounded_sum(self.group.sum(parts, "a mean"))
         return total / count if count else float("nan")
 
     def min_max(self, values: Floats, where: Mask | None = None) -> tuple[float, float]:
         """Give the lowest and the highest value; (nan, nan) when there are none."""
-        here = self.arrays.min_max(self._values(values), self._known(where))
+        values, where = self._values(values), self._known(where)
+        here = self.arrays.min_max(values, where, finite_only=True)
         pairs = np.stack(self.group.all_gather(np.array(here), "extremes"))
         pairs = pairs[~np.isnan(pairs[:, 0])]
         if not len(pairs):
@@ -187,16 +189,16 @@ class Reductions:
     def walk(self, start: int, k: int, random: EpochRandom) -> Mask:
         """Mark the k rows at positions start, ... of a random permutation, counted modulo N."""
         total = self.num_samples
-        key = {"seed": random.seed, "epoch": random.epoch, "stream": Stream.WALK}
+        key = random.seed, random.epoch, Stream.WALK
         if self.sharded:
             if not self.num_rows:
                 return self.arrays.mask(0)
-            positions = self.arrays.positions(total, self.bounds, **key)
+            positions = self.arrays.positions(total, self.bounds, *key)
             return (positions - start) % total < k
         first = start % total if total else 0
         stop = min(first + k, total)
         ranges = [(first, stop), (0, k - (stop - first) if total else 0)]
-        return self.arrays.walk(total, ranges, **key)
+        return self.arrays.walk(total, ranges, *key)
 
     def cdf_bernoulli(self, values: Floats, beta: float, random: EpochRandom) -> Mask:
         """Mark what is kept when each row is, with probability (share of values up to it) ** beta.
@@ -286,22 +288,22 @@ class Reductions:
         key = self.bounds[0], substitute, random.seed, random.epoch
         return self._lowest(self.arrays.race(probabilities, *key), k)
 
-    def _rates(self, probabilities: Floats, k: int) -> Any:
+    def _rates(self, probabilities: Floats, k: int) -> Rates:
         substitute, _ = self._survey(probabilities)
         sums = self.group.sum(self.arrays.exponent_sums(probabilities, substitute), "a draw")
         return self.arrays.rates(probabilities, sums, substitute, k)
 
-    def _sum_of_rates(self, rates: Any) -> int:
+    def _sum_of_rates(self, rates: Rates) -> int:
         return int(self.group.sum(np.array([rates.total], np.uint64), "a draw")[0])
 
-    def _rates_before(self, rates: Any) -> int:
+    def _rates_before(self, rates: Rates) -> int:
         return int(self.group.exclusive_scan(np.array([rates.total], np.uint64), "a draw")[0])
 
     def _inverse(self, probabilities: Floats, k: int) -> Floats:
         rates = self._rates(probabilities, k)
         return rates.inverse(self._sum_of_rates(rates), self.num_samples)
 
-    def _multinomial(self, rates: Any, total: int, k: int, random: EpochRandom) -> Array:
+    def _multinomial(self, rates: Rates, total: int, k: int, random: EpochRandom) -> Array:
         """Make a share of the points on every rank, and send them to the owners of their rows."""
         if not self.sharded:
             return rates.multinomial(k, random.seed, random.epoch)
@@ -317,7 +319,7 @@ class Reductions:
             points = np.sort(points[first & 1 :])
             bounds = np.searchsorted(points, starts[1:])
             came = self.group.all_to_all(np.split(points, bounds), "a draw")
-            counts += self.arrays.count_points(rates, before, np.concatenate(came))
+            counts += rates.count(before, np.concatenate(came))
         return counts
 
 

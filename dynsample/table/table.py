@@ -12,10 +12,12 @@ from numpy.typing import NDArray
 
 from dynsample import _core
 from dynsample.groups import Group, single
+from dynsample.kernels import Array, Kernels
 from dynsample.kernels.checks import MAX_SAMPLES, integer
 from dynsample.kernels.convert import as_numpy
-from dynsample.kernels.host import HOST, Array, Arrays
+from dynsample.kernels.host import HOST
 from dynsample.plan.dealing import row_bounds
+from dynsample.table import places
 from dynsample.table.columns import EMA, Column, Last, Mean, Uncertainty, Window
 from dynsample.table.log import Layout, ObservationLog, Packed, fold_specs
 from dynsample.table.reductions import Floats, Mask, Reductions
@@ -36,8 +38,8 @@ class ScoreTable(Reductions):
         `signal`.
     index : int64[num_samples], optional
         Data-set ids of the rows, ascending: a table of a subset. By default rows are ids.
-    arrays : Arrays
-        Where the columns are: in host memory, or `dynsample.kernels.cuda.backend.DeviceArrays`.
+    arrays : Kernels
+        Where the columns are: in host memory, or `dynsample.kernels.cuda.backend.OnDevice`.
     group : Group, optional
         Ranks that share the rows, each of which owns a range of them; by default one process has
         all. Reductions and `count_unseen` are then collective, and observations go to the owners of
@@ -51,7 +53,7 @@ class ScoreTable(Reductions):
         num_samples: int,
         columns: Mapping[str, Column],
         index: NDArray[np.int64] | None = None,
-        arrays: Arrays = HOST,
+        arrays: Kernels = HOST,
         group: Group | None = None,
     ) -> None:
         self.arrays = arrays
@@ -93,7 +95,7 @@ class ScoreTable(Reductions):
         if column is None:
             known = ", ".join(map(repr, self)) or "none"
             raise KeyError(f"no column {name!r}; the table has {known}")
-        value = self.arrays.value(column, self._parts[name])
+        value = places.value_of(self.arrays, column, self._parts[name])
         if not isinstance(column, _NAN_UNTIL_OBSERVED) and not self._sees_all():
             value = self.arrays.where(self.seen, value, float("nan"))
         return self.arrays.read_only(value)
@@ -152,7 +154,7 @@ class ScoreTable(Reductions):
         with self._observing:
             log = self._log_of_its_own()
             try:
-                self.arrays.append(log, index, signals)
+                places.append(log, index, signals)
                 log.close()
                 self.fold(log, epoch=epoch)
             finally:  # after an error, or an interrupt on the way
@@ -161,7 +163,7 @@ class ScoreTable(Reductions):
     def _log_of_its_own(self) -> Any:
         if self._own_log is None:
             names = {column.signal or name for name, column in self.columns.items()}
-            log = self.arrays.log(self.num_samples, sorted(names))
+            log = places.make_log(self.arrays, self.num_samples, sorted(names))
             if self._index is not None:
                 row_of = np.full(int(self._index[-1]) + 1 if len(self._index) else 0, -1, np.int32)
                 row_of[self._index] = np.arange(self.num_samples, dtype=np.int32)
@@ -171,7 +173,8 @@ class ScoreTable(Reductions):
 
     def fold(self, log: Any, *, epoch: int, tickets: NDArray[np.int64] | None = None) -> None:
         """Apply the closed part of a log to the columns; see `dynsample.log.fold`."""
-        self.arrays.fold(log, self.columns, self._parts, self.seen, epoch=epoch, tickets=tickets)
+        given = self.columns, self._parts, self.seen
+        places.fold(log, *given, epoch=epoch, tickets=tickets)
 
     def fold_packed(
         self,

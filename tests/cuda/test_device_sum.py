@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import score_cases
+from device_ops import ops_on
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -25,7 +26,7 @@ def check(device: Device, values: np.ndarray, where: Any, finite_only: bool) -> 
     assert count == expected_count
     np.testing.assert_array_equal(total, expected)
     np.testing.assert_array_equal(
-        select.exact_mean(tensor, mask, finite_only=finite_only),
+        ops_on(device).exact_mean(tensor, mask, finite_only=finite_only),
         ops.exact_mean(values, where, finite_only=finite_only),
     )
     found = select.min_max(tensor, mask, finite_only=finite_only)

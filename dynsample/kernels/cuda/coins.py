@@ -8,11 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dynsample import _core
+from dynsample.kernels.arguments import checked_power, checked_rows
 from dynsample.kernels.cuda.device import device_of
 from dynsample.kernels.cuda.draw import refuse_negative
-from dynsample.kernels.cuda.select import min_max
-from dynsample.ops.draw import checked_coins, checked_power
-from dynsample.ops.select import checked_rows
 
 if TYPE_CHECKING:
     import torch
@@ -58,25 +56,6 @@ def cdf_keep(
         "cdf_keep", values, where, len(values), low, high, keep_below, seed, epoch, first, kept
     )
     return kept
-
-
-def bernoulli_cdf(
-    values: torch.Tensor,
-    beta: float,
-    *,
-    seed: int,
-    epoch: int,
-    where: torch.Tensor | None = None,
-) -> torch.Tensor:
-    """Which rows are kept, bool[N]: `ops.bernoulli_cdf`."""
-    import torch
-
-    values, beta, seed, epoch, where = checked_coins(values, beta, seed, epoch, where)
-    low, high = min_max(values, where, finite_only=True)
-    if not low < high:  # also NaN: without rows that take part
-        return torch.ones(len(values), dtype=torch.bool, device=values.device)
-    counts = cdf_counts(values, where, low, high)
-    return cdf_keep(values, where, low, high, counts, beta, seed, epoch, 0)
 
 
 def power(values: torch.Tensor, exponent: float) -> torch.Tensor:

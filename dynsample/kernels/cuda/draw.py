@@ -9,10 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dynsample import _core
-from dynsample.kernels.checks import integer
-from dynsample.kernels.convert import column
+from dynsample.kernels.arguments import checked_probabilities
 from dynsample.kernels.cuda.device import Device, device_of
-from dynsample.ops.draw import MAX_DRAWS, checked_draw, checked_probabilities, is_multinomial
 
 if TYPE_CHECKING:
     import torch
@@ -115,11 +113,11 @@ class RatesPart:
         )
         return counts
 
-    def count(self, before: int, points: torch.Tensor) -> torch.Tensor:
+    def count(self, before: int, points: NDArray[np.uint64]) -> torch.Tensor:
         """How often each row is drawn, int32[N], by the points that lie in this part."""
         import torch
 
-        given = column(points, "points", np.int64)
+        given = self._device.put(points)
         counts = self._device.zeros(len(self), torch.int32)
         all_here = self._device.call_with_scratch(
             "count_points", self._until, len(self), before, given, len(given), counts
@@ -150,24 +148,12 @@ def multinomial_points(
     return points
 
 
-def _rates(probabilities: torch.Tensor, k: int) -> RatesPart:
-    substitute = survey(probabilities)[0] or 1.0
-    return RatesPart(probabilities, exponent_sums(probabilities, substitute), substitute, k)
-
-
 def draw_counts(
-    probabilities: torch.Tensor, k: int, *, seed: int, epoch: int, method: str = "systematic"
+    probabilities: torch.Tensor, k: int, seed: int, epoch: int, *, multinomial: bool
 ) -> torch.Tensor:
-    """How often each row is drawn in k draws with replacement, int32[N]: `ops.draw_counts`."""
-    multinomial = is_multinomial(method)
-    p, k, seed, epoch = checked_draw(probabilities, k, seed, epoch)
-    rates = _rates(p, k)
+    """How often each row is drawn in k draws with replacement, int32[N]."""
+    substitute = survey(probabilities)[0] or 1.0
+    rates = RatesPart(probabilities, exponent_sums(probabilities, substitute), substitute, k)
     if multinomial and k:
         return rates.multinomial(k, seed, epoch)
     return rates.systematic(0, rates.total, k, seed, epoch)
-
-
-def inverse_probabilities(probabilities: torch.Tensor, k: int) -> torch.Tensor:
-    """1 / (N p) of every row, float32[N]: `ops.inverse_probabilities`."""
-    rates = _rates(checked_probabilities(probabilities), integer(k, "k", 0, MAX_DRAWS))
-    return rates.inverse(rates.total, len(rates))

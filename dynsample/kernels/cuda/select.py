@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dynsample import _core
+from dynsample.kernels.arguments import checked_rows, checked_selection
 from dynsample.kernels.checks import integer
 from dynsample.kernels.convert import column
 from dynsample.kernels.cuda.device import device_of
-from dynsample.ops.select import checked_rows, checked_selection
 
 if TYPE_CHECKING:
     import torch
@@ -77,14 +77,6 @@ def sum_parts(
     rows.call("exact_sum", parts)
     result: NDArray[np.int64] = parts.cpu().numpy()
     return result
-
-
-def exact_mean(
-    values: torch.Tensor, where: torch.Tensor | None = None, *, finite_only: bool = False
-) -> float:
-    """Mean from the exact sum, as `dynsample.ops.exact_mean`; NaN when no row takes part."""
-    total, count = _core.rounded_sum(sum_parts(values, where, finite_only=finite_only))
-    return total / count if count else float("nan")
 
 
 def min_max(
