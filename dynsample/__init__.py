@@ -7,6 +7,7 @@ from dynsample.files.pack import PackError
 from dynsample.payload import PayloadError
 from dynsample.plan.orders import PageLocal
 from dynsample.plan.plan import EpochPlan, build_plan
+from dynsample.plan.selection import EpochRandom, Selection
 from dynsample.policies import (
     Forgetting,
     ImportanceSampling,
@@ -18,7 +19,7 @@ from dynsample.policies import (
     WeightedRandom,
     schedules,
 )
-from dynsample.policies.base import EpochRandom, Policy, Selection
+from dynsample.policies.base import Policy
 from dynsample.priority import PriorityTree
 from dynsample.sampler import ObservationError, Sampler
 from dynsample.table.columns import EMA, Last, Mean, Transitions, Uncertainty, Window

@@ -21,10 +21,10 @@ from dynsample.cli.printing import say
 from dynsample.coreset import dyn_unc as history
 from dynsample.coreset import files as coreset_files
 from dynsample.coreset import score_files
+from dynsample.disk.arrays import load_array
 from dynsample.disk.files import refuse_overwrite
 from dynsample.files import file_list
 from dynsample.files.file_list import FileList
-from dynsample.kernels.convert import load_array
 
 KEEP = ("highest", "lowest", "offset", "random", "balanced", "strata")
 DYN_UNC = "dyn-unc"

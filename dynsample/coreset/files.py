@@ -12,10 +12,11 @@ from typing import Any, TypeGuard
 import numpy as np
 from numpy.typing import NDArray
 
+from dynsample.disk.arrays import load_array
 from dynsample.disk.files import read_regular, refuse_overwrite, whole
 from dynsample.files.file_list import FileList
 from dynsample.files.file_list import read as read_list
-from dynsample.kernels.convert import as_subset, fingerprint, load_array
+from dynsample.kernels.convert import as_subset, fingerprint
 
 FORMAT, VERSION = "dynsample coreset", 1
 SUFFIXES = (".txt", ".npy", ".json")

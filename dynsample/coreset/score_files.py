@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from dynsample.coreset import csv_file, score_rows
 from dynsample.disk import checkpoint
+from dynsample.disk.arrays import load_array
 from dynsample.kernels.checks import choice
-from dynsample.kernels.convert import load_array
 from dynsample.policies import Forgetting
 from dynsample.run.saved_run import check, check_observed, damaged
 from dynsample.table.columns import EMA, Column, Last, Mean, Transitions, Uncertainty, Window

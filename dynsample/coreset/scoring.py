@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dynsample import signals
+from dynsample.disk.arrays import load_array
 from dynsample.kernels.checks import choice, integer
-from dynsample.kernels.convert import load_array
 from dynsample.loading import Following
 from dynsample.table.columns import Column, Mean, Transitions, Uncertainty
 

@@ -1,21 +1,16 @@
-"""Checks that ranks which plan together would plan the same, and are at one place."""
+"""A check that ranks which plan together were given the same."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 from collections.abc import Mapping
-from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dynsample.run.state import STATE_VERSION, identity
-
 if TYPE_CHECKING:
     from dynsample.groups import Group
-    from dynsample.sampler import Sampler
 
 
 class DisagreementError(RuntimeError):
@@ -45,39 +40,3 @@ def check_agreement(group: Group, facts: Mapping[str, Any], what: str) -> None:
         if first.get(name) != other.get(name)
     ]
     raise DisagreementError(f"ranks disagree in {what}: {'; '.join(differences[:8])}")
-
-
-def check_ranks(sampler: Sampler, epoch: int, restart: bool) -> None:
-    """Raise on every rank when ranks were given different things, saying which."""
-    if sampler.group.size == 1:
-        return
-    facts = {
-        **identity(sampler, epoch),
-        "version": _version(),
-        "batch_size": sampler.batch_size,
-        "drop_last": sampler.drop_last,
-        "placement": sampler.placement,
-        "report": sampler.report and sampler.report.facts(),
-        "set_epoch": [epoch, restart],
-        "generation": sampler.generation,
-        **position_of(sampler),
-    }
-    check_agreement(sampler.group, facts, f"the start of epoch {epoch}")
-
-
-def position_of(sampler: Sampler) -> dict[str, Any]:
-    """Name the position that ranks must share."""
-    epoch = sampler._epoch
-    if epoch is None:
-        return {"current epoch": None}
-    kept, hidden = epoch.positions
-    named = {"current epoch": epoch.number, "named": epoch.named, "loaded": epoch.put}
-    return {**named, "position": kept, "hidden position": hidden}
-
-
-@cache
-def _version() -> str:
-    try:
-        return f"{version('dynsample')}, state {STATE_VERSION}"
-    except PackageNotFoundError:  # run from its sources
-        return f"state {STATE_VERSION}"

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import sys
-from tokenize import TokenError
 from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
-
-from dynsample.disk.files import open_regular
 
 
 def is_tensor(value: object) -> bool:
@@ -95,22 +91,6 @@ def fingerprint(array: NDArray[Any]) -> str:
     identity = hashlib.blake2b(f"{array.dtype.str}{array.shape}".encode(), digest_size=16)
     identity.update(np.ascontiguousarray(array).view(np.uint8).data)
     return identity.hexdigest()
-
-
-def load_array(path: str | os.PathLike[str]) -> NDArray[Any]:
-    """Read a .npy file.
-
-    Raises
-    ------
-    ValueError
-        With the file's name, for what is no .npy file, or not whole.
-    """
-    try:
-        with open_regular(path) as file:
-            array: NDArray[Any] = np.lib.format.read_array(file, allow_pickle=False)
-    except (ValueError, TypeError, MemoryError, SyntaxError, TokenError) as error:  # of a header
-        raise ValueError(f"{path} is not a .npy file, or it is cut short: {error}") from None
-    return array
 
 
 def as_subset(subset: Any, num_samples: int) -> NDArray[np.int64]:

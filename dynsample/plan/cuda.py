@@ -13,10 +13,10 @@ from dynsample._core import Stream
 from dynsample.kernels.convert import is_tensor
 from dynsample.kernels.cuda.device import Device
 from dynsample.kernels.cuda.order import mask_ids, order_slice, repeat_rows
+from dynsample.kernels.wait import wait
 from dynsample.plan.orders import Order, RandomOrder, Slice, as_order
 from dynsample.plan.plan import WholePlan, check_selection
-from dynsample.policies.base import EpochRandom, Selection
-from dynsample.table.rings import wait
+from dynsample.plan.selection import EpochRandom, Selection
 
 if TYPE_CHECKING:
     import torch

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from dynsample import ops
 from dynsample._core import Stream
 from dynsample.kernels.convert import fingerprint
-from dynsample.policies.base import EpochRandom
+from dynsample.plan.selection import EpochRandom
 
 Slice = Callable[[int, int], NDArray[np.int64]]
 

@@ -16,7 +16,7 @@ from dynsample.kernels import Array
 from dynsample.kernels.checks import MAX_SAMPLES, integer, random_key
 from dynsample.plan.dealing import Steps
 from dynsample.plan.orders import Order, Slice, as_order
-from dynsample.policies.base import EpochRandom, Selection
+from dynsample.plan.selection import EpochRandom, Selection
 
 _DIGEST_CHUNK = 1 << 20
 

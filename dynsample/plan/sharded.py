@@ -15,7 +15,7 @@ from dynsample.plan.dealing import Steps
 from dynsample.plan.members import Delivered, Members
 from dynsample.plan.orders import Order, Slice
 from dynsample.plan.plan import Plan, check_selection, digest_of, selected_rows
-from dynsample.policies.base import EpochRandom, Selection
+from dynsample.plan.selection import EpochRandom, Selection
 
 _LIMBS = 4
 _WORD = 1 << 32

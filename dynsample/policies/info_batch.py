@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dynsample.kernels.checks import MAX_SAMPLES, integer, real
-from dynsample.policies.base import EpochRandom, Policy, Selection
+from dynsample.plan.selection import EpochRandom, Selection
+from dynsample.policies.base import Policy
 from dynsample.table.columns import Column, Last
 
 if TYPE_CHECKING:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from dynsample.kernels.checks import MAX_SAMPLES, choice, integer, real
 from dynsample.kernels.convert import plain
-from dynsample.policies.base import EpochRandom, Policy, Selection
+from dynsample.plan.selection import EpochRandom, Selection
+from dynsample.policies.base import Policy
 from dynsample.table.columns import Column, Last
 
 if TYPE_CHECKING:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from dynsample.policies.base import EpochRandom, Policy, Selection
+from dynsample.plan.selection import EpochRandom, Selection
+from dynsample.policies.base import Policy
 
 if TYPE_CHECKING:
     from dynsample.table.table import ScoreTable

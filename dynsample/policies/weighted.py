@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from dynsample import _core
 from dynsample.kernels.checks import MAX_SAMPLES, boolean, integer
 from dynsample.kernels.convert import as_numpy
-from dynsample.policies.base import EpochRandom, Policy, Selection
+from dynsample.plan.selection import EpochRandom, Selection
+from dynsample.policies.base import Policy
 from dynsample.table.columns import Column, Last
 
 if TYPE_CHECKING:

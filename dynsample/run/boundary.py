@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dynsample.plan.plan import Plan
+from dynsample.report.writer import Passed, Start
 from dynsample.run.epoch import Epoch, plan_stats
 from dynsample.run.ledger import Ledger
-from dynsample.run.passes import Pass
 from dynsample.run.planning import make_plan, start
 from dynsample.table.fold import fold_everywhere
 from dynsample.table.table import ScoreTable
@@ -73,7 +73,7 @@ def fold(table: ScoreTable, ledger: Ledger, plan: Plan, group: Group) -> int:
     epoch = plan.random.epoch
     what = f"the observations of epoch {epoch}"
     if table.arrays.on_device:
-        from dynsample.table import cuda_fold as on_device
+        from dynsample.run import cuda_settle as on_device
 
         not_issued = on_device.fold(table, ledger, plan, group, epoch=epoch, what=what)
     else:
@@ -136,5 +136,27 @@ def begin_epoch(
     start(sampler, plan, named=named, stats=stats, restart=restart)
     stats["plan_seconds"] = time.perf_counter() - begin
     if sampler.report is not None:
-        passes = (Pass(False, 0), Pass(True, 0)) if before is None else before.passes
-        sampler.report.write(sampler, None if before is None else before.plan, passes)
+        failed = sampler.report.write(_start_of(sampler, plan, stats, before))
+        if failed is not None:
+            sampler._warn_once("report", f"the report is not complete: {failed}")
+
+
+def _start_of(sampler: Sampler, plan: Plan, stats: dict[str, float], before: Epoch | None) -> Start:
+    passes = () if before is None else before.passes
+    kept, hidden = [Passed(each.seconds, each.timed) for each in passes] or [Passed(), Passed()]
+    return Start(
+        run={
+            "policy": type(sampler.policy).__name__,
+            "num_samples": sampler.num_samples,
+            "seed": sampler.seed,
+            "ranks": sampler.group.size,
+        },
+        rank=sampler.group.rank,
+        subset=sampler.subset,
+        plan=plan,
+        table=sampler.table,
+        stats=stats,
+        before=None if before is None else before.plan,
+        kept=kept,
+        hidden=hidden,
+    )

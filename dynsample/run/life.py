@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dynsample.disk.checkpoint import StateError
-from dynsample.groups.agreement import check_ranks
 from dynsample.run import boundary
 from dynsample.run.epoch import Epoch
 from dynsample.run.passes import Pass
 from dynsample.run.planning import start
+from dynsample.run.ranks import check_ranks
 
 if TYPE_CHECKING:
     from dynsample.sampler import Sampler

@@ -14,8 +14,8 @@ from dynsample.groups.agreement import check_agreement
 from dynsample.kernels import Kernels
 from dynsample.kernels.host import HOST
 from dynsample.plan.plan import Plan, build_plan
+from dynsample.plan.selection import EpochRandom, Selection
 from dynsample.plan.sharded import build_sharded_plan
-from dynsample.policies.base import EpochRandom, Selection
 from dynsample.run.epoch import Epoch
 from dynsample.run.ledger import Ledger
 from dynsample.run.passes import Pass, steps_of

@@ -12,14 +12,15 @@ import numpy as np
 
 from dynsample.disk import checkpoint
 from dynsample.disk.checkpoint import StateError, Tensors
-from dynsample.groups.agreement import check_agreement, position_of
+from dynsample.groups.agreement import check_agreement
 from dynsample.kernels.checks import integer
 from dynsample.plan.plan import Plan
-from dynsample.policies.base import Selection
+from dynsample.plan.selection import Selection
 from dynsample.run import planning
 from dynsample.run.epoch import Epoch, plan_stats
 from dynsample.run.ledger import Ledger
 from dynsample.run.passes import Pass, dealt, steps_of
+from dynsample.run.ranks import position_of
 from dynsample.run.saved_run import check, check_observed, check_tickets, damaged
 from dynsample.run.state import (
     STATE_VERSION,

@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from dynsample.table.rings import DEPTH, wait
+from dynsample.kernels.wait import wait
+from dynsample.table.rings import DEPTH
 
 
 class UploadRing:

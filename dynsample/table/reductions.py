@@ -16,7 +16,7 @@ from dynsample.groups import Group
 from dynsample.kernels import Array, Candidates, Kernels, Rates
 from dynsample.kernels.checks import choice
 from dynsample.kernels.convert import beside
-from dynsample.policies.base import EpochRandom, Selection
+from dynsample.plan.selection import EpochRandom, Selection
 
 Floats = Array  # float32
 Mask = Array  # bool

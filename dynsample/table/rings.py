@@ -3,35 +3,19 @@
 from __future__ import annotations
 
 import sys
-import time
 from collections import deque
 from collections.abc import Mapping
 from typing import Any
 
 from dynsample.kernels.convert import is_tensor
+from dynsample.kernels.wait import wait
 from dynsample.table.log import ObservationLog
 
 DEPTH = 8
-TIME_LIMIT_S = 60.0
 
 
 def _on_cuda(value: Any) -> bool:
     return is_tensor(value) and value.is_cuda
-
-
-def wait(event: Any, what: str, limit_s: float = TIME_LIMIT_S) -> None:
-    """Wait for an event of a device, but not longer than a minute.
-
-    Raises
-    ------
-    RuntimeError
-        When the time is up; it says what was waited for.
-    """
-    deadline = time.monotonic() + limit_s
-    while not event.query():
-        if time.monotonic() > deadline:
-            raise RuntimeError(f"the device did not finish {what} in {limit_s:g} s")
-        time.sleep(20e-6)
 
 
 class PinnedRing:

@@ -12,7 +12,7 @@ from device_ops import ON_DEVICE, ops_on
 from dynsample import ops
 from dynsample.kernels.cuda import Device
 from dynsample.kernels.cuda.backend import OnDevice
-from dynsample.policies.base import EpochRandom
+from dynsample.plan.selection import EpochRandom
 from dynsample.table.columns import Last
 from dynsample.table.table import ScoreTable
 

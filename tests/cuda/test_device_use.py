@@ -12,7 +12,7 @@ import dynsample as ds
 from dynsample.kernels.cuda import Device
 from dynsample.plan.cuda import build_device_plan
 from dynsample.plan.plan import build_plan
-from dynsample.policies.base import Selection
+from dynsample.plan.selection import Selection
 
 torch = pytest.importorskip("torch")
 

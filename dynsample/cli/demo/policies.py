@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import dynsample as ds
-from dynsample.policies.base import EpochRandom, Policy, Selection
+from dynsample.plan.selection import EpochRandom, Selection
+from dynsample.policies.base import Policy
 from dynsample.table.columns import Column, Last
 from dynsample.table.table import ScoreTable
 

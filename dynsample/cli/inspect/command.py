@@ -16,8 +16,8 @@ from dynsample import files, report
 from dynsample.cli.inspect import terminal
 from dynsample.cli.inspect.classes import by_class
 from dynsample.cli.printing import say
+from dynsample.disk.arrays import load_array
 from dynsample.disk.files import whole
-from dynsample.kernels.convert import load_array
 from dynsample.report.writer import checked_labels
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dynsample import cuda
+from dynsample.kernels import available
 from dynsample.kernels.convert import is_tensor
 
 if TYPE_CHECKING:
@@ -110,11 +110,11 @@ def as_device(device: Any) -> Device:
         return device
     kernels = None
     if str(device).startswith("cuda"):
-        kernels = cuda.require()
+        kernels = available.require()
     try:
         import torch
     except ImportError as error:
-        raise cuda.CudaUnavailable(f"a table on a GPU needs torch: {error}") from error
+        raise available.CudaUnavailable(f"a table on a GPU needs torch: {error}") from error
 
     found = torch.device(device)
     if found in _devices:
@@ -122,7 +122,7 @@ def as_device(device: Any) -> Device:
     if kernels is None:
         raise ValueError(f'device must be "cpu", "cuda" or "cuda:<number>", got {device!r}')
     if not torch.cuda.is_available():
-        raise cuda.CudaUnavailable(
+        raise available.CudaUnavailable(
             f"torch {torch.__version__} finds no CUDA device: a table on a GPU needs a torch with "
             "CUDA"
         )
