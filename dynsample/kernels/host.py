@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from dynsample import _core
 from dynsample._core import Stream
-from dynsample.kernels import Array, Candidates, Kernels, Rates
 from dynsample.kernels.convert import as_numpy, host, like
+from dynsample.kernels.protocol import Array, Candidates, Kernels, Rates
 
 
 class Host:

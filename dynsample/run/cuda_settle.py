@@ -44,7 +44,9 @@ def fold(
         tickets, unknown, _ = ledger.settle_late(ledger.tickets(plan), group, what)
         found = sorted_log(log, tickets)
     if group.size > 1:
-        found = exchanged(log.device, table, found, group, needs_tickets, what)
+        found = exchanged(
+            log, found, group, sharded=table.sharded, by_ticket=needs_tickets, what=what
+        )
     columns, first = table.columns, table.bounds[0]
     apply(log, columns, table.all_parts(), table.seen, found, epoch, first)
     return unknown + refused

@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 
 from dynsample.groups import single
 from dynsample.groups.agreement import check_agreement
-from dynsample.kernels import Kernels
-from dynsample.kernels.host import HOST
+from dynsample.kernels import HOST, Kernels
 from dynsample.plan.plan import Plan, build_plan
 from dynsample.plan.selection import EpochRandom, Selection
 from dynsample.plan.sharded import build_sharded_plan

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
     from dynsample.groups import Group
     from dynsample.table.cuda_log import DeviceLog
-    from dynsample.table.table import ScoreTable
 
 
 @dataclass
@@ -80,11 +79,12 @@ def _by_tickets(log: DeviceLog, tickets: Any) -> Sorted:
 
 
 def exchanged(
-    device: Device, table: ScoreTable, found: Sorted, group: Group, by_ticket: bool, what: str
+    log: DeviceLog, found: Sorted, group: Group, *, sharded: bool, by_ticket: bool, what: str
 ) -> Sorted:
     """Send what counts to the owners of its rows, or to all ranks, and sort what came."""
     import torch
 
+    device, num_rows = log.device, log.num_samples
     rows, places = found.rows, found.places
     tickets = found.tickets if by_ticket else None
     if found.accepted is not None:
@@ -95,15 +95,15 @@ def exchanged(
     if by_ticket:
         assert tickets is not None
         parts.append(tickets)
-    if table.sharded:
-        bounds = device.put(np.array(row_bounds(table.num_samples, group.size)[1:-1], np.int64))
+    if sharded:
+        bounds = device.put(np.array(row_bounds(num_rows, group.size)[1:-1], np.int64))
         ends = torch.searchsorted(rows.long() & 0xFFFFFFFF, bounds).tolist()
         sizes = np.diff([0, *ends, len(rows)]).tolist()
         came = [send_tensors(group, part, sizes, what) for part in parts]
     else:
         came = [gather_tensors(group, part, what) for part in parts]
     keys = came.pop() if by_ticket else None
-    rows, places = sort(device, came[0], table.num_samples, keys)
+    rows, places = sort(device, came[0], num_rows, keys)
     return Sorted(rows, places, came[1:])
 
 

@@ -12,10 +12,9 @@ from numpy.typing import NDArray
 
 from dynsample import _core
 from dynsample.groups import Group, single
-from dynsample.kernels import Array, Kernels
+from dynsample.kernels import HOST, Array, Kernels
 from dynsample.kernels.checks import MAX_SAMPLES, integer
 from dynsample.kernels.convert import as_numpy
-from dynsample.kernels.host import HOST
 from dynsample.plan.dealing import row_bounds
 from dynsample.table import places
 from dynsample.table.columns import EMA, Column, Last, Mean, Uncertainty, Window
