@@ -61,7 +61,7 @@ class Training:
         scenario = orders.scenario
         self.orders, self.group, self.hooks, self.signals = orders, group, hooks, signals
         self.model = Model(scenario.num_samples, scenario.seed)
-        policy = POLICIES[scenario.policy]()
+        policy = POLICIES[scenario.policy]
         if orders.group:
             hooks.watch_selections(type(policy))
         self.sampler = Sampler(
