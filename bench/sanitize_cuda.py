@@ -22,8 +22,8 @@ from dynsample.kernels.cuda import coins as bernoulli
 from dynsample.kernels.cuda import draw, order, select
 from dynsample.kernels.cuda.backend import OnDevice
 from dynsample.signals import NAMES
+from dynsample.table import cuda_fold as fold
 from dynsample.table.columns import EMA, Last, Mean, Transitions, Uncertainty, Window
-from dynsample.table.table import cuda_fold as fold
 
 SIZES = (1, 31, 257, 4099)
 DTYPES = (torch.float32, torch.float16, torch.bfloat16)  # of logits

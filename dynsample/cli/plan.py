@@ -19,9 +19,7 @@ from dynsample._core import Stream
 from dynsample.cuda import CudaUnavailable
 from dynsample.groups.environment import torchrun_world
 from dynsample.kernels.checks import MAX_EPOCH, MAX_SAMPLES
-from dynsample.policies import (
-    registry,
-)
+from dynsample.policies import registry
 from dynsample.sampler import Sampler
 from dynsample.table.table import ScoreTable
 

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from dynsample import signals as signal_functions
 from dynsample.kernels.checks import choice
 from dynsample.kernels.cuda.device import Device
+from dynsample.table import cuda_compiled as compiled
+from dynsample.table import cuda_observation as reading
 from dynsample.table.cuda_log_memory import LogMemory
 from dynsample.table.cuda_rings import UploadRing
 from dynsample.table.log import MAX_BYTES
-from dynsample.table.table import cuda_compiled as compiled
-from dynsample.table.table import cuda_observation as reading
 
 # The order of cuda::Wanted, but for its last: "confidence" stands there for the highest one.
 _SLOTS = (

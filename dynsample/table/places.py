@@ -23,7 +23,7 @@ def value_of(kernels: Kernels, column: Column, parts: Parts) -> Array:
     """Return the value of a column, float32[N]."""
     if not kernels.on_device:
         return column.value(parts)
-    from dynsample.table.table import cuda_columns
+    from dynsample.table import cuda_columns
 
     return cuda_columns.value(column, parts)
 
@@ -68,7 +68,7 @@ def fold(
     if isinstance(log, ObservationLog):
         fold_here(log, columns, parts, seen, epoch=epoch, tickets=tickets)
         return
-    from dynsample.table.table import cuda_fold
+    from dynsample.table import cuda_fold
 
     found = cuda_fold.sorted_log(log, tickets)
     cuda_fold.apply(log, columns, parts, seen, found, epoch, 0)

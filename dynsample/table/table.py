@@ -16,10 +16,10 @@ from dynsample.kernels import HOST, Array, Kernels
 from dynsample.kernels.checks import MAX_SAMPLES, integer
 from dynsample.kernels.convert import as_numpy
 from dynsample.plan.dealing import row_bounds
+from dynsample.table import places
 from dynsample.table.columns import EMA, Column, Last, Mean, Uncertainty, Window
 from dynsample.table.log import Layout, ObservationLog, Packed, fold_specs
 from dynsample.table.reductions import Floats, Mask, Reductions
-from dynsample.table.table import places
 
 _NAN_UNTIL_OBSERVED = (Last, EMA, Mean, Window, Uncertainty)
 

@@ -11,8 +11,8 @@ from dynsample.kernels.cuda import Device
 
 torch = pytest.importorskip("torch")
 
+from dynsample.table import cuda_rings as staging  # noqa: E402
 from dynsample.table.cuda_log import DeviceLog  # noqa: E402
-from dynsample.table.table import cuda_rings as staging  # noqa: E402
 
 SIGNALS = ("loss", "margin", "mine")
 

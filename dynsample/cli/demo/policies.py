@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from dynsample.plan.selection import EpochRandom, Selection
 from dynsample.policies import RandomSubset
-from dynsample.policies.base import EpochRandom, Policy, Selection
+from dynsample.policies.base import Policy
 from dynsample.policies.registry import make
 from dynsample.table.columns import Column, Last
 from dynsample.table.table import ScoreTable
