@@ -20,7 +20,7 @@ from dynsample import _core
 from dynsample.plan.plan import WholePlan
 from dynsample.run import planning
 from dynsample.run.ledger import Ledger
-from dynsample.table.table import fold as exchange
+from dynsample.table import fold as exchange
 
 Named = Sequence[tuple[str, Any, str]]  # part, where its function is looked up, and its name
 CACHE = 1 << 28  # bytes that push out of the caches what was there

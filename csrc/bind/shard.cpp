@@ -1,5 +1,5 @@
-// Parts of reductions and draws whose rows are spread over ranks; dynsample.sharded puts them
-// together.
+// Parts of reductions and draws whose rows are spread over ranks; dynsample.table.reductions puts
+// them together.
 #include <algorithm>
 #include <cstring>
 #include <limits>

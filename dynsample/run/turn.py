@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from dynsample.sampler import Sampler
 
-_PACKAGE = str(Path(__file__).parent)
+_PACKAGE = str(Path(__file__).parents[1])  # dynsample
 
 
 def alone(sampler: Sampler, what: str, call: Callable[[], None]) -> None:
