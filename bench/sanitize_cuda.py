@@ -18,20 +18,17 @@ from ptxas_report import struct_name
 
 import dynsample as ds
 from dynsample import _core, ops
-from dynsample.columns import EMA, Last, Mean, Transitions, Uncertainty, Window
+from dynsample.columns import Transitions
 from dynsample.device import bernoulli, draw, fold, order, select
 from dynsample.device.arrays import DeviceArrays
+from dynsample.reference.fold import of_every_kind
 from dynsample.signals import NAMES
 
 SIZES = (1, 31, 257, 4099)
 DTYPES = (torch.float32, torch.float16, torch.bfloat16)  # of logits
 CLASSES, MANY_CLASSES = (3, 1100), 8200  # of which a block holds a part at a time
 KEY = {"seed": 3, "epoch": 1}
-COLUMNS = {
-    "loss": Last(), "average": EMA(0.8, signal="loss"), "mean": Mean(signal="loss"),
-    "window": Window(2, signal="loss"), "uncertain": Uncertainty(2, signal="loss"),
-    "events": Transitions(signal="correct"),
-}  # fmt: skip
+COLUMNS = {**of_every_kind("loss", 2), "events": Transitions(signal="correct")}
 
 
 class Inputs:

@@ -69,10 +69,6 @@ class Arrays:
         """Make counts of 0, 32 bits each."""
         return np.zeros(size, np.uint32)
 
-    def value(self, column: Column, parts: Parts) -> Array:
-        """Value of a column, float32[N]."""
-        return column.value(parts)
-
     def positions(self, num_samples: int, bounds: tuple[int, int], **key: Any) -> Array:
         """Positions of the rows of a range in a permutation of all rows, int64."""
         return ops.unpermute(num_samples, np.arange(*bounds), **key)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from dynsample import checkpoint, csv_file, score_rows
 from dynsample._arrays import load_array
 from dynsample._checks import choice
-from dynsample.columns import EMA, Column, Last, Mean, Transitions, Uncertainty, Window
+from dynsample.columns import KINDS, Column, Transitions
 from dynsample.log import ObservationLog
 from dynsample.policies import Forgetting
 from dynsample.saved_run import check, check_observed, damaged
@@ -26,9 +26,7 @@ CLASS_SORTS = ("only", "stable", "numpy")
 # Headings of a CSV's column that says which sample a row is.
 ID_COLUMNS = ("index", "idx", "id", "sample", "sample_id")
 FILE_COLUMNS = ("name", "path", "file", "filename", "file_name")
-_KINDS: dict[str, type[Column]] = {
-    kind.__name__: kind for kind in (EMA, Last, Mean, Transitions, Uncertainty, Window)
-}
+_KINDS = {kind.__name__: kind for kind in KINDS}
 
 
 def from_npy(path: str | os.PathLike[str], names: Sequence[bytes] | None = None) -> NDArray[Any]:

@@ -9,8 +9,8 @@ import numpy as np
 
 from dynsample._arrays import as_numpy, column, is_tensor
 from dynsample.arrays import Arrays
-from dynsample.columns import Column, Parts
-from dynsample.device import bernoulli, columns, draw, ops, order, select
+from dynsample.columns import Column
+from dynsample.device import bernoulli, draw, ops, order, select
 from dynsample.device.kernels import Device
 from dynsample.log import MAX_BYTES
 
@@ -72,10 +72,6 @@ class DeviceArrays(Arrays):
     def no_counts(self, size: int) -> torch.Tensor:
         """Make counts of 0, 32 bits each."""
         return self.device.full(size, 0)
-
-    def value(self, column: Column, parts: Parts) -> torch.Tensor:
-        """Value of a column, float32[N]."""
-        return columns.value(column, parts)
 
     def positions(self, num_samples: int, bounds: tuple[int, int], **key: Any) -> torch.Tensor:
         """Positions of the rows of a range in a permutation of all rows, int64."""

@@ -9,7 +9,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dynsample.columns import EMA, Column, Last, Mean, Parts, Transitions, Uncertainty, Window
+from dynsample.columns import (
+    EMA,
+    KINDS,
+    Column,
+    Last,
+    Mean,
+    Parts,
+    Transitions,
+    Uncertainty,
+    Window,
+)
 from dynsample.reference.scores import uncertainty
 
 
@@ -65,6 +75,15 @@ def _update(column: Column, parts: Parts, row: int, x: np.float32) -> None:
             parts["presentations"][row] += 1
         else:
             raise TypeError(f"no update rule for {type(column).__name__}")
+
+
+def of_every_kind(signal: str, size: int) -> dict[str, Column]:
+    """Make a column of every kind, under its name, to compare folds on."""
+    columns = {}
+    for kind in KINDS:
+        options: dict[str, Any] = {"size": size} if "size" in kind.__dataclass_fields__ else {}
+        columns[kind.kind] = kind(signal=signal, **options)
+    return columns
 
 
 def match(issued: list[int], observed: list[int]) -> list[int]:

@@ -19,9 +19,10 @@ import numpy as np
 
 import dynsample as ds
 from dynsample import _core, groups, ops
-from dynsample.columns import EMA, Last, Mean, Transitions, Uncertainty, Window
+from dynsample.columns import Last
 from dynsample.log import ObservationLog
 from dynsample.priority import PriorityTree
+from dynsample.reference.fold import of_every_kind
 from dynsample.sharded_table import ShardedTable
 from dynsample.table import ScoreTable
 
@@ -140,10 +141,7 @@ def gathers():
 
 @case
 def folds():
-    columns = {"loss": Last(), "mean": Mean(signal="loss"), "ema": EMA(signal="loss"),
-               "window": Window(3, signal="loss"), "uncertain": Uncertainty(3, signal="loss"),
-               "events": Transitions(signal="loss")}  # fmt: skip
-    table = ScoreTable(N, columns)
+    table = ScoreTable(N, of_every_kind("loss", 3))
     index = np.random.default_rng(1).integers(0, N, 3 * N)
     log = ObservationLog(N, ["loss"])
     log.append(index, {"loss": np.resize(INPUTS["odd"], 3 * N)})

@@ -3,17 +3,19 @@ import dataclasses
 import numpy as np
 import pytest
 
-from dynsample.columns import EMA, Column, Last, Mean, Transitions, Uncertainty, Window
+from dynsample.columns import EMA, KINDS, Column, Last, Mean, Uncertainty, Window
+from dynsample.log import ObservationLog, fold
+from dynsample.reference.fold import of_every_kind
 
-COLUMNS = [Last(), EMA(), Mean(), Window(), Uncertainty(), Transitions()]
+COLUMNS = [kind() for kind in KINDS]
 
 
 @pytest.mark.parametrize("column", COLUMNS, ids=lambda c: type(c).__name__)
-def test_a_row_never_observed_is_nan_and_has_no_transitions(column: Column):
+def test_a_row_never_observed_gives_what_its_kind_says(column: Column):
     value = column.value(column.allocate(3))
     assert value.dtype == np.float32
     assert value.shape == (3,)
-    assert (value == 0).all() if isinstance(column, Transitions) else np.isnan(value).all()
+    assert (np.isnan(value) == column.nan_until_observed).all()
 
 
 @pytest.mark.parametrize("column", COLUMNS, ids=lambda c: type(c).__name__)
@@ -85,3 +87,25 @@ def test_values_of_extreme_parts_do_not_warn():
     parts["count"][:] = 2
     assert np.isnan(window.value(parts)).all()
     assert mean.value({"sum": np.array([1e300]), "count": np.array([1], np.uint32)})[0] == np.inf
+
+
+def test_values_of_tensors_are_those_of_arrays():
+    torch = pytest.importorskip("torch")
+    columns, rows = of_every_kind("loss", 3), 60
+    parts = {name: column.allocate(rows) for name, column in columns.items()}
+    random = np.random.default_rng(0)
+    index = random.integers(0, rows // 2, 200)
+    loss = random.standard_normal(200).astype(np.float32)
+    loss[::40] = np.inf, -np.inf, np.nan, 0.0, 3e38
+    log = ObservationLog(rows, ["loss"])
+    log.append(index, {"loss": loss})
+    log.close()
+    fold(log, columns, parts, np.zeros(rows, np.bool_), epoch=0)
+    for name, column in columns.items():
+        tensors = {
+            part: torch.from_numpy(array.view(array.dtype.str.replace("u", "i")))
+            for part, array in parts[name].items()
+        }
+        value = column.value(tensors)
+        assert value.dtype == torch.float32
+        np.testing.assert_array_equal(value.numpy(), column.value(parts[name]), err_msg=name)

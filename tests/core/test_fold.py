@@ -7,15 +7,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dynsample import _core
-from dynsample.columns import EMA, Last, Mean, Transitions, Uncertainty, Window
+from dynsample.columns import EMA, Last, Mean, Transitions, Uncertainty
 from dynsample.log import ObservationLog, fold, fold_specs, pack
 from dynsample.reference import fold as reference
+from dynsample.reference.fold import of_every_kind
 
 COLUMNS = {
     "loss": Last(),
-    "smooth": EMA(0.7, signal="loss"),
-    "mean": Mean(signal="loss"),
-    "window": Window(3, signal="confidence"),
+    **of_every_kind("loss", 3),
     "uncertain": Uncertainty(2, signal="confidence"),
     "forgotten": Transitions(signal="correct"),
     "early": Last(signal="confidence", until=2),

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 import dynsample as ds
-from dynsample.columns import EMA, Last, Mean, Transitions, Uncertainty, Window
+from dynsample.columns import Last, Transitions
 from dynsample.device import Device
+from dynsample.reference.fold import of_every_kind
 
 torch = pytest.importorskip("torch")
 
@@ -28,11 +29,12 @@ POLICIES = {
     "weighted": ds.WeightedRandom("loss", num_draws=4000),
 }
 COLUMNS = {
-    "loss": Last(), "correct": Last(), "average": EMA(0.8, signal="loss"),
-    "mean": Mean(signal="loss"), "window": Window(2, signal="loss"),
-    "uncertain": Uncertainty(2, signal="loss"), "early": Last(signal="loss", until=2),
+    "loss": Last(),
+    "correct": Last(),
+    **of_every_kind("loss", 2),
+    "early": Last(signal="loss", until=2),
     "events": Transitions(signal="correct"),
-}  # fmt: skip
+}
 SMALL_BATCH = 64
 
 
