@@ -2,7 +2,7 @@
 
 from dynsample import batch, coreset, groups, ops, payload, report, schedules, signals
 from dynsample.checkpoint import StateError
-from dynsample.columns import EMA, Last, Mean, Transitions, Uncertainty, Window
+from dynsample.columns import EMA, Last, Max, Mean, Transitions, Uncertainty, Window
 from dynsample.orders import PageLocal
 from dynsample.pack import PackError
 from dynsample.payload import PayloadError
@@ -32,6 +32,7 @@ __all__ = [
     "InfoBatch",
     "Kakurenbo",
     "Last",
+    "Max",
     "Mean",
     "ObservationError",
     "PackError",

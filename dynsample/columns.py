@@ -185,6 +185,17 @@ class Mean(Column):
 
 
 @dataclass(frozen=True)
+class Max(_OneNumber):
+    """The largest observed value; NaN for a row without one.
+
+    NaN is passed over, as by `numpy.fmax`: only a row of which nothing else was observed has it. A
+    zero is kept as +0, so that the value does not depend on the order of the observations.
+    """
+
+    kind = "max"
+
+
+@dataclass(frozen=True)
 class Window(Column):
     """The last `size` observations and their standard deviation (ddof=1).
 
@@ -303,7 +314,7 @@ class Transitions(Column):
         return _float32(parts["transitions"])
 
 
-KINDS: tuple[type[Column], ...] = (Last, EMA, Mean, Window, Uncertainty, Transitions)
+KINDS: tuple[type[Column], ...] = (Last, EMA, Mean, Max, Window, Uncertainty, Transitions)
 
 
 def native(column: Column, signal: int, parts: Parts) -> FoldSpec:

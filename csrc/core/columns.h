@@ -82,6 +82,25 @@ struct MeanColumn {
   }
 };
 
+// The largest observation but NaN, by the order of scores; NaN until there is one.
+struct MaxColumn {
+  static constexpr const char* kKind = "max";
+
+  float* value;
+
+  template <class From>
+  void borrow(const From& from) {
+    from.part("value", value);
+  }
+
+  DYNSAMPLE_HOST_DEVICE void update(std::size_t row, float x) const {
+    const std::uint32_t key = order_key(float_bits(x)), old = order_key(float_bits(value[row]));
+    if (key != kNanKey && (old == kNanKey || key > old)) {
+      value[row] = float_of_bits(order_bits(key));
+    }
+  }
+};
+
 // A ring of the last `size` observations; observation t is at t % size.
 struct WindowColumn {
   static constexpr const char* kKind = "window";
@@ -154,8 +173,8 @@ struct TransitionsColumn {
   }
 };
 
-using ColumnRule = std::variant<LastColumn, EmaColumn, MeanColumn, WindowColumn, UncertaintyColumn,
-                                TransitionsColumn>;
+using ColumnRule = std::variant<LastColumn, EmaColumn, MeanColumn, MaxColumn, WindowColumn,
+                                UncertaintyColumn, TransitionsColumn>;
 
 struct Column {
   std::size_t signal;  // which signal of the log it observes

@@ -14,6 +14,7 @@ from dynsample.columns import (
     KINDS,
     Column,
     Last,
+    Max,
     Mean,
     Parts,
     Transitions,
@@ -58,6 +59,9 @@ def _update(column: Column, parts: Parts, row: int, x: np.float32) -> None:
         elif isinstance(column, Mean):
             parts["sum"][row] += np.float64(x)
             parts["count"][row] += 1
+        elif isinstance(column, Max):
+            if not np.isnan(x) and not x <= parts["value"][row]:
+                parts["value"][row] = x + np.float32(0)  # of either zero +0
         elif isinstance(column, Window):
             parts["values"][row, parts["count"][row] % column.size] = x
             parts["count"][row] += 1

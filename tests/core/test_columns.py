@@ -1,11 +1,13 @@
 import dataclasses
+import itertools
 
 import numpy as np
 import pytest
 
-from dynsample.columns import EMA, KINDS, Column, Last, Mean, Uncertainty, Window
+from dynsample.columns import EMA, KINDS, Column, Last, Max, Mean, Uncertainty, Window
 from dynsample.log import ObservationLog, fold
 from dynsample.reference.fold import of_every_kind
+from dynsample.table import ScoreTable
 
 COLUMNS = [kind() for kind in KINDS]
 
@@ -78,6 +80,28 @@ def test_window_value_is_the_sample_deviation_of_what_is_there():
     value = window.value(parts)
     np.testing.assert_allclose(value[:2], [np.std([1, 4], ddof=1), np.std([9, 2, 4], ddof=1)])
     assert np.isnan(value[2])
+
+
+def test_the_maximum_passes_nan_over_and_does_not_depend_on_the_order():
+    nan, inf = np.nan, np.inf
+    payload = np.uint32([0xFFC12345]).view(np.float32)[0]
+    wanted = {
+        (nan, payload): nan, (nan, -inf): -inf, (payload, -3, nan, -2): -2, (1, inf, nan): inf,
+        (-0.0,): 0.0, (-0.0, 0.0): 0.0, (-1e-45, -0.0): 0.0, (0.0, 1e-45): 1e-45,
+    }  # fmt: skip
+    for observed, largest in wanted.items():
+        for order in itertools.permutations(observed):
+            table = ScoreTable(1, {"loss": Max()})
+            for value in order:
+                table.observe(np.array([0]), loss=np.float32([value]))
+            assert table["loss"].view(np.uint32)[0] == np.float32(largest).view(np.uint32), order
+
+
+def test_the_maximum_goes_on_from_an_imported_one():
+    table = ScoreTable(3, {"loss": Max()})
+    table.set_column("loss", np.float32([2, 2, np.nan]))
+    table.observe(np.arange(3), loss=np.float32([1, 3, 1]))
+    np.testing.assert_array_equal(table["loss"], [2, 3, 1])
 
 
 def test_values_of_extreme_parts_do_not_warn():
