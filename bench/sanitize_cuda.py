@@ -21,19 +21,16 @@ from dynsample import _core, ops
 from dynsample.kernels.cuda import coins as bernoulli
 from dynsample.kernels.cuda import draw, order, select
 from dynsample.kernels.cuda.backend import OnDevice
+from dynsample.reference.fold import of_every_kind
 from dynsample.signals import NAMES
 from dynsample.table import cuda_fold as fold
-from dynsample.table.columns import EMA, Last, Mean, Transitions, Uncertainty, Window
+from dynsample.table.columns import Transitions
 
 SIZES = (1, 31, 257, 4099)
 DTYPES = (torch.float32, torch.float16, torch.bfloat16)  # of logits
 CLASSES, MANY_CLASSES = (3, 1100), 8200  # of which a block holds a part at a time
 KEY = {"seed": 3, "epoch": 1}
-COLUMNS = {
-    "loss": Last(), "average": EMA(0.8, signal="loss"), "mean": Mean(signal="loss"),
-    "window": Window(2, signal="loss"), "uncertain": Uncertainty(2, signal="loss"),
-    "events": Transitions(signal="correct"),
-}  # fmt: skip
+COLUMNS = {**of_every_kind("loss", 2), "events": Transitions(signal="correct")}
 
 
 class Inputs:

@@ -22,7 +22,7 @@ from dynsample.policies import (
 from dynsample.policies.base import Policy
 from dynsample.priority import PriorityTree
 from dynsample.sampler import ObservationError, Sampler
-from dynsample.table.columns import EMA, Last, Mean, Transitions, Uncertainty, Window
+from dynsample.table.columns import EMA, Last, Max, Mean, Transitions, Uncertainty, Window
 from dynsample.table.table import ScoreTable
 
 __all__ = [
@@ -34,6 +34,7 @@ __all__ = [
     "InfoBatch",
     "Kakurenbo",
     "Last",
+    "Max",
     "Mean",
     "ObservationError",
     "PackError",

@@ -147,7 +147,7 @@ class ObservationLog:
 
 def register_torch(torch: Any) -> None: ...
 
-_Spec = tuple[str, int, float, list[NDArray[Any]]]
+_Spec = tuple[str, int, float, dict[str, NDArray[Any]]]
 _Layout = tuple[int, bool, list[tuple[int, bool]]]
 _Packed = tuple[NDArray[np.uint32], NDArray[np.uint64]]
 

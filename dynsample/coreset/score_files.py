@@ -18,7 +18,7 @@ from dynsample.disk.arrays import load_array
 from dynsample.kernels.checks import choice
 from dynsample.policies import Forgetting
 from dynsample.run.saved_run import check, check_observed, damaged
-from dynsample.table.columns import EMA, Column, Last, Mean, Transitions, Uncertainty, Window
+from dynsample.table.columns import KINDS, Column, Transitions
 from dynsample.table.log import ObservationLog
 from dynsample.table.table import ScoreTable
 
@@ -27,9 +27,7 @@ CLASS_SORTS = ("only", "stable", "numpy")
 # Headings of a CSV's column that says which sample a row is.
 ID_COLUMNS = ("index", "idx", "id", "sample", "sample_id")
 FILE_COLUMNS = ("name", "path", "file", "filename", "file_name")
-_KINDS: dict[str, type[Column]] = {
-    kind.__name__: kind for kind in (EMA, Last, Mean, Transitions, Uncertainty, Window)
-}
+_KINDS = {kind.__name__: kind for kind in KINDS}
 
 
 def from_npy(path: str | os.PathLike[str], names: Sequence[bytes] | None = None) -> NDArray[Any]:

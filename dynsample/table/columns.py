@@ -1,7 +1,12 @@
-"""Columns of a score table: per-sample arrays with an update rule."""
+"""Columns of a score table: per-sample arrays with an update rule.
+
+The rules themselves are in `csrc/core/columns.h`, by the same names of kinds and parts.
+"""
 
 from __future__ import annotations
 
+import math
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,8 +15,11 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-Parts = Mapping[str, NDArray[Any]]
-FoldSpec = tuple[str, int, float, list[NDArray[Any]]]
+from dynsample.kernels.convert import is_tensor
+
+Array = Any  # of numpy, or a torch tensor on a device
+Parts = Mapping[str, Array]
+FoldSpec = tuple[str, int, float, dict[str, Array]]
 
 
 def _check_int(name: str, value: object, least: int) -> None:
@@ -19,6 +27,18 @@ def _check_int(name: str, value: object, least: int) -> None:
         raise TypeError(f"{name} must be an int, got {type(value).__name__}")
     if not least <= value < 2**32:
         raise ValueError(f"{name} must be in [{least}, 2**32), got {value}")
+
+
+def _module(array: Array) -> Any:
+    return sys.modules["torch"] if is_tensor(array) else np
+
+
+def _float32(array: Array) -> Array:
+    return array.float() if is_tensor(array) else array.astype(np.float32)
+
+
+def _float64(array: Array) -> Array:
+    return array.double() if is_tensor(array) else array.astype(np.float64)
 
 
 @dataclass(frozen=True)
@@ -31,11 +51,20 @@ class Column(ABC):
         The observed signal; None is the column's own name.
     until : int, optional
         Observations of epochs from this one on are not taken; None takes all.
+
+    Attributes
+    ----------
+    kind : str
+        Of the class: what the native code calls the rule.
+    nan_until_observed : bool
+        Of the class: whether the parts of a row that was never observed give NaN; of other kinds
+        the table hides what they give.
     """
 
     signal: str | None = field(default=None, kw_only=True)
     until: int | None = field(default=None, kw_only=True)
     kind: ClassVar[str]
+    nan_until_observed: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if self.signal is not None and not isinstance(self.signal, str):
@@ -59,27 +88,52 @@ class Column(ABC):
         """Parts of the column by name, each with `num_samples` rows, nothing observed."""
 
     @abstractmethod
-    def value(self, parts: Parts) -> NDArray[np.float32]:
-        """Return what `table[name]` gives, float32[N]; it may share memory with `parts`."""
+    def value(self, parts: Parts) -> Array:
+        """Return what `table[name]` gives, float32[N]; it may share memory with `parts`.
+
+        One text for numpy and torch, whose values must be the same to the bit: every operation is
+        one of IEEE arithmetic on whole arrays, so that nothing is contracted, and no array is
+        divided by a number, which torch does on a GPU by the reciprocal.
+        """
+
+    def set_values(self, parts: Parts, values: Array) -> None:
+        """Make imported values, float32[N], those of all rows, as if each had been observed.
+
+        Raises
+        ------
+        TypeError
+            A value does not say all that columns of this kind keep.
+        """
+        able = [kind.__name__ for kind in KINDS if kind.set_values is not Column.set_values]
+        raise TypeError(f"only columns of kind {', '.join(able)} can be set, got {self!r}")
 
 
 @dataclass(frozen=True)
-class Last(Column):
-    """The last observed value; NaN for a row never observed."""
-
-    kind = "last"
+class _OneNumber(Column):
+    """A column that keeps its value and nothing else."""
 
     def allocate(self, num_samples: int) -> dict[str, NDArray[Any]]:
         """Allocate `value` float32[N]."""
         return {"value": np.full(num_samples, np.nan, np.float32)}
 
-    def value(self, parts: Parts) -> NDArray[np.float32]:
-        """Return the last value."""
+    def value(self, parts: Parts) -> Array:
+        """Return the value as it is kept."""
         return parts["value"]
+
+    def set_values(self, parts: Parts, values: Array) -> None:
+        """Set what is kept."""
+        parts["value"][:] = values
 
 
 @dataclass(frozen=True)
-class EMA(Column):
+class Last(_OneNumber):
+    """The last observed value; NaN for a row never observed."""
+
+    kind = "last"
+
+
+@dataclass(frozen=True)
+class EMA(_OneNumber):
     """Exponential moving average: ``value += (1 - decay) * (x - value)`` in float32.
 
     The first observation sets it, and so does the one after a NaN.
@@ -105,14 +159,6 @@ class EMA(Column):
         """The step, 1 - decay rounded to float32."""
         return float(np.float32(1.0 - self.decay))
 
-    def allocate(self, num_samples: int) -> dict[str, NDArray[Any]]:
-        """Allocate `value` float32[N]."""
-        return {"value": np.full(num_samples, np.nan, np.float32)}
-
-    def value(self, parts: Parts) -> NDArray[np.float32]:
-        """Return the average."""
-        return parts["value"]
-
 
 @dataclass(frozen=True)
 class Mean(Column):
@@ -127,11 +173,26 @@ class Mean(Column):
             "count": np.zeros(num_samples, np.uint32),
         }
 
-    def value(self, parts: Parts) -> NDArray[np.float32]:
+    def value(self, parts: Parts) -> Array:
         """Return the mean."""
         with np.errstate(invalid="ignore", over="ignore"):
-            mean: NDArray[np.float32] = (parts["sum"] / parts["count"]).astype(np.float32)
-        return mean
+            return _float32(parts["sum"] / parts["count"])
+
+    def set_values(self, parts: Parts, values: Array) -> None:
+        """Set the sums, with counts of 1."""
+        parts["sum"][:] = values
+        parts["count"][:] = 1
+
+
+@dataclass(frozen=True)
+class Max(_OneNumber):
+    """The largest observed value; NaN for a row without one.
+
+    NaN is passed over, as by `numpy.fmax`: only a row of which nothing else was observed has it. A
+    zero is kept as +0, so that the value does not depend on the order of the observations.
+    """
+
+    kind = "max"
 
 
 @dataclass(frozen=True)
@@ -163,20 +224,22 @@ class Window(Column):
             "count": np.zeros(num_samples, np.uint32),
         }
 
-    def value(self, parts: Parts) -> NDArray[np.float32]:
+    def value(self, parts: Parts) -> Array:
         """Return the standard deviation, NaN below two observations; two passes in float64."""
-        values, count = parts["values"], np.minimum(parts["count"], self.size)
+        values, observed = parts["values"], _float64(parts["count"])
+        module = _module(values)
         with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
-            total = np.zeros(len(count))
+            count = module.where(observed < self.size, observed, float(self.size))
+            total = module.zeros_like(count)
             for slot in range(self.size):  # a fixed order of additions on every machine
-                total += np.where(slot < count, values[:, slot], 0.0)
+                total += module.where(slot < count, values[:, slot], 0.0)
             mean = total / count
-            squares = np.zeros(len(count))
+            squares = module.zeros_like(count)
             for slot in range(self.size):
-                squares += np.where(slot < count, (values[:, slot] - mean) ** 2, 0.0)
-            variance = np.where(count > 1, squares / (count - 1.0), np.nan)
-            deviation: NDArray[np.float32] = np.sqrt(variance).astype(np.float32)
-        return deviation
+                off = values[:, slot] - mean
+                squares += module.where(slot < count, off * off, 0.0)
+            variance = squares / module.where(count > 1, count - 1.0, math.nan)
+            return _float32(module.sqrt(variance))
 
 
 @dataclass(frozen=True)
@@ -216,13 +279,12 @@ class Uncertainty(Column):
             "sum": np.zeros(num_samples, np.float64),
         }
 
-    def value(self, parts: Parts) -> NDArray[np.float32]:
+    def value(self, parts: Parts) -> Array:
         """Return the mean, NaN for a row with `size` observations or fewer."""
-        windows = parts["count"].astype(np.float64) - self.size
-        with np.errstate(invalid="ignore", divide="ignore"):
-            mean = np.where(windows > 0, parts["sum"] / windows, np.nan)
-        value: NDArray[np.float32] = mean.astype(np.float32)
-        return value
+        windows = _float64(parts["count"]) - self.size
+        with np.errstate(invalid="ignore", over="ignore"):
+            full = _module(windows).where(windows > 0, windows, math.nan)
+            return _float32(parts["sum"] / full)
 
 
 @dataclass(frozen=True)
@@ -236,6 +298,7 @@ class Transitions(Column):
     """
 
     kind = "transitions"
+    nan_until_observed = False
 
     def allocate(self, num_samples: int) -> dict[str, NDArray[Any]]:
         """Allocate `transitions`, `presentations` uint32[N], `previous`, `ever_correct` bool[N]."""
@@ -246,15 +309,17 @@ class Transitions(Column):
             "ever_correct": np.zeros(num_samples, np.bool_),
         }
 
-    def value(self, parts: Parts) -> NDArray[np.float32]:
+    def value(self, parts: Parts) -> Array:
         """Return the number of transitions, 0 for a row never observed."""
-        count: NDArray[np.float32] = parts["transitions"].astype(np.float32)
-        return count
+        return _float32(parts["transitions"])
+
+
+KINDS: tuple[type[Column], ...] = (Last, EMA, Mean, Max, Window, Uncertainty, Transitions)
 
 
 def native(column: Column, signal: int, parts: Parts) -> FoldSpec:
-    """Describe a column to the native fold: kind, number of its signal, parameter, arrays."""
-    order = column.allocate(0)
-    if missing := order.keys() - parts.keys():
+    """Describe a column to the native fold: kind, number of its signal, parameter, parts."""
+    needed = column.allocate(0)
+    if missing := needed.keys() - parts.keys():
         raise ValueError(f"parts lack {sorted(missing)} of a {type(column).__name__} column")
-    return column.kind, signal, column.parameter, [parts[name] for name in order]
+    return column.kind, signal, column.parameter, {name: parts[name] for name in needed}

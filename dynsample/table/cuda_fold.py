@@ -125,8 +125,8 @@ def apply(
         if not column.takes(epoch):
             continue
         number = log.signals.index(column.signal or name)
-        kind, _, parameter, arrays = native(column, number, parts[name])
-        addresses = [array.data_ptr() for array in arrays]  # type: ignore[attr-defined]
+        kind, _, parameter, tensors = native(column, number, parts[name])
+        addresses = {part: tensor.data_ptr() for part, tensor in tensors.items()}
         specs.append((kind, parameter, addresses, found.values[number].data_ptr()))
     log.device.call(
         "fold", log.parts, specs, found.rows, found.places, len(found.rows), found.accepted,

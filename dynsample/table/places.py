@@ -1,4 +1,4 @@
-"""What hangs on where a table is: its log, the fold, and the values of its columns."""
+"""What hangs on where a table is: its log, and the fold."""
 
 from __future__ import annotations
 
@@ -17,15 +17,6 @@ if TYPE_CHECKING:
     from dynsample.table.cuda_log import DeviceLog
 
     Log: TypeAlias = ObservationLog | DeviceLog
-
-
-def value_of(kernels: Kernels, column: Column, parts: Parts) -> Array:
-    """Return the value of a column, float32[N]."""
-    if not kernels.on_device:
-        return column.value(parts)
-    from dynsample.table import cuda_columns
-
-    return cuda_columns.value(column, parts)
 
 
 def make_log(

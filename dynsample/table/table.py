@@ -17,11 +17,9 @@ from dynsample.kernels.checks import MAX_SAMPLES, integer
 from dynsample.kernels.convert import as_numpy
 from dynsample.plan.dealing import row_bounds
 from dynsample.table import places
-from dynsample.table.columns import EMA, Column, Last, Mean, Uncertainty, Window
+from dynsample.table.columns import Column, Last
 from dynsample.table.log import Layout, ObservationLog, Packed, fold_specs
 from dynsample.table.reductions import Floats, Mask, Reductions
-
-_NAN_UNTIL_OBSERVED = (Last, EMA, Mean, Window, Uncertainty)
 
 
 class ScoreTable(Reductions):
@@ -94,8 +92,8 @@ class ScoreTable(Reductions):
         if column is None:
             known = ", ".join(map(repr, self)) or "none"
             raise KeyError(f"no column {name!r}; the table has {known}")
-        value = places.value_of(self.arrays, column, self._parts[name])
-        if not isinstance(column, _NAN_UNTIL_OBSERVED) and not self._sees_all():
+        value = column.value(self._parts[name])
+        if not column.nan_until_observed and not self._sees_all():
             value = self.arrays.where(self.seen, value, float("nan"))
         return self.arrays.read_only(value)
 
@@ -200,8 +198,8 @@ class ScoreTable(Reductions):
         Parameters
         ----------
         name : str
-            A column of kind Last, EMA or Mean, or a new name: that becomes a Last column which
-            takes no observations.
+            A column whose value says all that it keeps, such as one of kind Last or Mean; or a new
+            name, which becomes a Last column that takes no observations.
         values : float32[N]
             numpy or torch.
         """
@@ -210,14 +208,8 @@ class ScoreTable(Reductions):
         if column is None:
             self._imported[name] = _checked_column(name, Last())
             self._parts[name] = {"value": self.arrays.copy(array)}
-        elif isinstance(column, (Last, EMA)):
-            self._parts[name]["value"][:] = array
-        elif isinstance(column, Mean):
-            self._parts[name]["sum"][:], self._parts[name]["count"][:] = array, 1
         else:
-            raise TypeError(
-                f"column {name!r} must be of kind Last, EMA or Mean to be set, got {column!r}"
-            )
+            column.set_values(self._parts[name], array)
         self._rows_given = self.arrays.mask(self.num_rows, True)
 
     def rows(self, values: Any, name: str = "values") -> Floats:

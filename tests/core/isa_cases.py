@@ -20,7 +20,8 @@ import numpy as np
 import dynsample as ds
 from dynsample import _core, groups, ops
 from dynsample.priority import PriorityTree
-from dynsample.table.columns import EMA, Last, Mean, Transitions, Uncertainty, Window
+from dynsample.reference.fold import of_every_kind
+from dynsample.table.columns import Last
 from dynsample.table.log import ObservationLog
 from dynsample.table.table import ScoreTable
 
@@ -139,10 +140,7 @@ def gathers():
 
 @case
 def folds():
-    columns = {"loss": Last(), "mean": Mean(signal="loss"), "ema": EMA(signal="loss"),
-               "window": Window(3, signal="loss"), "uncertain": Uncertainty(3, signal="loss"),
-               "events": Transitions(signal="loss")}  # fmt: skip
-    table = ScoreTable(N, columns)
+    table = ScoreTable(N, of_every_kind("loss", 3))
     index = np.random.default_rng(1).integers(0, N, 3 * N)
     log = ObservationLog(N, ["loss"])
     log.append(index, {"loss": np.resize(INPUTS["odd"], 3 * N)})

@@ -8,14 +8,13 @@ from hypothesis import strategies as st
 
 from dynsample import _core
 from dynsample.reference import fold as reference
-from dynsample.table.columns import EMA, Last, Mean, Transitions, Uncertainty, Window
+from dynsample.reference.fold import of_every_kind
+from dynsample.table.columns import EMA, Last, Mean, Transitions, Uncertainty
 from dynsample.table.log import ObservationLog, fold, fold_specs, pack
 
 COLUMNS = {
     "loss": Last(),
-    "smooth": EMA(0.7, signal="loss"),
-    "mean": Mean(signal="loss"),
-    "window": Window(3, signal="confidence"),
+    **of_every_kind("loss", 3),
     "uncertain": Uncertainty(2, signal="confidence"),
     "forgotten": Transitions(signal="correct"),
     "early": Last(signal="confidence", until=2),

@@ -10,7 +10,8 @@ import pytest
 import dynsample as ds
 from dynsample.kernels.cuda import Device
 from dynsample.policies.registry import make
-from dynsample.table.columns import EMA, Last, Mean, Transitions, Uncertainty, Window
+from dynsample.reference.fold import of_every_kind
+from dynsample.table.columns import Last, Transitions
 
 torch = pytest.importorskip("torch")
 
@@ -29,11 +30,12 @@ POLICIES = {
     "weighted": make("weighted", probabilities="loss", num_draws=4000),
 }
 COLUMNS = {
-    "loss": Last(), "correct": Last(), "average": EMA(0.8, signal="loss"),
-    "mean": Mean(signal="loss"), "window": Window(2, signal="loss"),
-    "uncertain": Uncertainty(2, signal="loss"), "early": Last(signal="loss", until=2),
+    "loss": Last(),
+    "correct": Last(),
+    **of_every_kind("loss", 2),
+    "early": Last(signal="loss", until=2),
     "events": Transitions(signal="correct"),
-}  # fmt: skip
+}
 SMALL_BATCH = 64
 
 

@@ -19,15 +19,11 @@ from dynsample.groups.simulated import SimulatedGroup
 from dynsample.groups.standing import Standing
 from dynsample.groups.torch import TorchGroup
 from dynsample.policies.registry import make
+from dynsample.reference.fold import of_every_kind
 
 N = 997
 ROWS = 24  # of a step on all ranks: divides by 1, 2, 3, 4, 8
-COLUMNS = {
-    "mean": ds.Mean(signal="loss"),
-    "window": ds.Window(3, signal="loss"),
-    "events": ds.Transitions(signal="correct"),
-    "smooth": ds.EMA(signal="loss"),
-}
+COLUMNS = {**of_every_kind("loss", 3), "events": ds.Transitions(signal="correct")}
 POLICIES = {
     "uniform": make("uniform"),
     "kakurenbo": make("kakurenbo", tau=0.5),
