@@ -264,8 +264,7 @@ void bind_shard(py::module_& module) {
       .def_property_readonly("total", &RatesPart::total)
       .def("systematic", &RatesPart::systematic, py::arg("before"), py::arg("total"), py::arg("k"),
            py::arg("seed"), py::arg("epoch"))
-      .def("multinomial", &RatesPart::multinomial, py::arg("k"), py::arg("seed"),
-           py::arg("epoch"))
+      .def("multinomial", &RatesPart::multinomial, py::arg("k"), py::arg("seed"), py::arg("epoch"))
       .def("count", &RatesPart::count, py::arg("before"), py::arg("points").noconvert())
       .def("inverse", &RatesPart::inverse, py::arg("total"), py::arg("num_rows"));
   module.def("multinomial_points", &points_of, py::arg("total"), py::arg("seed"), py::arg("epoch"),

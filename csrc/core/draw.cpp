@@ -175,18 +175,6 @@ std::span<const std::uint64_t> Rates::block(std::size_t number, Block& rates) co
   return found;
 }
 
-void draw_counts(std::span<const float> probabilities, std::uint32_t k, std::uint64_t seed,
-                 std::uint32_t epoch, DrawMethod method, std::span<std::uint32_t> counts) {
-  const Rates rates(probabilities, k);
-  if (k == 0) {
-    std::fill(counts.begin(), counts.end(), 0);
-  } else if (method == DrawMethod::kMultinomial) {
-    multinomial_counts(rates, k, seed, epoch, counts);
-  } else {
-    systematic_counts(rates, {0, rates.total()}, k, seed, epoch, counts);
-  }
-}
-
 void systematic_counts(const Rates& part, Interval interval, std::uint32_t k, std::uint64_t seed,
                        std::uint32_t epoch, std::span<std::uint32_t> counts) {
   const Pointers pointers = make_pointers(interval.total, k, seed, epoch);
