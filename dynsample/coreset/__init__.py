@@ -16,6 +16,9 @@ from numpy.typing import NDArray
 
 from dynsample import ops
 from dynsample._core import Stream
+from dynsample.coreset.dyn_unc import write_probabilities as write_probabilities
+from dynsample.coreset.scoring import mean_over_runs as mean_over_runs
+from dynsample.coreset.scoring import run_file as run_file
 from dynsample.kernels.checks import MAX_SAMPLES, choice, integer, real
 from dynsample.kernels.convert import is_tensor
 
