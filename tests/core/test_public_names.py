@@ -17,7 +17,9 @@ NAMES = {
         "keep_balanced", "keep_highest", "keep_lowest", "keep_offset", "keep_random", "keep_strata",
         "mean_over_runs", "run_file", "shares", "write_probabilities",
     ],
-    "dynsample.batch": ["FORMS", "GramWeights", "LossHistory", "gram_weights", "selective_backprop"],
+    "dynsample.batch": [
+        "FORMS", "GramWeights", "LossHistory", "gram_weights", "selective_backprop",
+    ],
     "dynsample.payload": [
         "Facts", "PayloadError", "Store", "View", "Views", "Writer", "fingerprint",
         "import_original", "original_order",
@@ -77,7 +79,7 @@ def test_schedules_are_an_attribute() -> None:
         (ds.ops.bernoulli_cdf, "values beta seed epoch where"),
         (ds.ops.permute, "n seed epoch start stop stream"),
         (ds.ops.order_slice, "ids seed epoch start stop stream"),
-        (ds.score, "model loader methods"),
+        (ds.score, "model loader names num_samples"),
     ],
     ids=lambda value: getattr(value, "__qualname__", None),
 )
