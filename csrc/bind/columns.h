@@ -14,11 +14,11 @@ namespace dynsample::bind {
 
 namespace py = pybind11;
 
-// What a rule borrows: its parameter here, its parts in a derived class, whose `part(name, array,
-// per_row)` points `array` at the part of this name.
+// What a rule borrows from: a parameter and parts by name. A derived class knows what the parts
+// are: its `part(name, array, per_row)` points `array` at one.
 class Lender {
  public:
-  explicit Lender(double parameter) : parameter_(parameter) {}
+  Lender(double parameter, const py::dict& parts) : parameter_(parameter), parts_(parts) {}
 
   void number(float& to) const { to = static_cast<float>(parameter_); }
 
@@ -30,8 +30,19 @@ class Lender {
     to = static_cast<std::uint32_t>(parameter_);
   }
 
+ protected:
+  py::handle find(const char* name) const {
+    const py::handle found = PyDict_GetItemString(parts_.ptr(), name);
+    if (!found) {
+      throw py::value_error("parts lack '" + std::string(name) + "', they are " +
+                            std::string(py::str(py::list(parts_))));
+    }
+    return found;
+  }
+
  private:
   double parameter_;
+  const py::dict& parts_;
 };
 
 // The rule of this kind, found among all that there are.

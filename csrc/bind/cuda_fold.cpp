@@ -1,6 +1,5 @@
 #include <pybind11/stl.h>
 
-#include <map>
 #include <string>
 #include <tuple>
 #include <vector>
@@ -15,20 +14,16 @@ namespace {
 
 using cuda::Sorted;
 using cuda::Stream;
-using Parts = std::map<std::string, Address>;
 
 // Lends the parts of a column at their addresses.
 class AddressLender : public Lender {
  public:
-  AddressLender(double parameter, const Parts& parts) : Lender(parameter), parts_(parts) {}
+  using Lender::Lender;
 
   template <class T>
   void part(const char* name, T*& array, std::size_t = 1) const {
-    array = at<T>(parts_.at(name));
+    array = at<T>(find(name).template cast<Address>());
   }
-
- private:
-  const Parts& parts_;
 };
 
 Sorted sorted(Address rows, Address places, std::size_t size) {
@@ -54,7 +49,7 @@ void match(Stream stream, Address rows, Address places, std::size_t size, Addres
 
 // A column as dynsample.device.fold describes it: kind, parameter, addresses of its parts, and that
 // of the values of its signal.
-using Spec = std::tuple<std::string, double, Parts, Address>;
+using Spec = std::tuple<std::string, double, py::dict, Address>;
 
 // Applies observations to all columns, marks their rows as seen, and drops what is closed of the
 // log that they are of.

@@ -42,15 +42,14 @@ T* elements(py::handle array, std::size_t size, const char* name) {
 class ArrayLender : public Lender {
  public:
   ArrayLender(double parameter, const py::dict& parts, std::size_t n)
-      : Lender(parameter), parts_(parts), n_(n) {}
+      : Lender(parameter, parts), n_(n) {}
 
   template <class T>
   void part(const char* name, T*& array, std::size_t per_row = 1) const {
-    array = elements<T>(parts_[name], n_ * per_row, name);
+    array = elements<T>(find(name), n_ * per_row, name);
   }
 
  private:
-  const py::dict& parts_;
   std::size_t n_;
 };
 

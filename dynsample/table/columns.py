@@ -226,19 +226,18 @@ class Window(Column):
 
     def value(self, parts: Parts) -> Array:
         """Return the standard deviation, NaN below two observations; two passes in float64."""
-        values, observed = parts["values"], _float64(parts["count"])
-        module = _module(values)
+        values, count = parts["values"], parts["count"].clip(max=self.size)
+        module, number = _module(values), _float64(count)
         with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
-            count = module.where(observed < self.size, observed, float(self.size))
-            total = module.zeros_like(count)
+            total = module.zeros_like(number)
             for slot in range(self.size):  # a fixed order of additions on every machine
                 total += module.where(slot < count, values[:, slot], 0.0)
-            mean = total / count
-            squares = module.zeros_like(count)
+            mean = total / number
+            squares = module.zeros_like(number)
             for slot in range(self.size):
                 off = values[:, slot] - mean
                 squares += module.where(slot < count, off * off, 0.0)
-            variance = squares / module.where(count > 1, count - 1.0, math.nan)
+            variance = squares / module.where(count > 1, number - 1.0, math.nan)
             return _float32(module.sqrt(variance))
 
 
@@ -319,7 +318,4 @@ KINDS: tuple[type[Column], ...] = (Last, EMA, Mean, Max, Window, Uncertainty, Tr
 
 def native(column: Column, signal: int, parts: Parts) -> FoldSpec:
     """Describe a column to the native fold: kind, number of its signal, parameter, parts."""
-    needed = column.allocate(0)
-    if missing := needed.keys() - parts.keys():
-        raise ValueError(f"parts lack {sorted(missing)} of a {type(column).__name__} column")
-    return column.kind, signal, column.parameter, {name: parts[name] for name in needed}
+    return column.kind, signal, column.parameter, dict(parts)

@@ -4,6 +4,7 @@ import itertools
 import numpy as np
 import pytest
 
+from dynsample import _core
 from dynsample.reference.fold import of_every_kind
 from dynsample.table.columns import (
     EMA,
@@ -142,3 +143,19 @@ def test_values_of_tensors_are_those_of_arrays():
         value = column.value(tensors)
         assert value.dtype == torch.float32
         np.testing.assert_array_equal(value.numpy(), column.value(parts[name]), err_msg=name)
+
+
+@pytest.mark.parametrize(
+    ("kind", "parameter", "message"),
+    [
+        ("median", 0, "no column of kind 'median'"),
+        ("window", 0, r"size must be in \[1, 2\*\*32\), got 0"),
+        ("uncertainty", 1, r"size must be in \[2, 2\*\*32\), got 1"),
+        ("window", 2.0**32, "size must be in"),
+        ("window", np.nan, "size must be in"),
+    ],
+)
+def test_a_rule_that_the_native_fold_lacks_is_refused(kind, parameter, message):
+    log = ObservationLog(2, ["loss"])
+    with pytest.raises(ValueError, match=message):
+        _core.fold(log.native, [(kind, 0, parameter, {})], np.zeros(2, np.bool_), None)

@@ -316,7 +316,7 @@ class TestRefusals:
             self.fold(columns={"loss": Last(signal="other")})
 
     def test_parts_of_another_column(self):
-        with pytest.raises(ValueError, match=r"parts lack \['value'\] of a Last column"):
+        with pytest.raises(ValueError, match=r"parts lack 'value', they are \['sum', 'count'\]"):
             self.fold(parts={"loss": Mean().allocate(2)})
 
     def test_parts_of_another_type(self):
