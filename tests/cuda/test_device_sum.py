@@ -78,7 +78,8 @@ def test_a_slice_that_is_not_aligned(device: Device) -> None:
     where = np.random.default_rng(1).random(9_999) < 0.5
     mask = device.put(where)
     found = select.sum_parts(device.put(values)[1:], mask, finite_only=True)
-    assert found.tolist() == _core.sum_parts(values[1:], where, True).tolist()
+    expected = _core.sum_parts(values[1:], where, True)
+    assert _core.rounded_sum(found) == _core.rounded_sum(expected)
     assert select.min_max(device.put(values)[1:], mask, finite_only=True) == ops.min_max(
         values[1:], where, finite_only=True
     )
