@@ -15,11 +15,12 @@ constexpr int kPermuteMinBits = 10;  // a tiny domain has too few round function
 
 constexpr std::uint32_t kPermuteMostFitted = 1u << 12;  // most values of a high half that is fitted
 
-// Keys of one permutation. Halves have at most 16 bits, so that the rounds run in 16-bit lanes.
+// Keys of one permutation. Halves have at most 16 bits, so that the rounds run in 16-bit lanes, and
+// a product takes one factor of 16 bits from here.
 struct Permutation {
   std::uint32_t n;
   std::uint32_t low_bits;   // the low half has 2^low_bits values
-  std::uint16_t high_size;  // and the high half so many, modulo 2^16: vectors multiply 16-bit numbers
+  std::uint16_t high_size;  // and the high half so many, modulo 2^16
   std::uint16_t key[kPermuteRounds][3];
 
   // Whether the high half has as many values as n needs, and not a power of two.
@@ -80,8 +81,8 @@ DYNSAMPLE_HOST_DEVICE inline std::uint16_t high_wrap(const Permutation& p, std::
   return static_cast<std::uint16_t>(fitted ? (x < other ? x : other) : x & (p.high_size - 1u));
 }
 
-// Rounds `round` and `round` + 1 on one pair of halves. Addition, not exclusive or: odd permutations
-// occur too.
+// Rounds `round` and `round` + 1 on one pair of halves. Addition, not exclusive or: odd
+// permutations occur too.
 template <bool fitted>
 DYNSAMPLE_HOST_DEVICE inline void permute_forward(const Permutation& p, int round,
                                                   std::uint16_t& high, std::uint16_t& low) {

@@ -55,10 +55,10 @@ class Column(ABC):
     Attributes
     ----------
     kind : str
-        Of the class: what the native code calls the rule.
+        The name of the update rule in the native code; the same for all columns of a class.
     nan_until_observed : bool
-        Of the class: whether the parts of a row that was never observed give NaN; of other kinds
-        the table hides what they give.
+        Whether `value` is NaN for a row that was never observed; where it is not, the table puts
+        NaN there. Also of the class.
     """
 
     signal: str | None = field(default=None, kw_only=True)
@@ -91,18 +91,18 @@ class Column(ABC):
     def value(self, parts: Parts) -> Array:
         """Return what `table[name]` gives, float32[N]; it may share memory with `parts`.
 
-        One text for numpy and torch, whose values must be the same to the bit: every operation is
-        one of IEEE arithmetic on whole arrays, so that nothing is contracted, and no array is
-        divided by a number, which torch does on a GPU by the reciprocal.
+        The same code serves numpy and torch, and the values must be equal to the last bit: every
+        operation is one of IEEE arithmetic on whole arrays, so that nothing is contracted, and no
+        array is divided by a number, which torch does on a GPU by the reciprocal.
         """
 
     def set_values(self, parts: Parts, values: Array) -> None:
-        """Make imported values, float32[N], those of all rows, as if each had been observed.
+        """Set the value of every row to an imported one, float32[N].
 
         Raises
         ------
         TypeError
-            A value does not say all that columns of this kind keep.
+            For a kind that keeps more than its value tells.
         """
         able = [kind.__name__ for kind in KINDS if kind.set_values is not Column.set_values]
         raise TypeError(f"only columns of kind {', '.join(able)} can be set, got {self!r}")
