@@ -15,8 +15,9 @@ from pathlib import Path
 import numpy as np
 from common import Bench
 
-from dynsample import coreset, history
+from dynsample import coreset
 from dynsample.cli.coreset import peak_bytes
+from dynsample.coreset import dyn_unc as history
 from dynsample.reference import scores as reference
 
 WINDOW, FRACTION = 10, 0.75

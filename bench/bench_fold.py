@@ -6,8 +6,8 @@ import numpy as np
 from common import Bench
 
 from dynsample import _core
-from dynsample.columns import Last
-from dynsample.log import ObservationLog, fold
+from dynsample.table.columns import Last
+from dynsample.table.log import ObservationLog, fold
 
 NAMES = ("loss", "correct", "confidence")
 

@@ -21,10 +21,10 @@ from parts import moved, of_boundary, show, take_apart
 
 import dynsample as ds
 from dynsample import _core
-from dynsample.columns import Last
-from dynsample.log import ObservationLog
 from dynsample.reference.permute import permute as reference_permute
 from dynsample.reference.select import hide_lowest as reference_hide_lowest
+from dynsample.table.columns import Last
+from dynsample.table.log import ObservationLog
 
 FRACTION, TAU, BATCH = 0.3, 0.7, 256
 SIGNALS = ("loss", "correct", "confidence")

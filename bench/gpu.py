@@ -13,7 +13,8 @@ import torch
 from common import Call, wall_seconds
 
 from dynsample import cuda
-from dynsample.device import Device, as_device, kernels
+from dynsample.kernels.cuda import Device, as_device
+from dynsample.kernels.cuda import device as kernels
 
 _CACHE_BYTES = 256 << 20  # more than any cache between a kernel and the memory
 _HEAD_START = 24_000_000  # cycles, about 12 ms: the host issues a call's kernels in less

@@ -71,7 +71,7 @@ def import_modules(run: Run) -> None:
     from gpu import Gpu, facts
 
     from dynsample import cuda
-    from dynsample.device import order
+    from dynsample.kernels.cuda import order
 
     gpu = Gpu(run.device)
     if run.real:

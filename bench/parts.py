@@ -16,9 +16,11 @@ import numpy as np
 from common import Bench
 
 import dynsample as ds
-from dynsample import _core, exchange, planning
-from dynsample.ledger import Ledger
-from dynsample.plan import WholePlan
+from dynsample import _core
+from dynsample.plan.plan import WholePlan
+from dynsample.run import planning
+from dynsample.run.ledger import Ledger
+from dynsample.table import fold as exchange
 
 Named = Sequence[tuple[str, Any, str]]  # part, where its function is looked up, and its name
 CACHE = 1 << 28  # bytes that push out of the caches what was there

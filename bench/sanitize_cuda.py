@@ -18,20 +18,19 @@ from ptxas_report import struct_name
 
 import dynsample as ds
 from dynsample import _core, ops
-from dynsample.columns import EMA, Last, Mean, Transitions, Uncertainty, Window
-from dynsample.device import bernoulli, draw, fold, order, select
-from dynsample.device.arrays import DeviceArrays
+from dynsample.kernels.cuda import coins as bernoulli
+from dynsample.kernels.cuda import draw, order, select
+from dynsample.kernels.cuda.backend import OnDevice
+from dynsample.reference.fold import of_every_kind
 from dynsample.signals import NAMES
+from dynsample.table import cuda_fold as fold
+from dynsample.table.columns import Transitions
 
 SIZES = (1, 31, 257, 4099)
 DTYPES = (torch.float32, torch.float16, torch.bfloat16)  # of logits
 CLASSES, MANY_CLASSES = (3, 1100), 8200  # of which a block holds a part at a time
 KEY = {"seed": 3, "epoch": 1}
-COLUMNS = {
-    "loss": Last(), "average": EMA(0.8, signal="loss"), "mean": Mean(signal="loss"),
-    "window": Window(2, signal="loss"), "uncertain": Uncertainty(2, signal="loss"),
-    "events": Transitions(signal="correct"),
-}  # fmt: skip
+COLUMNS = {**of_every_kind("loss", 2), "events": Transitions(signal="correct")}
 
 
 class Inputs:
@@ -64,8 +63,8 @@ def selections(x: Inputs) -> None:
             expected = ops.hide_lowest(x.scores, k, rows, finite_only=finite)
             same(select.hide_lowest(scores, k, mask, finite_only=finite), expected, "hide_lowest")
             numbers = [
-                (select.exact_mean(scores, mask, finite_only=finite),
-                 ops.exact_mean(x.scores, rows, finite_only=finite)),
+                (select.sum_parts(scores, mask, finite_only=finite).tolist(),
+                 _core.sum_parts(x.scores, rows, finite).tolist()),
                 (select.min_max(scores, mask, finite_only=finite),
                  ops.min_max(x.scores, rows, finite_only=finite)),
             ]  # fmt: skip
@@ -138,16 +137,18 @@ def long_orders(gpu: Gpu) -> None:
 
 
 def draws(x: Inputs) -> None:
-    p, arrays = x.there(x.p), DeviceArrays(x.device)
+    p, arrays = x.there(x.p), OnDevice(x.device)
     for method in ("systematic", "multinomial"):
-        counts = draw.draw_counts(p, 2 * x.n, method=method, **KEY)
+        counts = draw.draw_counts(p, 2 * x.n, multinomial=method == "multinomial", **KEY)
         same(counts, ops.draw_counts(x.p, 2 * x.n, method=method, **KEY), method)
         assert len(order.repeat_rows(counts, 2 * x.n)) == 2 * x.n
     same(arrays.draw_mask(p, x.n // 2, **KEY), ops.draw_mask(x.p, x.n // 2, **KEY), "draw_mask")
-    same(draw.inverse_probabilities(p, x.n), ops.inverse_probabilities(x.p, x.n), "inverse")
-    substitute, _ = draw.survey(p)
+    substitute = draw.survey(p)[0] or 1.0
     rates = draw.RatesPart(p, draw.exponent_sums(p, substitute), substitute, x.n)
-    rates.count(0, draw.multinomial_points(x.device, rates.total, 3, 1, 0, x.n))
+    inverse = ops.inverse_probabilities(x.p, x.n)
+    same(rates.inverse(rates.total, x.n), inverse, "inverse")
+    points = draw.multinomial_points(x.device, rates.total, 3, 1, 0, x.n)
+    rates.count(0, points.cpu().numpy().view(np.uint64))
     same(bernoulli.power(p, 0.7), ops.power(x.p, 0.7), "power")
     found = bernoulli.bernoulli_cdf(p, 1.0, **KEY)
     same(found, ops.bernoulli_cdf(x.p, 1.0, **KEY), "bernoulli_cdf")
@@ -159,7 +160,7 @@ def folds(x: Inputs) -> None:
     values = {"loss": x.p[ids], "correct": (x.p[ids] > 0.5).astype(np.float32)}
     tables = [
         ds.ScoreTable(x.n, COLUMNS),
-        ds.ScoreTable(x.n, COLUMNS, None, DeviceArrays(x.device)),
+        ds.ScoreTable(x.n, COLUMNS, None, OnDevice(x.device)),
     ]
     tables[0].observe(ids, **values)
     tables[1].observe(x.there(ids), **{name: x.there(value) for name, value in values.items()})
@@ -179,7 +180,7 @@ def late_folds(x: Inputs) -> None:
 
 def logs(x: Inputs) -> None:
     """Signals out of logits of every type, wrong ids, rows that are not allowed."""
-    log = DeviceArrays(x.device).log(x.n, sorted(set(NAMES)))
+    log = OnDevice(x.device).log(x.n, sorted(set(NAMES)))
     ids = x.ids.copy()
     ids[:1] = x.n + 7
     cases = list(itertools.product(DTYPES, [*CLASSES, *([MANY_CLASSES] if x.n < 1000 else [])]))

@@ -1,12 +1,13 @@
 """Dynamic data pruning and sampling for training loops."""
 
-from dynsample import batch, coreset, groups, ops, payload, report, schedules, signals
-from dynsample.checkpoint import StateError
-from dynsample.columns import EMA, Last, Mean, Transitions, Uncertainty, Window
-from dynsample.orders import PageLocal
-from dynsample.pack import PackError
+from dynsample import batch, coreset, groups, ops, payload, report, signals
+from dynsample.coreset.scoring import score, score_columns
+from dynsample.disk.checkpoint import StateError
+from dynsample.files.pack import PackError
 from dynsample.payload import PayloadError
-from dynsample.plan import EpochPlan, build_plan
+from dynsample.plan.orders import PageLocal
+from dynsample.plan.plan import EpochPlan, build_plan
+from dynsample.plan.selection import EpochRandom, Selection
 from dynsample.policies import (
     Forgetting,
     ImportanceSampling,
@@ -16,12 +17,13 @@ from dynsample.policies import (
     SelectiveBackprop,
     Uniform,
     WeightedRandom,
+    schedules,
 )
-from dynsample.policies.base import EpochRandom, Policy, Selection
+from dynsample.policies.base import Policy
 from dynsample.priority import PriorityTree
 from dynsample.sampler import ObservationError, Sampler
-from dynsample.score import score, score_columns
-from dynsample.table import ScoreTable
+from dynsample.table.columns import EMA, Last, Max, Mean, Transitions, Uncertainty, Window
+from dynsample.table.table import ScoreTable
 
 __all__ = [
     "EMA",
@@ -32,6 +34,7 @@ __all__ = [
     "InfoBatch",
     "Kakurenbo",
     "Last",
+    "Max",
     "Mean",
     "ObservationError",
     "PackError",

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import torch.nn.functional as F
 from torch import Tensor
 
-from dynsample._checks import integer, real
+from dynsample.kernels.checks import integer, real
 
 
 def kl_loss(

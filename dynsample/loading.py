@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from dynsample._checks import MAX_SAMPLES
-from dynsample.views import AllView, HiddenView, PeekView
+from dynsample.kernels.checks import MAX_SAMPLES
+from dynsample.run.views import AllView, HiddenView, PeekView
 
 if TYPE_CHECKING:
-    from dynsample.passes import BatchIterator
+    from dynsample.run.passes import BatchIterator
+    from dynsample.run.views import LookIterator
     from dynsample.sampler import Sampler
-    from dynsample.views import LookIterator
 
     Source: TypeAlias = Sampler | HiddenView | AllView | PeekView
     # What draws the ids, the batches that are made of them, and what ends their making.

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dynsample import _core
-from dynsample.log import _index, _signal
+from dynsample.table.log import _index, _signal
 
 
 class PriorityTree:

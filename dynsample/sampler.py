@@ -7,25 +7,26 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property, partial
 from typing import Any
 
-from dynsample import groups, life, planning, resume, step
+from dynsample import groups
 from dynsample import signals as signal_functions
-from dynsample._arrays import as_subset
-from dynsample._arrays import fingerprint as fingerprint_of
-from dynsample._checks import MAX_EPOCH, MAX_SAMPLES, choice, integer
-from dynsample.boundary import ObservationError as ObservationError
-from dynsample.columns import Column
-from dynsample.epoch import Epoch
-from dynsample.log import MAX_BYTES, ObservationLog
-from dynsample.orders import Order, PageLocal, as_order
-from dynsample.passes import Batch, BatchIterator
-from dynsample.plan import Plan
+from dynsample.kernels.checks import MAX_EPOCH, MAX_SAMPLES, choice, integer
+from dynsample.kernels.convert import as_subset
+from dynsample.kernels.convert import fingerprint as fingerprint_of
+from dynsample.plan.orders import Order, PageLocal, as_order
+from dynsample.plan.plan import Plan
 from dynsample.policies.base import Policy, as_policy
 from dynsample.policies.uniform import Uniform
 from dynsample.report import Report, as_report
-from dynsample.staging import PinnedRing
-from dynsample.state import as_fingerprint
-from dynsample.turn import alone, running, warn
-from dynsample.views import AllView, HiddenView, PeekView
+from dynsample.run import life, planning, resume, step
+from dynsample.run.boundary import ObservationError as ObservationError
+from dynsample.run.epoch import Epoch
+from dynsample.run.passes import Batch, BatchIterator
+from dynsample.run.state import as_fingerprint
+from dynsample.run.turn import alone, running, warn
+from dynsample.run.views import AllView, HiddenView, PeekView
+from dynsample.table.columns import Column
+from dynsample.table.log import MAX_BYTES, ObservationLog
+from dynsample.table.rings import PinnedRing
 
 
 class Sampler:

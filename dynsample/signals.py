@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from dynsample._arrays import is_tensor
-from dynsample._checks import choice
+from dynsample.kernels.checks import choice
+from dynsample.kernels.convert import is_tensor
 
 _FLOATS = ("float16", "bfloat16", "float32", "float64")
 

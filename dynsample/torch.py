@@ -15,8 +15,8 @@ from torch.utils.data import default_collate
 from dynsample.loading import Following, Loops
 from dynsample.payload.source import Source
 from dynsample.replay import ReplayedCollate, ReplayedDataset
+from dynsample.run.state import bring
 from dynsample.sampler import Sampler
-from dynsample.state import bring
 
 _OURS = ("batch_size", "shuffle", "batch_sampler", "drop_last", "generator")
 

@@ -34,7 +34,7 @@ from dynsample.cli.demo.data import Task, digits
 from dynsample.cli.demo.loaders import ImageSet
 from dynsample.cli.demo.model import small_cnn
 from dynsample.cli.demo.train import accuracy
-from dynsample.score import mean_over_runs, run_file
+from dynsample.coreset import mean_over_runs, run_file
 from dynsample.torch import DataLoader
 
 # What a run writes: score -> its folder of the published layout, or a file of our own.

@@ -40,7 +40,8 @@ from rich.table import Table
 
 import dynsample as ds
 import dynsample.dali as dali
-from dynsample import coreset_files, history
+from dynsample.coreset import dyn_unc as history
+from dynsample.coreset import files as coreset_files
 from dynsample.files import parse_list, scan
 
 PARTS = ("record", "produce", "evaluate")

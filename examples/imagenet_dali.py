@@ -35,13 +35,14 @@ from torch import nn
 import dynsample as ds
 import dynsample.dali as dali
 from dynsample.files import scan
+from dynsample.policies.registry import make
 from dynsample.torch import scaled_lr
 
 MEAN, DEVIATION = [123.675, 116.28, 103.53], [58.395, 57.12, 57.375]
 POLICIES: dict[str, Callable[[argparse.Namespace], ds.Policy]] = {
-    "kakurenbo": lambda args: ds.Kakurenbo(fraction=args.fraction, tau=args.tau),
-    "infobatch": lambda args: ds.InfoBatch(ratio=args.fraction, epochs=args.epochs),
-    "none": lambda args: ds.Uniform(),
+    "kakurenbo": lambda args: make("kakurenbo", fraction=args.fraction, tau=args.tau),
+    "infobatch": lambda args: make("infobatch", ratio=args.fraction, epochs=args.epochs),
+    "none": lambda args: make("uniform"),
 }
 
 

@@ -17,6 +17,7 @@ import math
 import os
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -39,9 +40,20 @@ import dynsample as ds
 from dynsample.cli.demo.data import GLYPH_SIZE, GLYPHS, glyphs
 from dynsample.cli.demo.model import small_cnn
 from dynsample.ffcv import Loader, OrderOption
+from dynsample.policies.registry import make
 from dynsample.torch import scaled_lr
 
 MEAN, STD = (123.7, 116.3, 103.5), (58.4, 57.1, 57.4)  # of ImageNet, in steps of 8-bit pixels
+POLICIES: dict[str, Callable[[argparse.Namespace], ds.Policy]] = {
+    "kakurenbo": lambda args: make(
+        "kakurenbo",
+        fraction=args.fraction,
+        tau=args.tau,
+        warmup_epochs=math.ceil(args.warmup_epochs),
+    ),
+    "infobatch": lambda args: make("infobatch", ratio=args.fraction, epochs=args.epochs),
+    "none": lambda args: make("uniform"),
+}
 
 
 def parse() -> argparse.Namespace:
@@ -51,7 +63,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--model", metavar="MODULE:CALLABLE", help="by default a small network")
     parser.add_argument("--classes", type=int, default=len(GLYPHS))
     parser.add_argument("--size", type=int, default=GLYPH_SIZE, help="pixels of a side")
-    parser.add_argument("--policy", choices=["kakurenbo", "infobatch", "none"], default="kakurenbo")
+    parser.add_argument("--policy", choices=POLICIES, default="kakurenbo")
     parser.add_argument("--fraction", type=float, default=0.3, help="most samples hidden")
     parser.add_argument("--tau", type=float, default=0.7, help="surely right: at least so sure")
     parser.add_argument("--epochs", type=int, default=16)
@@ -107,15 +119,6 @@ def pipelines(args: argparse.Namespace, device: torch.device, *, train: bool) ->
     }
 
 
-def make_policy(args: argparse.Namespace) -> ds.Policy:
-    if args.policy == "kakurenbo":
-        warmup_epochs = math.ceil(args.warmup_epochs)
-        return ds.Kakurenbo(fraction=args.fraction, tau=args.tau, warmup_epochs=warmup_epochs)
-    if args.policy == "infobatch":
-        return ds.InfoBatch(ratio=args.fraction, epochs=args.epochs)
-    return ds.Uniform()
-
-
 def learning_rate(args: argparse.Namespace, progress: float) -> float:
     """Cosine with a linear warm-up, by epochs as a fraction: epochs may shrink and grow."""
     peak = args.lr * args.batch_size / 256
@@ -147,7 +150,7 @@ class Trainer:
             seed=args.seed,
             drop_last=False,
             pipelines=pipelines(args, self.device, train=True),
-            policy=make_policy(args),
+            policy=POLICIES[args.policy](args),
         )
         self.val_loader = Loader(
             args.val_file,

@@ -39,6 +39,7 @@ from rich.table import Table
 from torch import nn
 
 import dynsample as ds
+from dynsample.policies.registry import make
 from dynsample.torch import scaled_lr
 
 CONFIGS: dict[str, dict[str, Any]] = json.loads(Path(__file__).with_suffix(".json").read_text())
@@ -56,24 +57,25 @@ def fraction_schedule(args: argparse.Namespace) -> ds.schedules.Steps:
     return ds.schedules.Steps(milestones, FACTORS[: len(milestones) + 1])
 
 
-def forgetting(args: argparse.Namespace, *, lag: bool) -> ds.Forgetting:
+def forgetting(args: argparse.Namespace, *, lag: bool) -> ds.Policy:
     options = {"static_epochs": args.static_epochs, "never_learned": args.never_learned}
-    return ds.Forgetting(args.fraction, lag=lag, **options)
+    return make("forgetting", fraction=args.fraction, lag=lag, **options)
 
 
 POLICIES: dict[str, Callable[[argparse.Namespace], ds.Policy]] = {
-    "baseline": lambda args: ds.Uniform(),
-    "kakurenbo": lambda args: ds.Kakurenbo(
-        args.fraction,
-        args.tau,
-        fraction_schedule(args),
-        math.ceil(args.warmup_epochs),
+    "baseline": lambda args: make("uniform"),
+    "kakurenbo": lambda args: make(
+        "kakurenbo",
+        fraction=args.fraction,
+        tau=args.tau,
+        schedule=fraction_schedule(args),
+        warmup_epochs=math.ceil(args.warmup_epochs),
         refresh_every=args.refresh_every,
     ),
-    "iswr": lambda args: ds.ImportanceSampling(),
+    "iswr": lambda args: make("importance"),
     "forget-static": lambda args: forgetting(args, lag=False),
     "forget-lag": lambda args: forgetting(args, lag=True),
-    "sb": lambda args: ds.SelectiveBackprop(args.beta),
+    "sb": lambda args: make("selective-backprop", beta=args.beta),
 }
 
 

@@ -13,8 +13,9 @@ from nvidia.dali.plugin.base_iterator import LastBatchPolicy
 
 import dynsample as ds
 import dynsample.dali as dali
-from dynsample import files, pack
+from dynsample import files
 from dynsample.dali import operator
+from dynsample.files import pack
 from loaders import Boundary, Case, Epochs, Start, link_images, write_images
 
 THREADS = 2

@@ -17,8 +17,8 @@ from ffcv.writer import DatasetWriter
 from PIL import Image
 
 import dynsample as ds
-from dynsample.columns import Last
 from dynsample.ffcv import Loader, OrderOption
+from dynsample.table.columns import Last
 from loaders import CLASSES, Boundary, Case, Epochs, write_images
 
 BATCH, WORKERS, BOUNDARY_BATCH = 64, 2, 256

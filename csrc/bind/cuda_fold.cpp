@@ -4,6 +4,7 @@
 #include <tuple>
 #include <vector>
 
+#include "bind/columns.h"
 #include "bind/cuda.h"
 #include "cuda/fold.h"
 #include "cuda/log.h"
@@ -13,29 +14,17 @@ namespace {
 
 using cuda::Sorted;
 using cuda::Stream;
-using Parts = std::vector<Address>;
 
-// What dynsample.columns.native makes, with addresses for the arrays.
-Column column(const std::string& kind, double parameter, const Parts& parts) {
-  const auto size = static_cast<std::uint32_t>(parameter);
-  if (kind == "last") return {0, LastColumn{at<float>(parts.at(0))}};
-  if (kind == "ema") return {0, EmaColumn{at<float>(parts.at(0)), static_cast<float>(parameter)}};
-  if (kind == "mean") {
-    return {0, MeanColumn{at<double>(parts.at(0)), at<std::uint32_t>(parts.at(1))}};
+// Lends the parts of a column at their addresses.
+class AddressLender : public Lender {
+ public:
+  using Lender::Lender;
+
+  template <class T>
+  void part(const char* name, T*& array, std::size_t = 1) const {
+    array = at<T>(find(name).template cast<Address>());
   }
-  if (kind == "window") {
-    return {0, WindowColumn{at<float>(parts.at(0)), at<std::uint32_t>(parts.at(1)), size}};
-  }
-  if (kind == "uncertainty") {
-    return {0, UncertaintyColumn{at<float>(parts.at(0)), at<std::uint32_t>(parts.at(1)),
-                                 at<double>(parts.at(2)), size}};
-  }
-  if (kind == "transitions") {
-    return {0, TransitionsColumn{at<std::uint32_t>(parts.at(0)), at<std::uint32_t>(parts.at(1)),
-                                 at<std::uint8_t>(parts.at(2)), at<std::uint8_t>(parts.at(3))}};
-  }
-  throw py::value_error("no column of kind '" + kind + "'");
-}
+};
 
 Sorted sorted(Address rows, Address places, std::size_t size) {
   return {at<const std::uint32_t>(rows), at<const std::uint32_t>(places), size};
@@ -60,23 +49,23 @@ void match(Stream stream, Address rows, Address places, std::size_t size, Addres
 
 // A column as dynsample.device.fold describes it: kind, parameter, addresses of its parts, and that
 // of the values of its signal.
-using Spec = std::tuple<std::string, double, Parts, Address>;
+using Spec = std::tuple<std::string, double, py::dict, Address>;
 
 // Applies observations to all columns, marks their rows as seen, and drops what is closed of the
 // log that they are of.
 void fold(Stream stream, cuda::LogParts& log, const std::vector<Spec>& specs, Address rows,
           Address places, std::size_t size, Address accepted, std::uint32_t first_row,
           Address seen) {
-  std::vector<Column> columns;
+  std::vector<ColumnRule> rules;
   for (const auto& [kind, parameter, parts, values] : specs) {
-    columns.push_back(column(kind, parameter, parts));
+    rules.push_back(make_rule(kind, AddressLender(parameter, parts)));
   }
   const Sorted observations = sorted(rows, places, size);
   const auto* const which = at<const std::uint8_t>(accepted);
   const py::gil_scoped_release unlocked;
-  for (std::size_t c = 0; c < columns.size(); ++c) {
+  for (std::size_t c = 0; c < rules.size(); ++c) {
     const auto* const values = at<const float>(std::get<3>(specs[c]));
-    cuda::apply(columns[c], values, observations, which, first_row, stream);
+    cuda::apply(rules[c], values, observations, which, first_row, stream);
   }
   cuda::mark_seen(observations, which, first_row, at<std::uint8_t>(seen), stream);
   log.drop(true);

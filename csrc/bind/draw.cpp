@@ -12,16 +12,6 @@ DrawMethod method_of(bool multinomial) {
   return multinomial ? DrawMethod::kMultinomial : DrawMethod::kSystematic;
 }
 
-Array<std::uint32_t> counts_of(const Array<float>& probabilities, std::uint32_t k,
-                               std::uint64_t seed, std::uint32_t epoch, bool multinomial) {
-  const auto p = in(probabilities, "probabilities");
-  Array<std::uint32_t> counts(probabilities.size());
-  const auto result = out(counts);
-  py::gil_scoped_release unlocked;
-  draw_counts(p, k, seed, epoch, method_of(multinomial), result);
-  return counts;
-}
-
 Array<std::int64_t> drawn(const Array<float>& probabilities, std::uint32_t k, std::uint64_t seed,
                           std::uint32_t epoch, bool multinomial) {
   const auto p = in(probabilities, "probabilities");
@@ -58,29 +48,6 @@ Array<bool> sample_of(std::size_t size, const OptionalMask& where, std::size_t k
   return mask;
 }
 
-Array<float> inverses(const Array<float>& probabilities, std::uint32_t k) {
-  const auto p = in(probabilities, "probabilities");
-  Array<float> weights(probabilities.size());
-  const auto result = out(weights);
-  py::gil_scoped_release unlocked;
-  const Rates rates(p, k);
-  inverse_probabilities(rates, rates.total(), result.size(), result);
-  return weights;
-}
-
-Array<bool> coins(const Array<float>& values, double beta, std::uint64_t seed, std::uint32_t epoch,
-                  const Array<bool>& where) {
-  const auto value_span = in(values, "values");
-  const auto flags = in(where, "where");
-  const std::span<const std::uint8_t> rows(reinterpret_cast<const std::uint8_t*>(flags.data()),
-                                           flags.size());
-  Array<bool> kept(values.size());
-  const std::span<std::uint8_t> result = flags_of(kept);
-  py::gil_scoped_release unlocked;
-  bernoulli_cdf(value_span, beta, seed, epoch, rows, result);
-  return kept;
-}
-
 Array<float> powers(const Array<float>& values, double exponent) {
   const auto value_span = in(values, "values");
   Array<float> raised(values.size());
@@ -93,18 +60,12 @@ Array<float> powers(const Array<float>& values, double exponent) {
 }  // namespace
 
 void bind_draw(py::module_& module) {
-  module.def("draw_counts", &counts_of, py::arg("probabilities").noconvert(), py::arg("k"),
-             py::arg("seed"), py::arg("epoch"), py::arg("multinomial"));
   module.def("draw", &drawn, py::arg("probabilities").noconvert(), py::arg("k"), py::arg("seed"),
              py::arg("epoch"), py::arg("multinomial"));
   module.def("draw_mask", &mask_of, py::arg("probabilities").noconvert(), py::arg("k"),
              py::arg("seed"), py::arg("epoch"));
   module.def("sample_mask", &sample_of, py::arg("size"), py::arg("where").noconvert(), py::arg("k"),
              py::arg("seed"), py::arg("epoch"));
-  module.def("inverse_probabilities", &inverses, py::arg("probabilities").noconvert(),
-             py::arg("k"));
-  module.def("bernoulli_cdf", &coins, py::arg("values").noconvert(), py::arg("beta"),
-             py::arg("seed"), py::arg("epoch"), py::arg("where").noconvert());
   module.def("power", &powers, py::arg("values").noconvert(), py::arg("exponent"));
 }
 

@@ -9,74 +9,58 @@
 #include <stdexcept>
 #include <string>
 #include <tuple>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
 #include "bind/bind.h"
+#include "bind/columns.h"
 #include "bind/log.h"
 #include "core/match.h"
 
 namespace dynsample::bind {
 namespace {
 
-// A writable part of a column, of exactly `size` elements of T in any shape.
-template <class T, class As = T>
-As* part(py::handle array, std::size_t size, const char* name) {
-  using Exact = py::array_t<T, py::array::c_style>;
+// A writable array of exactly `size` elements of T in any shape; bytes are numpy's bools.
+template <class T>
+T* elements(py::handle array, std::size_t size, const char* name) {
+  using Element = std::conditional_t<std::is_same_v<T, std::uint8_t>, bool, T>;
+  using Exact = py::array_t<Element, py::array::c_style>;
   if (!Exact::check_(array)) {
     throw py::type_error(std::string(name) + " must be a contiguous array of " +
-                         std::string(py::str(py::dtype::of<T>())));
+                         std::string(py::str(py::dtype::of<Element>())));
   }
   auto typed = py::reinterpret_borrow<Exact>(array);
   if (static_cast<std::size_t>(typed.size()) != size) {
     throw py::value_error(std::string(name) + " must have " + std::to_string(size) +
                           " elements, got " + std::to_string(typed.size()));
   }
-  return reinterpret_cast<As*>(typed.mutable_data());  // an error when read-only
+  return reinterpret_cast<T*>(typed.mutable_data());  // an error when read-only
 }
 
-// (kind, number of the signal, parameter, arrays) as dynsample.columns makes it, for n rows.
-Column column(const py::tuple& spec, std::size_t n) {
-  const std::string kind = spec[0].cast<std::string>();
-  const std::size_t signal = spec[1].cast<std::size_t>();
-  const py::sequence arrays = spec[3];
-  if (kind == "last") return {signal, LastColumn{part<float>(arrays[0], n, "value")}};
-  if (kind == "ema") {
-    return {signal, EmaColumn{part<float>(arrays[0], n, "value"), spec[2].cast<float>()}};
-  }
-  if (kind == "mean") {
-    return {signal, MeanColumn{part<double>(arrays[0], n, "sum"),
-                               part<std::uint32_t>(arrays[1], n, "count")}};
-  }
-  if (kind == "window") {
-    const auto size = static_cast<std::uint32_t>(spec[2].cast<double>());
-    if (size == 0) throw py::value_error("size must be at least 1, got 0");
-    return {signal, WindowColumn{part<float>(arrays[0], n * size, "values"),
-                                 part<std::uint32_t>(arrays[1], n, "count"), size}};
-  }
-  if (kind == "uncertainty") {
-    const auto size = static_cast<std::uint32_t>(spec[2].cast<double>());
-    if (size < 2) throw py::value_error("size must be at least 2, got " + std::to_string(size));
-    return {signal, UncertaintyColumn{part<float>(arrays[0], n * size, "values"),
-                                      part<std::uint32_t>(arrays[1], n, "count"),
-                                      part<double>(arrays[2], n, "sum"), size}};
-  }
-  if (kind == "transitions") {
-    return {signal, TransitionsColumn{part<std::uint32_t>(arrays[0], n, "transitions"),
-                                      part<std::uint32_t>(arrays[1], n, "presentations"),
-                                      part<bool, std::uint8_t>(arrays[2], n, "previous"),
-                                      part<bool, std::uint8_t>(arrays[3], n, "ever_correct")}};
-  }
-  throw py::value_error("no column of kind '" + kind + "'");
-}
+// Lends the arrays of a column of n rows.
+class ArrayLender : public Lender {
+ public:
+  ArrayLender(double parameter, const py::dict& parts, std::size_t n)
+      : Lender(parameter, parts), n_(n) {}
 
-using Specs = std::vector<py::tuple>;
+  template <class T>
+  void part(const char* name, T*& array, std::size_t per_row = 1) const {
+    array = elements<T>(find(name), n_ * per_row, name);
+  }
+
+ private:
+  std::size_t n_;
+};
+
+// Of each column: kind, number of its signal, parameter, parts.
+using Specs = std::vector<std::tuple<std::string, std::size_t, double, py::dict>>;
 
 std::vector<Column> columns_of(const Specs& specs, std::size_t n, std::size_t num_signals) {
   std::vector<Column> columns;
-  for (const py::tuple& spec : specs) columns.push_back(column(spec, n));
-  for (const Column& one : columns) {
-    if (one.signal >= num_signals) throw py::index_error("no such signal");
+  for (const auto& [kind, signal, parameter, parts] : specs) {
+    if (signal >= num_signals) throw py::index_error("no such signal");
+    columns.push_back({signal, make_rule(kind, ArrayLender(parameter, parts, n))});
   }
   return columns;
 }
@@ -91,7 +75,7 @@ void fold_log(py::handle log, const Specs& specs, const py::object& seen, const 
   ObservationLog& observations = log_of(log);
   const std::size_t n = observations.num_samples();
   const auto columns = columns_of(specs, n, observations.num_signals());
-  const std::span marks(part<bool, std::uint8_t>(seen, n, "seen"), n);
+  const std::span marks(elements<std::uint8_t>(seen, n, "seen"), n);
   const auto order = span_of(tickets);
   py::gil_scoped_release unlocked;
   fold(observations, columns, marks, order);
@@ -138,7 +122,7 @@ void fold_packed(const std::vector<Packed>& packed, const LayoutSpec& spec, cons
                  const py::object& seen, std::size_t n) {
   const Layout layout = layout_of(spec);
   const auto columns = columns_of(specs, n, SIZE_MAX);
-  const std::span marks(part<bool, std::uint8_t>(seen, n, "seen"), n);
+  const std::span marks(elements<std::uint8_t>(seen, n, "seen"), n);
   std::vector<std::vector<std::size_t>> starts;
   for (const auto& one : packed) {
     const std::span<const std::uint64_t> places = in(one.second, "starts");

@@ -1,5 +1,5 @@
-// Parts of reductions and draws whose rows are spread over ranks; dynsample.sharded puts them
-// together.
+// Parts of reductions and draws whose rows are spread over ranks; dynsample.table.reductions puts
+// them together.
 #include <algorithm>
 #include <cstring>
 #include <limits>
@@ -103,7 +103,7 @@ py::tuple survey(const Array<float>& probabilities) {
   py::gil_scoped_release unlocked;
   const Probabilities found = check_probabilities(p);
   py::gil_scoped_acquire locked;
-  return py::make_tuple(found.substitute, found.positive);
+  return py::make_tuple(found.largest, found.positive);
 }
 
 RateScale scale_of(const Array<std::uint64_t>& sums, float substitute, std::uint32_t k) {
@@ -129,6 +129,15 @@ class RatesPart {
     const auto result = out(counts);
     py::gil_scoped_release unlocked;
     systematic_counts(rates_, {before, total}, k, seed, epoch, result);
+    return counts;
+  }
+
+  // Of a part that is all rows.
+  Array<std::uint32_t> multinomial(std::uint32_t k, std::uint64_t seed, std::uint32_t epoch) const {
+    Array<std::uint32_t> counts(probabilities_.size());
+    const auto result = out(counts);
+    py::gil_scoped_release unlocked;
+    multinomial_counts(rates_, k, seed, epoch, result);
     return counts;
   }
 
@@ -255,6 +264,7 @@ void bind_shard(py::module_& module) {
       .def_property_readonly("total", &RatesPart::total)
       .def("systematic", &RatesPart::systematic, py::arg("before"), py::arg("total"), py::arg("k"),
            py::arg("seed"), py::arg("epoch"))
+      .def("multinomial", &RatesPart::multinomial, py::arg("k"), py::arg("seed"), py::arg("epoch"))
       .def("count", &RatesPart::count, py::arg("before"), py::arg("points").noconvert())
       .def("inverse", &RatesPart::inverse, py::arg("total"), py::arg("num_rows"));
   module.def("multinomial_points", &points_of, py::arg("total"), py::arg("seed"), py::arg("epoch"),

@@ -6,16 +6,6 @@
 namespace dynsample::bind {
 namespace {
 
-py::tuple mean_parts(const Array<float>& values, const OptionalMask& where, bool finite_only) {
-  const Rows column = rows(values, where, finite_only, "values", "where");
-  WindowSums sums;
-  {
-    py::gil_scoped_release unlocked;
-    sums = exact_sum(column);
-  }
-  return py::make_tuple(rounded(sums), count(sums));
-}
-
 py::tuple extremes(const Array<float>& values, const OptionalMask& where, bool finite_only) {
   const Rows column = rows(values, where, finite_only, "values", "where");
   Extremes found;
@@ -29,8 +19,6 @@ py::tuple extremes(const Array<float>& values, const OptionalMask& where, bool f
 }  // namespace
 
 void bind_sum(py::module_& module) {
-  module.def("exact_sum", &mean_parts, py::arg("values").noconvert(),
-             py::arg("where").noconvert() = py::none(), py::arg("finite_only") = false);
   module.def("min_max", &extremes, py::arg("values").noconvert(),
              py::arg("where").noconvert() = py::none(), py::arg("finite_only") = false);
 }

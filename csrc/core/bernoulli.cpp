@@ -113,17 +113,4 @@ void cdf_keep(const CdfPart& part, const CdfCounts& counts, double beta, std::ui
   });
 }
 
-void bernoulli_cdf(std::span<const float> values, double beta, std::uint64_t seed,
-                   std::uint32_t epoch, std::span<const std::uint8_t> where,
-                   std::span<std::uint8_t> kept) {
-  const auto* const rows = where.empty() ? nullptr : where.data();
-  const Extremes range = min_max({values.data(), rows, true, values.size()});
-  if (!(range.low < range.high)) {
-    std::ranges::fill(kept, 1);
-    return;
-  }
-  const CdfPart part{values, where, {range.low, range.high}};
-  cdf_keep(part, cdf_counts(part), beta, seed, epoch, 0, kept);
-}
-
 }  // namespace dynsample

@@ -14,16 +14,12 @@ namespace dynsample {
 // Throws std::invalid_argument that names the first negative value.
 void power(std::span<const float> values, double exponent, std::span<float> out);
 
-// kept[i] = 1 with probability share(values[i]) ^ beta, where share is the inclusive cumulative
-// share of the value's bin among 1000 bins from the lowest to the highest value (Jiang et al.,
+// A row is kept with probability share(value) ^ beta, where share is the inclusive cumulative share
+// of the value's bin among 1000 bins from the lowest to the highest value (Jiang et al.,
 // "Accelerating deep learning by focusing on the biggest losers", 2019, over the whole data set).
-// Rows that are not finite or not in `where` (empty: all are) take no part and are kept; all are
-// kept when all values are equal.
-void bernoulli_cdf(std::span<const float> values, double beta, std::uint64_t seed,
-                   std::uint32_t epoch, std::span<const std::uint8_t> where,
-                   std::span<std::uint8_t> kept);
-
-// The same in parts of the rows: the counts by bin of all parts add up. `low` and `high` are the
+// Rows that are not finite or not in `where` (empty: all are) take no part and are kept.
+//
+// Here are parts of the rows: the counts by bin of all parts add up. `low` and `high` are the
 // extremes of the rows that take part, `first` is the number of the first row, a multiple of 4.
 using CdfCounts = std::array<std::uint64_t, kCdfBins>;
 

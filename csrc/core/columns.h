@@ -1,7 +1,9 @@
 // Columns: one per-sample array (or a few) with an update rule.
 //
-// Each struct borrows its arrays and applies one observation with `update(row, x)`. The arithmetic
-// is fixed to the bit: observations of a row come in ticket order, rows do not touch each other.
+// Each struct names its kind, borrows its arrays and applies one observation with `update(row, x)`.
+// `borrow` lists what it needs, by the names of dynsample/columns.py: its parameter, and its parts
+// with their elements per row, one unless said; a part of bytes holds bools. The arithmetic is
+// fixed to the bit: observations of a row come in ticket order, rows do not touch each other.
 // Shared by the CPU and the GPU.
 #pragma once
 
@@ -29,7 +31,14 @@ DYNSAMPLE_HOST_DEVICE inline double one_nan(double x) {
 
 // The last observation.
 struct LastColumn {
+  static constexpr const char* kKind = "last";
+
   float* value;
+
+  template <class From>
+  void borrow(const From& from) {
+    from.part("value", value);
+  }
 
   DYNSAMPLE_HOST_DEVICE void update(std::size_t row, float x) const { value[row] = x; }
 };
@@ -37,8 +46,16 @@ struct LastColumn {
 // value += step * (x - value). NaN means that nothing (or nothing usable) is there yet: the next
 // observation starts it again.
 struct EmaColumn {
+  static constexpr const char* kKind = "ema";
+
   float* value;
   float step;
+
+  template <class From>
+  void borrow(const From& from) {
+    from.number(step);
+    from.part("value", value);
+  }
 
   DYNSAMPLE_HOST_DEVICE void update(std::size_t row, float x) const {
     const float old = value[row];
@@ -48,8 +65,16 @@ struct EmaColumn {
 
 // Sum and count.
 struct MeanColumn {
+  static constexpr const char* kKind = "mean";
+
   double* sum;
   std::uint32_t* count;
+
+  template <class From>
+  void borrow(const From& from) {
+    from.part("sum", sum);
+    from.part("count", count);
+  }
 
   DYNSAMPLE_HOST_DEVICE void update(std::size_t row, float x) const {
     sum[row] = one_nan(sum[row] + static_cast<double>(x));
@@ -57,11 +82,39 @@ struct MeanColumn {
   }
 };
 
+// The largest observation but NaN, by the order of scores; NaN until there is one.
+struct MaxColumn {
+  static constexpr const char* kKind = "max";
+
+  float* value;
+
+  template <class From>
+  void borrow(const From& from) {
+    from.part("value", value);
+  }
+
+  DYNSAMPLE_HOST_DEVICE void update(std::size_t row, float x) const {
+    const std::uint32_t key = order_key(float_bits(x)), old = order_key(float_bits(value[row]));
+    if (key != kNanKey && (old == kNanKey || key > old)) {
+      value[row] = float_of_bits(order_bits(key));
+    }
+  }
+};
+
 // A ring of the last `size` observations; observation t is at t % size.
 struct WindowColumn {
+  static constexpr const char* kKind = "window";
+
   float* values;
   std::uint32_t* count;
   std::uint32_t size;
+
+  template <class From>
+  void borrow(const From& from) {
+    from.size(size, 1);
+    from.part("values", values, size);
+    from.part("count", count);
+  }
 
   DYNSAMPLE_HOST_DEVICE void update(std::size_t row, float x) const {
     values[row * size + count[row] % size] = x;
@@ -71,10 +124,20 @@ struct WindowColumn {
 
 // A ring as above, and the sum of the uncertainties of all full windows but the present one.
 struct UncertaintyColumn {
+  static constexpr const char* kKind = "uncertainty";
+
   float* values;
   std::uint32_t* count;
   double* sum;
   std::uint32_t size;
+
+  template <class From>
+  void borrow(const From& from) {
+    from.size(size, 2);
+    from.part("values", values, size);
+    from.part("count", count);
+    from.part("sum", sum);
+  }
 
   DYNSAMPLE_HOST_DEVICE void update(std::size_t row, float x) const {
     float* const window = values + row * size;
@@ -86,10 +149,20 @@ struct UncertaintyColumn {
 
 // Forgetting: transitions from correct (x > 0) to wrong.
 struct TransitionsColumn {
+  static constexpr const char* kKind = "transitions";
+
   std::uint32_t* transitions;
   std::uint32_t* presentations;
   std::uint8_t* previous;
   std::uint8_t* ever_correct;
+
+  template <class From>
+  void borrow(const From& from) {
+    from.part("transitions", transitions);
+    from.part("presentations", presentations);
+    from.part("previous", previous);
+    from.part("ever_correct", ever_correct);
+  }
 
   DYNSAMPLE_HOST_DEVICE void update(std::size_t row, float x) const {
     const std::uint8_t correct = x > 0;
@@ -100,11 +173,12 @@ struct TransitionsColumn {
   }
 };
 
+using ColumnRule = std::variant<LastColumn, EmaColumn, MeanColumn, MaxColumn, WindowColumn,
+                                UncertaintyColumn, TransitionsColumn>;
+
 struct Column {
   std::size_t signal;  // which signal of the log it observes
-  std::variant<LastColumn, EmaColumn, MeanColumn, WindowColumn, UncertaintyColumn,
-               TransitionsColumn>
-      rule;
+  ColumnRule rule;
 };
 
 }  // namespace dynsample

@@ -102,7 +102,7 @@ Probabilities check_probabilities(std::span<const float> probabilities) {
     throw std::invalid_argument("probabilities must not be negative, got " + std::string(text) +
                                 " at " + std::to_string(first - probabilities.begin()));
   }
-  return {found.largest > 0 ? found.largest : 1, found.positive};
+  return {found.largest, found.positive};
 }
 
 ExponentSums exponent_sums(std::span<const float> probabilities, float substitute) {
@@ -139,7 +139,7 @@ RateScale rate_scale(const ExponentSums& sums, float substitute, std::uint32_t k
 }
 
 RateScale rate_scale(std::span<const float> probabilities, std::uint32_t k) {
-  const float substitute = check_probabilities(probabilities).substitute;
+  const float substitute = check_probabilities(probabilities).substitute();
   return rate_scale(exponent_sums(probabilities, substitute), substitute, k);
 }
 
@@ -173,18 +173,6 @@ std::span<const std::uint64_t> Rates::block(std::size_t number, Block& rates) co
   const std::uint64_t sum = std::accumulate(found.begin(), found.end(), std::uint64_t{0});
   if (sum != before_[number + 1] - before_[number]) refuse_change();
   return found;
-}
-
-void draw_counts(std::span<const float> probabilities, std::uint32_t k, std::uint64_t seed,
-                 std::uint32_t epoch, DrawMethod method, std::span<std::uint32_t> counts) {
-  const Rates rates(probabilities, k);
-  if (k == 0) {
-    std::fill(counts.begin(), counts.end(), 0);
-  } else if (method == DrawMethod::kMultinomial) {
-    multinomial_counts(rates, k, seed, epoch, counts);
-  } else {
-    systematic_counts(rates, {0, rates.total()}, k, seed, epoch, counts);
-  }
 }
 
 void systematic_counts(const Rates& part, Interval interval, std::uint32_t k, std::uint64_t seed,

@@ -19,8 +19,11 @@ constexpr std::uint32_t kMaxDraws = 0xFFFFFFFEu;  // R stays below 2^64
 enum class DrawMethod { kSystematic, kMultinomial };
 
 struct Probabilities {
-  float substitute;  // for those that are not finite: the largest finite one, 1 if none is positive
+  float largest;         // the largest finite one
   std::size_t positive;  // how many are not 0
+
+  // What those that are not finite count as.
+  float substitute() const { return largest > 0 ? largest : 1; }
 };
 
 // Throws std::invalid_argument that names the first negative one.
@@ -77,18 +80,14 @@ struct Interval {
   std::uint64_t total;   // R
 };
 
-// counts[i] = how often row i is drawn; they add up to k. Systematic: R is a circle, pointers stand
-// at U + j * 2^32 for a uniform U, and the expected count is k * r / R exactly. Multinomial: k
-// independent points below R, looked up in the cumulative rates.
-void draw_counts(std::span<const float> probabilities, std::uint32_t k, std::uint64_t seed,
-                 std::uint32_t epoch, DrawMethod method, std::span<std::uint32_t> counts);
-
-// The systematic draw for a part of the rows.
+// counts[i] = how often row i of a part is drawn, k > 0 times in all. Systematic: R is a circle,
+// pointers stand at U + j * 2^32 for a uniform U, and the expected count is k * r / R exactly.
 void systematic_counts(const Rates& part, Interval interval, std::uint32_t k, std::uint64_t seed,
                        std::uint32_t epoch, std::span<std::uint32_t> counts);
 
-// The multinomial draw of k > 0 from all rows, and for a part of them: draws first, ... are points
-// below R; each point that is in the interval of a row counts for it.
+// Multinomial, from all rows: k > 0 independent points below R, looked up in the cumulative rates.
+// In parts: draws first, ... are points below R; each that is in the interval of a row counts for
+// it.
 void multinomial_counts(const Rates& rates, std::uint32_t k, std::uint64_t seed,
                         std::uint32_t epoch, std::span<std::uint32_t> counts);
 void multinomial_points(std::uint64_t total, std::uint64_t seed, std::uint32_t epoch,

@@ -45,8 +45,12 @@ class Open {
  private:
   static bool begins_with(Rows part, std::uint32_t row) { return !part.empty() && part[0] == row; }
 
+  // Every part that begins elsewhere costs a look at all of them, and a place in between.
+  static constexpr std::size_t kMostParts = 1024;
+
   // Has a part begin with the row, from the present one on if possible.
   bool find(std::uint32_t row) {
+    if (parts_.size() == kMostParts) return false;
     for (std::size_t i = 0; i < parts_.size(); ++i) {
       const std::size_t k = (at_ + i) % parts_.size();
       const Rows part = parts_[k], seen = part.first(std::min(part.size(), looks_));

@@ -63,7 +63,7 @@ void draw_mask(std::span<const float> probabilities, std::size_t k, std::uint64_
     throw std::invalid_argument("k must be at most the number of positive probabilities, " +
                                 std::to_string(all.positive) + ", got " + std::to_string(k));
   }
-  draw_lowest(race_keys(probabilities, 0, all.substitute, seed, epoch), k, mask);
+  draw_lowest(race_keys(probabilities, 0, all.substitute(), seed, epoch), k, mask);
 }
 
 void sample_mask(std::span<const std::uint8_t> where, std::size_t k, std::uint64_t seed,

@@ -120,15 +120,15 @@ void match(Sorted observed, Sorted issued, const std::uint32_t* issued_tickets,
            Match{observed, issued, issued_tickets, accepted, tickets, unknown}, stream);
 }
 
-void apply(const Column& column, const float* values, Sorted sorted, const std::uint8_t* accepted,
-           std::uint32_t first_row, Stream stream) {
+void apply(const ColumnRule& column, const float* values, Sorted sorted,
+           const std::uint8_t* accepted, std::uint32_t first_row, Stream stream) {
   std::visit(
       [&](const auto& rule) {
         using Rule = std::decay_t<decltype(rule)>;
         for_each("the fold", sorted.size, Apply<Rule>{rule, values, sorted, accepted, first_row},
                  stream);
       },
-      column.rule);
+      column);
 }
 
 void mark_seen(Sorted sorted, const std::uint8_t* accepted, std::uint32_t first_row,

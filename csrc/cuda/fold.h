@@ -31,8 +31,8 @@ void match(Sorted observed, Sorted issued, const std::uint32_t* issued_tickets,
 
 // Applies the accepted observations (null: all) to a column, value j being values[places[j]], and
 // `first_row` the row of the column's first entry. Whoever is not kNoRow must be in the column.
-void apply(const Column& column, const float* values, Sorted sorted, const std::uint8_t* accepted,
-           std::uint32_t first_row, Stream stream);
+void apply(const ColumnRule& column, const float* values, Sorted sorted,
+           const std::uint8_t* accepted, std::uint32_t first_row, Stream stream);
 
 // Sets seen[row] of the accepted.
 void mark_seen(Sorted sorted, const std::uint8_t* accepted, std::uint32_t first_row,

@@ -217,7 +217,7 @@ void add_counts(LogHeader& to, const LogHeader& from) {
   add(to.not_allowed, to.first_not_allowed, from.not_allowed, from.first_not_allowed);
 }
 
-// Puts `count` observations of a memory at a place of another.
+// Puts the observations of an open part at a place of a memory.
 void copy_observations(const LogHeader& from, const LogMemory& to, std::int64_t place,
                        int num_signals, Stream stream) {
   const auto count = static_cast<std::size_t>(from.observed);

@@ -10,7 +10,9 @@ DYNSAMPLE_DEVICE std::uint32_t walk(const Permutation& p, std::uint32_t x) {
   do {
     auto high = static_cast<std::uint16_t>(x >> p.low_bits);
     auto low = static_cast<std::uint16_t>(x & ((1u << p.low_bits) - 1));
-    permute_forward<fitted>(p, high, low);
+    for (int round = 0; round < kPermuteRounds; round += 2) {
+      permute_forward<fitted>(p, round, high, low);
+    }
     x = std::uint32_t{high} << p.low_bits | low;
   } while (x >= p.n);
   return x;

@@ -16,11 +16,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dynsample import coreset, coreset_files, file_list, history, score_files
-from dynsample._arrays import load_array
-from dynsample._disk import refuse_overwrite
+from dynsample import coreset
 from dynsample.cli.printing import say
-from dynsample.file_list import FileList
+from dynsample.coreset import dyn_unc as history
+from dynsample.coreset import files as coreset_files
+from dynsample.coreset import score_files
+from dynsample.disk.arrays import load_array
+from dynsample.disk.files import refuse_overwrite
+from dynsample.files import file_list
+from dynsample.files.file_list import FileList
 
 KEEP = ("highest", "lowest", "offset", "random", "balanced", "strata")
 DYN_UNC = "dyn-unc"

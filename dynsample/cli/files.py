@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from dynsample import files
-from dynsample._disk import refuse_overwrite, whole
 from dynsample.cli.printing import say
+from dynsample.disk.files import refuse_overwrite, whole
 
 _HIDDEN = (b".", b"__MACOSX")
 _SHOWN = 3  # names in a note

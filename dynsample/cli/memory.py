@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dynsample.plan import WholePlan
+from dynsample.plan.plan import WholePlan
+from dynsample.plan.sharded import ShardedPlan
 from dynsample.sampler import Sampler
-from dynsample.sharded_plan import ShardedPlan
 
 COLUMNS = ("table", "order", "growth")
 _MEGABYTE = 1e6

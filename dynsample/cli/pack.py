@@ -6,8 +6,9 @@ import argparse
 import importlib.util
 from pathlib import Path
 
-from dynsample import files, pack
+from dynsample import files
 from dynsample.cli.printing import say
+from dynsample.files import pack
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

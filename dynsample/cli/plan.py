@@ -15,30 +15,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dynsample import _core, groups
-from dynsample._checks import MAX_EPOCH, MAX_SAMPLES
 from dynsample._core import Stream
 from dynsample.cuda import CudaUnavailable
 from dynsample.groups.environment import torchrun_world
-from dynsample.policies import (
-    ImportanceSampling,
-    InfoBatch,
-    Kakurenbo,
-    RandomSubset,
-    SelectiveBackprop,
-    Uniform,
-)
-from dynsample.policies.base import Policy
+from dynsample.kernels.checks import MAX_EPOCH, MAX_SAMPLES
+from dynsample.policies import registry
 from dynsample.sampler import Sampler
-from dynsample.table import ScoreTable
+from dynsample.table.table import ScoreTable
 
-POLICIES: dict[str, Callable[[], Policy]] = {
-    "kakurenbo": Kakurenbo,
-    "infobatch": lambda: InfoBatch(delta=1.0),  # annealing needs the number of epochs
-    "importance": ImportanceSampling,
-    "random": RandomSubset,
-    "selective-backprop": SelectiveBackprop,
-    "uniform": Uniform,
-}
+# Those of which `random_scores` can make up the columns.
+POLICIES = ("kakurenbo", "infobatch", "importance", "random", "selective-backprop", "uniform")
+_PARAMETERS = {"infobatch": {"delta": 1.0}}  # annealing needs the number of epochs
 _CHUNK = 1 << 16  # rows whose scores are made at a time
 
 
@@ -156,7 +143,7 @@ def planned(args: argparse.Namespace, group: groups.Group, placement: str) -> Sa
     """Make a sampler with the scores that the arguments ask for, and plan its epoch."""
     sampler = Sampler(
         args.n,
-        POLICIES[args.policy](),
+        registry.make(args.policy, **_PARAMETERS.get(args.policy, {})),
         args.batch_size,
         seed=args.seed,
         group=group,

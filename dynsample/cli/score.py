@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from dynsample._disk import refuse_overwrite, whole
 from dynsample.cli.printing import say
-from dynsample.score import RUN_FOLDERS, mean_over_runs, run_file
+from dynsample.coreset.scoring import RUN_FOLDERS, mean_over_runs, run_file
+from dynsample.disk.files import refuse_overwrite, whole
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

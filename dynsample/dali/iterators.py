@@ -13,8 +13,8 @@ from nvidia.dali.plugin.base_iterator import LastBatchPolicy
 from dynsample.dali.feed import Feed, feed_of
 from dynsample.dali.stream import Batch, Stream
 from dynsample.loading import Following
+from dynsample.run.views import HiddenView
 from dynsample.sampler import Sampler
-from dynsample.views import HiddenView
 
 _UNUSED = {"auto_reset", "dynamic_shape"}  # nothing is reset before the next epoch is planned
 _REFUSED = {

@@ -15,8 +15,8 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
-from dynsample._checks import choice
-from dynsample._locks import LockError, locked
+from dynsample.disk.locks import LockError, locked
+from dynsample.kernels.checks import choice
 
 # "auto" uses the operator where it can be built, "on" insists on it, "off" does without.
 SWITCH = "DYNSAMPLE_DALI_OPERATOR"

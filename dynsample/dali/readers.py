@@ -13,10 +13,10 @@ from dynsample.dali.held import hold
 from dynsample.dali.reading import InPython, Kind, Native, Reading
 from dynsample.dali.replay import ViewInputs
 from dynsample.files import Samples, open_samples
-from dynsample.pack import open_pack
+from dynsample.files.pack import open_pack
 from dynsample.payload.source import Source, check_source
+from dynsample.run.state import bring
 from dynsample.sampler import Sampler
-from dynsample.state import bring
 
 _DECIDED = {
     "random_shuffle": "the sampler decides the order",

@@ -20,9 +20,9 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from dynsample import _tensors
-from dynsample._disk import open_regular, whole
-from dynsample._fields import Mismatch, anything, mapping, one_of, parse, record, text
+from dynsample.disk import tensors as _tensors
+from dynsample.disk.fields import Mismatch, anything, mapping, one_of, parse, record, text
+from dynsample.disk.files import open_regular, whole
 from dynsample.payload.facts import Facts
 
 FORMAT, VERSION = "dynsample payload", 1

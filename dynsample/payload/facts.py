@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dynsample._arrays import fingerprint as array_fingerprint
-from dynsample._checks import MAX_SAMPLES, boolean, choice, integer
-from dynsample._fields import array, optional, record, text
-from dynsample._fields import integer as whole_number
+from dynsample.disk.fields import array, optional, record, text
+from dynsample.disk.fields import integer as whole_number
+from dynsample.kernels.checks import MAX_SAMPLES, boolean, choice, integer
+from dynsample.kernels.convert import fingerprint as array_fingerprint
 from dynsample.payload.labels import Labels, as_labels
 
 MIXES = ("none", "mixup", "cutmix")

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from dynsample._checks import integer
+from dynsample.kernels.checks import integer
 
 Arrays = dict[str, NDArray[Any]]
 _LEVELS = 255

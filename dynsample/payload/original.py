@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dynsample._checks import integer
+from dynsample.kernels.checks import integer
 from dynsample.payload.epoch_file import PayloadError
 from dynsample.payload.facts import Facts
 from dynsample.payload.writer import EpochWriter, Writer

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dynsample import ops
-from dynsample._checks import MAX_EPOCH, boolean, integer
+from dynsample.kernels.checks import MAX_EPOCH, boolean, integer
 from dynsample.payload.epoch_file import (
     Arrays,
     Opened,

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dynsample import ops
-from dynsample._arrays import as_numpy
-from dynsample._checks import random_key, real
 from dynsample._core import Stream
+from dynsample.kernels.checks import random_key, real
+from dynsample.kernels.convert import as_numpy
 from dynsample.payload.facts import Facts
 
 _TRIES = 10

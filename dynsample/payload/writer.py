@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dynsample._arrays import is_tensor
-from dynsample._checks import integer
+from dynsample.kernels.checks import integer
+from dynsample.kernels.convert import is_tensor
 from dynsample.payload.epoch_file import (
     PayloadError,
     epoch_of,

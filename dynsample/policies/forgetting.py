@@ -6,13 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from dynsample._checks import MAX_SAMPLES, boolean, choice, integer, real
-from dynsample.columns import Column, Transitions
-from dynsample.policies.base import EpochRandom, Policy, Selection
+from dynsample.kernels.checks import MAX_SAMPLES, boolean, choice, integer, real
+from dynsample.plan.selection import EpochRandom, Selection
+from dynsample.policies.base import Policy
+from dynsample.table.columns import Column, Transitions
 
 if TYPE_CHECKING:
-    from dynsample.arrays import Array
-    from dynsample.table import ScoreTable
+    from dynsample.kernels import Array
+    from dynsample.table.table import ScoreTable
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from dynsample._arrays import fingerprint, is_tensor, plain
+from dynsample.kernels.convert import fingerprint, is_tensor, plain
 
 
 def identity(value: Any, name: str, epoch: int) -> Any:

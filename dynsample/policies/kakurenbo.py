@@ -6,13 +6,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from dynsample._arrays import plain
-from dynsample._checks import MAX_SAMPLES, choice, integer, real
-from dynsample.columns import Column, Last
-from dynsample.policies.base import EpochRandom, Policy, Selection
+from dynsample.kernels.checks import MAX_SAMPLES, choice, integer, real
+from dynsample.kernels.convert import plain
+from dynsample.plan.selection import EpochRandom, Selection
+from dynsample.policies.base import Policy
+from dynsample.table.columns import Column, Last
 
 if TYPE_CHECKING:
-    from dynsample.table import ScoreTable
+    from dynsample.table.table import ScoreTable
 
 
 @dataclass(frozen=True)

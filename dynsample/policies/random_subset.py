@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from dynsample._checks import boolean, real
-from dynsample.policies.base import EpochRandom, Policy, Selection
+from dynsample.kernels.checks import boolean, real
+from dynsample.plan.selection import EpochRandom, Selection
+from dynsample.policies.base import Policy
 
 if TYPE_CHECKING:
-    from dynsample.table import ScoreTable
+    from dynsample.table.table import ScoreTable
 
 
 @dataclass(frozen=True)

@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from dynsample._checks import MAX_SAMPLES, integer, real
-from dynsample.columns import Column, Last
-from dynsample.policies.base import EpochRandom, Policy, Selection
+from dynsample.kernels.checks import MAX_SAMPLES, integer, real
+from dynsample.plan.selection import EpochRandom, Selection
+from dynsample.policies.base import Policy
+from dynsample.table.columns import Column, Last
 
 if TYPE_CHECKING:
-    from dynsample.table import ScoreTable
+    from dynsample.table.table import ScoreTable
 
 
 @dataclass(frozen=True)

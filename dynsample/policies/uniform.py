@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from dynsample.policies.base import EpochRandom, Policy, Selection
+from dynsample.plan.selection import EpochRandom, Selection
+from dynsample.policies.base import Policy
 
 if TYPE_CHECKING:
-    from dynsample.table import ScoreTable
+    from dynsample.table.table import ScoreTable
 
 
 @dataclass(frozen=True)

@@ -10,15 +10,16 @@ from typing import TYPE_CHECKING, Any
 from numpy.typing import NDArray
 
 from dynsample import _core
-from dynsample._arrays import as_numpy
-from dynsample._checks import MAX_SAMPLES, boolean, integer
-from dynsample.columns import Column, Last
-from dynsample.policies.base import EpochRandom, Policy, Selection
+from dynsample.kernels.checks import MAX_SAMPLES, boolean, integer
+from dynsample.kernels.convert import as_numpy
+from dynsample.plan.selection import EpochRandom, Selection
+from dynsample.policies.base import Policy
+from dynsample.table.columns import Column, Last
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from dynsample.table import ScoreTable
+    from dynsample.table.table import ScoreTable
 
 
 @dataclass

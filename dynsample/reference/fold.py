@@ -9,8 +9,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dynsample.columns import EMA, Column, Last, Mean, Parts, Transitions, Uncertainty, Window
 from dynsample.reference.scores import uncertainty
+from dynsample.table.columns import (
+    EMA,
+    KINDS,
+    Column,
+    Last,
+    Max,
+    Mean,
+    Parts,
+    Transitions,
+    Uncertainty,
+    Window,
+)
 
 
 def fold(
@@ -48,6 +59,9 @@ def _update(column: Column, parts: Parts, row: int, x: np.float32) -> None:
         elif isinstance(column, Mean):
             parts["sum"][row] += np.float64(x)
             parts["count"][row] += 1
+        elif isinstance(column, Max):
+            if not np.isnan(x) and not x <= parts["value"][row]:
+                parts["value"][row] = x + np.float32(0)  # of either zero +0
         elif isinstance(column, Window):
             parts["values"][row, parts["count"][row] % column.size] = x
             parts["count"][row] += 1
@@ -65,6 +79,15 @@ def _update(column: Column, parts: Parts, row: int, x: np.float32) -> None:
             parts["presentations"][row] += 1
         else:
             raise TypeError(f"no update rule for {type(column).__name__}")
+
+
+def of_every_kind(signal: str, size: int) -> dict[str, Column]:
+    """Make a column of every kind, under its name, to compare folds on."""
+    columns = {}
+    for kind in KINDS:
+        options: dict[str, Any] = {"size": size} if "size" in kind.__dataclass_fields__ else {}
+        columns[kind.kind] = kind(signal=signal, **options)
+    return columns
 
 
 def match(issued: list[int], observed: list[int]) -> list[int]:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dynsample.groups import Group
-from dynsample.table import ScoreTable
+from dynsample.table.table import ScoreTable
 
 BINS = 64
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dynsample._disk import read_regular
-from dynsample._fields import Mismatch, anything, parse
+from dynsample.disk.fields import Mismatch, anything, parse
+from dynsample.disk.files import read_regular
 from dynsample.report.record import checked
 from dynsample.report.store import FILE, ReportError, read_array
 from dynsample.report.writer import LABELS, SUBSET, VERSION, checked_labels

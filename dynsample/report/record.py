@@ -5,8 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Any
 
-from dynsample._checks import MAX_SAMPLES
-from dynsample._fields import (
+from dynsample.disk.fields import (
     Mismatch,
     anything,
     array,
@@ -18,6 +17,7 @@ from dynsample._fields import (
     record,
     text,
 )
+from dynsample.kernels.checks import MAX_SAMPLES
 from dynsample.report.histogram import BINS, QUANTILES
 
 _COUNT = integer(0, 2**53)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dynsample._disk import open_regular, whole
+from dynsample.disk.files import open_regular, whole
 
 FILE = "epochs.jsonl"
 _BEGINS = b'{"version":1,"epoch":'

@@ -6,13 +6,15 @@ import json
 import math
 import os
 import time
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dynsample import groups, ops
+from dynsample import ops
 from dynsample._core import Stream
 from dynsample.report.histogram import histogram
 from dynsample.report.store import (
@@ -24,19 +26,60 @@ from dynsample.report.store import (
     read_array,
     write_array,
 )
-from dynsample.table import ScoreTable
+from dynsample.table.table import ScoreTable
 
 if TYPE_CHECKING:
     from dynsample.groups import Group
-    from dynsample.passes import Pass
-    from dynsample.plan import Plan
-    from dynsample.sampler import Sampler
+    from dynsample.plan.plan import Plan
 
 VERSION = 1
 LABELS = "labels.npy"
 SUBSET = "subset.npy"
 NAMED = 32  # ids that a line holds of each kind
 MAX_CLASSES = 10_000  # a line holds a number for each
+
+
+@dataclass(frozen=True)
+class Passed:
+    """How long a pass of an epoch took, and how many rows of this rank it went over."""
+
+    seconds: float = 0.0
+    rows: int = 0
+
+
+@dataclass(frozen=True)
+class Start:
+    """The start of an epoch, of which a line is written.
+
+    Attributes
+    ----------
+    run : mapping
+        What stays the same: policy, number of samples, seed, number of ranks.
+    rank : int
+        This process; rank 0 writes.
+    subset : int64[n] or None
+        Ids of the rows of the table.
+    plan : Plan
+        Of the epoch.
+    table : ScoreTable
+        What it was planned from.
+    stats : mapping of str to float
+        As in `Sampler.stats`.
+    before : Plan or None
+        Of the epoch before it, if there was one.
+    kept, hidden : Passed
+        How the passes of the epoch before went.
+    """
+
+    run: Mapping[str, Any]
+    rank: int
+    subset: NDArray[np.int64] | None
+    plan: Plan
+    table: ScoreTable
+    stats: Mapping[str, Any]
+    before: Plan | None
+    kept: Passed
+    hidden: Passed
 
 
 class Report:
@@ -89,36 +132,30 @@ class Report:
         """Name what ranks must agree on to write one report together."""
         return {"hidden": self.hidden, "classes": self.num_classes}
 
-    def write(self, sampler: Sampler, before: Plan | None, passes: tuple[Pass, Pass]) -> None:
-        """Write the line of the sampler's epoch; collective where the table is sharded.
+    def write(self, start: Start) -> OSError | None:
+        """Write the line of an epoch; collective where the table is sharded.
 
-        A folder that cannot be written is warned of once: a report never ends a training run.
-
-        Parameters
-        ----------
-        sampler : Sampler
-            At the start of its epoch.
-        before : Plan or None
-            Of the epoch before it, if there was one.
-        passes : (Pass, Pass)
-            How the epoch before went.
+        Returns
+        -------
+        OSError or None
+            Why the folder could not be written: a report never ends a training run.
         """
-        if sampler.group.rank and not sampler.table.sharded:
-            return
-        start = time.perf_counter()
-        record, bits = self._record(sampler, before, passes)
-        if sampler.group.rank == 0:
+        if start.rank and not start.table.sharded:
+            return None
+        begin = time.perf_counter()
+        record, bits = self._record(start)
+        failed = None
+        if start.rank == 0:
             try:
-                self._store(sampler, record, bits)
+                self._store(start.subset, record, bits)
             except OSError as error:
-                sampler._warn_once("report", f"the report is not complete: {error}")
-        self._seconds = time.perf_counter() - start
+                failed = error
+        self._seconds = time.perf_counter() - begin
+        return failed
 
-    def _record(
-        self, sampler: Sampler, before: Plan | None, passes: tuple[Pass, Pass]
-    ) -> tuple[dict[str, Any], NDArray[np.uint8] | None]:
-        plan, table = sampler.plan, sampler.table
-        group = sampler.group if table.sharded else groups.single()
+    def _record(self, start: Start) -> tuple[dict[str, Any], NDArray[np.uint8] | None]:
+        plan, table, before = start.plan, start.table, start.before
+        group = table.group
         if before is not None and before.random.epoch == plan.random.epoch:
             before = None  # it starts again
         left_out = plan.rows_left_out()
@@ -126,14 +163,9 @@ class Report:
         record = {
             "version": VERSION,
             "epoch": plan.random.epoch,
-            "run": {
-                "policy": type(sampler.policy).__name__,
-                "num_samples": sampler.num_samples,
-                "seed": sampler.seed,
-                "ranks": sampler.group.size,
-            },
-            "stats": {name: plain(value) for name, value in sampler.stats.items()},
-            "previous": None if before is None else self._times(before, passes),
+            "run": dict(start.run),
+            "stats": {name: plain(value) for name, value in start.stats.items()},
+            "previous": None if before is None else self._times(before, start.kept, start.hidden),
             "columns": {name: histogram(table, name, group) for name in table},
             "score": score,
             "easiest": extreme(table, score, group, hardest=False),
@@ -151,14 +183,13 @@ class Report:
         parts = group.all_gather(np.packbits(mask, bitorder="little"), "the hidden samples")
         return record, np.concatenate(parts)
 
-    def _times(self, before: Plan, passes: tuple[Pass, Pass]) -> dict[str, Any]:
-        kept, hidden = passes
+    def _times(self, before: Plan, kept: Passed, hidden: Passed) -> dict[str, Any]:
         return {
             "epoch": before.random.epoch,
             "kept_seconds": kept.seconds,
-            "kept_rows": kept.timed,
+            "kept_rows": kept.rows,
             "hidden_seconds": hidden.seconds,
-            "hidden_rows": hidden.timed,
+            "hidden_rows": hidden.rows,
             "report_seconds": self._seconds,
         }
 
@@ -181,7 +212,10 @@ class Report:
         return total
 
     def _store(
-        self, sampler: Sampler, record: dict[str, Any], bits: NDArray[np.uint8] | None
+        self,
+        subset: NDArray[np.int64] | None,
+        record: dict[str, Any],
+        bits: NDArray[np.uint8] | None,
     ) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         if self._new_labels:
@@ -190,8 +224,8 @@ class Report:
             self._new_labels = False
         if bits is not None:
             write_array(self.folder / record["hidden"], bits)
-            if sampler.subset is not None:
-                write_array(self.folder / SUBSET, sampler.subset)
+            if subset is not None:
+                write_array(self.folder / SUBSET, subset)
         append_line(self.folder / FILE, json.dumps(record, separators=(",", ":"), allow_nan=False))
 
 

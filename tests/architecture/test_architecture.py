@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from measure import cycles, imports
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "dynsample"
@@ -17,124 +18,46 @@ SOURCES = sorted(
     if path.suffix in {".py", ".pyi", ".h", ".cpp", ".cc", ".cu", ".cuh"}
 )
 
-# A module may import those named here, and helpers that anything may use.
-LAYERS = {
-    "torch": {"loading", "payload", "replay", "sampler", "state"},
-    "replay": {"payload"},
-    "distill": set(),
-    "payload": {"_core", "payload"},
-    "dali": {"dali", "files", "loading", "pack", "payload", "sampler", "state", "views"},
-    "loading": {"passes", "sampler", "views"},  # passes and sampler for their types only
-    "pack": {"files"},
-    "files": {"_core", "file_list", "payload"},
-    "file_list": {"_core"},
-    "ffcv": {
-        "_ffcv_stream", "_ffcv_tables", "groups", "loading", "orders", "policies", "sampler",
-        "state",
-    },
-    "_ffcv_tables": {"payload"},
-    "_ffcv_stream": set(),
-    "sampler": {
-        "boundary", "columns", "epoch", "groups", "life", "log", "orders", "passes", "plan",
-        "planning", "policies", "report", "resume", "signals", "staging", "state", "step", "table",
-        "turn", "views",
-    },
-    # The sampler for its type only, from here on.
-    "turn": {"sampler"},
-    "views": {"passes", "sampler", "shards"},
-    "step": {"epoch", "plan", "sampler", "signals"},
-    "life": {"agreement", "boundary", "checkpoint", "epoch", "passes", "planning", "sampler"},
-    "report": {  # passes, plan, sampler for their types only
-        "_core", "groups", "passes", "plan", "report", "sampler", "table",
-    },
-    "resume": {
-        "agreement", "checkpoint", "epoch", "exchange", "ledger", "log", "passes", "plan",
-        "planning", "policies", "sampler", "saved_run", "staging", "state", "table", "turn",
-        "views",
-    },
-    "state": {"checkpoint", "plan", "sampler"},
-    "saved_run": {"checkpoint", "ledger"},
-    "boundary": {
-        "device", "epoch", "exchange", "groups", "ledger", "passes", "plan", "planning",
-        "sampler", "table",
-    },
-    "planning": {
-        "agreement", "arrays", "columns", "device", "epoch", "groups", "ledger", "log", "passes",
-        "plan", "policies", "sampler", "sharded_plan", "sharded_table", "staging", "step", "table",
-        "views",
-    },
-    "epoch": {"ledger", "passes", "plan", "table"},
-    "device": {  # groups, ledger, table mostly for their types
-        "_core", "_ops_draw", "_ops_permute", "_ops_select", "arrays", "columns", "cuda", "device",
-        "groups", "ledger", "log", "orders", "plan", "policies", "shards", "signals", "staging",
-        "table",
-    },
-    "passes": {"ledger", "plan", "sampler", "shards"},  # plan, sampler for their types only
-    "ledger": {"_core", "groups", "log", "plan"},  # groups, plan for their types only
-    "exchange": {"_core", "groups", "log", "shards", "table"},
-    "agreement": {"groups", "sampler", "state"},  # groups and sampler for their types only
-    "sharded_plan": {"_core", "groups", "members", "orders", "plan", "policies", "shards"},
-    "members": {"shards"},
-    "sharded_table": {
-        "_core", "arrays", "columns", "groups", "policies", "reductions", "shards", "table",
-    },
-    "plan": {"_core", "arrays", "orders", "policies", "shards"},
-    "shards": set(),
-    "orders": {"_core", "policies"},
-    "table": {"_core", "arrays", "columns", "log", "reductions"},
-    "reductions": {"_core", "arrays", "policies"},
-    "arrays": {"_core", "columns", "log"},
-    "policies": {  # arrays, table for their types only
-        "_core", "arrays", "columns", "table", "policies", "schedules",
-    },
-    "staging": {"log"},
-    "log": {"_core", "columns"},
-    "columns": set(),
-    "signals": set(),
-    "batch": {"_core", "gram", "ops"},
-    "gram": {"signals"},
-    "score": {"columns", "loading", "signals"},
-    "coreset": {"_core"},
-    "coreset_files": {"file_list"},
-    "history": {"_core"},
-    "score_files": {
-        "checkpoint", "columns", "csv_file", "log", "policies", "saved_run", "score_rows", "table",
-    },
-    "score_rows": set(),
-    "csv_file": set(),
-    "schedules": set(),
-    "groups": {"groups"},
-    "checkpoint": {"_generations", "_state_files", "groups"},  # groups for its type only
-    "_generations": {"_state_files"},
-    "_state_files": set(),
-}  # fmt: skip
-ANYONE = {"_arrays", "_checks", "_disk", "_fields", "_locks", "_tensors", "ops"}
+# A floor is a folder, or a file beside the folders; each imports from those before it alone. `run`
+# and `sampler` are one floor as long as functions of `run` are given a sampler.
+FLOORS = [
+    {"_core", "_cuda"},
+    {"kernels"},
+    {"cuda", "signals"},
+    {"groups", "ops"},
+    {"disk"},
+    {"plan"},
+    {"table"},
+    {"policies"},
+    {"payload"},
+    {"files"},
+    {"batch", "distill", "priority", "reference", "replay", "report"},
+    {"run", "sampler"},
+    {"loading"},
+    {"coreset"},
+    {"torch", "dali", "ffcv"},
+    {"cli"},
+    {"", "__main__"},
+]
 
 
-def imports(path: Path) -> set[str]:
-    found = set()
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            found |= {name.name for name in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            found |= {f"{node.module}.{name.name}" for name in node.names}
-    return found
+def floor_of(module: str) -> int:
+    first = module.split(".")[0]
+    return next(number for number, floor in enumerate(FLOORS) if first in floor)
 
 
-def part(module: str) -> str | None:
-    """Part of the package that a dotted name belongs to: dynsample.<part>..."""
-    names = module.split(".")
-    return names[1] if names[0] == "dynsample" and len(names) > 1 else None
+@pytest.mark.parametrize("module", imports())
+def test_a_floor_imports_only_those_below_it(module: str) -> None:
+    here = module.split(".")[0]
+    for used in imports()[module]:
+        there = used.split(".")[0]
+        inside = here == there or {here, there} == {"run", "sampler"}
+        assert inside or floor_of(used) < floor_of(module), f"{module} imports {used}"
 
 
-@pytest.mark.parametrize("layer", LAYERS)
-def test_a_layer_imports_only_those_below_it(layer: str) -> None:
-    file = PACKAGE / f"{layer}.py"
-    files = [file] if file.exists() else sorted((PACKAGE / layer).glob("*.py"))
-    assert files, f"the layer {layer} is gone: mend LAYERS"
-    for path in files:
-        used = {part(module) for module in imports(path)} - {None}
-        assert used <= LAYERS[layer] | ANYONE, f"{path.relative_to(ROOT)} imports {used}"
+def test_no_modules_import_each_other() -> None:
+    found = [cycle for cycle in cycles(imports()) if "sampler" not in cycle]
+    assert not found
 
 
 @pytest.mark.parametrize("path", sorted((PACKAGE / "policies").glob("*.py")), ids=lambda p: p.name)

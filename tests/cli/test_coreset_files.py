@@ -10,8 +10,10 @@ import pytest
 import torch
 
 import dynsample as ds
-from dynsample import coreset_files, history, score_files
 from dynsample.cli import main
+from dynsample.coreset import dyn_unc as history
+from dynsample.coreset import files as coreset_files
+from dynsample.coreset import score_files
 from dynsample.reference import scores as reference
 
 N = 40

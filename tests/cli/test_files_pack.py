@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from dynsample import files, pack
+from dynsample import files
 from dynsample.cli import main
+from dynsample.files import pack
 
 
 @pytest.fixture

@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dynsample import coreset_files, score_files
 from dynsample.cli import main
+from dynsample.coreset import files as coreset_files
+from dynsample.coreset import score_files
 
 N = 6
 SCORES = [0.5, 3.0, 1.5, 0.25, 9.0, 2.0]

@@ -22,7 +22,10 @@ from typing import Any
 import numpy as np
 
 import dynsample as ds
-from dynsample import checkpoint, files, groups, pack, payload, score_files
+from dynsample import files, groups, payload
+from dynsample.coreset import score_files
+from dynsample.disk import checkpoint
+from dynsample.files import pack
 
 MEMORY = 1 << 30  # bytes beyond those of the libraries
 N = 24

@@ -19,11 +19,11 @@ import numpy as np
 
 import dynsample as ds
 from dynsample import _core, groups, ops
-from dynsample.columns import EMA, Last, Mean, Transitions, Uncertainty, Window
-from dynsample.log import ObservationLog
 from dynsample.priority import PriorityTree
-from dynsample.sharded_table import ShardedTable
-from dynsample.table import ScoreTable
+from dynsample.reference.fold import of_every_kind
+from dynsample.table.columns import Last
+from dynsample.table.log import ObservationLog
+from dynsample.table.table import ScoreTable
 
 CASES: dict[str, Callable[[], Iterable[object]]] = {}
 N = 600_007  # more than two chunks of rows, and not a multiple of any vector
@@ -140,10 +140,7 @@ def gathers():
 
 @case
 def folds():
-    columns = {"loss": Last(), "mean": Mean(signal="loss"), "ema": EMA(signal="loss"),
-               "window": Window(3, signal="loss"), "uncertain": Uncertainty(3, signal="loss"),
-               "events": Transitions(signal="loss")}  # fmt: skip
-    table = ScoreTable(N, columns)
+    table = ScoreTable(N, of_every_kind("loss", 3))
     index = np.random.default_rng(1).integers(0, N, 3 * N)
     log = ObservationLog(N, ["loss"])
     log.append(index, {"loss": np.resize(INPUTS["odd"], 3 * N)})
@@ -158,7 +155,7 @@ def ranks():
     random = ds.EpochRandom(4, 5)
 
     def body(group: groups.Group) -> list[object]:
-        table = ShardedTable(N, {"loss": Last()}, group)
+        table = ScoreTable(N, {"loss": Last()}, group=group)
         part = slice(*table.bounds)
         table.set_column("loss", weights[part])
         odd = INPUTS["odd"][part]

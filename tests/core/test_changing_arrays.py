@@ -14,8 +14,8 @@ import pytest
 
 import dynsample as ds
 from dynsample import _core
-from dynsample.columns import Mean
-from dynsample.log import ObservationLog, pack
+from dynsample.table.columns import Mean
+from dynsample.table.log import ObservationLog, pack
 
 SIZE, ROUNDS = 100_000, 300
 FAR = 2**44

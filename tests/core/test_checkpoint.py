@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from dynsample import checkpoint, groups
-from dynsample.checkpoint import StateError
+from dynsample import groups
+from dynsample.disk import checkpoint
+from dynsample.disk.checkpoint import StateError
 
 FILES = {
     "table": {
@@ -252,7 +253,7 @@ def test_another_saver_is_waited_for_and_named_when_it_takes_too_long(
     tmp_path.joinpath("state").mkdir()
     code = f"""
 from pathlib import Path
-from dynsample._locks import locked
+from dynsample.disk.locks import locked
 with locked(Path({str(tmp_path / "state" / checkpoint.LOCK)!r}), 1, "the other save"):
     print("held", flush=True)
     input()

@@ -1,19 +1,33 @@
 import dataclasses
+import itertools
 
 import numpy as np
 import pytest
 
-from dynsample.columns import EMA, Column, Last, Mean, Transitions, Uncertainty, Window
+from dynsample import _core
+from dynsample.reference.fold import of_every_kind
+from dynsample.table.columns import (
+    EMA,
+    KINDS,
+    Column,
+    Last,
+    Max,
+    Mean,
+    Uncertainty,
+    Window,
+)
+from dynsample.table.log import ObservationLog, fold
+from dynsample.table.table import ScoreTable
 
-COLUMNS = [Last(), EMA(), Mean(), Window(), Uncertainty(), Transitions()]
+COLUMNS = [kind() for kind in KINDS]
 
 
 @pytest.mark.parametrize("column", COLUMNS, ids=lambda c: type(c).__name__)
-def test_a_row_never_observed_is_nan_and_has_no_transitions(column: Column):
+def test_a_row_never_observed_gives_what_its_kind_says(column: Column):
     value = column.value(column.allocate(3))
     assert value.dtype == np.float32
     assert value.shape == (3,)
-    assert (value == 0).all() if isinstance(column, Transitions) else np.isnan(value).all()
+    assert (np.isnan(value) == column.nan_until_observed).all()
 
 
 @pytest.mark.parametrize("column", COLUMNS, ids=lambda c: type(c).__name__)
@@ -78,6 +92,28 @@ def test_window_value_is_the_sample_deviation_of_what_is_there():
     assert np.isnan(value[2])
 
 
+def test_the_maximum_passes_nan_over_and_does_not_depend_on_the_order():
+    nan, inf = np.nan, np.inf
+    payload = np.uint32([0xFFC12345]).view(np.float32)[0]
+    wanted = {
+        (nan, payload): nan, (nan, -inf): -inf, (payload, -3, nan, -2): -2, (1, inf, nan): inf,
+        (-0.0,): 0.0, (-0.0, 0.0): 0.0, (-1e-45, -0.0): 0.0, (0.0, 1e-45): 1e-45,
+    }  # fmt: skip
+    for observed, largest in wanted.items():
+        for order in itertools.permutations(observed):
+            table = ScoreTable(1, {"loss": Max()})
+            for value in order:
+                table.observe(np.array([0]), loss=np.float32([value]))
+            assert table["loss"].view(np.uint32)[0] == np.float32(largest).view(np.uint32), order
+
+
+def test_the_maximum_goes_on_from_an_imported_one():
+    table = ScoreTable(3, {"loss": Max()})
+    table.set_column("loss", np.float32([2, 2, np.nan]))
+    table.observe(np.arange(3), loss=np.float32([1, 3, 1]))
+    np.testing.assert_array_equal(table["loss"], [2, 3, 1])
+
+
 def test_values_of_extreme_parts_do_not_warn():
     window, mean = Window(2), Mean()
     parts = window.allocate(2)
@@ -85,3 +121,41 @@ def test_values_of_extreme_parts_do_not_warn():
     parts["count"][:] = 2
     assert np.isnan(window.value(parts)).all()
     assert mean.value({"sum": np.array([1e300]), "count": np.array([1], np.uint32)})[0] == np.inf
+
+
+def test_values_of_tensors_are_those_of_arrays():
+    torch = pytest.importorskip("torch")
+    columns, rows = of_every_kind("loss", 3), 60
+    parts = {name: column.allocate(rows) for name, column in columns.items()}
+    random = np.random.default_rng(0)
+    index = random.integers(0, rows // 2, 200)
+    loss = random.standard_normal(200).astype(np.float32)
+    loss[::40] = np.inf, -np.inf, np.nan, 0.0, 3e38
+    log = ObservationLog(rows, ["loss"])
+    log.append(index, {"loss": loss})
+    log.close()
+    fold(log, columns, parts, np.zeros(rows, np.bool_), epoch=0)
+    for name, column in columns.items():
+        tensors = {
+            part: torch.from_numpy(array.view(array.dtype.str.replace("u", "i")))
+            for part, array in parts[name].items()
+        }
+        value = column.value(tensors)
+        assert value.dtype == torch.float32
+        np.testing.assert_array_equal(value.numpy(), column.value(parts[name]), err_msg=name)
+
+
+@pytest.mark.parametrize(
+    ("kind", "parameter", "message"),
+    [
+        ("median", 0, "no column of kind 'median'"),
+        ("window", 0, r"size must be in \[1, 2\*\*32\), got 0"),
+        ("uncertainty", 1, r"size must be in \[2, 2\*\*32\), got 1"),
+        ("window", 2.0**32, "size must be in"),
+        ("window", np.nan, "size must be in"),
+    ],
+)
+def test_a_rule_that_the_native_fold_lacks_is_refused(kind, parameter, message):
+    log = ObservationLog(2, ["loss"])
+    with pytest.raises(ValueError, match=message):
+        _core.fold(log.native, [(kind, 0, parameter, {})], np.zeros(2, np.bool_), None)

@@ -14,8 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from dynsample import file_list, files
+from dynsample import files
 from dynsample._core import is_cut_short, join_names, name_range
+from dynsample.files import file_list
 from dynsample.payload import fingerprint as payload_fingerprint
 
 Tree = dict[str, list[str]]

@@ -7,15 +7,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dynsample import _core
-from dynsample.columns import EMA, Last, Mean, Transitions, Uncertainty, Window
-from dynsample.log import ObservationLog, fold, fold_specs, pack
 from dynsample.reference import fold as reference
+from dynsample.reference.fold import of_every_kind
+from dynsample.table.columns import EMA, Last, Mean, Transitions, Uncertainty
+from dynsample.table.log import ObservationLog, fold, fold_specs, pack
 
 COLUMNS = {
     "loss": Last(),
-    "smooth": EMA(0.7, signal="loss"),
-    "mean": Mean(signal="loss"),
-    "window": Window(3, signal="confidence"),
+    **of_every_kind("loss", 3),
     "uncertain": Uncertainty(2, signal="confidence"),
     "forgotten": Transitions(signal="correct"),
     "early": Last(signal="confidence", until=2),
@@ -174,6 +173,20 @@ def test_batches_belong_to_what_was_issued_in_any_order(issued, batch_size, data
                 assert found == wanted
 
 
+@pytest.mark.parametrize("batch_size", [256, 300_000])
+@pytest.mark.parametrize("unique", [True, False])
+def test_every_second_row_first_takes_no_time_that_grows_with_the_runs(batch_size, unique):
+    issued = np.random.default_rng(0).permutation(300_000).astype(np.uint32)
+    batches = [issued[i : i + batch_size] for i in range(0, len(issued), batch_size)]
+    observed = np.concatenate([half for rows in batches for half in (rows[1::2], rows[::2])])
+    log = ObservationLog(len(issued), [])
+    log.restore(observed, {})
+    assert _core.all_issued(issued, log.native, 0, unique)
+    observed[-1] = observed[0]
+    log.restore(observed, {})
+    assert not _core.all_issued(issued, log.native, 0, unique)
+
+
 def test_rows_that_the_table_does_not_have_are_refused():
     issued, log = np.array([7], np.uint32), observed_log([1])
     with pytest.raises(IndexError, match=r"rows must be in \[0, 6\), got 7"):
@@ -303,7 +316,7 @@ class TestRefusals:
             self.fold(columns={"loss": Last(signal="other")})
 
     def test_parts_of_another_column(self):
-        with pytest.raises(ValueError, match=r"parts lack \['value'\] of a Last column"):
+        with pytest.raises(ValueError, match=r"parts lack 'value', they are \['sum', 'count'\]"):
             self.fold(parts={"loss": Mean().allocate(2)})
 
     def test_parts_of_another_type(self):

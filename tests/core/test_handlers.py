@@ -16,7 +16,7 @@ import pytest
 
 import dynsample as ds
 from dynsample.groups import Group, simulate
-from dynsample.turn import running
+from dynsample.run.turn import running
 
 N, B = 24, 7
 PACKAGE = str(Path(ds.__file__).parent)

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import dynsample as ds
-from dynsample import _core, history
+from dynsample import _core
+from dynsample.coreset import dyn_unc as history
 from dynsample.reference import scores as reference
 
 PROBABILITIES = st.one_of(

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 import dynsample as ds
-from dynsample.checkpoint import StateError
+from dynsample.disk.checkpoint import StateError
 from dynsample.groups import Group, simulate
-from dynsample.state import bring
+from dynsample.run.state import bring
 
 N, B = 20, 6
 

@@ -16,6 +16,7 @@ import pytest
 import dynsample as ds
 
 N, B, EPOCHS = 24, 7, 3
+SHARES = 16  # of all lines: one test of them would take a quarter of an hour
 PACKAGE = str(Path(ds.__file__).parent)
 
 
@@ -132,6 +133,7 @@ def test_an_interrupt_at_any_of_some_lines_changes_nothing(tmp_path: Path) -> No
 
 
 @pytest.mark.whole
+@pytest.mark.parametrize("share", range(SHARES))
 @pytest.mark.filterwarnings("ignore::RuntimeWarning", "ignore::ResourceWarning")
-def test_an_interrupt_at_any_line_changes_nothing(tmp_path: Path) -> None:
-    check(range(1, num_lines(tmp_path) + 1), tmp_path)
+def test_an_interrupt_at_any_line_changes_nothing(share: int, tmp_path: Path) -> None:
+    check(range(1 + share, num_lines(tmp_path) + 1, SHARES), tmp_path)

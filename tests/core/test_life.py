@@ -10,9 +10,9 @@ import pytest
 from small_runs import B, N, kakurenbo, make, observe, take, train
 
 import dynsample as ds
-from dynsample.agreement import DisagreementError
-from dynsample.checkpoint import StateError
+from dynsample.disk.checkpoint import StateError
 from dynsample.groups import Group, simulate
+from dynsample.groups.agreement import DisagreementError
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*hidden samples were due")
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 import dynsample as ds
-from dynsample.columns import Last, Mean, Window
-from dynsample.log import ObservationLog, fold
+from dynsample.table.columns import Last, Mean, Window
+from dynsample.table.log import ObservationLog, fold
 
 N = 6
 COLUMNS = {"last": Last(signal="loss"), "window": Window(3, signal="loss")}

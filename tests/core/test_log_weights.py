@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dynsample.log import ObservationLog
+from dynsample.table.log import ObservationLog
 
 torch = pytest.importorskip("torch")
 

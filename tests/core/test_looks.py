@@ -13,7 +13,7 @@ import pytest
 from small_runs import B, N, kakurenbo, make, observe, take, train
 
 from dynsample.groups import Group, simulate
-from dynsample.passes import Batch
+from dynsample.run.passes import Batch
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*hidden samples were due")
 

@@ -14,8 +14,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dynsample import files, pack
-from dynsample._disk import whole
+from dynsample import files
+from dynsample.disk.files import whole
+from dynsample.files import pack
 
 
 def make_samples(root: Path, sizes: list[int]) -> files.Samples:

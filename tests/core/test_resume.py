@@ -11,20 +11,21 @@ import numpy as np
 import pytest
 
 import dynsample as ds
-from dynsample.checkpoint import StateError
+from dynsample.disk.checkpoint import StateError
+from dynsample.policies import registry
 
 N = 157
 EPOCHS = 4
 
-POLICIES: dict[str, Callable[[], ds.Policy]] = {
-    "uniform": ds.Uniform,
-    "random": lambda: ds.RandomSubset(fraction=0.3),
-    "kakurenbo": lambda: ds.Kakurenbo(fraction=0.4),
-    "kakurenbo, every other refresh": lambda: ds.Kakurenbo(fraction=0.4, refresh_every=2),
-    "infobatch": lambda: ds.InfoBatch(ratio=0.5, delta=1.0),
-    "importance": lambda: ds.ImportanceSampling(smoothing=0.5, correct_bias=True),
-    "selective backprop": ds.SelectiveBackprop,
-    "forgetting": lambda: ds.Forgetting(fraction=0.3, static_epochs=2),
+POLICIES = {
+    "uniform": registry.make("uniform"),
+    "random": registry.make("random"),
+    "kakurenbo": registry.make("kakurenbo", fraction=0.4),
+    "kakurenbo, every other refresh": registry.make("kakurenbo", fraction=0.4, refresh_every=2),
+    "infobatch": registry.make("infobatch", delta=1.0),
+    "importance": registry.make("importance", smoothing=0.5, correct_bias=True),
+    "selective-backprop": registry.make("selective-backprop"),
+    "forgetting": registry.make("forgetting", static_epochs=2),
 }
 
 
@@ -63,15 +64,15 @@ def yield_point(sampler: ds.Sampler, step: int) -> None:
 
 @pytest.mark.parametrize("name", POLICIES)
 def test_a_resumed_run_equals_the_undisturbed_one(name: str, tmp_path: Path) -> None:
-    sampler = make(POLICIES[name]())
+    sampler = make(POLICIES[name])
     whole = steps(sampler, 0)
     num_steps = len(whole) - 2
     chosen = {1, num_steps // 3, num_steps // 2, num_steps - 3, num_steps}
-    sampler = make(POLICIES[name]())
+    sampler = make(POLICIES[name])
     sampler.save_at = {step: tmp_path / str(step) for step in chosen}
     steps(sampler, 0)
     for step in chosen:
-        resumed = make(POLICIES[name]())
+        resumed = make(POLICIES[name])
         resumed.load(tmp_path / str(step))
         assert steps(resumed, resumed.epoch) == whole[step:], f"resumed after step {step}"
 

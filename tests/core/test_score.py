@@ -13,7 +13,7 @@ from torch import nn
 import dynsample as ds
 from dynsample import score as score_function
 from dynsample.cli import main
-from dynsample.score import RUN_FOLDERS, mean_over_runs
+from dynsample.coreset.scoring import RUN_FOLDERS, mean_over_runs
 
 INPUTS = torch.randn(11, 5, generator=torch.Generator().manual_seed(0))
 LABELS = torch.arange(11) % 3

@@ -12,9 +12,8 @@ from hypothesis import strategies as st
 
 import dynsample as ds
 from dynsample import groups
-from dynsample.columns import Last
-from dynsample.sharded_table import ShardedTable
-from dynsample.shards import row_bounds
+from dynsample.plan.dealing import row_bounds
+from dynsample.table.columns import Last
 
 RANDOM = ds.EpochRandom(seed=3, epoch=4)
 ODD = np.array([np.nan, np.inf, -np.inf, 0.0, -0.0, 1.0, 1e-45, 3.4e38], np.float32)
@@ -41,7 +40,7 @@ def over_ranks(
     values: np.ndarray, seen: np.ndarray, size: int, call: Callable[[ds.ScoreTable, slice], Any]
 ) -> list[Any]:
     def body(group: groups.Group) -> Any:
-        table = ShardedTable(len(values), {"x": Last()}, group)
+        table = ds.ScoreTable(len(values), {"x": Last()}, group=group)
         table.seen[:] = seen[slice(*table.bounds)]
         return call(table, slice(*table.bounds))
 
@@ -112,6 +111,23 @@ def test_draws_with_replacement(case, size, k, method):
 
     check(case, size, counts)
     check(case, size, inverse)
+
+
+@given(columns(), st.integers(0, 300), st.sampled_from(["systematic", "multinomial"]))
+def test_one_process_draws_what_the_operations_draw(case, k, method):
+    p = np.where(case[0] < 0, np.float32(0), case[0])
+    known = np.where(case[1], p, np.float32(np.nan))
+    k = k if len(p) and (known != 0).any() else 0
+    key = {"seed": RANDOM.seed, "epoch": RANDOM.epoch}
+
+    def draw(table: ds.ScoreTable, part: slice) -> Any:
+        return table.draw(p[part], k, RANDOM, replacement=True, method=method)
+
+    found = alone(*case[:2], draw)
+    np.testing.assert_array_equal(found.counts, ds.ops.draw_counts(known, k, **key, method=method))
+    np.testing.assert_array_equal(
+        found.inverse_probabilities, ds.ops.inverse_probabilities(known, k)
+    )
 
 
 @given(columns(), sizes, st.floats(0, 1))

@@ -14,27 +14,27 @@ import dynsample as ds
 from dynsample import _core, ops
 from dynsample._core import Stream
 from dynsample.cli.plan import random_scores
-from dynsample.orders import PageLocal
 from dynsample.payload import Facts, Views
+from dynsample.plan.orders import PageLocal
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "dynsample"
 # Who draws from a stream in Python. Two files of one line do the same thing in two places.
 USES = {
-    "ORDER": {"plan.py", "sharded_plan.py", "device/plan.py"},
-    "HIDDEN_ORDER": {"plan.py", "sharded_plan.py", "device/plan.py"},
-    "DRAW_ORDER": {"_ops_draw.py", "device/ops.py"},
-    "PAGES": {"orders.py"},
-    "PAGE_WINDOWS": {"orders.py"},
-    "WALK": {"reductions.py", "sharded_table.py"},
-    "BATCH_SELECTION": {"batch.py"},
-    "CORESET": {"coreset.py"},
+    "ORDER": {"plan/plan.py", "plan/sharded.py", "plan/cuda.py"},
+    "HIDDEN_ORDER": {"plan/plan.py", "plan/sharded.py", "plan/cuda.py"},
+    "DRAW_ORDER": {"kernels/host.py", "kernels/cuda/backend.py"},
+    "PAGES": {"plan/orders.py"},
+    "PAGE_WINDOWS": {"plan/orders.py"},
+    "WALK": {"table/reductions.py"},
+    "BATCH_SELECTION": {"batch/__init__.py"},
+    "CORESET": {"coreset/__init__.py"},
     "REPORT_SAMPLE": {"report/writer.py"},
     "PARTNERS": {"payload/views.py"},
     "PLAN_SCORES": {"cli/plan.py"},
 }
 # Where the default of an argument, or a check of it, is not a use.
-DEFAULTS = {"_checks.py", "_ops_permute.py", "device/order.py", "device/ops.py"}
+DEFAULTS = {"kernels/checks.py", "ops/permute.py", "kernels/cuda/order.py"}
 # Place of the stream among the arguments of what draws.
 PLACES = {"philox": 4, "permute": 3, "order_slice": 3, "unpermute": 4}  # of `_core`
 

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import dynsample as ds
-from dynsample.columns import EMA, Last, Mean, Transitions, Uncertainty, Window
+from dynsample.reference.fold import of_every_kind
+from dynsample.table.columns import EMA, Column, Last, Mean, Transitions, Window
 
 NAN, INF = math.nan, math.inf
 R = ds.EpochRandom(seed=5, epoch=2)
@@ -33,11 +34,9 @@ def test_observe_folds_at_once_and_marks_rows_as_seen() -> None:
 
 
 def test_what_was_never_observed_is_nan_in_every_kind_of_column() -> None:
-    kinds = {"last": Last, "ema": EMA, "mean": Mean, "window": Window, "transitions": Transitions,
-             "uncertainty": Uncertainty}  # fmt: skip
-    table = ds.ScoreTable(2, {name: kind(signal="x") for name, kind in kinds.items()})
+    table = ds.ScoreTable(2, of_every_kind("x", 3))
     table.observe(np.array([0]), x=np.float32([1]))
-    for name in kinds:
+    for name in table:
         assert np.isnan(table[name][1]), name
 
 
@@ -100,6 +99,21 @@ def test_imported_scores_are_known_and_not_seen_and_need_no_observations() -> No
     np.testing.assert_array_equal(table["el2n"], [0, 0, 0])
 
 
+@pytest.mark.parametrize("name", of_every_kind("x", 3))
+def test_imported_scores_are_the_values_of_a_column_or_refused(name: str) -> None:
+    table = ds.ScoreTable(3, of_every_kind("x", 3))
+    before = {part: array.copy() for part, array in table.state().items()}
+    values = np.float32([0.1, -INF, NAN])
+    if type(table.columns[name]).set_values is Column.set_values:
+        with pytest.raises(TypeError, match="can be set"):
+            table.set_column(name, values)
+        for part, array in table.state().items():
+            np.testing.assert_array_equal(array, before[part])
+    else:
+        table.set_column(name, values)
+        np.testing.assert_array_equal(table[name], values)
+
+
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
@@ -108,7 +122,7 @@ def test_imported_scores_are_known_and_not_seen_and_need_no_observations() -> No
         (lambda t: t.set_column("a/b", np.zeros(3, np.float32)), ValueError, "without '/'"),
         (lambda t: t.set_column("seen", np.zeros(3, np.float32)), ValueError, "not 'seen'"),
         (lambda t: t.set_column("known", np.zeros(3, np.float32)), ValueError, "or 'known'"),
-        (lambda t: t.set_column("w", np.zeros(3, np.float32)), TypeError, "Last, EMA or Mean"),
+        (lambda t: t.set_column("w", np.zeros(3, np.float32)), TypeError, "kind Last, EMA, Mean"),
         (lambda t: ds.ScoreTable(-1, {}), ValueError, "num_samples must be in"),
         (lambda t: ds.ScoreTable(2**32, {}), ValueError, "num_samples must be in"),
         (lambda t: ds.ScoreTable(1, {"x": "last"}), TypeError, "must be a Column, got str"),

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from dynsample import cuda
-from dynsample.device import Device, as_device, kernels
+from dynsample.kernels.cuda import Device, as_device
+from dynsample.kernels.cuda import device as kernels
 
 sys.path.append(str(Path(__file__).parents[1] / "core"))  # the scores that the CPU is tested with
 

@@ -8,31 +8,34 @@ import numpy as np
 import pytest
 
 import dynsample as ds
-from dynsample.columns import EMA, Last, Mean, Transitions, Uncertainty, Window
-from dynsample.device import Device
+from dynsample.kernels.cuda import Device
+from dynsample.policies.registry import make
+from dynsample.reference.fold import of_every_kind
+from dynsample.table.columns import Last, Transitions
 
 torch = pytest.importorskip("torch")
 
 
 N, EPOCHS = 3001, 4
 POLICIES = {
-    "uniform": ds.Uniform(),
-    "kakurenbo": ds.Kakurenbo(fraction=0.4, tau=0.4),
-    "random subset": ds.RandomSubset(0.3),
-    "random subset with replacement": ds.RandomSubset(0.3, replacement=True),
-    "infobatch": ds.InfoBatch(ratio=0.5, delta=1.0),
-    "importance": ds.ImportanceSampling(smoothing=0.2, temperature=1.7, correct_bias=True),
-    "importance without replacement": ds.ImportanceSampling(num_draws=1200, replacement=False),
-    "selective backprop": ds.SelectiveBackprop(beta=1),
-    "forgetting": ds.Forgetting(fraction=0.3, static_epochs=1, never_learned="n", lag=True),
-    "weighted": ds.WeightedRandom("loss", num_draws=4000),
+    "uniform": make("uniform"),
+    "kakurenbo": make("kakurenbo", fraction=0.4, tau=0.4),
+    "random": make("random"),
+    "random with replacement": make("random", replacement=True),
+    "infobatch": make("infobatch", delta=1.0),
+    "importance": make("importance", smoothing=0.2, temperature=1.7, correct_bias=True),
+    "importance without replacement": make("importance", num_draws=1200, replacement=False),
+    "selective-backprop": make("selective-backprop", beta=1),
+    "forgetting": make("forgetting", static_epochs=1, never_learned="n", lag=True),
+    "weighted": make("weighted", probabilities="loss", num_draws=4000),
 }
 COLUMNS = {
-    "loss": Last(), "correct": Last(), "average": EMA(0.8, signal="loss"),
-    "mean": Mean(signal="loss"), "window": Window(2, signal="loss"),
-    "uncertain": Uncertainty(2, signal="loss"), "early": Last(signal="loss", until=2),
+    "loss": Last(),
+    "correct": Last(),
+    **of_every_kind("loss", 2),
+    "early": Last(signal="loss", until=2),
     "events": Transitions(signal="correct"),
-}  # fmt: skip
+}
 SMALL_BATCH = 64
 
 

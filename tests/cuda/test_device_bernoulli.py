@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from device_ops import ops_on
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from dynsample import _core, ops
-from dynsample.device import Device, bernoulli
+from dynsample.kernels.cuda import Device, coins
 
 SAME_DEVICE = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 KEY = {"seed": 2**63 + 5, "epoch": 7}
@@ -45,7 +46,7 @@ def test_any_coins_are_those_of_the_cpu(
     device: Device, values: NDArray[np.float32], beta: float, part: bool, seed: int
 ) -> None:
     where = np.arange(len(values)) % 3 > 0 if part else None
-    found = bernoulli.bernoulli_cdf(
+    found = ops_on(device).bernoulli_cdf(
         device.put(values),
         beta,
         seed=seed,
@@ -67,10 +68,10 @@ def test_parts_of_coins_add_up_to_the_whole(device: Device, kind: str) -> None:
     low, high = extremes(values, where)
     cuts = [slice(0, 5000), slice(5000, len(values))]
     pieces = [(device.put(values[cut]), device.put(where[cut])) for cut in cuts]
-    counts = sum(bernoulli.cdf_counts(*piece, low, high) for piece in pieces)
+    counts = sum(coins.cdf_counts(*piece, low, high) for piece in pieces)
     assert np.array_equal(counts, _core.cdf_counts(values, where, low, high))
     kept = [
-        bernoulli.cdf_keep(*piece, low, high, counts, 0.43, **KEY, first=cut.start)
+        coins.cdf_keep(*piece, low, high, counts, 0.43, **KEY, first=cut.start)
         for piece, cut in zip(pieces, cuts, strict=True)
     ]
     found = np.concatenate([part.cpu().numpy() for part in kept])
@@ -80,7 +81,7 @@ def test_parts_of_coins_add_up_to_the_whole(device: Device, kind: str) -> None:
 @pytest.mark.parametrize("exponent", [0.0, 1.0, 0.3, -2.5, 7.0, 300.0])
 def test_powers_are_those_of_the_cpu(device: Device, exponent: float) -> None:
     values = (any_bits(20_000).view(np.uint32) & 0x7FFFFFFF).view(np.float32)
-    same(bernoulli.power(device.put(values), exponent), ops.power(values, exponent))
+    same(coins.power(device.put(values), exponent), ops.power(values, exponent))
 
 
 @SAME_DEVICE
@@ -88,7 +89,7 @@ def test_powers_are_those_of_the_cpu(device: Device, exponent: float) -> None:
 def test_any_power_is_that_of_the_cpu(
     device: Device, values: NDArray[np.float32], exponent: float
 ) -> None:
-    same(bernoulli.power(device.put(values), exponent), ops.power(values, exponent))
+    same(coins.power(device.put(values), exponent), ops.power(values, exponent))
 
 
 def test_the_first_negative_value_is_named_as_on_the_cpu(device: Device) -> None:
@@ -97,25 +98,25 @@ def test_the_first_negative_value_is_named_as_on_the_cpu(device: Device) -> None
     with pytest.raises(ValueError, match="must not be negative") as expected:
         ops.power(values, 2)
     with pytest.raises(ValueError, match="must not be negative") as found:
-        bernoulli.power(device.put(values), 2)
+        coins.power(device.put(values), 2)
     assert str(found.value) == str(expected.value)
 
 
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda v: bernoulli.bernoulli_cdf(v, -1, **KEY), "beta must be finite"),
+        (lambda o, v: o.bernoulli_cdf(v, -1, **KEY), "beta must be finite"),
         (
-            lambda v: bernoulli.bernoulli_cdf(v, 1, **KEY, where=v[:3] > 0),
+            lambda o, v: o.bernoulli_cdf(v, 1, **KEY, where=v[:3] > 0),
             "where must have 10 rows, as many as values, got 3",
         ),
-        (lambda v: bernoulli.power(v, math.nan), "exponent must be finite, got nan"),
+        (lambda o, v: coins.power(v, math.nan), "exponent must be finite, got nan"),
         (
-            lambda v: bernoulli.cdf_keep(v, None, 0, 1, np.ones(1000, np.uint64), 1, 0, 0, 2),
+            lambda o, v: coins.cdf_keep(v, None, 0, 1, np.ones(1000, np.uint64), 1, 0, 0, 2),
             "first must be a multiple of 4",
         ),
     ],
 )
 def test_bad_arguments_are_refused(device: Device, call: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        call(device.put(np.ones(10, np.float32)))
+        call(ops_on(device), device.put(np.ones(10, np.float32)))

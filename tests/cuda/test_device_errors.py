@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from dynsample import ops
-from dynsample.device import Device, order
+from dynsample.kernels.cuda import Device, order
 
 ROOT = Path(__file__).parents[2]
 KEY = {"seed": 1, "epoch": 2, "stream": 3}

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from dynsample import groups
-from dynsample.device import Device
-from dynsample.device.exchange import gather_tensors, send_tensors
+from dynsample.groups.tensors import gather_tensors, send_tensors
+from dynsample.kernels.cuda import Device
 
 torch = pytest.importorskip("torch")
 dist = pytest.importorskip("torch.distributed")

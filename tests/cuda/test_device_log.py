@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dynsample.device import Device
-from dynsample.log import ObservationLog
+from dynsample.kernels.cuda import Device
+from dynsample.table.log import ObservationLog
 
 torch = pytest.importorskip("torch")
 
-from dynsample.device.counts import Counts  # noqa: E402
-from dynsample.device.log import DeviceLog  # noqa: E402
+from dynsample.table.cuda_counts import Counts  # noqa: E402
+from dynsample.table.cuda_log import DeviceLog  # noqa: E402
 
 IDS = np.array([3, 0, 4], np.int64)
 LOSS = np.array([0.5, 1.5, 2.5], np.float32)

@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 
 import dynsample as ds
-from dynsample.columns import EMA, Last
-from dynsample.device import Device
-from dynsample.log import ObservationLog
+from dynsample.kernels.cuda import Device
+from dynsample.table.columns import EMA, Last
+from dynsample.table.log import ObservationLog
 
 torch = pytest.importorskip("torch")
 
-from dynsample.device.arrays import DeviceArrays  # noqa: E402
-from dynsample.device.counts import Counts  # noqa: E402
-from dynsample.device.log import DeviceLog  # noqa: E402
+from dynsample.kernels.cuda.backend import OnDevice  # noqa: E402
+from dynsample.table.cuda_counts import Counts  # noqa: E402
+from dynsample.table.cuda_log import DeviceLog  # noqa: E402
 
 N = 6
 COLUMNS = {"loss": Last(), "average": EMA(0.5, signal="loss")}
@@ -24,7 +24,7 @@ COLUMNS = {"loss": Last(), "average": EMA(0.5, signal="loss")}
 def test_random_calls_have_the_same_outcome(device: Device, seed: int) -> None:
     random = np.random.default_rng(seed)
     here = ds.ScoreTable(N, COLUMNS)
-    there = ds.ScoreTable(N, COLUMNS, None, DeviceArrays(device))
+    there = ds.ScoreTable(N, COLUMNS, None, OnDevice(device))
     host, log = ObservationLog(N, ["loss"]), DeviceLog(device, N, ["loss"])
     log.reserve(1000)
     address = log._header.data_ptr()

@@ -7,15 +7,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from device_ops import ON_DEVICE, ops_on
 
-from dynsample import groups, ops
-from dynsample.columns import Last
-from dynsample.device import Device
-from dynsample.device import ops as there
-from dynsample.device.arrays import DeviceArrays
-from dynsample.policies.base import EpochRandom
-from dynsample.sharded_table import ShardedTable
-from dynsample.table import ScoreTable
+from dynsample import ops
+from dynsample.kernels.cuda import Device
+from dynsample.kernels.cuda.backend import OnDevice
+from dynsample.plan.selection import EpochRandom
+from dynsample.table.columns import Last
+from dynsample.table.table import ScoreTable
 
 KEY = {"seed": 2**64 - 3, "epoch": 5}
 N = 10_001
@@ -50,7 +49,7 @@ def test_what_comes_out_is_what_the_cpu_gives(device: Device, name: str) -> None
     p = probabilities()
     mask = np.arange(N) % 3 > 0
     expected = CASES[name](ops, p, mask)
-    found = CASES[name](there, device.put(p), device.put(mask))
+    found = CASES[name](ops_on(device), device.put(p), device.put(mask))
     if not isinstance(expected, np.ndarray):
         assert found == expected
         return
@@ -62,12 +61,14 @@ def test_what_comes_out_is_what_the_cpu_gives(device: Device, name: str) -> None
 def test_a_slice_of_an_order(device: Device) -> None:
     torch = pytest.importorskip("torch")
     ids = np.arange(100, 5000, dtype=np.uint32)
-    found = there.order_slice(device.put(ids).view(torch.uint32), **KEY, start=7, stop=4000)
+    found = ops_on(device).order_slice(
+        device.put(ids).view(torch.uint32), **KEY, start=7, stop=4000
+    )
     assert found.tolist() == ops.order_slice(ids, **KEY, start=7, stop=4000).tolist()
 
 
 def test_what_the_cpu_refuses_is_refused(device: Device) -> None:
-    p = device.put(probabilities())
+    p, there = device.put(probabilities()), ops_on(device)
     for wrong, message in (
         (lambda: there.draw_mask(p, N, **KEY), "k must be at most the number of positive"),
         (lambda: there.draw_counts(-p, 5, **KEY), "probabilities must not be negative, got -"),
@@ -151,7 +152,7 @@ def said(module: Any, name: str, arguments: dict[str, Any], put: Callable[[Any],
 def test_an_error_says_the_same_of_arrays_tensors_and_tensors_on_a_device(
     device: Device, name: str
 ) -> None:
-    torch = pytest.importorskip("torch")
+    torch, there = pytest.importorskip("torch"), ops_on(device)
 
     def tensor(value: Any) -> Any:
         return torch.from_numpy(value.copy()) if isinstance(value, np.ndarray) else value
@@ -171,7 +172,7 @@ def test_an_error_says_the_same_of_arrays_tensors_and_tensors_on_a_device(
 
 
 def test_every_function_of_a_device_is_compared() -> None:
-    assert {name.strip() for name in GOOD} == set(there.__all__) <= set(ops.__all__)
+    assert {name.strip() for name in GOOD} == set(ON_DEVICE) <= set(ops.__all__)
 
 
 def test_a_mask_elsewhere_than_its_scores_is_named() -> None:
@@ -206,8 +207,7 @@ def test_a_reduction_names_the_argument_of_its_caller_on_every_table(
     columns = {"x": Last()}
     tables = [
         ScoreTable(10, columns),
-        ScoreTable(10, columns, arrays=DeviceArrays(device)),
-        ShardedTable(10, columns, groups.single()),
+        ScoreTable(10, columns, arrays=OnDevice(device)),
     ]
     for wrong in (good[1:], good[:, None], good.astype(np.int16), good.tolist()):
         messages = []

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from dynsample import ops
-from dynsample.device import Device, order
+from dynsample.kernels.cuda import Device, order
 
 KEY = {"seed": 2**63 + 5, "epoch": 7, "stream": 3}
 

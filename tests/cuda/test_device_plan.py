@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 
 import dynsample as ds
 from dynsample import groups
-from dynsample.device import Device
-from dynsample.device.plan import build_device_plan
-from dynsample.orders import as_order
-from dynsample.plan import Plan
-from dynsample.sharded_plan import build_sharded_plan
-from dynsample.shards import row_bounds
+from dynsample.kernels.cuda import Device
+from dynsample.plan.cuda import build_device_plan
+from dynsample.plan.dealing import row_bounds
+from dynsample.plan.orders import as_order
+from dynsample.plan.plan import Plan
+from dynsample.plan.sharded import build_sharded_plan
 
 # The fixture is the same for all examples: it has no state.
 same_device = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)

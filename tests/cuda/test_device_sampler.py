@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 import dynsample as ds
-from dynsample.device import Device
 from dynsample.groups import Group, simulate
+from dynsample.kernels.cuda import Device
 
 torch = pytest.importorskip("torch")
 
@@ -37,8 +37,8 @@ def test_a_run_on_a_device_is_that_of_the_cpu(device: Device, name: str, subset:
 @pytest.mark.parametrize("ranks", [2, 3])
 @pytest.mark.parametrize("placement", ["replicated", "sharded"])
 @pytest.mark.parametrize("name", ["kakurenbo", "infobatch", "importance", "forgetting", "weighted",
-                                  "importance without replacement", "selective backprop",
-                                  "random subset"])  # fmt: skip
+                                  "importance without replacement", "selective-backprop",
+                                  "random"])  # fmt: skip
 def test_ranks_on_devices_agree_with_the_cpu(
     device: Device, name: str, placement: str, ranks: int
 ) -> None:

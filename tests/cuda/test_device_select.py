@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dynsample import _core, ops
-from dynsample.device import Device, select
+from dynsample.kernels.cuda import Device, select
 
 # The fixture is the same for all examples: it has no state.
 same_device = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from dynsample import signals
-from dynsample.device import Device
+from dynsample.kernels.cuda import Device
 
 torch = pytest.importorskip("torch")
 
-from dynsample.device.log import DeviceLog  # noqa: E402
+from dynsample.table.cuda_log import DeviceLog  # noqa: E402
 
 INF, NAN = float("inf"), float("nan")
 

@@ -7,12 +7,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from dynsample.device import Device
+from dynsample.kernels.cuda import Device
 
 torch = pytest.importorskip("torch")
 
-from dynsample.device import staging  # noqa: E402
-from dynsample.device.log import DeviceLog  # noqa: E402
+from dynsample.table import cuda_rings as staging  # noqa: E402
+from dynsample.table.cuda_log import DeviceLog  # noqa: E402
 
 SIGNALS = ("loss", "margin", "mine")
 

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 import dynsample as ds
-from dynsample.device import Device
-from dynsample.device.plan import build_device_plan
-from dynsample.plan import build_plan
-from dynsample.policies.base import Selection
+from dynsample.kernels.cuda import Device
+from dynsample.plan.cuda import build_device_plan
+from dynsample.plan.plan import build_plan
+from dynsample.plan.selection import Selection
 
 torch = pytest.importorskip("torch")
 
@@ -26,11 +26,11 @@ from device_runs import (  # noqa: E402
     train,
 )
 
-from dynsample.device.arrays import DeviceArrays  # noqa: E402
+from dynsample.kernels.cuda.backend import OnDevice  # noqa: E402
 
 
 def test_a_table_alone_folds_at_once(device: Device) -> None:
-    there = ds.ScoreTable(50, COLUMNS, arrays=DeviceArrays(device))
+    there = ds.ScoreTable(50, COLUMNS, arrays=OnDevice(device))
     here = ds.ScoreTable(50, COLUMNS)
     random = np.random.default_rng(1)
     for _ in range(5):
@@ -48,7 +48,7 @@ def test_a_table_alone_folds_at_once(device: Device) -> None:
         np.testing.assert_array_equal(there.state()[name], array, err_msg=name)
     for name in here:
         np.testing.assert_array_equal(there[name].cpu().numpy(), here[name], err_msg=name)
-    again = ds.ScoreTable(50, COLUMNS, arrays=DeviceArrays(device))
+    again = ds.ScoreTable(50, COLUMNS, arrays=OnDevice(device))
     again.load(here.state())
     assert again.state().keys() == here.state().keys()
 

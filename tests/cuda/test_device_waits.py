@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import dynsample as ds
-from dynsample.device import Device
+from dynsample.kernels.cuda import Device, select
 
 torch = pytest.importorskip("torch")
 
@@ -110,5 +110,5 @@ def test_what_gives_the_host_a_number_is_a_wait(host: Device) -> None:
         assert float(values.sum()) == 3
         assert int(values[mask].sum()) == 1
         assert values.tolist() == [1, 2]
-        assert ds.device.select.min_max(values) == (1, 2)
+        assert select.min_max(values) == (1, 2)
     assert (begin, waits.count() - begin) == (2, 5)

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from dynsample import cuda
+from dynsample.kernels import available
 
 ROOT = Path(__file__).parents[2]
 
@@ -48,7 +49,7 @@ def test_each_reason_has_its_own_message(
     module = SimpleNamespace(
         device_count=lambda: devices, driver_version=lambda: driver, runtime_version=lambda: 13000
     )
-    monkeypatch.setattr(cuda, "load", lambda: module)
+    monkeypatch.setattr(available, "load", lambda: module)
     with pytest.raises(cuda.CudaUnavailable, match=message):
         cuda.require()
 

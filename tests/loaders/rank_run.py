@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 import dynsample as ds
 from dynsample import groups
-from dynsample.views import HiddenView
+from dynsample.run.views import HiddenView
 
 # 49 = 6 * 8 + 1 kept in epoch 0; then 17 = 2 * 8 + 1 hidden ones: ranks without a row at both ends.
 N, EPOCHS = 49, 3

@@ -15,10 +15,11 @@ from nvidia.dali import fn, pipeline_def, types
 
 import dynsample as ds
 import dynsample.dali as dali
-from dynsample import files, pack
+from dynsample import files
 from dynsample.dali import operator
 from dynsample.dali.feed import feed_of
 from dynsample.dali.held import Held, hold
+from dynsample.files import pack
 
 NAMES = [b"a/%d.bin" % i for i in range(5)]
 LABELS = [4, 0, -1, 2, 7]

@@ -14,9 +14,10 @@ import pytest
 
 pytest.importorskip("nvidia.dali")
 
-from dynsample import files, pack
+from dynsample import files
 from dynsample.dali import culprits, operator
 from dynsample.dali.feed import padded_paths
+from dynsample.files import pack
 
 OPEN = """
 import sys, warnings

@@ -8,8 +8,8 @@ import numpy as np
 from hypothesis import strategies as st
 
 import dynsample as ds
-from dynsample.columns import Column, Transitions
 from dynsample.reference.policies import expect
+from dynsample.table.columns import Column, Transitions
 
 LOSSES = st.one_of(
     st.sampled_from([0.0, -0.0, 0.25, 0.25, 1.0, 3.0, np.nan, np.inf]),

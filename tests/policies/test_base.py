@@ -14,8 +14,8 @@ import pytest
 import torch
 
 import dynsample as ds
-from dynsample.columns import Column, Last
 from dynsample.policies.base import as_policy
+from dynsample.table.columns import Column, Last
 
 
 class Plain(ds.Policy):

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from policy_cases import EPOCHS, SEEDS, check, hidden_rows, select, table_of, tables
 
 import dynsample as ds
-from dynsample.checkpoint import StateError
-from dynsample.columns import Last
+from dynsample.disk.checkpoint import StateError
+from dynsample.table.columns import Last
 
 
 @given(st.lists(st.floats(0, 10, width=32), max_size=20), EPOCHS, SEEDS, st.booleans())

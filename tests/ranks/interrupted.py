@@ -19,8 +19,8 @@ import numpy as np
 
 import dynsample as ds
 from dynsample import groups
-from dynsample.agreement import DisagreementError
 from dynsample.groups import Group, GroupError
+from dynsample.groups.agreement import DisagreementError
 from tests.ranks.runs import apart
 from tests.ranks.world import join
 

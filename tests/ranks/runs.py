@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,27 +18,24 @@ from dynsample.groups.mpi import MPIGroup
 from dynsample.groups.simulated import SimulatedGroup
 from dynsample.groups.standing import Standing
 from dynsample.groups.torch import TorchGroup
+from dynsample.policies.registry import make
+from dynsample.reference.fold import of_every_kind
 
 N = 997
 ROWS = 24  # of a step on all ranks: divides by 1, 2, 3, 4, 8
-COLUMNS = {
-    "mean": ds.Mean(signal="loss"),
-    "window": ds.Window(3, signal="loss"),
-    "events": ds.Transitions(signal="correct"),
-    "smooth": ds.EMA(signal="loss"),
-}
-POLICIES: dict[str, Callable[[], ds.Policy]] = {
-    "uniform": ds.Uniform,
-    "kakurenbo": lambda: ds.Kakurenbo(fraction=0.3, tau=0.5),
-    "infobatch": lambda: ds.InfoBatch(delta=1.0),
-    "importance": lambda: ds.ImportanceSampling(smoothing=0.1, correct_bias=True),
-    "importance without": lambda: ds.ImportanceSampling(num_draws=300, replacement=False),
-    "random": lambda: ds.RandomSubset(0.3),
-    "random with": lambda: ds.RandomSubset(0.3, replacement=True),
-    "backprop": ds.SelectiveBackprop,
-    "forgetting": lambda: ds.Forgetting(0.3, static_epochs=2, lag=True),
-    "weighted": lambda: ds.WeightedRandom("loss"),
-    "weighted by array": lambda: ds.WeightedRandom(np.arange(N, dtype=np.float32)),
+COLUMNS = {**of_every_kind("loss", 3), "events": ds.Transitions(signal="correct")}
+POLICIES = {
+    "uniform": make("uniform"),
+    "kakurenbo": make("kakurenbo", tau=0.5),
+    "infobatch": make("infobatch", delta=1.0),
+    "importance": make("importance", smoothing=0.1, correct_bias=True),
+    "importance without": make("importance", num_draws=300, replacement=False),
+    "random": make("random"),
+    "random with": make("random", replacement=True),
+    "selective-backprop": make("selective-backprop"),
+    "forgetting": make("forgetting", static_epochs=2, lag=True),
+    "weighted": make("weighted", probabilities="loss"),
+    "weighted by array": make("weighted", probabilities=np.arange(N, dtype=np.float32)),
 }
 
 
@@ -54,7 +51,7 @@ def signals(index: NDArray[np.int64], step: int) -> dict[str, NDArray[np.float32
 def sampler(group: Group, policy: str, **options: Any) -> ds.Sampler:
     rows = options.pop("rows", ROWS)
     return ds.Sampler(
-        options.pop("n", N), POLICIES[policy](), rows // group.size, seed=5, group=group,
+        options.pop("n", N), POLICIES[policy], rows // group.size, seed=5, group=group,
         columns=COLUMNS, **options,
     )  # fmt: skip
 

@@ -25,15 +25,20 @@ void encrypt(const Permutation& key, Block& block, std::uint32_t* value, std::si
     block.high[j] = static_cast<std::uint16_t>(value[j] >> p.low_bits);
     block.low[j] = static_cast<std::uint16_t>(value[j] & low_mask);
   }
-  for (std::size_t j = 0; j < whole; ++j) {
-    std::uint16_t high = block.high[j], low = block.low[j];
-    if (backward) {
-      permute_backward<fitted>(p, high, low);
-    } else {
-      permute_forward<fitted>(p, high, low);
+  // Two rounds of all, and then the next two: a round waits for the one before it, and if a vector
+  // went through all of them at once, few others would be under way meanwhile.
+  for (int pair = 0; pair < kPermuteRounds; pair += 2) {
+    const int round = backward ? kPermuteRounds - 2 - pair : pair;
+    for (std::size_t j = 0; j < whole; ++j) {
+      std::uint16_t high = block.high[j], low = block.low[j];
+      if (backward) {
+        permute_backward<fitted>(p, round, high, low);
+      } else {
+        permute_forward<fitted>(p, round, high, low);
+      }
+      block.high[j] = high;
+      block.low[j] = low;
     }
-    block.high[j] = high;
-    block.low[j] = low;
   }
   for (std::size_t j = 0; j < whole; ++j) {
     value[j] = static_cast<std::uint32_t>(block.high[j]) << p.low_bits | block.low[j];

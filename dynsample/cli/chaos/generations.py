@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from dynsample import Sampler
-from dynsample._disk import sync_folder
-from dynsample._state_files import INDEX
-from dynsample.checkpoint import StateError
 from dynsample.cli.chaos.records import seal, unseal
+from dynsample.disk.checkpoint import StateError
+from dynsample.disk.files import sync_folder
+from dynsample.disk.state_files import INDEX
 from dynsample.groups import Group
 
 

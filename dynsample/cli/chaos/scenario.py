@@ -5,56 +5,21 @@ from __future__ import annotations
 import json
 import math
 import random
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from dynsample.policies.base import Policy
+from dynsample.policies.registry import make
 
 PHASES = ("step", "observe", "exchange", "hidden", "save")  # each must see a kill
 OTHERS = ("start", "load", "plan", "end")  # where a kill from outside may land too
 KINDS = ("one", "all", "SIGINT", "SIGTERM")  # of kills: one rank, all at once, or told to end
 EPOCHS = 4
-
-
-def _kakurenbo() -> Policy:
-    from dynsample import Kakurenbo
-
-    return Kakurenbo(fraction=0.3, tau=0.5)
-
-
-def _infobatch() -> Policy:
-    from dynsample import InfoBatch
-
-    return InfoBatch(ratio=0.5, delta=1.0)
-
-
-def _importance() -> Policy:
-    from dynsample import ImportanceSampling
-
-    return ImportanceSampling(replacement=True, smoothing=0.2, correct_bias=True)
-
-
-def _selective_backprop() -> Policy:
-    from dynsample import SelectiveBackprop
-
-    return SelectiveBackprop(beta=1.0)
-
-
-def _forgetting() -> Policy:
-    from dynsample import Forgetting
-
-    return Forgetting(fraction=0.3, static_epochs=1, lag=True)
-
-
-POLICIES: dict[str, Callable[[], Policy]] = {
-    "kakurenbo": _kakurenbo,
-    "infobatch": _infobatch,
-    "importance": _importance,
-    "selective_backprop": _selective_backprop,
-    "forgetting": _forgetting,
+POLICIES = {
+    "kakurenbo": make("kakurenbo", tau=0.5),
+    "infobatch": make("infobatch", delta=1.0),
+    "importance": make("importance", smoothing=0.2, correct_bias=True),
+    "selective_backprop": make("selective-backprop", beta=1.0),
+    "forgetting": make("forgetting", static_epochs=1, lag=True),
 }
 WITH_HIDDEN_PASS = frozenset({"kakurenbo", "selective_backprop", "forgetting"})
 

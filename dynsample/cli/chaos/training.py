@@ -21,7 +21,7 @@ from dynsample.cli.chaos.records import Recorder, bits, from_bits
 from dynsample.cli.chaos.scenario import POLICIES, Orders
 from dynsample.cli.chaos.strikes import Signals
 from dynsample.groups import Group
-from dynsample.views import HiddenView
+from dynsample.run.views import HiddenView
 
 SAVES = {"received": 0.15, "observed": 0.25, "planned": 0.3}  # chances
 _NO_WEIGHTS = np.empty(0, np.float32)
@@ -61,7 +61,7 @@ class Training:
         scenario = orders.scenario
         self.orders, self.group, self.hooks, self.signals = orders, group, hooks, signals
         self.model = Model(scenario.num_samples, scenario.seed)
-        policy = POLICIES[scenario.policy]()
+        policy = POLICIES[scenario.policy]
         if orders.group:
             hooks.watch_selections(type(policy))
         self.sampler = Sampler(

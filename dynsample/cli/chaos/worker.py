@@ -6,12 +6,12 @@ import os
 import sys
 from pathlib import Path
 
-from dynsample.checkpoint import StateError
 from dynsample.cli.chaos.hooks import HookedGroup, Hooks
 from dynsample.cli.chaos.page import OwnPage
 from dynsample.cli.chaos.scenario import Orders
 from dynsample.cli.chaos.strikes import Signals, strike
 from dynsample.cli.chaos.training import StoppedError, Training
+from dynsample.disk.checkpoint import StateError
 from dynsample.groups import Group, GroupError, mpi, single, torch
 
 LOST_A_RANK, CANNOT_LOAD = 3, 4  # exit statuses

@@ -9,6 +9,8 @@ import os
 import tempfile
 from pathlib import Path
 
+from dynsample.cli.demo.policies import ROWS
+
 NEEDS = {
     "torch": "torch",
     "sklearn": "scikit-learn",
@@ -21,13 +23,9 @@ _LOADER_NEEDS = {
     "ffcv": ("ffcv", 'pip install "dynsample[ffcv]", with what README.md says of FFCV'),
 }
 PICTURES = (".png", ".pdf", ".svg")
-# Light copies of what policies.py and data.py define, as `dynsample --help` must not import torch.
+# A light copy of what data.py defines, as `dynsample --help` must not import torch.
 DATASETS = ("digits", "glyphs")
 LOADERS = ("torch", "dali", "ffcv")
-ROWS = (
-    "baseline", "kakurenbo", "infobatch", "importance", "random", "short", "random_same_cost",
-    "hide_hardest",
-)  # fmt: skip
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -6,10 +6,12 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-import dynsample as ds
-from dynsample.columns import Column, Last
-from dynsample.policies.base import EpochRandom, Policy, Selection
-from dynsample.table import ScoreTable
+from dynsample.plan.selection import EpochRandom, Selection
+from dynsample.policies import RandomSubset
+from dynsample.policies.base import Policy
+from dynsample.policies.registry import make
+from dynsample.table.columns import Column, Last
+from dynsample.table.table import ScoreTable
 
 
 @dataclass(frozen=True)
@@ -80,26 +82,27 @@ class ScaledRandomSubset(Policy):
 
     def select(self, table: ScoreTable, epoch: int, random: EpochRandom) -> Selection:
         """Leave out a fresh random part of the samples."""
-        selection = ds.RandomSubset(self.fraction).select(table, epoch, random)
+        selection = RandomSubset(self.fraction).select(table, epoch, random)
         return replace(selection, lr_scale=1 / (1 - self.fraction))
 
 
 def _kakurenbo(settings: Settings, cost: float) -> Policy:
-    return ds.Kakurenbo(settings.fraction, refresh_every=settings.refresh_every, lr="realised")
+    fraction, every = settings.fraction, settings.refresh_every
+    return make("kakurenbo", fraction=fraction, refresh_every=every, lr="realised")
 
 
 def _importance(settings: Settings, cost: float) -> Policy:
     draws = settings.num_samples - int(settings.fraction * settings.num_samples)
-    return ds.ImportanceSampling(draws, smoothing=0.5, correct_bias=True)
+    return make("importance", num_draws=draws, smoothing=0.5, correct_bias=True)
 
 
 ROWS: dict[str, Row] = {
-    "baseline": Row(lambda settings, cost: ds.Uniform()),
+    "baseline": Row(lambda settings, cost: make("uniform")),
     "kakurenbo": Row(_kakurenbo),
-    "infobatch": Row(lambda settings, cost: ds.InfoBatch(ratio=0.5, epochs=settings.epochs)),
+    "infobatch": Row(lambda settings, cost: make("infobatch", epochs=settings.epochs)),
     "importance": Row(_importance),
-    "random": Row(lambda settings, cost: ds.RandomSubset(settings.fraction)),
-    "short": Row(lambda settings, cost: ds.Uniform(), cost_of="kakurenbo", fewer_epochs=True),
+    "random": Row(lambda settings, cost: make("random", fraction=settings.fraction)),
+    "short": Row(lambda settings, cost: make("uniform"), cost_of="kakurenbo", fewer_epochs=True),
     "random_same_cost": Row(
         lambda settings, cost: ScaledRandomSubset(max(0.0, 1 - cost)), cost_of="kakurenbo"
     ),

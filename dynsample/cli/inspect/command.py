@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 from dynsample import files, report
-from dynsample._arrays import load_array
-from dynsample._disk import whole
 from dynsample.cli.inspect import terminal
 from dynsample.cli.inspect.classes import by_class
 from dynsample.cli.printing import say
+from dynsample.disk.arrays import load_array
+from dynsample.disk.files import whole
 from dynsample.report.writer import checked_labels
 
 

@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dynsample._disk import open_regular
 from dynsample.cli.inspect import charts
 from dynsample.cli.inspect.classes import Classes
 from dynsample.cli.inspect.pictures import Pictures
 from dynsample.cli.inspect.style import STYLE
 from dynsample.cli.inspect.terminal import median, verdict
 from dynsample.cli.printing import printable
+from dynsample.disk.files import open_regular
 from dynsample.report import Cost, Run
 
 # A browser that is told so refuses whatever would come from elsewhere.

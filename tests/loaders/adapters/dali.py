@@ -16,9 +16,8 @@ from nvidia.dali import Pipeline, fn, pipeline_def
 import dynsample as ds
 import dynsample.dali as dali
 from adapters import Batch, Opened
-from dynsample import pack
 from dynsample.dali.operator import SWITCH
-from dynsample.files import from_folders
+from dynsample.files import from_folders, pack
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "operator": {"operator": "on"},

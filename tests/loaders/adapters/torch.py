@@ -14,8 +14,8 @@ from PIL import Image
 
 import dynsample as ds
 from adapters import Batch, Opened
+from dynsample.run.views import HiddenView
 from dynsample.torch import DataLoader
-from dynsample.views import HiddenView
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "no workers": {"num_workers": 0},

@@ -11,8 +11,8 @@ import runs
 
 import dynsample as ds
 from dynsample import groups
-from dynsample.agreement import DisagreementError
 from dynsample.groups import Group
+from dynsample.groups.agreement import DisagreementError
 
 STEPS = 60
 PLACEMENTS = ("replicated", "sharded")
@@ -150,7 +150,7 @@ def check_a_policy_that_fails_on_one_rank_ends_all(group: Group) -> None:
 def check_resume_on_one_rank_and_back(group: Group) -> None:
     if runs.ROWS % group.size:
         return
-    for policy in ("kakurenbo", "importance", "backprop"):
+    for policy in ("kakurenbo", "importance", "selective-backprop"):
         for placement in PLACEMENTS:
             _check_resume(group, policy, placement)
 

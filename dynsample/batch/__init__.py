@@ -1,0 +1,210 @@
+"""Selection and weights within one batch: Selective Backprop in two forms, and `gram_weights`.
+
+These decide after a forward pass which rows to train on, or how much. What they remember is of one
+process, in their `state_dict`, and not in the table. numpy arrays and torch tensors on any device
+are taken; on a GPU nothing waits for the device.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dynsample import _core, ops
+from dynsample._core import Stream
+from dynsample.batch.gram import FORMS, GramWeights, gram, gram_weights
+from dynsample.kernels.checks import MAX_SAMPLES, integer, real
+from dynsample.kernels.convert import is_tensor, like
+
+__all__ = [
+    "FORMS",
+    "GramWeights",
+    "LossHistory",
+    "gram",
+    "gram_weights",
+    "selective_backprop",
+    "selects",
+]
+
+STATE_VERSION = 1
+
+
+def _losses(losses: Any) -> Any:
+    """Check float[B] or [B, 1]; float32 as a numpy array, or as a tensor on a GPU."""
+    if is_tensor(losses):
+        values = losses.detach().float()
+        values = values if values.is_cuda else values.numpy()
+    elif isinstance(losses, np.ndarray) and losses.dtype.kind == "f":
+        with np.errstate(over="ignore"):
+            values = losses.astype(np.float32)
+    else:
+        found = getattr(losses, "dtype", type(losses).__name__)
+        raise TypeError(f"losses must be a floating-point numpy array or tensor, got {found}")
+    if values.ndim == 0:
+        raise ValueError('losses must have one value per sample, got one: reduction="none" lacks')
+    if values.ndim == 2 and values.shape[1] == 1:
+        values = values[:, 0]
+    if values.ndim != 1:
+        raise ValueError(f"losses must have shape [B] or [B, 1], got {tuple(values.shape)}")
+    return values
+
+
+def _uniform(count: int, seed: int, step: int) -> NDArray[np.float32]:
+    """Uniform numbers of [0, 1) with 24 bits, float32[count]: a function of (seed, step) alone."""
+    words = _core.philox(seed, 0, -(-count // 4), step, Stream.BATCH_SELECTION)[:count]
+    uniform: NDArray[np.float32] = (words >> 8).astype(np.float32) * np.float32(2**-24)
+    return uniform
+
+
+def _on(device_of: Any, values: NDArray[Any]) -> Any:
+    if not is_tensor(device_of):
+        return values
+    return sys.modules["torch"].from_numpy(values).to(device_of.device, non_blocking=True)
+
+
+def _power(values: Any, exponent: float) -> Any:
+    return values**exponent if is_tensor(values) else ops.power(values, exponent)
+
+
+class LossHistory:
+    """Selective Backprop by a window of recent losses (the original form).
+
+    Parameters
+    ----------
+    beta : float above 0
+        A row trains with probability (share of the window strictly below its loss) ** beta.
+    pmin : float in [0, 1]
+        Least probability of a row.
+    size : int
+        Losses in the window, first in, first out; the batch itself enters first.
+    seed : int in [0, 2**64)
+        Give every rank its own.
+
+    Notes
+    -----
+    The row of the highest loss always trains, so that no rank is left without a backward pass, and
+    so do rows of NaN or infinite loss, which count for nothing in the window.
+
+    References
+    ----------
+    Jiang et al., "Accelerating Deep Learning by Focusing on the Biggest Losers", 2019, equation 1.
+    """
+
+    def __init__(
+        self, beta: float = 1.0, pmin: float = 0.0, size: int = 1024, *, seed: int = 0
+    ) -> None:
+        self.beta = real(beta, "beta", "(0, inf)")
+        self.pmin = real(pmin, "pmin", "[0, 1]")
+        self.size = integer(size, "size", 1, MAX_SAMPLES)
+        self.seed = integer(seed, "seed", 0, 2**64 - 1)
+        self.step = 0
+        self._window: Any = np.empty(0, np.float32)
+
+    def select(self, losses: Any) -> Any:
+        """Take one batch's losses, float[B]; mark the rows to train on, bool[B]."""
+        values = _losses(losses)
+        xp: Any = sys.modules["torch"] if is_tensor(values) else np
+        finite = xp.isfinite(values)
+        self._push(xp, xp.where(finite, values, xp.full_like(values, np.nan)))
+        known = xp.sort(self._window)[0] if is_tensor(values) else np.sort(self._window)
+        below = xp.searchsorted(known, values)
+        share = below / xp.isfinite(known).sum().clip(1)
+        probability = _power(xp.asarray(share, dtype=xp.float32), self.beta).clip(self.pmin)
+        kept = (_on(values, _uniform(len(values), self.seed, self.step)) < probability) | ~finite
+        if len(values):
+            kept[values.argmax()] = True
+        self.step += 1
+        return kept if is_tensor(kept) else like(kept, losses)
+
+    def _push(self, xp: Any, values: Any) -> None:
+        window = self._window
+        if is_tensor(window) != is_tensor(values):
+            window = _on(values, window) if is_tensor(values) else window.cpu().numpy()
+        self._window = xp.concatenate([window, values])[-self.size :]
+
+    def state_dict(self) -> dict[str, Any]:
+        """Give window and step, JSON-able but for NaN."""
+        window = self._window.cpu().numpy() if is_tensor(self._window) else self._window
+        return {"version": STATE_VERSION, "step": self.step, "window": window.tolist()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restore what `state_dict` gave."""
+        if state.get("version") != STATE_VERSION:
+            raise ValueError(f"state must have version {STATE_VERSION}, got {state.get('version')}")
+        step = integer(state["step"], "step", 0, MAX_SAMPLES)
+        window = np.asarray(state["window"], np.float32)
+        if window.ndim != 1 or len(window) > self.size:
+            raise ValueError(f"window must have at most {self.size} losses, got {window.shape}")
+        self.step, self._window = step, window
+
+
+def selective_backprop(losses: Any, keep: float = 0.5, *, seed: int, step: int) -> Any:
+    """Mark which rows of a batch to train on, by the rank of their loss.
+
+    Parameters
+    ----------
+    losses : float[B] or [B, 1]
+        numpy or torch; NaN ranks highest, ties by position.
+    keep : float in (0, 1]
+        max(1, int(keep * B)) rows are drawn without replacement, the row of rank i (ascending) with
+        probability in proportion to ((i + 1/2) / B) ** (1 / keep - 1).
+    seed : int in [0, 2**64)
+        Give every rank its own.
+    step : int in [0, 2**32)
+        The same (seed, step) gives the same rows.
+
+    Returns
+    -------
+    bool[B]
+
+    References
+    ----------
+    Selective Backprop in MosaicML Composer; after Jiang et al., "Accelerating Deep Learning by
+    Focusing on the Biggest Losers", 2019.
+    """
+    keep = real(keep, "keep", "(0, 1]")
+    seed, step = integer(seed, "seed", 0, 2**64 - 1), integer(step, "step", 0, MAX_SAMPLES)
+    values = _losses(losses)
+    count = len(values)
+    rank_weight = ((np.arange(count) + 0.5) / max(count, 1)).astype(np.float32)
+    rank_weight = ops.power(rank_weight, 1 / keep - 1)
+    if not is_tensor(values):
+        weight = np.empty_like(rank_weight)
+        weight[np.argsort(values, kind="stable")] = rank_weight
+        low, high = _core.philox(seed, 0, 1, step, Stream.BATCH_SELECTION)[:2].tolist()
+        k = min(count, max(1, int(keep * count)))
+        return like(ops.draw_mask(weight, k, seed=low | high << 32, epoch=0), losses)
+    torch = sys.modules["torch"]
+    weight = torch.empty_like(values)
+    weight[torch.argsort(values, stable=True)] = _on(values, rank_weight)
+    race = -torch.log(_on(values, _uniform(count, seed, step))) / weight
+    kept = torch.zeros(count, dtype=torch.bool, device=values.device)
+    kept[torch.topk(race, min(count, max(1, int(keep * count))), largest=False).indices] = True
+    return kept
+
+
+def selects(
+    progress: float, step: int, *, start: float = 0.5, end: float = 0.9, interrupt: int = 2
+) -> bool:
+    """Whether `selective_backprop` applies to a step, by Composer's schedule.
+
+    Parameters
+    ----------
+    progress : float in [0, 1]
+        Share of the training that is done.
+    step : int
+    start, end : float in [0, 1]
+        It applies while start <= progress < end,
+    interrupt : int
+        but not in every `interrupt`-th step; 0: in all.
+    """
+    step = integer(step, "step", 0, MAX_SAMPLES)
+    interrupt = integer(interrupt, "interrupt", 0, MAX_SAMPLES)
+    start, end = real(start, "start", "[0, 1]"), real(end, "end", "[0, 1]")
+    if not start <= real(progress, "progress", "[0, 1]") < end:
+        return False
+    return not interrupt or (step + 1) % interrupt != 0

@@ -1,0 +1,192 @@
+"""Batch reweighting: the more samples of a batch share a gradient, the less each of them weighs."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from dynsample.kernels.checks import choice, real
+from dynsample.kernels.convert import is_tensor
+from dynsample.signals import _Batch
+
+FORMS = ("inverse", "softmax")
+
+
+class GramWeights(NamedTuple):
+    """Loss weights of a batch, and the score that they come from.
+
+    Attributes
+    ----------
+    weights : float32[B]
+        They add up to 1: the loss is ``(weights * losses).sum()``.
+    score : float32[B]
+        How many samples of the batch have a gradient like this one's, itself included.
+    """
+
+    weights: Any
+    score: Any
+
+
+def gram_weights(
+    logits: Any,
+    targets: Any,
+    *,
+    gamma: float = 0.7,
+    temperature: float = 1.0,
+    form: str = "inverse",
+    params: str | Sequence[str] = "bias",
+    features: Any = None,
+    model: Any = None,
+    inputs: Any = None,
+) -> GramWeights:
+    """Weigh each sample of a batch by how few others have a gradient like its own.
+
+    Parameters
+    ----------
+    logits : float[B, C]
+        numpy or torch, on any device; the weights are of the same kind, and no gradient flows
+        through them.
+    targets : int[B]
+    gamma : float in [-1, 1]
+        Two gradients are alike when their cosine is at least this.
+    temperature : float above 0
+        Of the softmax; "inverse" has none.
+    form : "inverse" or "softmax"
+        1 / score; or exp(-score / temperature), as published, which at temperature 1 gives a batch
+        of a hundred to a few of its samples. Both are divided by their sum.
+    params, features, model, inputs
+        Whose gradients, as in `gram`.
+
+    References
+    ----------
+    The published code "batch-reweighting-cifar", whose README gives gradients, Gram matrix and
+    score; it leaves out the line of the weights.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> logits = np.array([[9, 0, 0], [9, 0, 0], [0, 0, 9]], np.float32)
+    >>> weights, score = gram_weights(logits, np.array([1, 1, 0]))
+    >>> score
+    array([2., 2., 1.], dtype=float32)
+    >>> weights
+    array([0.25, 0.25, 0.5 ], dtype=float32)
+    """
+    gamma, temperature = (
+        real(gamma, "gamma", "[-1, 1]"),
+        real(temperature, "temperature", "(0, inf)"),
+    )
+    choice(form, "form", FORMS)
+    cosines = gram(logits, targets, params=params, features=features, model=model, inputs=inputs)
+    xp: Any = sys.modules["torch"] if is_tensor(cosines) else np
+    with np.errstate(invalid="ignore"):
+        alike = (cosines >= gamma).sum(1)
+    score = xp.asarray(alike, dtype=xp.float32).clip(1)  # a gradient of zero is like itself
+    if form == "inverse":
+        raw = 1 / score
+    else:
+        raw = xp.exp(((score.min() if len(score) else 0) - score) / temperature)
+    return GramWeights(raw / raw.sum(), score)
+
+
+def gram(
+    logits: Any,
+    targets: Any,
+    *,
+    params: str | Sequence[str] = "bias",
+    features: Any = None,
+    model: Any = None,
+    inputs: Any = None,
+) -> Any:
+    """Cosines of the gradients of the cross-entropy of every two samples, float32[B, B].
+
+    Parameters
+    ----------
+    logits : float[B, C]
+    targets : int[B]
+    params : "bias", "last_layer", "all" or names of parameters
+        The gradients of what. The bias of the last layer (as published), and its weight and bias,
+        have a closed form; everything else goes through `torch.func`, with the gradients of all B
+        samples in memory at once and the model in eval mode, as samples must not mix.
+    features : float[B, D]
+        Input of the last layer; for "last_layer".
+    model, inputs : torch.nn.Module, and what it is called with, [B, ...]
+        For "all" and for names.
+
+    Notes
+    -----
+    A gradient of zero has cosine 0 with all, one with NaN has NaN. The matrix is that of one
+    rank's batch.
+    """
+    if isinstance(params, str):
+        choice(params, "params", ("bias", "last_layer", "all"))
+    batch = _Batch(logits, targets)
+    if params not in ("bias", "last_layer"):
+        if model is None or inputs is None or not batch.tensor:
+            raise TypeError(f"params={params!r} needs model= and inputs=, and torch tensors")
+        return _gram_by_autograd(model, inputs, batch.targets, params)
+    xp = batch.xp
+    with np.errstate(invalid="ignore", over="ignore"):
+        error = _unit(xp, batch.error)
+        cosines = error @ error.T
+        if params == "bias":
+            return cosines
+        if features is None or is_tensor(features) != batch.tensor or features.ndim != 2:
+            raise TypeError('params="last_layer" needs features=, float[B, D] of the logits\' kind')
+        if len(features) != len(cosines):
+            raise ValueError(f"features must have {len(cosines)} rows, got {len(features)}")
+        inner = features.detach().float() if batch.tensor else features.astype(np.float32)
+        inner = _unit(xp, xp.concatenate([inner, 0 * inner[:, :1] + 1], 1))
+        return cosines * (inner @ inner.T)
+
+
+def _unit(xp: Any, rows: Any) -> Any:
+    """Scale rows to length 1, by way of their largest entry: no square over- or underflows."""
+    rows = _divided(xp, rows, xp.amax(abs(rows), 1))
+    return _divided(xp, rows, xp.sqrt((rows * rows).sum(1)))
+
+
+def _divided(xp: Any, rows: Any, size: Any) -> Any:
+    """Divide each row by its size; a row of zeros stays one."""
+    return rows / xp.where(size == 0, size + 1, size)[:, None]
+
+
+def _gram_by_autograd(model: Any, inputs: Any, targets: Any, params: str | Sequence[str]) -> Any:
+    torch: Any = sys.modules["torch"]
+    func = torch.func
+    known = {name: p.detach() for name, p in model.named_parameters()}
+    names = list(known) if params == "all" else list(params)
+    if unknown := sorted(set(names) - set(known)):
+        raise ValueError(f"params must name parameters of the model, got {', '.join(unknown)}")
+    fixed = {name: p for name, p in known.items() if name not in names} | dict(
+        model.named_buffers()
+    )
+
+    def loss(chosen: dict[str, Any], x: Any, y: Any) -> Any:
+        logits = func.functional_call(model, {**fixed, **chosen}, (x[None],))
+        return torch.nn.functional.cross_entropy(logits.float(), y[None])
+
+    if not len(targets):
+        return torch.zeros(0, 0, device=targets.device)
+    of_each = func.vmap(func.grad(loss), (None, 0, 0))
+    with _evaluating(model):
+        gradients = of_each({name: known[name] for name in names}, inputs, targets)
+    rows = torch.cat([g.detach().flatten(1).float() for g in gradients.values()], 1)
+    rows = _unit(torch, rows)
+    return rows @ rows.T
+
+
+@contextmanager
+def _evaluating(model: Any) -> Iterator[None]:
+    """Put every module in eval mode, and each back into its own."""
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training

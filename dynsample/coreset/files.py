@@ -1,0 +1,180 @@
+"""Coresets as files: lines of a file list, .npy, JSON with the fingerprint of the data set."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, TypeGuard
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dynsample.disk.arrays import load_array
+from dynsample.disk.files import read_regular, refuse_overwrite, whole
+from dynsample.files.file_list import FileList
+from dynsample.files.file_list import read as read_list
+from dynsample.kernels.convert import as_subset, fingerprint
+
+FORMAT, VERSION = "dynsample coreset", 1
+SUFFIXES = (".txt", ".npy", ".json")
+
+
+def lines_of(path: str | os.PathLike[str]) -> list[bytes]:
+    """Lines of the samples of a file list, with their ends; the position is the sample's id."""
+    return read_list(path).lines
+
+
+def file_fingerprint(path: str | os.PathLike[str]) -> str:
+    """Identity of a data set by its file list."""
+    return fingerprint(np.frombuffer(read_regular(path), np.uint8))
+
+
+def ids_in_list(coreset: FileList, full: FileList) -> NDArray[np.int64]:
+    """Ids of the samples of a coreset's file list in the full one, ascending.
+
+    A leading slash does not matter, neither does the white space between name and label.
+    """
+    row_of = {sample: row for row, sample in enumerate(_samples(full))}
+    if len(row_of) != len(full):
+        raise ValueError(f"file_list must not repeat lines: {len(full) - len(row_of)} are repeated")
+    found = [row_of.get(sample, -1) for sample in _samples(coreset)]
+    if unknown := [row for row, sample in enumerate(found) if sample < 0]:
+        raise ValueError(
+            f"{len(unknown)} of {len(coreset)} lines of the coreset are not in the full file list, "
+            f"the first {coreset.lines[unknown[0]].decode(errors='replace').strip()!r}"
+        )
+    return as_subset(np.array(found, np.int64), len(full))
+
+
+def _samples(listed: FileList) -> Iterator[tuple[bytes, int]]:
+    names = (name.lstrip(b"/") for name in listed.names)
+    return zip(names, listed.labels.tolist(), strict=True)
+
+
+def write(
+    path: str | os.PathLike[str],
+    ids: NDArray[np.int64],
+    num_samples: int,
+    *,
+    file_list: str | os.PathLike[str] | None = None,
+    rule: Mapping[str, Any] | None = None,
+    force: bool = True,
+) -> None:
+    """Write a coreset, whole or not at all; the suffix says how.
+
+    Parameters
+    ----------
+    path : path
+        .txt: the kept lines of `file_list`, byte for byte, in their order; .npy: int64 ids; .json:
+        ids, rule, number of samples and fingerprint of `file_list`.
+    ids : int64[k]
+    num_samples : int
+        Of the full data set.
+    file_list : path, optional
+    rule : mapping, optional
+        How the ids were chosen, for the JSON.
+    force : bool
+        Replace a file that is there and holds something else; an error otherwise.
+    """
+    out = Path(path)
+    if out.suffix not in SUFFIXES:
+        raise ValueError(f"output must end in {', '.join(SUFFIXES)}, got {out}")
+    ids = as_subset(ids, num_samples)
+    content = io.BytesIO()
+    if out.suffix == ".npy":
+        np.save(content, ids)
+    elif out.suffix == ".json":
+        content.write(_as_json(ids, num_samples, file_list, rule).encode())
+    elif file_list is None:
+        raise ValueError("a .txt is made of the lines of a file list: which one is missing")
+    else:
+        lines = lines_of(file_list)
+        if len(lines) != num_samples:
+            raise ValueError(f"{file_list} must have {num_samples} lines, got {len(lines)}")
+        content.writelines(lines[i] for i in ids.tolist())
+    refuse_overwrite(out, force, content.getvalue())
+    with whole(out) as file:
+        file.write(content.getbuffer())
+
+
+def _as_json(
+    ids: NDArray[np.int64],
+    num_samples: int,
+    file_list: str | os.PathLike[str] | None,
+    rule: Mapping[str, Any] | None,
+) -> str:
+    content = {
+        "format": FORMAT,
+        "version": VERSION,
+        "num_samples": num_samples,
+        "fingerprint": None if file_list is None else file_fingerprint(file_list),
+        "rule": dict(rule or {}),
+        "ids": ids.tolist(),
+    }
+    return json.dumps(content) + "\n"
+
+
+def load(
+    path: str | os.PathLike[str],
+    num_samples: int,
+    *,
+    file_list: str | os.PathLike[str] | None = None,
+) -> NDArray[np.int64]:
+    """Read a coreset for `Sampler(subset=...)`: ids, int64[k], ascending.
+
+    Parameters
+    ----------
+    path : path
+        What `write` wrote, or any file list or .npy of ids.
+    num_samples : int
+        Of the full data set.
+    file_list : path, optional
+        The full one: needed for a .txt, and compared with the fingerprint of a .json.
+
+    Raises
+    ------
+    ValueError, IndexError
+        For a coreset of another data set.
+    """
+    source = Path(path)
+    if source.suffix == ".npy":
+        return as_subset(load_array(source), num_samples)
+    if source.suffix == ".json":
+        return _from_json(source, num_samples, file_list)
+    if file_list is None:
+        raise ValueError(f"{source} has lines of a file list: file_list, the full one, is missing")
+    full = read_list(file_list)
+    if len(full) != num_samples:
+        raise ValueError(f"{file_list} must have {num_samples} lines, got {len(full)}")
+    return ids_in_list(read_list(source, may_be_empty=True), full)
+
+
+def _from_json(
+    source: Path, num_samples: int, file_list: str | os.PathLike[str] | None
+) -> NDArray[np.int64]:
+    try:
+        content = json.loads(read_regular(source))
+    except ValueError as error:  # also of text that is not UTF-8
+        raise ValueError(f"{source} is not JSON, or it is cut short: {error}") from None
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise ValueError(f"{source} is not a coreset that dynsample wrote")
+    version, count, identity, ids = (
+        content.get(name) for name in ("version", "num_samples", "fingerprint", "ids")
+    )
+    if not _is_integer(version) or version > VERSION:
+        raise ValueError(f"{source} has version {version}, this dynsample reads {VERSION}")
+    if not _is_integer(count) or count != num_samples:
+        raise ValueError(f"{source} is of a data set of {count} samples, not {num_samples}")
+    if file_list and identity not in (None, file_fingerprint(file_list)):
+        raise ValueError(f"{source} is of another data set than {file_list}: fingerprints differ")
+    for each in ids if isinstance(ids, list) else [ids]:
+        if not (_is_integer(each) and 0 <= each < num_samples):
+            raise ValueError(f"{source}: ids must be integers in [0, {num_samples}), got {each!r}")
+    return as_subset(np.array(ids, np.int64), num_samples)
+
+
+def _is_integer(value: Any) -> TypeGuard[int]:
+    return isinstance(value, int) and not isinstance(value, bool)

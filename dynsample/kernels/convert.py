@@ -1,0 +1,108 @@
+"""Arrays in, arrays of the same kind out: numpy, or torch tensors on the CPU, without a copy."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+
+def is_tensor(value: object) -> bool:
+    """Whether `value` is a torch tensor; never imports torch."""
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(value, torch.Tensor)
+
+
+def plain(value: Any) -> Any:
+    """Give a number of numpy or torch as one of Python; anything else as it is."""
+    scalar = isinstance(value, np.generic) or (
+        (isinstance(value, np.ndarray) or is_tensor(value)) and value.ndim == 0
+    )
+    return value.item() if scalar else value
+
+
+def column(value: Any, name: str, dtype: DTypeLike) -> Any:
+    """Give `value`, numpy or torch, as a one-dimensional, contiguous array of exactly `dtype`.
+
+    A strided array is copied; another dtype or number of dimensions is an error. What this says of
+    an argument is the same wherever the array is.
+    """
+    if isinstance(value, np.ndarray) and value.dtype == dtype and value.ndim == 1:
+        return np.ascontiguousarray(value)  # in every step: names of dtypes take numpy long to find
+    if is_tensor(value):
+        found, shape = str(value.dtype).removeprefix("torch."), tuple(value.shape)
+    elif isinstance(value, np.ndarray):
+        found, shape = str(value.dtype), value.shape
+    else:
+        kind = type(value).__name__
+        raise TypeError(f"{name} must be a numpy array or a torch tensor, got {kind}")
+    wanted = np.dtype(dtype).name
+    if found != wanted:
+        hint = ": convert it to float32 first" if (wanted, found) == ("float32", "float64") else ""
+        raise TypeError(f"{name} must have dtype {wanted}, got {found}{hint}")
+    if len(shape) != 1:
+        raise ValueError(f"{name} must have one dimension, got shape {shape}")
+    return value.detach().contiguous() if is_tensor(value) else np.ascontiguousarray(value)
+
+
+def beside(value: Any, name: str, dtype: DTypeLike, first: Any, first_name: str) -> Any:
+    """Give `value` as `column` does, when it has as many rows as `first` and lies where it does."""
+    array = column(value, name, dtype)
+    if len(array) != len(first):
+        raise ValueError(
+            f"{name} must have {len(first)} rows, as many as {first_name}, got {len(array)}"
+        )
+    here, there = _place(array), _place(first)
+    if here != there:
+        raise ValueError(f"{name} must be on {there}, as {first_name} is, got {here}")
+    return array
+
+
+def _place(array: Any) -> str:
+    place = str(array.device) if is_tensor(array) else "cpu"
+    return "the CPU" if place == "cpu" else place
+
+
+def as_numpy(value: Any, name: str, dtype: DTypeLike) -> NDArray[Any]:
+    """View `value`, as `column` gives it, as a numpy array; it must be in host memory."""
+    if is_tensor(value) and value.device.type != "cpu":
+        raise ValueError(f"{name} must be on the CPU, got a tensor on {value.device}")
+    array: NDArray[Any] = host(column(value, name, dtype))
+    return array
+
+
+def host(array: Any) -> Any:
+    """View an array in host memory as numpy; None stays None."""
+    return array.numpy() if is_tensor(array) else array
+
+
+def like(result: Any, template: object) -> Any:
+    """Return `result` as the kind of `template`: a tensor that shares its memory, or itself."""
+    if is_tensor(template) and not is_tensor(result):
+        return sys.modules["torch"].from_numpy(result)
+    return result
+
+
+def fingerprint(array: NDArray[Any]) -> str:
+    """Identity of an array's dtype, shape and content, for resume checks."""
+    identity = hashlib.blake2b(f"{array.dtype.str}{array.shape}".encode(), digest_size=16)
+    identity.update(np.ascontiguousarray(array).view(np.uint8).data)
+    return identity.hexdigest()
+
+
+def as_subset(subset: Any, num_samples: int) -> NDArray[np.int64]:
+    """Ids of a subset of the data set, ascending, when each is there once."""
+    ids = subset.detach().cpu().numpy() if is_tensor(subset) else np.asarray(subset)
+    if ids.ndim != 1 or (len(ids) and ids.dtype.kind not in "iu"):
+        raise TypeError(f"subset must be a one-dimensional integer array, got {ids.dtype}")
+    unique = np.unique(ids.astype(np.int64))
+    if len(unique) != len(ids):
+        raise ValueError(f"subset must not repeat ids: {len(ids) - len(unique)} are repeated")
+    if len(unique) and not (unique[0] >= 0 and unique[-1] < num_samples):
+        raise IndexError(
+            f"subset must hold ids in [0, {num_samples}), got {unique[0]} to {unique[-1]}"
+        )
+    return unique

@@ -1,0 +1,194 @@
+"""The kernels on the host: numpy, or torch tensors on the CPU, without a copy."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dynsample import _core
+from dynsample._core import Stream
+from dynsample.kernels.convert import as_numpy, host, like
+from dynsample.kernels.protocol import Array, Candidates, Kernels, Rates
+
+
+class Host:
+    """Implements `Kernels`. What takes only whole tables or parts of them has numpy alone."""
+
+    on_device = False
+
+    def take(self, array: NDArray[Any]) -> Array:
+        return array
+
+    def copy(self, array: Array) -> Array:
+        return array.copy()
+
+    def fill(self, array: Array, values: NDArray[Any]) -> None:
+        array[...] = values
+
+    def numpy(self, array: Array) -> NDArray[Any]:
+        view: NDArray[Any] = array.view()
+        view.flags.writeable = False
+        return view
+
+    def read_only(self, array: Array) -> Array:
+        return self.numpy(array)
+
+    def unsigned(self, array: Array) -> Array:
+        return array
+
+    def checked(self, values: Array, name: str) -> Array:
+        return as_numpy(values, name, np.float32)
+
+    def full(self, size: int, value: float) -> Array:
+        return np.full(size, value, np.float32)
+
+    def mask(self, size: int, value: bool = False) -> Array:
+        return np.full(size, value, np.bool_)
+
+    def no_counts(self, size: int) -> Array:
+        return np.zeros(size, np.uint32)
+
+    def chances(self, size: int, where: Array | None) -> Array:
+        return self.full(size, 1.0) if where is None else self.floats(where)
+
+    # Elementwise
+
+    def counts(self, *masks: Array) -> list[int]:
+        return [int(np.count_nonzero(mask)) for mask in masks]
+
+    def where(self, mask: Array, inside: Array | float, outside: Array | float) -> Array:
+        if isinstance(inside, float) and isinstance(outside, float):
+            return _core.choose(mask, inside, outside)
+        chosen = [np.float32(x) if isinstance(x, float) else x for x in (inside, outside)]
+        return np.where(mask, *chosen)
+
+    def below(self, values: Array, bound: float, where: Array | None) -> Array:
+        return _core.below(values, bound, where, True)
+
+    def floats(self, array: Array) -> Array:
+        return array.astype(np.float32)
+
+    def divide(self, values: Array, number: float) -> Array:
+        return values / np.float32(number)
+
+    def finite(self, values: Array) -> Array:
+        return np.isfinite(values)
+
+    def power(self, values: Array, exponent: float) -> Array:
+        return like(_core.power(host(values), exponent), values)
+
+    # Selections and reductions
+
+    def hide_lowest(
+        self, values: Array, k: int, where: Array | None, *, finite_only: bool
+    ) -> Array:
+        return like(_core.hide_lowest(host(values), k, host(where), finite_only), values)
+
+    def min_max(
+        self, values: Array, where: Array | None, *, finite_only: bool
+    ) -> tuple[float, float]:
+        return _core.min_max(host(values), host(where), finite_only)
+
+    def sum_parts(
+        self, values: Array, where: Array | None, *, finite_only: bool
+    ) -> NDArray[np.int64]:
+        return _core.sum_parts(host(values), host(where), finite_only)
+
+    def candidates(self, values: Array, where: Array | None) -> Candidates:
+        return _core.Candidates(values, where, True)
+
+    # Orders
+
+    def mask_ids(self, mask: Array, *, invert: bool) -> Array:
+        return like(_core.mask_ids(host(mask), invert), mask)
+
+    def order_slice(
+        self, ids: Array, seed: int, epoch: int, stream: int, start: int, stop: int
+    ) -> Array:
+        return like(_core.order_slice(host(ids), seed, epoch, stream, start, stop), ids)
+
+    def positions(
+        self, num_rows: int, bounds: tuple[int, int], seed: int, epoch: int, stream: int
+    ) -> Array:
+        return _core.unpermute(num_rows, np.arange(*bounds), seed, epoch, stream)
+
+    def walk(
+        self,
+        num_rows: int,
+        ranges: Sequence[tuple[int, int]],
+        seed: int,
+        epoch: int,
+        stream: int,
+    ) -> Array:
+        mask = np.zeros(num_rows, np.bool_)
+        for start, stop in ranges:
+            mask[_core.permute(num_rows, seed, epoch, stream, start, stop)] = True
+        return mask
+
+    # Draws
+
+    def survey(self, probabilities: Array) -> tuple[float, int]:
+        return _core.survey(host(probabilities))
+
+    def exponent_sums(self, probabilities: Array, substitute: float) -> NDArray[np.uint64]:
+        return _core.exponent_sums(host(probabilities), substitute)
+
+    def rates(
+        self, probabilities: Array, sums: NDArray[np.uint64], substitute: float, k: int
+    ) -> Rates:
+        return _core.RatesPart(host(probabilities), sums, substitute, k)
+
+    def race(
+        self, probabilities: Array, first: int, substitute: float, seed: int, epoch: int
+    ) -> Candidates:
+        return _core.Candidates(probabilities, first, substitute, seed, epoch)
+
+    def draw_mask(self, probabilities: Array, k: int, seed: int, epoch: int) -> Array:
+        return like(_core.draw_mask(host(probabilities), k, seed, epoch), probabilities)
+
+    def sample(self, size: int, where: Array | None, k: int, seed: int, epoch: int) -> Array:
+        return _core.sample_mask(size, where, k, seed, epoch)
+
+    def draw(
+        self,
+        probabilities: Array,
+        k: int,
+        seed: int,
+        epoch: int,
+        *,
+        replacement: bool,
+        multinomial: bool,
+    ) -> Array:
+        p = host(probabilities)
+        if replacement:
+            return like(_core.draw(p, k, seed, epoch, multinomial), probabilities)
+        rows = _core.mask_ids(_core.draw_mask(p, k, seed, epoch), False)
+        order = _core.order_slice(rows, seed, epoch, Stream.DRAW_ORDER, 0, len(rows))
+        return like(order, probabilities)
+
+    def cdf_counts(
+        self, values: Array, where: Array | None, low: float, high: float
+    ) -> NDArray[np.uint64]:
+        return _core.cdf_counts(host(values), host(where), low, high)
+
+    def cdf_keep(
+        self,
+        values: Array,
+        where: Array | None,
+        low: float,
+        high: float,
+        counts: NDArray[np.uint64],
+        beta: float,
+        seed: int,
+        epoch: int,
+        first: int,
+    ) -> Array:
+        key = seed, epoch, first
+        kept = _core.cdf_keep(host(values), host(where), low, high, counts, beta, *key)
+        return like(kept, values)
+
+
+HOST: Kernels = Host()

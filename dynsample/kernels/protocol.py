@@ -1,0 +1,211 @@
+"""What kernels are, wherever the arrays are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = Any  # of numpy, or a torch tensor; on a device always a tensor
+
+
+class Candidates(Protocol):
+    """Rows of a part that a selection over all parts is among, by histograms of their keys."""
+
+    def count(self) -> int:
+        """Return the number of rows that take part."""
+
+    def histogram(self, prefix: int | None = None) -> NDArray[np.uint32]:
+        """Count upper halves of keys, or lower ones of the keys with the upper half `prefix`."""
+
+    def tally(self, key: int) -> tuple[int, int]:
+        """Count the rows with a key below `key`, and equal to it."""
+
+    def mark(self, ties: int) -> Array:
+        """Mark the rows below the key of the last tally, and the first `ties` equal to it."""
+
+
+class Rates(Protocol):
+    """Fixed-point rates of a part of the rows, of which draws with replacement are made."""
+
+    @property
+    def total(self) -> int:
+        """Sum of the rates."""
+
+    def systematic(self, before: int, total: int, k: int, seed: int, epoch: int) -> Array:
+        """Count how often each row is drawn, when the rows before have so much of the total."""
+
+    def multinomial(self, k: int, seed: int, epoch: int) -> Array:
+        """Count how often each row is drawn, when the part is all rows."""
+
+    def count(self, before: int, points: NDArray[np.uint64]) -> Array:
+        """Count how often each row is drawn by the points that lie in this part."""
+
+    def inverse(self, total: int, num_rows: int) -> Array:
+        """Return 1 / (N p) of every row, float32."""
+
+
+class Kernels(Protocol):
+    """What is done with the rows of one process, wherever their arrays are."""
+
+    on_device: bool
+
+    # Making and moving
+
+    def take(self, array: NDArray[Any]) -> Array:
+        """Return a numpy array, which nobody else holds, as one that the kernels take."""
+
+    def copy(self, array: Array) -> Array:
+        """Return a copy."""
+
+    def fill(self, array: Array, values: NDArray[Any]) -> None:
+        """Copy numpy values into an array."""
+
+    def numpy(self, array: Array) -> NDArray[Any]:
+        """Return an array as numpy, read only; without a copy where it can."""
+
+    def read_only(self, array: Array) -> Array:
+        """Protect an array that users get to see, where that is possible."""
+
+    def unsigned(self, array: Array) -> Array:
+        """Return an array of 32-bit integers as users get to see it, uint32."""
+
+    def checked(self, values: Array, name: str) -> Array:
+        """Return one-dimensional float32 values as an array that the kernels take."""
+
+    def full(self, size: int, value: float) -> Array:
+        """Make float32[size]."""
+
+    def mask(self, size: int, value: bool = False) -> Array:
+        """Make bool[size]."""
+
+    def no_counts(self, size: int) -> Array:
+        """Make counts of 0, 32 bits each."""
+
+    def chances(self, size: int, where: Array | None) -> Array:
+        """Make equal probabilities, of all rows or of those in `where`."""
+
+    # Elementwise
+
+    def counts(self, *masks: Array) -> list[int]:
+        """Count the rows that are set in each mask."""
+
+    def where(self, mask: Array, inside: Array | float, outside: Array | float) -> Array:
+        """Choose by a mask among float32 arrays or numbers."""
+
+    def below(self, values: Array, bound: float, where: Array | None) -> Array:
+        """Mark the finite values that are less than a float32 number."""
+
+    def floats(self, array: Array) -> Array:
+        """Convert to float32."""
+
+    def divide(self, values: Array, number: float) -> Array:
+        """Divide float32 values by a number that is rounded to float32 first."""
+
+    def finite(self, values: Array) -> Array:
+        """Mark the finite values."""
+
+    def power(self, values: Array, exponent: float) -> Array:
+        """Raise to a power."""
+
+    # Selections and reductions
+
+    def hide_lowest(
+        self, values: Array, k: int, where: Array | None, *, finite_only: bool
+    ) -> Array:
+        """Mark the k lowest values."""
+
+    def min_max(
+        self, values: Array, where: Array | None, *, finite_only: bool
+    ) -> tuple[float, float]:
+        """Return the extremes; NaN without any."""
+
+    def sum_parts(
+        self, values: Array, where: Array | None, *, finite_only: bool
+    ) -> NDArray[np.int64]:
+        """Return the exact sum, as integers that add up."""
+
+    def candidates(self, values: Array, where: Array | None) -> Candidates:
+        """Return the finite values, to select among."""
+
+    # Orders
+
+    def mask_ids(self, mask: Array, *, invert: bool) -> Array:
+        """Return the rows that are set, or are not, ascending; 32 bits each."""
+
+    def order_slice(
+        self, ids: Array, seed: int, epoch: int, stream: int, start: int, stop: int
+    ) -> Array:
+        """Return positions [start, stop) of `ids` in a random order, int64."""
+
+    def positions(
+        self, num_rows: int, bounds: tuple[int, int], seed: int, epoch: int, stream: int
+    ) -> Array:
+        """Return the positions of the rows of a range in a permutation of all rows, int64."""
+
+    def walk(
+        self,
+        num_rows: int,
+        ranges: Sequence[tuple[int, int]],
+        seed: int,
+        epoch: int,
+        stream: int,
+    ) -> Array:
+        """Mark the rows at ranges of positions of a permutation."""
+
+    # Draws
+
+    def survey(self, probabilities: Array) -> tuple[float, int]:
+        """Return the largest finite probability, 0 if there is none, and how many are positive."""
+
+    def exponent_sums(self, probabilities: Array, substitute: float) -> NDArray[np.uint64]:
+        """Return the sum of the probabilities as integers by exponent."""
+
+    def rates(
+        self, probabilities: Array, sums: NDArray[np.uint64], substitute: float, k: int
+    ) -> Rates:
+        """Return the rates of a part of the rows."""
+
+    def race(
+        self, probabilities: Array, first: int, substitute: float, seed: int, epoch: int
+    ) -> Candidates:
+        """Return the keys of a draw without replacement, to select among."""
+
+    def draw_mask(self, probabilities: Array, k: int, seed: int, epoch: int) -> Array:
+        """Mark k rows drawn without replacement from all."""
+
+    def sample(self, size: int, where: Array | None, k: int, seed: int, epoch: int) -> Array:
+        """Mark k of all rows, or of those in `where`, each with equal chances."""
+
+    def draw(
+        self,
+        probabilities: Array,
+        k: int,
+        seed: int,
+        epoch: int,
+        *,
+        replacement: bool,
+        multinomial: bool,
+    ) -> Array:
+        """Return k rows drawn from all, in random order, int64."""
+
+    def cdf_counts(
+        self, values: Array, where: Array | None, low: float, high: float
+    ) -> NDArray[np.uint64]:
+        """Return a histogram of the finite values in 1000 bins."""
+
+    def cdf_keep(
+        self,
+        values: Array,
+        where: Array | None,
+        low: float,
+        high: float,
+        counts: NDArray[np.uint64],
+        beta: float,
+        seed: int,
+        epoch: int,
+        first: int,
+    ) -> Array:
+        """Toss the coins of shares for the rows from `first` on."""

@@ -1,0 +1,201 @@
+"""Draws by probability: fixed-point rates, an exponential race, coins."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dynsample import kernels
+from dynsample.kernels import Array
+from dynsample.kernels.arguments import (
+    MAX_DRAWS,
+    checked_coins,
+    checked_draw,
+    checked_power,
+    checked_probabilities,
+    is_multinomial,
+)
+from dynsample.kernels.checks import MAX_SAMPLES, integer
+from dynsample.kernels.convert import like
+
+
+def draw_counts(
+    probabilities: Any, k: int, *, seed: int, epoch: int, method: str = "systematic"
+) -> Any:
+    """How often each row is drawn in k draws with replacement.
+
+    Parameters
+    ----------
+    probabilities : float32[N]
+        Not negative, of any sum. NaN and infinities draw like the largest finite one.
+    k : int in [0, 2**32 - 2]
+    seed : int in [0, 2**64)
+    epoch : int in [0, 2**32)
+    method : "systematic" or "multinomial"
+        Systematic: k pointers at equal distances on a circle, from a random start; each count is
+        within 1 of its expectation. Multinomial: k independent draws, as in `torch.multinomial`.
+
+    Returns
+    -------
+    uint32[N]
+        Adds up to k. Expectation k r / R, from the integers r = floor(p k 2**32 / sum p) + 1 with
+        sum R: a positive probability never becomes zero, and zero is never drawn.
+
+    Notes
+    -----
+    Stateless: random numbers are counted by (position, epoch, stream) and keyed by the seed.
+    """
+    multinomial = is_multinomial(method)
+    p, k, seed, epoch = checked_draw(probabilities, k, seed, epoch)
+    there, rates = kernels.of(p), _rates(p, k)
+    if not k:
+        counts = there.no_counts(len(p))
+    elif multinomial:
+        counts = rates.multinomial(k, seed, epoch)
+    else:
+        counts = rates.systematic(0, rates.total, k, seed, epoch)
+    return like(there.unsigned(counts), probabilities)
+
+
+def _rates(probabilities: Array, k: int) -> kernels.Rates:
+    there = kernels.of(probabilities)
+    substitute = there.survey(probabilities)[0] or 1.0
+    sums = there.exponent_sums(probabilities, substitute)
+    return there.rates(probabilities, sums, substitute, k)
+
+
+def draw_mask(probabilities: Any, k: int, *, seed: int, epoch: int) -> Any:
+    """Mask of k rows drawn without replacement.
+
+    The k smallest E_i / p_i with E_i exponential: the exponential race (Efraimidis and Spirakis,
+    "Weighted random sampling with a reservoir", 2006), as one after the other with probability
+    proportional to p among those left.
+
+    Parameters
+    ----------
+    probabilities : float32[N]
+        As in `draw_counts`.
+    k : int in [0, number of positive probabilities]
+    seed, epoch
+        As in `draw_counts`.
+
+    Returns
+    -------
+    bool[N]
+    """
+    p, k, seed, epoch = checked_draw(probabilities, k, seed, epoch, MAX_SAMPLES)
+    return kernels.of(p).draw_mask(p, k, seed, epoch)
+
+
+def draw(
+    probabilities: Any,
+    k: int,
+    *,
+    replacement: bool,
+    seed: int,
+    epoch: int,
+    method: str = "systematic",
+) -> Any:
+    """Draw k rows, in random order.
+
+    The rows of `draw_counts` (with replacement) or `draw_mask` (without), in the order of a keyed
+    permutation. There is no state: the same arguments give the same rows.
+
+    Parameters
+    ----------
+    probabilities : float32[N]
+        As in `draw_counts`.
+    k : int
+    replacement : bool
+    seed, epoch
+        As in `draw_counts`.
+    method : "systematic" or "multinomial"
+        With replacement only.
+
+    Returns
+    -------
+    int64[k]
+
+    Examples
+    --------
+    >>> import numpy as np, dynsample as ds
+    >>> p = np.array([0, 1, 1], np.float32)
+    >>> sorted(ds.ops.draw(p, 2, replacement=False, seed=0, epoch=0).tolist())
+    [1, 2]
+    """
+    multinomial = is_multinomial(method)
+    most = MAX_DRAWS if replacement else MAX_SAMPLES
+    p, k, seed, epoch = checked_draw(probabilities, k, seed, epoch, most)
+    how = {"replacement": bool(replacement), "multinomial": multinomial}
+    return kernels.of(p).draw(p, k, seed, epoch, **how)
+
+
+def inverse_probabilities(probabilities: Any, k: int) -> Any:
+    """1 / (N p) of every row: the loss weights that make k draws with replacement unbiased.
+
+    Parameters
+    ----------
+    probabilities : float32[N]
+        As in `draw_counts`.
+    k : int in [0, 2**32 - 2]
+        Draws of the epoch; p comes from the same integers as the draw.
+
+    Returns
+    -------
+    float32[N]
+        R / (N r), 0 where the probability is 0.
+    """
+    p, k = checked_probabilities(probabilities), integer(k, "k", 0, MAX_DRAWS)
+    rates = _rates(p, k)
+    return like(rates.inverse(rates.total, len(p)), probabilities)
+
+
+def bernoulli_cdf(
+    values: Any, beta: float, *, seed: int, epoch: int, where: Any | None = None
+) -> Any:
+    """Keep each row with the probability (share of rows at or below its value) ** beta.
+
+    Parameters
+    ----------
+    values : float32[N]
+        Values that are not finite are kept and take no part.
+    beta : float, finite, not negative
+    seed, epoch
+        As in `draw_counts`.
+    where : bool[N], optional
+        Rows that take part; the others are kept.
+
+    Returns
+    -------
+    bool[N]
+        Kept or not; all are kept when all values are equal.
+
+    Notes
+    -----
+    Shares are counted in 1000 bins between the lowest and the highest value (Jiang et al.,
+    "Accelerating deep learning by focusing on the biggest losers", 2019, over the data set).
+    """
+    rows, beta, seed, epoch, mask = checked_coins(values, beta, seed, epoch, where)
+    there = kernels.of(rows)
+    low, high = there.min_max(rows, mask, finite_only=True)
+    if not low < high:  # also NaN: without rows that take part
+        return like(there.mask(len(rows), True), values)
+    counts = there.cdf_counts(rows, mask, low, high)
+    return there.cdf_keep(rows, mask, low, high, counts, beta, seed, epoch, 0)
+
+
+def power(values: Any, exponent: float) -> Any:
+    """`values ** exponent`, the same on every machine.
+
+    Parameters
+    ----------
+    values : float32[N]
+        Not negative. NaN stays NaN, 0 stays 0 for every exponent.
+    exponent : float, finite
+
+    Returns
+    -------
+    float32[N]
+        Rounded from double.
+    """
+    rows, exponent = checked_power(values, exponent)
+    return kernels.of(rows).power(rows, exponent)

@@ -1,0 +1,166 @@
+"""Selections, reductions and ids of score columns; part of `dynsample.ops`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from dynsample import _core, kernels
+from dynsample.kernels.arguments import checked_rows, checked_selection
+from dynsample.kernels.convert import as_numpy, column, like
+
+
+def hide_lowest(scores: Any, k: int, eligible: Any = None, *, finite_only: bool = False) -> Any:
+    """Mask of the `k` lowest-scoring samples: one exact set, whatever the threads or the processor.
+
+    Samples compare by (score, index): ties go to the smaller index, -0 equals +0, and NaN is
+    higher than everything.
+
+    Parameters
+    ----------
+    scores : float32[N]
+        Numpy array or torch tensor; N is at most 2**32 - 1.
+    k : int in [0, N]
+        How many to hide; all the eligible when there are no more than `k`.
+    eligible : bool[N], optional
+        Samples that may be hidden; by default all.
+    finite_only : bool
+        Never hide NaN and infinities.
+
+    Returns
+    -------
+    bool[N]
+        Of the kind of `scores`.
+
+    Raises
+    ------
+    TypeError
+        Another dtype or kind of array; `k` not an integer.
+    ValueError
+        Another shape or length, or `k` out of range.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> hide_lowest(np.array([3, 1, 2, 1], np.float32), 2)
+    array([False,  True, False,  True])
+    """
+    rows, count, mask = checked_selection(scores, k, eligible)
+    return kernels.of(rows).hide_lowest(rows, count, mask, finite_only=finite_only)
+
+
+def exact_mean(values: Any, where: Any = None, *, finite_only: bool = False) -> float:
+    """Mean of float32 values from their exact sum, so that no order or split changes a bit of it.
+
+    The sum is rounded once, to float64 (as `math.fsum` does), and divided by the count.
+
+    Parameters
+    ----------
+    values : float32[N]
+        Numpy array or torch tensor; N is at most 2**32 - 1.
+    where : bool[N], optional
+        Rows that take part; by default all.
+    finite_only : bool
+        Leave NaN and infinities out. Otherwise they spread as in numpy.
+
+    Returns
+    -------
+    float
+        NaN when no row takes part.
+
+    Raises
+    ------
+    TypeError
+        Another dtype or kind of array.
+    ValueError
+        Another shape or length.
+    """
+    rows, mask = checked_rows(values, where)
+    parts = kernels.of(rows).sum_parts(rows, mask, finite_only=finite_only)
+    total, count = _core.rounded_sum(parts)
+    return total / count if count else float("nan")
+
+
+def min_max(values: Any, where: Any = None, *, finite_only: bool = False) -> tuple[float, float]:
+    """Lowest and highest value.
+
+    Parameters
+    ----------
+    values : float32[N]
+        Numpy array or torch tensor; N is at most 2**32 - 1.
+    where : bool[N], optional
+        Rows that take part; by default all.
+    finite_only : bool
+        Leave NaN and infinities out.
+
+    Returns
+    -------
+    tuple of float
+        Both NaN when no row takes part, or a NaN does. A zero is +0.
+
+    Raises
+    ------
+    TypeError
+        Another dtype or kind of array.
+    ValueError
+        Another shape or length.
+    """
+    rows, mask = checked_rows(values, where)
+    return kernels.of(rows).min_max(rows, mask, finite_only=finite_only)
+
+
+def mask_ids(mask: Any, *, invert: bool = False) -> Any:
+    """Ascending ids of the rows that are set in `mask`, or of those that are not.
+
+    Parameters
+    ----------
+    mask : bool[N]
+        Numpy array or torch tensor; N is at most 2**32 - 1.
+    invert : bool
+        List the rows that are not set.
+
+    Returns
+    -------
+    uint32[count]
+        Of the kind of `mask`.
+
+    Raises
+    ------
+    TypeError
+        Another dtype or kind of array.
+    ValueError
+        Another shape.
+    """
+    rows = column(mask, "mask", np.bool_)
+    there = kernels.of(rows)
+    return there.unsigned(there.mask_ids(rows, invert=invert))
+
+
+class Bitmap:
+    """A mask in a bit and a half per row, and the way between ids and ranks among its set rows.
+
+    Parameters
+    ----------
+    mask : bool[N]
+        Numpy array or torch tensor on the CPU, copied; N is at most 2**32 - 1.
+    """
+
+    def __init__(self, mask: Any) -> None:
+        self._bits = _core.Bitmap(as_numpy(mask, "mask", np.bool_))
+
+    def __len__(self) -> int:
+        return len(self._bits)
+
+    @property
+    def count(self) -> int:
+        """Number of set rows."""
+        return self._bits.count
+
+    def rank(self, ids: Any) -> Any:
+        """Set rows before each of `ids`, int64[M] in [0, N); IndexError for others."""
+        return like(self._bits.rank(as_numpy(ids, "ids", np.int64)), ids)
+
+    def select(self, ranks: Any) -> Any:
+        """Id of the set row of each of `ranks`, int64[M] in [0, count); IndexError for others."""
+        return like(self._bits.select(as_numpy(ranks, "ranks", np.int64)), ranks)

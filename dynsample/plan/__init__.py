@@ -1,0 +1,1 @@
+"""The plan of an epoch: selection, order, and how both are dealt to ranks."""

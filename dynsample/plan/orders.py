@@ -1,0 +1,159 @@
+"""The order of an epoch: which member stands at which position."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dynsample import ops
+from dynsample._core import Stream
+from dynsample.kernels.convert import fingerprint
+from dynsample.plan.selection import EpochRandom
+
+Slice = Callable[[int, int], NDArray[np.int64]]
+
+
+class Order(Protocol):
+    """An arrangement of members: a pure function of (members, random, stream)."""
+
+    def arrange(self, members: NDArray[np.uint32], random: EpochRandom, stream: int) -> Slice:
+        """Give the function (start, stop) -> rows at the positions [start, stop)."""
+        ...
+
+    def positions(
+        self, ranks: NDArray[np.int64], count: int, random: EpochRandom, stream: int
+    ) -> NDArray[np.int64]:
+        """Positions of members, by their ranks among `count`: the inverse of the arrangement."""
+        ...
+
+    def fingerprint(self) -> dict[str, Any]:
+        """Identity of the order, for resume checks."""
+        ...
+
+
+@dataclass(frozen=True)
+class RandomOrder:
+    """A keyed bijection of the members' ranks; any slice is computed without the rest."""
+
+    def arrange(self, members: NDArray[np.uint32], random: EpochRandom, stream: int) -> Slice:
+        """Give the function (start, stop) -> rows at the positions [start, stop)."""
+
+        def rows(start: int, stop: int) -> NDArray[np.int64]:
+            slice_: NDArray[np.int64] = ops.order_slice(
+                members, seed=random.seed, epoch=random.epoch, start=start, stop=stop, stream=stream
+            )
+            return slice_
+
+        return rows
+
+    def positions(
+        self, ranks: NDArray[np.int64], count: int, random: EpochRandom, stream: int
+    ) -> NDArray[np.int64]:
+        """Positions of members, by their ranks among `count`: the inverse of the arrangement."""
+        positions: NDArray[np.int64] = ops.unpermute(
+            count, ranks, seed=random.seed, epoch=random.epoch, stream=stream
+        )
+        return positions
+
+    def fingerprint(self) -> dict[str, Any]:
+        """Identity of the order, for resume checks."""
+        return {"name": "random"}
+
+
+@dataclass(frozen=True)
+class SequentialOrder:
+    """Members by ascending id."""
+
+    def arrange(self, members: NDArray[np.uint32], random: EpochRandom, stream: int) -> Slice:
+        """Give the function (start, stop) -> rows at the positions [start, stop)."""
+        return lambda start, stop: members[start:stop].astype(np.int64)
+
+    def positions(
+        self, ranks: NDArray[np.int64], count: int, random: EpochRandom, stream: int
+    ) -> NDArray[np.int64]:
+        """Positions of members, by their ranks among `count`: these ranks."""
+        return ranks
+
+    def fingerprint(self) -> dict[str, Any]:
+        """Identity of the order, for resume checks."""
+        return {"name": "sequential"}
+
+
+class PageLocal:
+    """Shuffle pages, then the samples inside every window of pages.
+
+    A reader that keeps `window` pages in memory then reads each page once an epoch, as with FFCV's
+    QUASI_RANDOM. The whole order is computed when the epoch is planned.
+
+    Parameters
+    ----------
+    page_of : int[N]
+        Page of every sample, numbered from 0.
+    window : int
+        Pages that are shuffled together.
+    """
+
+    def __init__(self, page_of: NDArray[np.integer[Any]], window: int) -> None:
+        pages = np.asarray(page_of)
+        if pages.ndim != 1 or pages.dtype.kind not in "iu":
+            raise TypeError(
+                f"page_of must be a one-dimensional integer array, got {pages.dtype} of shape "
+                f"{pages.shape}"
+            )
+        if len(pages) and int(pages.min()) < 0:
+            raise ValueError(f"page_of must not be negative, got {int(pages.min())}")
+        if window < 1:
+            raise ValueError(f"window must be at least 1, got {window}")
+        self.page_of = pages.astype(np.int64)
+        self.window = int(window)
+
+    def arrange(self, members: NDArray[np.uint32], random: EpochRandom, stream: int) -> Slice:
+        """Give the function (start, stop) -> rows at the positions [start, stop)."""
+        if len(members) and int(members[-1]) >= len(self.page_of):
+            raise ValueError(
+                f"page_of must have an entry for every sample: it has {len(self.page_of)}, the "
+                f"epoch holds sample {int(members[-1])}"
+            )
+        key = {"seed": random.seed, "epoch": random.epoch}
+        pages = self.page_of[members]
+        num_pages = int(pages.max()) + 1 if len(pages) else 0
+        rank = ops.unpermute(num_pages, np.arange(num_pages), stream=Stream.PAGES, **key)
+        window = rank[pages] // self.window
+        stops = np.cumsum(np.bincount(window))
+        if Stream.PAGE_WINDOWS + 2 * len(stops) > 2**31:
+            raise ValueError(f"window must be larger: {len(stops)} windows are too many")
+        chunks = [
+            ops.order_slice(part, stream=Stream.PAGE_WINDOWS + 2 * number + stream, **key)
+            for number, part in enumerate(
+                np.split(members[np.argsort(window, kind="stable")], stops[:-1])
+            )
+        ]
+        order = np.concatenate(chunks) if chunks else np.empty(0, np.int64)
+        return lambda start, stop: order[start:stop].copy()
+
+    def positions(
+        self, ranks: NDArray[np.int64], count: int, random: EpochRandom, stream: int
+    ) -> NDArray[np.int64]:
+        """Refuse: a window's pages are spread over the ranks that own samples."""
+        raise ValueError(
+            'order must be "random" or "sequential" with placement="sharded", got a PageLocal'
+        )
+
+    def fingerprint(self) -> dict[str, Any]:
+        """Identity of the order, for resume checks."""
+        return {"name": "page_local", "window": self.window, "pages": fingerprint(self.page_of)}
+
+
+def as_order(order: str | Order) -> Order:
+    """Resolve the `order` argument of the sampler."""
+    if order == "random":
+        return RandomOrder()
+    if order == "sequential":
+        return SequentialOrder()
+    if isinstance(order, (RandomOrder, SequentialOrder, PageLocal)):
+        return order
+    raise ValueError(f'order must be "random", "sequential" or a PageLocal, got {order!r}')

@@ -1,0 +1,32 @@
+"""The name of every published method, for command lines and tables; a user's own needs none."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from dynsample import policies
+from dynsample.kernels.checks import choice
+from dynsample.policies.base import Policy
+
+POLICIES: dict[str, Callable[..., Policy]] = {
+    "forgetting": policies.Forgetting,
+    "importance": policies.ImportanceSampling,
+    "infobatch": policies.InfoBatch,
+    "kakurenbo": policies.Kakurenbo,
+    "random": policies.RandomSubset,
+    "selective-backprop": policies.SelectiveBackprop,
+    "uniform": policies.Uniform,
+    "weighted": policies.WeightedRandom,
+}
+
+
+def make(name: str, **parameters: Any) -> Policy:
+    """Make the policy of a name; parameters that are not given have their defaults.
+
+    Raises
+    ------
+    ValueError
+        For an unknown name, saying which there are.
+    """
+    return POLICIES[choice(name, "policy", tuple(POLICIES))](**parameters)

@@ -1,0 +1,162 @@
+"""Between two epochs: the fold of what was observed, and the next plan."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from dynsample.plan.plan import Plan
+from dynsample.report.writer import Passed, Start
+from dynsample.run.epoch import Epoch, plan_stats
+from dynsample.run.ledger import Ledger
+from dynsample.run.planning import make_plan, start
+from dynsample.table.fold import fold_everywhere
+from dynsample.table.table import ScoreTable
+
+if TYPE_CHECKING:
+    from dynsample.groups import Group
+    from dynsample.sampler import Sampler
+
+
+class ObservationError(RuntimeError):
+    """Observations of samples that the epoch did not issue, or not that often."""
+
+
+@dataclass(frozen=True)
+class Folded:
+    """What came of the observations of an epoch, on all ranks.
+
+    Attributes
+    ----------
+    non_finite : int
+        Values that are NaN or infinite.
+    seconds : float
+    """
+
+    non_finite: int = 0
+    seconds: float = 0.0
+
+
+def close_epoch(sampler: Sampler, epoch: Epoch) -> Folded:
+    """Fold the observations of all ranks into the table, or raise what they were not issued."""
+    log, group, plan = epoch.ledger.log, sampler.group, epoch.plan
+    what = f"the end of epoch {plan.random.epoch}"
+    begin = time.perf_counter()
+    log.close()
+    counts = np.array([log.num_closed, log.non_finite(), epoch.passes[0].drawn, int(epoch.folded)])
+    observed, non_finite, drawn, before = group.sum(counts, what).tolist()
+    if not observed:
+        if sampler.policy.columns and drawn and not before:
+            warn_unobserved(sampler, plan)
+        return Folded()
+    _warn_of_refresh(sampler, epoch)
+    detail = log.refusals()
+    not_issued = fold(sampler.table, epoch.ledger, plan, group)
+    if non_finite:
+        _warn_of_nan(sampler, plan, non_finite)
+    if not_issued:
+        epoch.stats["not_issued"] = not_issued
+        raise ObservationError(
+            f"{not_issued} observations of epoch {epoch.number} were of samples that it did not "
+            "issue to the rank that observed them, or not that often (a batch observed twice, or "
+            "batches that did not come from this sampler); they were left out of the table"
+            f"{': ' if detail else ''}{detail}. Calling set_epoch again goes on without them"
+        )
+    return Folded(non_finite, time.perf_counter() - begin)
+
+
+def fold(table: ScoreTable, ledger: Ledger, plan: Plan, group: Group) -> int:
+    """Move what a ledger of `plan` has observed into a table; count what was not issued."""
+    epoch = plan.random.epoch
+    what = f"the observations of epoch {epoch}"
+    if table.arrays.on_device:
+        from dynsample.run import cuda_settle as on_device
+
+        not_issued = on_device.fold(table, ledger, plan, group, epoch=epoch, what=what)
+    else:
+        tickets, not_issued = ledger.settle(plan, group, what)
+        if group.size == 1 and not table.sharded:
+            table.fold(ledger.log, epoch=epoch, tickets=tickets)
+        else:
+            by_ticket = ledger.by_ticket(plan, group)
+            fold_everywhere(table, ledger.log, tickets, group, epoch=epoch, by_ticket=by_ticket)
+    return not_issued
+
+
+def _warn_of_refresh(sampler: Sampler, epoch: Epoch) -> None:
+    hidden, plan = epoch.passes[1], epoch.plan
+    if plan.refresh and hidden.received < hidden.stop:
+        sampler._warn_once(
+            "refresh",
+            f"epoch {plan.random.epoch}: {hidden.stop - hidden.received} of {plan.num_hidden} "
+            "hidden samples were due for a forward pass and were not iterated; go over "
+            "sampler.hidden after the epoch, or choose a larger refresh_every",
+        )
+
+
+def warn_unobserved(sampler: Sampler, plan: Plan) -> None:
+    """Warn of an epoch in which nothing was observed, although the policy selects by that."""
+    sampler._warn_once(
+        "unobserved",
+        f"nothing was observed in epoch {plan.random.epoch}, and {type(sampler.policy).__name__} "
+        f"selects by {', '.join(sampler._log.signals)}: call sampler.observe in every step. To "
+        "look at batches use peek(), to go over all samples use all()",
+    )
+
+
+def _warn_of_nan(sampler: Sampler, plan: Plan, non_finite: int) -> None:
+    """Warn when no value of a column that the policy decides by is a number."""
+    table = sampler.table
+    for name in sampler.policy.columns:
+        if not table.count(table.arrays.finite(table[name])):
+            sampler._warn_once(
+                "nan",
+                f"no value of {name!r} is finite after epoch {plan.random.epoch}, in which "
+                f"{non_finite} of the observed values were NaN or infinite: "
+                f"{type(sampler.policy).__name__} cannot tell samples apart by it",
+            )
+
+
+def begin_epoch(
+    sampler: Sampler, number: int, folded: Folded, *, named: bool, restart: bool
+) -> None:
+    """Plan an epoch and start it; say what came of it in `stats`, and in the report."""
+    begin = time.perf_counter()
+    before = sampler._epoch
+    plan = make_plan(sampler, sampler.table, number)
+    stats = {
+        **plan_stats(plan, sampler.table),
+        "not_issued": 0,
+        "non_finite": folded.non_finite,
+        "fold_seconds": folded.seconds,
+    }
+    start(sampler, plan, named=named, stats=stats, restart=restart)
+    stats["plan_seconds"] = time.perf_counter() - begin
+    if sampler.report is not None:
+        failed = sampler.report.write(_start_of(sampler, plan, stats, before))
+        if failed is not None:
+            sampler._warn_once("report", f"the report is not complete: {failed}")
+
+
+def _start_of(sampler: Sampler, plan: Plan, stats: dict[str, float], before: Epoch | None) -> Start:
+    passes = () if before is None else before.passes
+    kept, hidden = [Passed(each.seconds, each.timed) for each in passes] or [Passed(), Passed()]
+    return Start(
+        run={
+            "policy": type(sampler.policy).__name__,
+            "num_samples": sampler.num_samples,
+            "seed": sampler.seed,
+            "ranks": sampler.group.size,
+        },
+        rank=sampler.group.rank,
+        subset=sampler.subset,
+        plan=plan,
+        table=sampler.table,
+        stats=stats,
+        before=None if before is None else before.plan,
+        kept=kept,
+        hidden=hidden,
+    )

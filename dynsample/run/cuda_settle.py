@@ -1,0 +1,88 @@
+"""The end of an epoch on a device: observations matched with what was issued, and folded."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from dynsample.kernels.cuda.device import Device
+from dynsample.plan.cuda import DevicePlan
+from dynsample.table.cuda_fold import Sorted, apply, exchanged, sort, sorted_log
+
+if TYPE_CHECKING:
+    import torch
+
+    from dynsample.groups import Group
+    from dynsample.plan.plan import Plan
+    from dynsample.run.ledger import Ledger
+    from dynsample.table.cuda_log import DeviceLog
+    from dynsample.table.table import ScoreTable
+
+_NO_TICKET = np.uint32(0xFFFFFFFF)
+
+
+def fold(
+    table: ScoreTable, ledger: Ledger, plan: Plan, group: Group, *, epoch: int, what: str
+) -> int:
+    """Fold the logs of all ranks; give how many observations were of nothing issued.
+
+    Collective. As `Ledger.settle` and the fold on the CPU, with the same result.
+    """
+    log: DeviceLog = ledger.log  # type: ignore[assignment]
+    needs_tickets = plan.repeated and group.size > 1
+    if ledger.fresh:
+        found, unknown = _matched(log, ledger, plan, needs_tickets)
+    else:  # some were received before a save: where they belong is worked out on the host
+        tickets = ledger.tickets(plan)
+        found, unknown = sorted_log(log, tickets), int(np.count_nonzero(tickets == -2))
+    counts = log.closed_counts
+    refused = counts.out_of_range + counts.not_allowed + counts.lost
+    mine = np.array([unknown, len(ledger.outstanding[0]), refused])
+    unknown, outstanding, refused = map(int, group.sum(mine, what))
+    if unknown and outstanding:
+        tickets, unknown, _ = ledger.settle_late(ledger.tickets(plan), group, what)
+        found = sorted_log(log, tickets)
+    if group.size > 1:
+        found = exchanged(
+            log, found, group, sharded=table.sharded, by_ticket=needs_tickets, what=what
+        )
+    columns, first = table.columns, table.bounds[0]
+    apply(log, columns, table.all_parts(), table.seen, found, epoch, first)
+    return unknown + refused
+
+
+def _matched(log: DeviceLog, ledger: Ledger, plan: Plan, needs_tickets: bool) -> tuple[Sorted, int]:
+    """Match by sorting both sides: what came, and what was issued."""
+    import torch
+
+    device, num_rows = log.device, log.num_samples
+    observed, values = log.observed()
+    rows, places = sort(device, observed, num_rows)
+    issued = _issued(device, ledger, plan)
+    issued_rows, issued_places = sort(device, issued, num_rows)
+    padded = any(each.padded for each in ledger.issued)
+    positions = tickets = None
+    if needs_tickets or padded:
+        given = ledger.positions(plan)
+        positions = device.put(np.where(given < 0, _NO_TICKET, given.astype(np.uint32)))
+        tickets = device.empty(len(rows), torch.int32)
+    accepted, unknown = device.full(len(rows), False), device.full(1, 0)
+    device.call(
+        "match", rows, places, len(rows), issued_rows, issued_places, len(issued), positions,
+        accepted, tickets, unknown,
+    )  # fmt: skip
+    return Sorted(rows, places, values, accepted, tickets), int(unknown)
+
+
+def _issued(device: Device, ledger: Ledger, plan: Plan) -> torch.Tensor:
+    """Rows that were handed out; of one rank without a copy, as the plan has them there."""
+    import torch
+
+    parts = []
+    for hidden, issued in enumerate(ledger.issued):
+        there = None
+        if isinstance(plan, DevicePlan) and issued.leading:
+            there = plan.leading(len(issued), hidden=bool(hidden))
+        parts.append(device.put(issued.rows) if there is None else there)
+    return torch.cat(parts)

@@ -1,0 +1,81 @@
+"""One epoch of a run: what it consists of, built whole and then put into the sampler at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from dynsample.plan.plan import Plan
+from dynsample.run.ledger import Ledger
+from dynsample.run.passes import Pass
+
+if TYPE_CHECKING:
+    from dynsample.table.table import ScoreTable
+
+
+@dataclass(eq=False)
+class Epoch:
+    """A plan, how far its two passes have come, and what was issued and observed.
+
+    Attributes
+    ----------
+    plan : Plan
+    passes : (Pass, Pass)
+        Over the kept and over the hidden samples.
+    ledger : Ledger
+    named : bool
+        Whether `set_epoch` began it or was called for it, and not an iterator alone.
+    put : (int, int) or None
+        Positions of both passes where a load put them, until `set_epoch` is called.
+    over : bool
+        The epoch was folded into the table before it was saved: it holds nothing more, and the next
+        one is not planned yet.
+    stats : dict of str to float
+    latest : Pass or None
+        The pass in which an iterator began last.
+    """
+
+    plan: Plan
+    passes: tuple[Pass, Pass]
+    ledger: Ledger
+    named: bool = False
+    put: tuple[int, int] | None = None
+    over: bool = False
+    stats: dict[str, float] = field(default_factory=dict)
+    latest: Pass | None = None
+
+    @property
+    def number(self) -> int:
+        """Which epoch it is."""
+        return self.plan.random.epoch
+
+    @property
+    def positions(self) -> tuple[int, int]:
+        """Cursors of both passes."""
+        kept, hidden = self.passes
+        return kept.received, hidden.received
+
+    @property
+    def folded(self) -> bool:
+        """Whether observations of this epoch are in the table."""
+        return self.over or self.ledger.folded
+
+    @property
+    def observed(self) -> bool:
+        """Whether anything was observed in this epoch on this rank."""
+        return self.folded or len(self.ledger.log) > 0
+
+
+def plan_stats(plan: Plan, table: ScoreTable) -> dict[str, Any]:
+    """Figures of a plan for `Sampler.stats`."""
+    rows = table.num_samples
+    return {
+        "epoch": plan.random.epoch,
+        "num_samples": rows,
+        "num_positions": plan.num_positions,
+        "num_hidden": plan.num_hidden,
+        "fraction": plan.num_hidden / rows if rows else 0.0,
+        "lr_scale": plan.lr_scale,
+        "unseen": table.count_unseen(),
+        **plan.stats,
+    }

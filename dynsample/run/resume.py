@@ -1,0 +1,311 @@
+"""What a sampler saves and how it goes on: position, identity, table and log."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from dynsample.disk import checkpoint
+from dynsample.disk.checkpoint import StateError, Tensors
+from dynsample.groups.agreement import check_agreement
+from dynsample.kernels.checks import integer
+from dynsample.plan.plan import Plan
+from dynsample.plan.selection import Selection
+from dynsample.run import planning
+from dynsample.run.epoch import Epoch, plan_stats
+from dynsample.run.ledger import Ledger
+from dynsample.run.passes import Pass, dealt, steps_of
+from dynsample.run.ranks import position_of
+from dynsample.run.saved_run import check, check_observed, check_tickets, damaged
+from dynsample.run.state import (
+    STATE_VERSION,
+    check_position,
+    checked_identity,
+    checked_state,
+    identity,
+)
+from dynsample.run.turn import warn
+from dynsample.table.fold import fold_everywhere
+from dynsample.table.log import ObservationLog
+from dynsample.table.rings import PinnedRing
+from dynsample.table.table import ScoreTable
+
+if TYPE_CHECKING:
+    from dynsample.sampler import Sampler
+
+ALLOWABLE = frozenset({"seed", "policy", "order", "fingerprint"})
+
+
+def state_dict(sampler: Sampler, positions: tuple[int, int] | None = None) -> dict[str, Any]:
+    """Position of a sampler: JSON-able, of a fixed size."""
+    epoch = sampler._planned()
+    kept, hidden = epoch.positions if positions is None else positions
+    state = {
+        "version": STATE_VERSION,
+        "num_samples": sampler.num_samples,
+        "seed": sampler.seed,
+        "epoch": epoch.number,
+        "positions": kept,
+        "hidden_positions": hidden,
+        "stop": epoch.passes[0].stop,
+        "digest": epoch.plan.digest,
+        "generation": sampler.generation,
+    }
+    return {**state, "folded": True} if epoch.folded else state
+
+
+def load_state_dict(sampler: Sampler, given: Mapping[str, Any]) -> None:
+    """Go to the position of a state in the plan that the present table gives."""
+    state = checked_state(given, "the state")
+    for name in ("num_samples", "seed"):
+        if state[name] != getattr(sampler, name):
+            raise StateError(
+                f"the state has {name} {state[name]}, the sampler has {getattr(sampler, name)}"
+            )
+    current = sampler._epoch
+    untouched = current is not None and current.positions == (0, 0) and current.put is None
+    if current is not None and untouched and current.named and current.number != state["epoch"]:
+        sampler._warn_once(
+            "late state",
+            f"a state of epoch {state['epoch']} came after set_epoch({current.number}), which is "
+            "left as it is: load a state before set_epoch, or let it say the epoch",
+        )
+        return
+    same = current is not None and current.number == state["epoch"]
+    if current is not None and same:
+        plan = current.plan
+    else:
+        plan = planning.make_plan(sampler, sampler.table, state["epoch"])
+    if plan.digest != state["digest"]:
+        raise StateError(
+            f"the state is of plan {state['digest']} of epoch {state['epoch']}, and the present "
+            f"table gives plan {plan.digest}: load the table with sampler.load(path) first"
+        )
+    check_position(state, plan, "the state")
+    ledger = current.ledger if current is not None and same else Ledger(sampler._log, folded=0)
+    stats = current.stats if current is not None and same else plan_stats(plan, sampler.table)
+    epoch = _epoch(sampler, plan, ledger, state, stats)
+    if current is not None and same:
+        epoch.over = current.over
+    for cursor in epoch.passes:
+        _issue(sampler, epoch, cursor)
+    planning.adopt(sampler, epoch, drop=not same)
+
+
+def _epoch(
+    sampler: Sampler,
+    plan: Plan,
+    ledger: Ledger,
+    state: Mapping[str, Any],
+    stats: dict[str, float],
+) -> Epoch:
+    """Make the epoch of a plan as a state says it was."""
+    kept, hidden = state["positions"], state["hidden_positions"]
+    passes = (
+        Pass(False, state["stop"], received=kept),
+        Pass(True, planning.hidden_stop(plan), received=hidden),
+    )
+    for cursor in passes:
+        cursor.rewind()
+        cursor.put_at_end = cursor.received >= cursor.stop
+    return Epoch(plan, passes, ledger, put=(kept, hidden), stats=stats)
+
+
+def _issue(sampler: Sampler, epoch: Epoch, cursor: Pass) -> None:
+    """Note as issued what this rank got before the cursor, and take back what comes after.
+
+    Where steps of today's batch size and number of ranks do not end at the cursor, another run made
+    them, and who got what is not known: as after a load, nothing is issued then.
+    """
+    issued, received = epoch.ledger.issued[cursor.hidden], cursor.received
+    issued.rewind(received)
+    steps = steps_of(sampler)
+    if (received - issued.end) % steps.rows and received != cursor.stop:
+        issued.end = received
+        return
+    rows = epoch.plan.source(steps, issued.end, cursor.stop, hidden=cursor.hidden)
+    for start in range(issued.end, received, steps.rows):
+        stop = min(start + steps.rows, cursor.stop)
+        first, last, place = dealt(steps, start, stop)
+        epoch.ledger.issue(
+            hidden=cursor.hidden, step=start, stop=stop, first=place, rows=rows(first, last)
+        )
+
+
+def save(sampler: Sampler, path: str | os.PathLike[str], consumed: int | None) -> None:
+    """Write table, log, policy and position as one generation, a part of it on every rank."""
+    epoch, group, table = sampler._planned(), sampler.group, sampler.table
+    what = f"the save to {path}"
+    sampler._ring.drain(everything=True)
+    epoch.ledger.log.close()
+    if refused := epoch.ledger.log.refusals():
+        sampler._warn_once("refused", f"observations that are not saved: {refused}")
+    positions = group.agree(lambda: _received(sampler, epoch, consumed), what)
+    if group.size > 1:
+        kept, hidden = positions
+        here = {"position": kept, "hidden position": hidden, "generation": sampler.generation}
+        facts = {**position_of(sampler), **here}
+        check_agreement(group, {"save": str(path), **facts}, what)
+    observed = epoch.ledger.state(epoch.plan, positions, group, what)
+    group.agree(lambda: _check_counted(epoch, observed, consumed), what)
+    first, last = table.bounds if table.sharded else _share(table.num_samples, group)
+    begin = table.bounds[0]
+    files = {
+        f"table-{group.rank:05d}": {
+            name: array[first - begin : last - begin] for name, array in table.state().items()
+        },
+        f"log-{group.rank:05d}": observed,
+    }
+    if group.rank == 0:
+        files["policy"] = sampler.policy.state()
+    facts = {"state": state_dict(sampler, positions), "identity": identity(sampler, epoch.number)}
+    part = [first, last, len(observed["index"]), len(observed["outstanding/index"])]
+    sampler.generation = checkpoint.save(Path(path), files, facts, part, group)
+
+
+def _share(count: int, group: Any) -> tuple[int, int]:
+    return group.rank * count // group.size, (group.rank + 1) * count // group.size
+
+
+def _received(sampler: Sampler, epoch: Epoch, consumed: int | None) -> tuple[int, int]:
+    """Positions of both passes that the users' loops received."""
+    cursor = epoch.latest
+    if consumed is None or cursor is None:
+        return epoch.positions
+    rows = steps_of(sampler, cursor.batch_size).rows
+    drawn = -(-(cursor.drawn - cursor.start) // rows)
+    batches = integer(consumed, "consumed", 0, drawn)
+    position = min(cursor.start + batches * rows, cursor.stop)
+    kept, hidden = epoch.positions
+    return (kept, position) if cursor.hidden else (position, hidden)
+
+
+def _check_counted(epoch: Epoch, observed: Tensors, consumed: int | None) -> None:
+    """Raise when nobody can say what the users' loops received."""
+    positions = observed["outstanding/ticket"]
+    for cursor in epoch.passes:
+        hidden = positions >= epoch.plan.num_positions
+        left = int(np.count_nonzero(hidden == cursor.hidden))
+        if cursor.counted or not left or (consumed is not None and cursor is epoch.latest):
+            continue
+        which = "hidden rows" if cursor.hidden else "rows"
+        raise ValueError(
+            f"{left} {which} of epoch {epoch.number} were drawn and not observed, and a loader "
+            "that draws ahead cannot say which of them your loop received: pass consumed=, the "
+            "number of batches that it received since it began. The loaders of dynsample count "
+            "themselves"
+        )
+
+
+def load(sampler: Sampler, path: str | os.PathLike[str], allow: frozenset[str]) -> None:
+    """Restore what `save` wrote; the sampler changes only when everything was checked."""
+    if not allow <= ALLOWABLE:
+        raise ValueError(
+            f"allow must be among {', '.join(sorted(ALLOWABLE))}, got {', '.join(sorted(allow))}"
+        )
+    group, what = sampler.group, f"the load of {path}"
+    if group.size > 1:
+        check_agreement(group, {"load": str(path), "allow": sorted(allow)}, what)
+    saved, table, log, observed = group.agree(lambda: _read(sampler, path, allow), what)
+    before = sampler.policy.state()
+    try:
+        if "policy" not in allow:
+            with damaged(path, "the policy's state"):
+                sampler.policy.load_state(saved.read("policy"))
+        _restore(sampler, path, allow, saved, table, log, observed)
+    except BaseException:
+        if sampler._log is not log:  # not adopted
+            sampler.policy.load_state(before)
+        raise
+
+
+def _restore(
+    sampler: Sampler,
+    path: str | os.PathLike[str],
+    allow: frozenset[str],
+    saved: checkpoint.Saved,
+    table: ScoreTable,
+    log: ObservationLog,
+    observed: Tensors,
+) -> None:
+    state, ledger = saved.facts["state"], Ledger(log)
+    plan, again = _plan_of_state(sampler, path, allow, table, state)
+    signals = {name: observed[f"signal/{name}"] for name in log.signals}
+    outstanding = observed["outstanding/index"], observed["outstanding/ticket"]
+    ledger.restore(observed["index"], observed["ticket"], signals, outstanding)
+    if again:
+        fold_everywhere(
+            table, log, ledger.carried, sampler.group, epoch=state["epoch"], by_ticket=True
+        )
+        plan, ledger = planning.make_plan(sampler, table, state["epoch"]), Ledger(log)
+        start = {"positions": 0, "hidden_positions": 0, "stop": planning.stop_of(sampler, plan)}
+        epoch = _epoch(sampler, plan, ledger, start, plan_stats(plan, table))
+        epoch.put = None
+    else:
+        epoch = _epoch(sampler, plan, ledger, state, plan_stats(plan, table))
+        epoch.over = state.get("folded", False)
+        if not epoch.over:
+            with damaged(path, "the observations"):
+                check_tickets(observed, plan.num_positions + plan.num_hidden)
+        for cursor in epoch.passes:
+            ledger.issued[cursor.hidden].end = cursor.received
+    others = {"table": table, "_log": log, "_ring": PinnedRing(log), "generation": saved.generation}
+    loaded = None if "fingerprint" in allow else saved.facts["identity"].get("fingerprint")
+    planning.adopt(sampler, epoch, _weights=None, _loaded_fingerprint=loaded, **others)
+
+
+def _plan_of_state(
+    sampler: Sampler,
+    path: str | os.PathLike[str],
+    allow: frozenset[str],
+    table: ScoreTable,
+    state: dict[str, Any],
+) -> tuple[Plan, bool]:
+    """Give the plan that a state is of, and whether another one takes its place."""
+    number = state["epoch"]
+    if state.get("folded", False):  # its plan came from a table that is no more
+        state.update(stop=0, positions=0, hidden_positions=0)
+        nothing = Selection(counts=table.arrays.no_counts(table.num_rows))
+        return planning.plan_of(sampler, table, nothing, number), False
+    plan = planning.make_plan(sampler, table, number)
+    if plan.digest == state["digest"]:
+        check_position(state, plan, os.fspath(path))
+        return plan, False
+    if not allow:
+        raise StateError(
+            f"{path} holds plan {state['digest']} of epoch {number}, and its table gives "
+            f"{plan.digest} here: it was saved by another version of the code"
+        )
+    warn(
+        f"what was allowed to differ changes the plan: epoch {number} starts again, with its "
+        "observations so far in the table"
+    )
+    return plan, True
+
+
+def _read(
+    sampler: Sampler, path: str | os.PathLike[str], allow: frozenset[str]
+) -> tuple[checkpoint.Saved, ScoreTable, ObservationLog, Tensors]:
+    """Read this rank's rows and share of the observations, of whatever ranks wrote them."""
+    saved = checkpoint.Saved(Path(path))
+    check(saved, path)
+    state = checked_state(saved.facts["state"], os.fspath(path))
+    here = identity(sampler, state["epoch"])
+    checked_identity(saved.facts["identity"], here, allow, ALLOWABLE, path)
+    table, log = planning.empty(sampler, sampler.table.columns, sampler.group)
+    rows = [(first, last) for first, last, _, _ in saved.parts]
+    with damaged(path, "the table"):
+        table.load(saved.cut("table", "", rows, table.bounds))
+    observed: Tensors = {}
+    for place, prefix in ((2, ""), (3, "outstanding/")):
+        ends = np.cumsum([0, *(part[place] for part in saved.parts)]).tolist()
+        share = _share(ends[-1], sampler.group)
+        observed |= saved.cut("log", prefix, list(pairwise(ends)), share)
+    with damaged(path, "the observations"):
+        check_observed(observed, log.signals, table.num_samples)
+    return saved, table, log, observed

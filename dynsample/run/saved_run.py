@@ -1,0 +1,72 @@
+"""What a sampler's saved state must hold, behind right checksums: facts, parts, observations."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterable, Iterator
+
+from dynsample.disk.checkpoint import Saved, StateError, Tensors
+from dynsample.disk.fields import Mismatch, anything, array, integer, mapping, record, text
+from dynsample.kernels.checks import MAX_EPOCH, MAX_SAMPLES
+from dynsample.run.ledger import UNKNOWN
+
+_COUNT = integer(0, 2**53)
+_IDENTITY = record(
+    {
+        "num_samples": integer(0, MAX_SAMPLES),
+        "subset": anything,
+        "columns": mapping(text),
+        "seed": anything,
+        "policy": anything,
+        "order": anything,
+    }
+)
+_FACTS = record({"state": record({"epoch": integer(0, MAX_EPOCH)}), "identity": _IDENTITY})
+_PARTS = array(array(_COUNT, length=4))
+
+
+@contextlib.contextmanager
+def damaged(path: str | os.PathLike[str], what: str) -> Iterator[None]:
+    """Let what the block finds wrong with a part of a saved state be a StateError."""
+    try:
+        yield
+    except StateError:
+        raise
+    except (ValueError, TypeError, IndexError) as error:
+        raise StateError(f"{path} is damaged: {what}: {error}") from error
+
+
+def check(saved: Saved, path: str | os.PathLike[str]) -> None:
+    """Raise a StateError unless facts and parts are those of a sampler."""
+    try:
+        _FACTS(saved.facts, "facts")
+        _PARTS(saved.parts, "parts")
+    except Mismatch as error:
+        raise StateError(f"{path} is damaged, or no state of a sampler: {error}") from None
+
+
+def check_observed(observed: Tensors, signals: Iterable[str], num_rows: int) -> None:
+    """Raise a ValueError unless these are observations of rows of a table, with their tickets."""
+    kinds = {"index": "uint32", "ticket": "int64"}
+    kinds |= {f"outstanding/{name}": kind for name, kind in kinds.items()}
+    kinds |= {f"signal/{name}": "float32" for name in signals}
+    for name, kind in kinds.items():
+        if name not in observed:
+            raise ValueError(f"{name} is missing")
+        if observed[name].dtype != kind or observed[name].ndim != 1:
+            found = f"{observed[name].dtype}{list(observed[name].shape)}"
+            raise ValueError(f"{name} must be {kind}, one for each observation, got {found}")
+    for name in ("index", "outstanding/index"):
+        if len(observed[name]) and observed[name].max() >= num_rows:
+            raise ValueError(f"{name} must be in [0, {num_rows}), got {observed[name].max()}")
+
+
+def check_tickets(observed: Tensors, end: int) -> None:
+    """Raise a ValueError unless the tickets of observations are positions of the plan."""
+    for name, least in (("ticket", UNKNOWN), ("outstanding/ticket", 0)):
+        tickets = observed[name]
+        if len(tickets) and not (least <= tickets.min() and tickets.max() < end):
+            raise ValueError(
+                f"{name} must be in [{least}, {end}), got {tickets.min()} to {tickets.max()}"
+            )

@@ -1,0 +1,144 @@
+"""What a saved position holds, and whether it is of this run."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from dynsample.disk.checkpoint import StateError
+from dynsample.disk.fields import Mismatch, integer, one_of, record, text
+from dynsample.kernels.checks import MAX_EPOCH, MAX_SAMPLES
+
+if TYPE_CHECKING:
+    from dynsample.plan.plan import Plan
+    from dynsample.sampler import Sampler
+
+STATE_VERSION = 1
+_COUNT = integer(0, 2**53)
+_STATE = record(
+    {
+        "version": integer(1, 2**53),
+        "num_samples": integer(0, MAX_SAMPLES),
+        "seed": integer(0, 2**64 - 1),
+        "epoch": integer(0, MAX_EPOCH),
+        "positions": _COUNT,
+        "hidden_positions": _COUNT,
+        "stop": _COUNT,
+        "digest": text,
+        "generation": _COUNT,
+        "folded": one_of(True, False),
+    },
+    optional=["folded"],
+)
+
+
+def as_fingerprint(value: Any) -> Callable[[], str] | None:
+    """Give what gives the identity of a data set, when there is one."""
+    if value is not None and (not isinstance(value, str) or not value):
+        raise TypeError(
+            f"fingerprint must be a non-empty string, got {type(value).__name__} {value!r}"
+        )
+    return None if value is None else lambda: value
+
+
+def bring(sampler: Sampler, fingerprint: Callable[[], str]) -> None:
+    """Note the identity of the data set that a loader reads; it is asked for when it is needed.
+
+    Raises
+    ------
+    StateError
+        When the sampler has loaded the state of a run on other data.
+    ValueError
+        When another one is known already.
+    """
+    fingerprint = cache(fingerprint)
+    known, loaded = sampler._data_set, sampler._loaded_fingerprint
+    if known is not None and known() != fingerprint():
+        raise ValueError(
+            f"the data set has the fingerprint {fingerprint()}, and the sampler was made for, or "
+            f"reads already, one with {known()}: a sampler is for one data set"
+        )
+    if known is None and loaded is not None and loaded != fingerprint():
+        raise StateError(
+            f"the loaded state is of a data set with the fingerprint {loaded}, and this one has "
+            f"{fingerprint()}: its scores belong to other samples"
+        )
+    sampler._data_set = known or fingerprint
+
+
+def checked_state(state: Any, what: str) -> dict[str, Any]:
+    """Give a state when it is one, with numbers that can be; `what` is its name in the error.
+
+    Raises
+    ------
+    StateError
+    """
+    try:
+        _STATE(state, what)
+        if state["version"] <= STATE_VERSION:
+            integer(0, state["stop"])(state["positions"], f"{what}.positions")
+    except Mismatch as error:
+        raise StateError(f"not a state of a sampler: {error}") from None
+    if state["version"] > STATE_VERSION:
+        raise StateError(
+            f"{what} has version {state['version']}, this dynsample reads up to {STATE_VERSION}"
+        )
+    return dict(state)
+
+
+def check_position(state: Mapping[str, Any], plan: Plan, what: str) -> None:
+    """Raise a StateError unless the position of a state is one in its plan."""
+    try:
+        integer(0, plan.num_positions)(state["stop"], "stop")
+        integer(0, plan.num_hidden)(state["hidden_positions"], "hidden_positions")
+    except Mismatch as error:
+        raise StateError(f"{what}: {error}, as the plan of epoch {state['epoch']} has") from None
+
+
+def identity(sampler: Sampler, epoch: int) -> dict[str, Any]:
+    """Name what must be the same for a saved state to be of this run."""
+    return {
+        "num_samples": sampler.num_samples,
+        "subset": sampler._subset_fingerprint,
+        "columns": {name: repr(column) for name, column in sampler.table.columns.items()},
+        "seed": sampler.seed,
+        "policy": sampler.policy.fingerprint(epoch),
+        "order": sampler._order_fingerprint,
+        "fingerprint": sampler.fingerprint,
+    }
+
+
+def checked_identity(
+    saved: Any,
+    here: Mapping[str, Any],
+    allow: frozenset[str],
+    allowable: frozenset[str],
+    path: str | os.PathLike[str],
+) -> None:
+    """Raise when a state is of another run; what an older state does not name is not compared.
+
+    Raises
+    ------
+    StateError
+    """
+    if not isinstance(saved, Mapping):
+        raise StateError(f"{path} is damaged: its identity is a {type(saved).__name__}")
+    present = json.loads(json.dumps(here))
+    unknown = (
+        {"fingerprint"}
+        if present["fingerprint"] is None or saved.get("fingerprint") is None
+        else set()
+    )
+    names = [
+        name
+        for name in present
+        if name in saved and name not in allow | unknown and saved[name] != present[name]
+    ]
+    if names:
+        differences = "; ".join(f"{n}: saved {saved[n]}, here {present[n]}" for n in names)
+        free = set(names) <= allowable
+        hint = f"; allow={set(names)} goes past this" if free else ""
+        raise StateError(f"{path} is of another run: {differences}{hint}")

@@ -1,0 +1,66 @@
+"""One call at a time: what a signal handler, or another thread, may not begin in the middle."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+    from dynsample.sampler import Sampler
+
+_PACKAGE = str(Path(__file__).parents[1])  # dynsample
+
+
+def alone(sampler: Sampler, what: str, call: Callable[[], None]) -> None:
+    """Run a call that changes a sampler as a whole, and then what was put off meanwhile.
+
+    Raises
+    ------
+    RuntimeError
+        When another such call has not ended.
+    """
+    if (other := running(sampler)) is not None:
+        where = "around it" if other[1] else "in another thread"
+        raise RuntimeError(f"{what} was called while {other[0]} runs {where}: call it afterwards")
+    try:
+        _run(sampler, what, call)
+    finally:
+        while sampler._put_off:
+            sampler._put_off.pop(0)()
+
+
+def _run(sampler: Sampler, what: str, call: Callable[[], None]) -> None:
+    with sampler.group.whole(what):
+        call()
+
+
+def running(sampler: Sampler) -> tuple[str, bool] | None:
+    """Name the call that is running, and say whether this thread is in it, as a handler may be.
+
+    The stacks are asked, as a flag would stay behind where an interrupt comes in between.
+    """
+    here = threading.get_ident()
+    for thread, top in sys._current_frames().items():
+        frame: FrameType | None = top
+        while frame is not None:
+            if frame.f_code is _run.__code__ and frame.f_locals["sampler"] is sampler:
+                return frame.f_locals["what"], thread == here
+            frame = frame.f_back
+    return None
+
+
+def warn(message: str) -> None:
+    """Warn at the line of the user's that led here, also through code of others."""
+    level, last = 1, 1
+    frame: FrameType | None = sys._getframe(0)
+    while frame is not None:
+        if frame.f_code.co_filename.startswith(_PACKAGE):
+            last = level
+        level, frame = level + 1, frame.f_back
+    warnings.warn(message, RuntimeWarning, stacklevel=last + 1)

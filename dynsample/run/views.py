@@ -1,0 +1,162 @@
+"""What can be iterated of a sampler beside the epoch's own batches."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+
+from dynsample.kernels.checks import MAX_SAMPLES, integer
+from dynsample.run.passes import Batch, BatchIterator, as_batch, dealt, steps_of
+
+if TYPE_CHECKING:
+    from dynsample.sampler import Sampler
+
+T = TypeVar("T")
+
+
+class _View:
+    """Samples of a sampler in batches of a size of their own.
+
+    Parameters
+    ----------
+    sampler : Sampler
+    batch_size : int, optional
+        Of one rank; by default the sampler's.
+    most : int
+        What the loader can take.
+    """
+
+    def __init__(
+        self, sampler: Sampler, batch_size: int | None = None, most: int = MAX_SAMPLES
+    ) -> None:
+        self.batch_size = integer(
+            sampler.batch_size if batch_size is None else batch_size, "batch_size", 1, most
+        )
+        self._sampler = sampler
+
+
+class HiddenView(_View):
+    """The hidden samples of the epoch, to iterate after it; empty when no refresh is due."""
+
+    def __iter__(self) -> BatchIterator:
+        return self.batches(prefetching=False)
+
+    def __len__(self) -> int:
+        rows = self.batch_size * self._sampler.group.size
+        return -(-self._sampler._planned().passes[1].stop // rows)
+
+    def batches(self, *, prefetching: bool) -> BatchIterator:
+        """Iterate; with `prefetching` the loader counts what its user receives."""
+        self._sampler._begin_pass(hidden=True)
+        return BatchIterator(self._sampler, True, self.batch_size, prefetching)
+
+
+class LookIterator:
+    """Batches that are only looked at: no cursor moves, and nothing of them is to be observed."""
+
+    def __init__(self, sampler: Sampler, batches: Iterator[Batch]) -> None:
+        self._sampler, self._batches = sampler, batches
+        sampler._looking = weakref.ref(self)
+
+    def __iter__(self) -> LookIterator:
+        return self
+
+    def __next__(self) -> Batch:
+        try:
+            return next(self._batches)
+        except StopIteration:
+            self.close()
+            raise
+
+    def check(self) -> None:
+        """Do nothing: no other iterator can be in the way."""
+
+    def received(self, batch: T) -> T:
+        """Give the batch: nothing is counted."""
+        return batch
+
+    def close(self) -> None:
+        """Let the sampler be observed again."""
+        if self._sampler._looking is not None and self._sampler._looking() is self:
+            self._sampler._looking = None
+
+
+class AllView(_View):
+    """Every id once, ascending, dealt over the ranks: to score or to evaluate by.
+
+    The epoch is not touched, and `observe` is refused meanwhile.
+    """
+
+    def __iter__(self) -> LookIterator:
+        return self.batches(prefetching=False)
+
+    def __len__(self) -> int:
+        """Batches of this rank."""
+        return sum(1 for _ in self._blocks())
+
+    def _blocks(self) -> Iterator[tuple[int, int]]:
+        rows, steps = self._sampler.table.num_samples, steps_of(self._sampler, self.batch_size)
+        for start in range(0, rows, steps.rows):
+            first, last = steps.block(start, min(start + steps.rows, rows))
+            if first < last:  # none when fewer rows are left than there are ranks
+                yield first, last
+
+    def _batches(self) -> Iterator[Batch]:
+        subset = self._sampler.subset
+        for first, last in self._blocks():
+            ids = np.arange(first, last) if subset is None else subset[first:last].copy()
+            yield as_batch(ids)
+
+    def batches(self, *, prefetching: bool) -> LookIterator:
+        """Iterate; a loader, which draws ahead, closes the iterator when its user is through."""
+        self._sampler._find_ranks()
+        epoch = self._sampler._epoch
+        if not prefetching and epoch is not None and any(each.running for each in epoch.passes):
+            raise RuntimeError(
+                "all() while another pass of this sampler is being iterated: finish or drop its "
+                "iterator first"
+            )
+        return LookIterator(self._sampler, self._batches())
+
+
+class PeekView:
+    """The next `n` batches of the kept samples from the cursor on, which does not move.
+
+    Parameters
+    ----------
+    sampler : Sampler
+    n : int
+    """
+
+    def __init__(self, sampler: Sampler, n: int = 1) -> None:
+        self._n = integer(n, "n", 1, MAX_SAMPLES)
+        self._sampler, self.batch_size = sampler, sampler.batch_size
+
+    def __iter__(self) -> LookIterator:
+        return self.batches(prefetching=False)
+
+    def __len__(self) -> int:
+        return len(self._starts())
+
+    def _starts(self) -> range:
+        cursor = self._sampler._planned().passes[0]
+        rows = self.batch_size * self._sampler.group.size
+        return range(cursor.received, cursor.stop, rows)[: self._n]
+
+    def _batches(self) -> Iterator[Batch]:
+        sampler = self._sampler
+        epoch, steps = sampler._planned(), steps_of(sampler)
+        cursor = epoch.passes[0]
+        starts = self._starts()
+        rows = epoch.plan.source(steps, cursor.received, cursor.stop, hidden=False)
+        for start in starts:
+            first, last, _ = dealt(steps, start, min(start + steps.rows, cursor.stop))
+            yield as_batch(epoch.plan.ids(rows(first, last)))
+
+    def batches(self, *, prefetching: bool) -> LookIterator:
+        """Iterate."""
+        self._sampler._find_ranks()
+        return LookIterator(self._sampler, self._batches())

@@ -1,0 +1,289 @@
+"""Observations not yet folded, and their fold into the columns."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dynsample import _core
+from dynsample.kernels.convert import is_tensor
+from dynsample.table.columns import Column, FoldSpec, Parts, native
+
+MAX_BYTES = 2**34
+
+# Shift of the rows of a block, whether tickets are in the records, and signals: number, as a bit.
+Layout = tuple[int, bool, list[tuple[int, bool]]]
+Packed = tuple[NDArray[np.uint32], NDArray[np.uint64]]  # records, and where each block starts
+
+
+class ObservationLog:
+    """Rows of the table and their signals, in call order.
+
+    A log has two parts. `append` adds to the open one, from any number of threads; `close` puts
+    that behind the closed one, which is what is read, and what a fold applies and drops. So what is
+    appended while an epoch ends is neither lost nor half seen: it waits for the next close.
+
+    Parameters
+    ----------
+    num_samples : int in [0, 2**32)
+        Rows of the table.
+    signals : sequence of str
+        Signals kept of every observation, as float32; memory is about 4 + 4 * S bytes each.
+    max_bytes : int
+        What the log may hold; an observation beyond it is an error.
+
+    Attributes
+    ----------
+    native : _core.ObservationLog
+    """
+
+    on_device = False
+
+    def __init__(
+        self, num_samples: int, signals: Sequence[str], max_bytes: int = MAX_BYTES
+    ) -> None:
+        if isinstance(num_samples, bool) or not isinstance(num_samples, int):
+            raise TypeError(f"num_samples must be an int, got {type(num_samples).__name__}")
+        if not 0 <= num_samples < 2**32:
+            raise ValueError(f"num_samples must be in [0, 2**32), got {num_samples}")
+        self.num_samples = num_samples
+        self.signals = tuple(signals)
+        if len(set(self.signals)) != len(self.signals):
+            raise ValueError(f"signals must differ, got {self.signals}")
+        self.native = _core.ObservationLog(num_samples, list(self.signals), max_bytes)
+
+    def append(self, index: Any, signals: Mapping[str, Any]) -> None:
+        """Append one batch: all of it, or nothing on an error.
+
+        Parameters
+        ----------
+        index : int64[B] or int32[B]
+            Ids; numpy or torch. Contiguous int64 and float32 on the CPU is read in place.
+        signals : mapping of str to array [B] or [B, 1]
+            At least the log's signals; others are ignored. Any real dtype becomes float32.
+
+        Raises
+        ------
+        IndexError
+            An id out of range; the first is named.
+        ValueError
+            An id not issued, a missing signal, other lengths, a loss that was reduced.
+        TypeError
+            Something that is no array, or not of a real (for the index: int64, int32) dtype.
+        """
+        if not self.append_in_place(index, signals):
+            self._convert_and_append(index, signals)
+
+    def append_in_place(self, index: Any, signals: Mapping[str, Any]) -> bool:
+        """Append when the arrays can be read as they are; False, with nothing done, when not."""
+        return self.native.append(index, signals)
+
+    def _convert_and_append(self, index: Any, signals: Mapping[str, Any]) -> None:
+        if missing := [name for name in self.signals if name not in signals]:
+            given = ", ".join(map(repr, signals)) or "none"
+            raise ValueError(f"signals lack {', '.join(map(repr, missing))}; given: {given}")
+        ids = _index(index)
+        converted = {name: _signal(signals[name], name) for name in self.signals}
+        for name, values in converted.items():
+            if len(values) != len(ids):
+                raise ValueError(
+                    f"{name} must have one value per id: it has {len(values)}, index {len(ids)}"
+                )
+        if not self.native.append(ids, converted):
+            raise AssertionError("the log refused arrays that were made for it")
+
+    def set_rows(self, row_of: NDArray[np.int32] | None) -> None:
+        """Map ids to rows, int32[num_ids], -1 for an id that has none; None: an id is its row."""
+        self.native.set_rows(row_of)
+
+    def set_allowed(self, allowed: NDArray[np.bool_] | None) -> None:
+        """Refuse ids whose row is False in `allowed`, bool[num_samples]; None allows all.
+
+        The array is borrowed: a change of it counts from the next call on.
+        """
+        self.native.set_allowed(allowed)
+
+    def rows_of(self, index: Any) -> NDArray[np.uint32]:
+        """Give the rows of ids, uint32[B]; refuse what `append` refuses, with the same errors."""
+        rows = self.native.rows_of(index)
+        if rows is None:
+            rows = self.native.rows_of(_index(index))
+        assert rows is not None
+        return rows
+
+    def weights(self, index: Any, weights: NDArray[np.float32] | None) -> NDArray[np.float32]:
+        """Give the weights of ids; refuse what `append` refuses, with the same errors.
+
+        Parameters
+        ----------
+        index : int64[B] or int32[B]
+            Ids, as `append` takes them.
+        weights : float32[num_samples] or None
+            Weight of every row; None is 1 for all.
+
+        Returns
+        -------
+        float32[B]
+        """
+        values = self.native.weights(index, weights)
+        if values is None:
+            values = self.native.weights(_index(index), weights)
+        assert values is not None
+        return values
+
+    def close(self) -> None:
+        """Put the open part behind the closed one; what is appended from now on waits."""
+        self.native.close()
+
+    def __len__(self) -> int:
+        """Observations of both parts."""
+        return len(self.native)
+
+    @property
+    def num_closed(self) -> int:
+        """Observations of the closed part."""
+        return self.native.num_closed
+
+    @property
+    def num_folded(self) -> int:
+        """Observations that left the log as folded since the last `clear` or `restore`."""
+        return self.native.num_folded
+
+    def index(self) -> NDArray[np.uint32]:
+        """Rows of the closed part in call order, uint32[n]; a copy."""
+        return self.native.index()
+
+    def signal(self, name: str) -> NDArray[np.float32]:
+        """Values of one signal in the closed part, in call order, float32[n]; a copy."""
+        if name not in self.signals:
+            raise ValueError(f"signal must be one of {self.signals}, got {name!r}")
+        return self.native.signal(self.signals.index(name))
+
+    def non_finite(self) -> int:
+        """Values of all signals that are NaN or infinite."""
+        return self.native.non_finite()
+
+    def binary(self) -> list[bool]:
+        """Whether every observation of a signal, in their order, is 0 or 1."""
+        return self.native.binary()
+
+    def refusals(self) -> str:
+        """Say what could not be refused in the step: nothing, but on a device."""
+        return ""
+
+    def reserve(self, count: int) -> None:
+        """Make room for `count` observations in the open part."""
+        self.native.reserve(count)
+
+    def clear(self) -> None:
+        """Drop both parts, and set `num_folded` to 0; the memory is kept."""
+        self.native.clear()
+
+    def drop_closed(self, *, folded: bool = True) -> None:
+        """Drop the closed part, which counts in `num_folded` when it was folded."""
+        self.native.drop_closed(folded)
+
+    def restore(
+        self, index: NDArray[np.uint32], signals: Mapping[str, Any], num_folded: int = 0
+    ) -> None:
+        """Replace all content by a closed part: what `index()` and `signal(name)` gave, in rows."""
+        if missing := [name for name in self.signals if name not in signals]:
+            raise ValueError(f"signals lack {', '.join(map(repr, missing))}")
+        values = [_signal(signals[name], name) for name in self.signals]
+        self.native.restore(index, values, num_folded)
+
+
+def _register_torch() -> None:
+    _core.register_torch(sys.modules["torch"])
+
+
+def _index(value: Any) -> NDArray[Any]:
+    if is_tensor(value):
+        _register_torch()
+        value = value.detach().cpu().numpy()
+    if not isinstance(value, np.ndarray):
+        raise TypeError(f"index must be a numpy array or a tensor, got {type(value).__name__}")
+    if value.dtype.kind != "i" or value.dtype.itemsize not in (4, 8):
+        raise TypeError(f"index must have dtype int64 or int32, got {value.dtype}")
+    if value.ndim == 2 and value.shape[1] == 1:
+        value = value[:, 0]
+    if value.ndim != 1:
+        raise ValueError(f"index must have one dimension, got shape {value.shape}")
+    return np.require(value, value.dtype.newbyteorder("="), ["C", "A", "E"])
+
+
+def _signal(value: Any, name: str) -> NDArray[np.float32]:
+    if is_tensor(value):
+        _register_torch()
+        if value.is_complex():
+            raise TypeError(f"{name} must have a real dtype, got {value.dtype}")
+        value = value.detach().resolve_neg().cpu().to(sys.modules["torch"].float32).numpy()
+    if np.ndim(value) == 0 and isinstance(value, (np.ndarray, np.generic, float, int)):
+        raise ValueError(
+            f"{name} must have one value per sample, got a single number: "
+            f'the loss function lacks reduction="none"'
+        )
+    if not isinstance(value, np.ndarray):
+        raise TypeError(f"{name} must be a numpy array or a tensor, got {type(value).__name__}")
+    if value.dtype.kind not in "fiub":
+        raise TypeError(f"{name} must have a real dtype, got {value.dtype}")
+    if value.ndim == 2 and value.shape[1] == 1:
+        value = value[:, 0]
+    if value.ndim != 1:
+        raise ValueError(f"{name} must have shape [B] or [B, 1], got {value.shape}")
+    with np.errstate(over="ignore"):  # too large for float32: infinite
+        return np.require(value, np.float32, ["C", "A", "E"])
+
+
+def fold(
+    log: ObservationLog,
+    columns: Mapping[str, Column],
+    parts: Mapping[str, Parts],
+    seen: NDArray[np.bool_],
+    *,
+    epoch: int,
+    tickets: NDArray[np.int64] | None = None,
+) -> None:
+    """Apply the closed part of a log to the columns, by (row, ticket), in place, and drop it.
+
+    Both are one step, which no interrupt divides. When an argument does not fit, nothing is done.
+
+    Parameters
+    ----------
+    log : ObservationLog
+    columns : mapping of str to Column
+        Those with ``until <= epoch`` take nothing.
+    parts : mapping of str to mapping of str to array
+        The arrays of each column, as its `allocate` made them; written to.
+    seen : bool[N]
+        Set for the rows that were observed.
+    epoch : int
+        The epoch of the observations.
+    tickets : int64[log.num_closed], below 2**32, optional
+        Position of each observation in the epoch's order; below zero: padded, dropped. Without
+        them the call order counts.
+    """
+    _core.fold(log.native, fold_specs(log, columns, parts, epoch), seen, tickets)
+
+
+def pack(log: ObservationLog, layout: Layout, tickets: NDArray[np.int64] | None) -> Packed:
+    """Sort the closed part of a log into blocks of rows, without those of a ticket below zero."""
+    return _core.pack(log.native, layout, tickets)
+
+
+def fold_specs(
+    log: ObservationLog, columns: Mapping[str, Column], parts: Mapping[str, Parts], epoch: int
+) -> list[FoldSpec]:
+    """Describe the columns that take observations of `epoch` to the native fold."""
+    specs = []
+    for name, column in columns.items():
+        signal = column.signal or name
+        if signal not in log.signals:
+            raise ValueError(f"column {name!r} needs signal {signal!r}; the log has {log.signals}")
+        if column.takes(epoch):
+            specs.append(native(column, log.signals.index(signal), parts[name]))
+    return specs

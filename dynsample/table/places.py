@@ -1,0 +1,65 @@
+"""What hangs on where a table is: its log, and the fold."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dynsample.kernels import Array, Kernels
+from dynsample.table.columns import Column, Parts
+from dynsample.table.log import MAX_BYTES, ObservationLog
+from dynsample.table.log import fold as fold_here
+
+if TYPE_CHECKING:
+    from dynsample.table.cuda_log import DeviceLog
+
+    Log: TypeAlias = ObservationLog | DeviceLog
+
+
+def make_log(
+    kernels: Kernels, num_samples: int, signals: Sequence[str], max_bytes: int = MAX_BYTES
+) -> Log:
+    """Make a log where the table is."""
+    if not kernels.on_device:
+        return ObservationLog(num_samples, signals, max_bytes)
+    from dynsample.kernels.cuda.backend import OnDevice
+    from dynsample.table.cuda_log import DeviceLog
+
+    assert isinstance(kernels, OnDevice)
+    return DeviceLog(kernels.device, num_samples, signals, max_bytes)
+
+
+def append(log: Log, index: Any, signals: Mapping[str, Any]) -> None:
+    """Append one batch, whole or with an error; on a device this waits for it."""
+    if isinstance(log, ObservationLog):
+        log.append(index, signals)
+        return
+    log.reserve(len(log) + len(index))
+    log.append(index, signals)
+    counts = log.counts()
+    if counts.out_of_range:
+        raise IndexError(f"index must be in [0, {log.num_ids}), got {counts.first_out_of_range}")
+    if counts.not_allowed:
+        raise IndexError(f"index must be in the subset, got {counts.first_not_allowed}")
+
+
+def fold(
+    log: Log,
+    columns: Mapping[str, Column],
+    parts: Mapping[str, Parts],
+    seen: Array,
+    *,
+    epoch: int,
+    tickets: NDArray[np.int64] | None,
+) -> None:
+    """Apply the closed part of a log to columns; see `dynsample.table.log.fold`."""
+    if isinstance(log, ObservationLog):
+        fold_here(log, columns, parts, seen, epoch=epoch, tickets=tickets)
+        return
+    from dynsample.table import cuda_fold
+
+    found = cuda_fold.sorted_log(log, tickets)
+    cuda_fold.apply(log, columns, parts, seen, found, epoch, 0)

@@ -1,0 +1,90 @@
+"""CUDA signals for a CPU table: copied without waiting into a ring of pinned buffers."""
+
+from __future__ import annotations
+
+import sys
+from collections import deque
+from collections.abc import Mapping
+from typing import Any
+
+from dynsample.kernels.convert import is_tensor
+from dynsample.kernels.wait import wait
+from dynsample.table.log import ObservationLog
+
+DEPTH = 8
+
+
+def _on_cuda(value: Any) -> bool:
+    return is_tensor(value) and value.is_cuda
+
+
+class PinnedRing:
+    """Holds observations until their copies to the host are done, in call order.
+
+    `push` never waits for the device unless `DEPTH` observations are still on their way.
+    """
+
+    def __init__(self, log: ObservationLog) -> None:
+        self._log = log
+        self._pending: deque[tuple[list[Any], Any, dict[str, Any]]] = deque()
+        self._free: list[dict[str, Any]] = []
+
+    def __bool__(self) -> bool:
+        """Whether observations are on their way."""
+        return bool(self._pending)
+
+    def takes(self, index: Any, signals: Mapping[str, Any]) -> bool:
+        """Whether an observation must pass through the ring: it is on a GPU, or follows one."""
+        if self._pending:
+            return True
+        return _on_cuda(index) or any(_on_cuda(signals.get(name)) for name in self._log.signals)
+
+    def push(self, index: Any, signals: Mapping[str, Any]) -> None:
+        """Start the copies of one observation; append those that have arrived to the log."""
+        if len(self._pending) >= DEPTH:
+            self._append_oldest()
+        torch = sys.modules["torch"]
+        buffers = self._free.pop() if self._free else {}
+        host_index = self._copy(torch, buffers, "index", index, torch.int64)
+        host = {
+            name: self._copy(torch, buffers, name, signals[name], torch.float32)
+            for name in self._log.signals
+            if name in signals
+        }
+        given = (index, *(signals[name] for name in host))
+        arrived = []
+        for device in {value.device for value in given if _on_cuda(value)}:
+            # A copy runs on its tensor's device, which need not be the current one.
+            arrived.append(torch.cuda.Event())
+            arrived[-1].record(torch.cuda.current_stream(device))
+        self._pending.append((arrived, (buffers, host_index), host))
+        self.drain(everything=False)
+
+    def _copy(self, torch: Any, buffers: dict[str, Any], name: str, value: Any, dtype: Any) -> Any:
+        if not is_tensor(value):
+            value = torch.from_numpy(value.copy())
+        elif not value.is_cuda:
+            value = value.detach().clone()  # the loader may reuse it before the event is done
+        flat = value.detach().reshape(-1) if value.dim() else value.detach()
+        size = flat.numel()
+        if name not in buffers or buffers[name].numel() < size:
+            buffers[name] = torch.empty(size, dtype=dtype, pin_memory=True)
+        target = buffers[name][:size].reshape(flat.shape)
+        target.copy_(flat, non_blocking=True)
+        return target
+
+    def drain(self, *, everything: bool) -> None:
+        """Append the observations that have arrived, or all of them, to the log."""
+        while self._pending and (everything or self._arrived()):
+            self._append_oldest()
+
+    def _arrived(self) -> bool:
+        return all(event.query() for event in self._pending[0][0])
+
+    def _append_oldest(self) -> None:
+        arrived, (buffers, index), signals = self._pending[0]
+        for event in arrived:
+            wait(event, "the copy of an observation")
+        self._pending.popleft()
+        self._free.append(buffers)
+        self._log.append(index, signals)

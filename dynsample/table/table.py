@@ -1,0 +1,318 @@
+"""The score table: what is known of every sample, and its state."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dynsample import _core
+from dynsample.groups import Group, single
+from dynsample.kernels import HOST, Array, Kernels
+from dynsample.kernels.checks import MAX_SAMPLES, integer
+from dynsample.kernels.convert import as_numpy
+from dynsample.plan.dealing import row_bounds
+from dynsample.table import places
+from dynsample.table.columns import Column, Last
+from dynsample.table.log import Layout, ObservationLog, Packed, fold_specs
+from dynsample.table.reductions import Floats, Mask, Reductions
+
+
+class ScoreTable(Reductions):
+    """One row per sample: columns that observations update, and whether it was ever seen.
+
+    Policies reduce over all of them by the methods of `Reductions`.
+
+    Parameters
+    ----------
+    num_samples : int in [0, 2**32 - 1]
+    columns : mapping of str to Column
+        What to keep; `policy.columns` for one. A column reads the signal of its own name, or of its
+        `signal`.
+    index : int64[num_samples], optional
+        Data-set ids of the rows, ascending: a table of a subset. By default rows are ids.
+    arrays : Kernels
+        Where the columns are: in host memory, or `dynsample.kernels.cuda.backend.OnDevice`.
+    group : Group, optional
+        Ranks that share the rows, each of which owns a range of them; by default one process has
+        all. Reductions and `count_unseen` are then collective, and observations go to the owners of
+        their rows through a `Sampler`.
+    """
+
+    _observing: ClassVar = threading.RLock()  # of all tables: a lock of each could not be copied
+
+    def __init__(
+        self,
+        num_samples: int,
+        columns: Mapping[str, Column],
+        index: NDArray[np.int64] | None = None,
+        arrays: Kernels = HOST,
+        group: Group | None = None,
+    ) -> None:
+        self.arrays = arrays
+        self.group = single() if group is None else group
+        self.num_samples = integer(num_samples, "num_samples", 0, MAX_SAMPLES)
+        first, last = row_bounds(self.num_samples, self.group.size)[self.group.rank :][:2]
+        self.bounds = first, last
+        self.columns = {name: _checked_column(name, column) for name, column in columns.items()}
+        self._index = None if index is None else _checked_index(index, self.num_samples)
+        rows = self.num_rows
+        self.seen: Mask = arrays.mask(rows)
+        self._all_seen = self._all_seen_anywhere = False  # once found so, until a load
+        self._rows_given: Mask | None = None  # rows that were imported; None: none
+        self._parts: dict[str, dict[str, Any]] = {
+            name: {part: arrays.take(array) for part, array in column.allocate(rows).items()}
+            for name, column in self.columns.items()
+        }
+        self._imported: dict[str, Column] = {}
+        self._own_log: Any = None
+
+    # Content
+
+    @property
+    def known(self) -> Mask:
+        """Rows that were observed or imported, bool[N]: what reductions and draws run over."""
+        return self.seen if self._rows_given is None else self.seen | self._rows_given
+
+    @cached_property
+    def index(self) -> NDArray[np.int64]:
+        """Data-set ids of the rows that are here, int64[N], ascending."""
+        first, last = self.bounds
+        if self._index is not None:
+            return self._index[first:last]
+        return np.arange(first, last, dtype=np.int64)
+
+    def __getitem__(self, name: str) -> Floats:
+        """Value of a column, float32[N], read only; NaN for what was not observed."""
+        column = self.columns.get(name) or self._imported.get(name)
+        if column is None:
+            known = ", ".join(map(repr, self)) or "none"
+            raise KeyError(f"no column {name!r}; the table has {known}")
+        value = column.value(self._parts[name])
+        if not column.nan_until_observed and not self._sees_all():
+            value = self.arrays.where(self.seen, value, float("nan"))
+        return self.arrays.read_only(value)
+
+    def _sees_all(self) -> bool:
+        self._all_seen = self._all_seen or bool(self.seen.all())
+        return self._all_seen
+
+    def count_unseen(self) -> int:
+        """Count the samples that were never observed; a device is not asked twice for none."""
+        if self._all_seen_anywhere:  # of which all ranks know: what one has may not decide
+            return 0
+        unseen = self.num_samples - self.count(self.seen)
+        if not unseen:
+            self._all_seen = self._all_seen_anywhere = True
+        return unseen
+
+    def __iter__(self) -> Iterator[str]:
+        return iter([*self.columns, *self._imported])
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._parts
+
+    def all_parts(self) -> Mapping[str, Mapping[str, Array]]:
+        """All arrays of all columns, by name, to be written by a fold."""
+        return self._parts
+
+    def part(self, name: str, part: str) -> Array:
+        """One of the arrays that a column is made of, read only; see its `allocate`."""
+        if name not in self or part not in self._parts[name]:
+            known = ", ".join(f"{n}/{p}" for n, parts in self._parts.items() for p in parts)
+            raise KeyError(f"no part {name}/{part}; the table has {known or 'none'}")
+        return self.arrays.read_only(self._parts[name][part])
+
+    def observe(self, index: Any, *, epoch: int = 0, **signals: Any) -> None:
+        """Fold one batch of observations at once.
+
+        Parameters
+        ----------
+        index : int64[B]
+            Data-set ids, numpy or torch.
+        epoch : int
+            Columns with `until` at or below it take nothing.
+        **signals : float[B] or [B, 1]
+            Every signal that the columns read; others are ignored.
+
+        Raises
+        ------
+        IndexError, TypeError, ValueError
+            As `ObservationLog.append`; the table is then unchanged.
+        RuntimeError
+            When ranks share the rows.
+        """
+        if self.sharded:
+            raise RuntimeError("a sharded table takes observations through a Sampler only")
+        with self._observing:
+            log = self._log_of_its_own()
+            try:
+                places.append(log, index, signals)
+                log.close()
+                self.fold(log, epoch=epoch)
+            finally:  # after an error, or an interrupt on the way
+                log.clear()
+
+    def _log_of_its_own(self) -> Any:
+        if self._own_log is None:
+            names = {column.signal or name for name, column in self.columns.items()}
+            log = places.make_log(self.arrays, self.num_samples, sorted(names))
+            if self._index is not None:
+                row_of = np.full(int(self._index[-1]) + 1 if len(self._index) else 0, -1, np.int32)
+                row_of[self._index] = np.arange(self.num_samples, dtype=np.int32)
+                log.set_rows(row_of)
+            self._own_log = log
+        return self._own_log
+
+    def fold(self, log: Any, *, epoch: int, tickets: NDArray[np.int64] | None = None) -> None:
+        """Apply the closed part of a log to the columns; see `dynsample.log.fold`."""
+        given = self.columns, self._parts, self.seen
+        places.fold(log, *given, epoch=epoch, tickets=tickets)
+
+    def fold_packed(
+        self,
+        log: ObservationLog,
+        packed: list[Packed],
+        layout: Layout,
+        rows: tuple[int, int],
+        *,
+        epoch: int,
+    ) -> None:
+        """Apply what was packed of logs like `log` to the rows [first, last)."""
+        begin = self.bounds[0]
+        first, last = rows[0] - begin, rows[1] - begin
+        parts = {
+            name: {part: array[first:last] for part, array in column.items()}
+            for name, column in self._parts.items()
+        }
+        specs = fold_specs(log, self.columns, parts, epoch)
+        _core.fold_packed(packed, layout, specs, self.seen[first:last], last - first)
+
+    def set_column(self, name: str, values: Any) -> None:
+        """Set a column to imported scores, and mark every row as known, though not as seen.
+
+        Parameters
+        ----------
+        name : str
+            A column whose value says all that it keeps, such as one of kind Last or Mean; or a new
+            name, which becomes a Last column that takes no observations.
+        values : float32[N]
+            numpy or torch.
+        """
+        array = self.checked(values)
+        column = self.columns.get(name)
+        if column is None:
+            self._imported[name] = _checked_column(name, Last())
+            self._parts[name] = {"value": self.arrays.copy(array)}
+        else:
+            column.set_values(self._parts[name], array)
+        self._rows_given = self.arrays.mask(self.num_rows, True)
+
+    def rows(self, values: Any, name: str = "values") -> Floats:
+        """Give the entries of a float32 array over the data set that belong to the rows."""
+        first, last = self.bounds
+        array = as_numpy(values, name, np.float32)
+        if self._index is None:
+            if len(array) != self.num_samples:
+                raise ValueError(f"{name} must have {self.num_samples} entries, got {len(array)}")
+            return array[first:last]
+        if len(self._index) and self._index[-1] >= len(array):
+            raise ValueError(
+                f"{name} must have an entry for every sample of the data set, got {len(array)} "
+                f"and the subset holds sample {self._index[-1]}"
+            )
+        taken: Floats = array[self.index]
+        return taken
+
+    def checked(self, values: Any, name: str = "values") -> Floats:
+        """Give `values` as the table keeps them when they are float32 with one entry per row."""
+        array = self.arrays.checked(values, name)
+        if len(array) != self.num_rows:
+            raise ValueError(f"{name} must have {self.num_rows} entries, got {len(array)}")
+        return array
+
+    # State
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """Give all content, flat: 'column/part', 'seen', and 'known' where that is more; numpy."""
+        arrays = {
+            f"{n}/{p}": array for n, parts in self._parts.items() for p, array in parts.items()
+        }
+        arrays["seen"] = self.seen
+        if self._rows_given is not None:
+            arrays["known"] = self.known
+        return {name: self.arrays.numpy(array) for name, array in arrays.items()}
+
+    def load(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Replace all content by what `state` gave; imported columns come along.
+
+        Of a state without 'known', rows that were seen are known.
+
+        Raises
+        ------
+        ValueError, TypeError
+            For other names, shapes or dtypes; the table is then unchanged.
+        """
+        declared = {name: self._parts[name] for name in self.columns}
+        places = {f"{n}/{p}": array for n, parts in declared.items() for p, array in parts.items()}
+        places["seen"] = self.seen
+        state = {"known": state["seen"], **state} if "seen" in state else state
+        places["known"] = known = self.arrays.mask(self.num_rows)
+        imported = {name for name in state if name not in places and name.endswith("/value")}
+        names = {name[: -len("/value")] for name in imported}
+        unknown = (state.keys() - places.keys() - imported) | (names & self.columns.keys())
+        missing = sorted(places.keys() - state.keys() - {"known"})
+        if unknown or missing:
+            raise ValueError(f"state lacks {missing}, has unknown {sorted(unknown)}")
+        checked = {name: _checked_column(name, Last()) for name in sorted(names)}
+        every = {**self.columns, **checked}
+        empty = {f"{n}/{p}": array for n, c in every.items() for p, array in c.allocate(0).items()}
+        empty["seen"] = empty["known"] = np.zeros(0, np.bool_)
+        for name, array in state.items():
+            like, shape = empty[name], (self.num_rows, *empty[name].shape[1:])
+            if array.dtype != like.dtype:
+                raise TypeError(f"{name} must have dtype {like.dtype}, got {array.dtype}")
+            if array.shape != shape:
+                raise ValueError(f"{name} must have shape {shape}, got {array.shape}")
+        self._all_seen = self._all_seen_anywhere = self._all_known = False
+        for name, place in places.items():
+            self.arrays.fill(place, state[name])
+        num_known, num_seen = self.arrays.counts(known, self.seen)
+        self._rows_given = None if num_known == num_seen else known
+        self._imported = checked
+        loaded = {
+            name: {"value": self.arrays.take(state[f"{name}/value"].copy())} for name in checked
+        }
+        self._parts = {**declared, **loaded}
+
+
+def _read_only(array: NDArray[Any]) -> NDArray[Any]:
+    view: NDArray[Any] = array.view()
+    view.flags.writeable = False
+    return view
+
+
+def _checked_column(name: Any, column: Any) -> Column:
+    if not isinstance(name, str) or not name or "/" in name or name in {"seen", "known"}:
+        raise ValueError(
+            "a column's name must be a non-empty string without '/', not 'seen' or 'known', got "
+            f"{name!r}"
+        )
+    if not isinstance(column, Column):
+        raise TypeError(f"column {name!r} must be a Column, got {type(column).__name__}")
+    return column
+
+
+def _checked_index(index: Any, num_samples: int) -> NDArray[np.int64]:
+    array = as_numpy(index, "index", np.int64)
+    if len(array) != num_samples:
+        raise ValueError(f"index must have num_samples = {num_samples} entries, got {len(array)}")
+    if num_samples and not (array[0] >= 0 and array[-1] < MAX_SAMPLES):
+        raise IndexError(f"index must be in [0, {MAX_SAMPLES}), got {array[0]} to {array[-1]}")
+    if not (array[1:] > array[:-1]).all():
+        raise ValueError("index must be strictly ascending")
+    return _read_only(array)
