@@ -74,7 +74,7 @@ class Training:
         self.targets = torch.randint(classes, (self.batch,), device=there)
 
     def forward(self, observed: bool) -> torch.Tensor:
-        """Give the loss of the batch."""
+        """Return the loss of the batch."""
         # A captured graph must not find casts of weights that were made before it.
         with torch.autocast(self.images.device.type, torch.bfloat16, cache_enabled=False):
             logits = self.model(self.images)

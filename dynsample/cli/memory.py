@@ -44,7 +44,7 @@ def _of_plan(sampler: Sampler) -> Iterable[NDArray[Any]]:
 
 
 def of_ranks(sampler: Sampler, before: int) -> NDArray[np.int64]:
-    """Give int64[P, 3], COLUMNS of every rank; growth is of the peak of all memory. Collective."""
+    """Return COLUMNS of every rank, int64[P, 3]; growth is of the peak of memory. Collective."""
     mine = np.array([*held(sampler), peak() - before])
     return np.stack(sampler.group.all_gather(mine, "the memory of the ranks"))
 

@@ -199,7 +199,7 @@ custom_fields, drop_last, batches_ahead, recompile
 def _drawing(
     batches: Iterator[NDArray[np.int64]], drawn: deque[NDArray[np.int64]]
 ) -> Iterator[NDArray[np.uint64]]:
-    """Give batches as FFCV wants them, and note each as drawn."""
+    """Yield batches as FFCV wants them, and note each as drawn."""
     for batch in batches:
         drawn.append(np.asarray(batch))
         yield drawn[-1].view(np.uint64)

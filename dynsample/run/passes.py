@@ -34,7 +34,7 @@ def as_batch(ids: NDArray[np.int64]) -> Batch:
 
 
 def nobody() -> None:
-    """Give the owner of a pass that no iterator has."""
+    """Return the owner of a pass that no iterator has."""
 
 
 @dataclass(eq=False)
@@ -123,7 +123,7 @@ def steps_of(sampler: Sampler, batch_size: int | None = None) -> Steps:
 
 
 def dealt(steps: Steps, start: int, stop: int) -> tuple[int, int, int]:
-    """Give what a rank gets of a step: first position, the one after the last, and its ticket.
+    """Return what a rank gets of a step: first position, the one after the last, and its ticket.
 
     Where fewer rows than ranks are left, a rank without one takes part with a padded one.
     """
@@ -161,7 +161,7 @@ class _Place:
             )
 
     def draw(self, start: int, stop: int) -> Batch:
-        """Give this rank's batch of the step [start, stop) and note it as issued."""
+        """Return this rank's batch of the step [start, stop) and note it as issued."""
         cursor, ledger = self.cursor, self.epoch.ledger
         first, last, place = dealt(self.steps, start, stop)
         rows = self.rows(first, last)

@@ -266,7 +266,7 @@ def _plan_of_state(
     table: ScoreTable,
     state: dict[str, Any],
 ) -> tuple[Plan, bool]:
-    """Give the plan that a state is of, and whether another one takes its place."""
+    """Return the plan that a state is of, and whether another one takes its place."""
     number = state["epoch"]
     if state.get("folded", False):  # its plan came from a table that is no more
         state.update(stop=0, positions=0, hidden_positions=0)

@@ -36,7 +36,7 @@ _STATE = record(
 
 
 def as_fingerprint(value: Any) -> Callable[[], str] | None:
-    """Give what gives the identity of a data set, when there is one."""
+    """Return what gives the identity of a data set, when there is one."""
     if value is not None and (not isinstance(value, str) or not value):
         raise TypeError(
             f"fingerprint must be a non-empty string, got {type(value).__name__} {value!r}"
@@ -70,7 +70,7 @@ def bring(sampler: Sampler, fingerprint: Callable[[], str]) -> None:
 
 
 def checked_state(state: Any, what: str) -> dict[str, Any]:
-    """Give a state when it is one, with numbers that can be; `what` is its name in the error.
+    """Return a state when it is one, with numbers that can be; `what` is its name in the error.
 
     Raises
     ------

@@ -75,7 +75,7 @@ class LookIterator:
         """Do nothing: no other iterator can be in the way."""
 
     def received(self, batch: T) -> T:
-        """Give the batch: nothing is counted."""
+        """Return the batch: nothing is counted."""
         return batch
 
     def close(self) -> None:
