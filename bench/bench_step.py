@@ -163,7 +163,7 @@ def main() -> int:
     backend = "inductor" if gpu.real else "aot_eager"
     compiled = torch.compile(training.forward, fullgraph=True, backend=backend)
     compare(bench, gpu, "compiled step", steps_of(compiled))
-    log = training.sampler._log
+    log = training.sampler.run.observations.log
     blocks = (args.pairs + 1) * args.steps * training.batch
     assert len(log) >= 2 * blocks, "steps were not observed"
     assert not log.counts().not_allowed, "observations were refused"

@@ -24,7 +24,7 @@ def held(sampler: Sampler) -> tuple[int, int]:
     """Go through the epoch, and give the bytes of table and of order that are then held."""
     for _ in sampler:
         pass
-    issued = [part._rows for part in sampler._planned().ledger.issued]
+    issued = [part._rows for part in sampler.run.current.ledger.issued]
     return (
         sum(array.nbytes for array in sampler.table.state().values()),
         sum(array.nbytes for array in [*_of_plan(sampler), *issued]),

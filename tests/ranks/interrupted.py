@@ -41,7 +41,7 @@ class Run:
         sampler = self.sampler
         while sampler.epoch < EPOCHS:
             for hidden in (False, True):
-                if sampler._planned().passes[hidden].used_up:  # before an interrupt
+                if sampler.run.current.passes[hidden].used_up:  # before an interrupt
                     continue
                 for index in sampler.hidden if hidden else sampler:
                     ones = np.ones(len(index), np.float32)

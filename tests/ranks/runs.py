@@ -76,7 +76,7 @@ class Run:
 
 
 def _steps(sampler: ds.Sampler) -> Iterator[tuple[bool, NDArray[np.int64]]]:
-    epoch = sampler._planned()
+    epoch = sampler.run.current
     for hidden in (False, True):
         if epoch.passes[hidden].used_up:  # or the next epoch would be planned
             continue
