@@ -7,9 +7,6 @@ from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from dynsample import groups
 from dynsample.kernels.checks import MAX_EPOCH, MAX_SAMPLES, choice, integer
 from dynsample.kernels.convert import as_subset
@@ -19,6 +16,7 @@ from dynsample.policies.base import Policy, as_policy
 from dynsample.policies.uniform import Uniform
 from dynsample.report import Report, as_report
 from dynsample.run import life, planning, resume, step
+from dynsample.run.attributes import RunAttributes
 from dynsample.run.batches import BatchIterator
 from dynsample.run.boundary import ObservationError as ObservationError
 from dynsample.run.config import RunConfig
@@ -29,10 +27,9 @@ from dynsample.run.turn import alone, running
 from dynsample.run.views import AllView, HiddenView, PeekView
 from dynsample.table.columns import Column
 from dynsample.table.log import MAX_BYTES
-from dynsample.table.table import ScoreTable
 
 
-class Sampler:
+class Sampler(RunAttributes):
     """Batches of sample ids, planned every epoch by a policy from what `observe` reported.
 
     Iterating gives int64[B] arrays; the sampler is also a `batch_sampler` for torch's DataLoader.
@@ -131,83 +128,6 @@ class Sampler:
         table, log = planning.empty(config, ranks)
         auto = isinstance(group, str)
         self._run = Run(config, ranks, auto, table, Observations(log), data_set)
-
-    @property
-    def run(self) -> Run:
-        """The state of the sampler, for loaders."""
-        return self._run
-
-    # What it was made with
-
-    @property
-    def num_samples(self) -> int:
-        """Size of the data set."""
-        return self._run.config.num_samples
-
-    @property
-    def batch_size(self) -> int:
-        """Rows of a batch of one rank."""
-        return self._run.config.batch_size
-
-    @property
-    def seed(self) -> int:
-        """Key of all randomness."""
-        return self._run.config.seed
-
-    @property
-    def drop_last(self) -> bool:
-        """Whether an epoch's last batch is left out when it is not full."""
-        return self._run.config.drop_last
-
-    @property
-    def policy(self) -> Policy:
-        """The policy, as this run uses it."""
-        return self._run.config.policy
-
-    @property
-    def placement(self) -> str:
-        """Where the scores are: "replicated" or "sharded"."""
-        return self._run.config.placement
-
-    @property
-    def subset(self) -> NDArray[np.int64] | None:
-        """Ids that are trained on, ascending; None for all."""
-        return self._run.config.subset
-
-    @property
-    def device(self) -> Any:
-        """The device of table and log; None for the host."""
-        return self._run.config.device
-
-    @property
-    def max_log_bytes(self) -> int:
-        """Most that the observations of an epoch may take on a rank."""
-        return self._run.config.max_log_bytes
-
-    @property
-    def report(self) -> Report | None:
-        """The report, if one is written."""
-        return self._run.config.report
-
-    @property
-    def group(self) -> groups.Group:
-        """The ranks that train together."""
-        return self._run.group
-
-    @property
-    def table(self) -> ScoreTable:
-        """What is known of every sample."""
-        return self._run.table
-
-    @property
-    def generation(self) -> int:
-        """Of the last save or load."""
-        return self._run.generation
-
-    @property
-    def fingerprint(self) -> str | None:
-        """Identity of the data set, when it was given or a loader has brought it."""
-        return self._run.fingerprint
 
     # Epochs
 
