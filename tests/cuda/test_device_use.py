@@ -138,7 +138,7 @@ def test_what_was_refused_is_named_by_a_save(device: Device, tmp_path: Path) -> 
         sampler.save(tmp_path / "state", consumed=1)
     again = sampler_on(device, "kakurenbo")
     again.load(tmp_path / "state")
-    assert not len(again._log)
+    assert not len(again.run.observations.log)
 
 
 def test_weights_are_gathered_where_the_ids_are_and_keep_their_address(device: Device) -> None:
