@@ -172,7 +172,7 @@ def boundary(bench: Bench, gpu: Gpu, values: dict[str, np.ndarray], failures: Fa
 
 def check_counting(gpu: Gpu) -> None:
     """Make sure that the profiler sees a wait inside our own module."""
-    log = ds.Sampler(10, ds.Kakurenbo(), device=gpu.device, group=None)._log
+    log = ds.Sampler(10, ds.Kakurenbo(), device=gpu.device, group=None).run.observations.log
     syncs, copies = gpu.waits(log.counts)
     assert not gpu.real or (syncs and copies)
 

@@ -50,8 +50,8 @@ def main() -> int:
 
     def observe_and_fold(batches: list) -> None:
         observe(batches)
-        sampler._log.close()
-        sampler.table.fold(sampler._log, epoch=0)
+        sampler.run.observations.log.close()
+        sampler.table.fold(sampler.run.observations.log, epoch=0)
 
     def start() -> None:
         sampler.set_epoch(0, restart=True)

@@ -74,7 +74,7 @@ class Training:
         self.targets = torch.randint(classes, (self.batch,), device=there)
 
     def forward(self, observed: bool) -> torch.Tensor:
-        """Give the loss of the batch."""
+        """Return the loss of the batch."""
         # A captured graph must not find casts of weights that were made before it.
         with torch.autocast(self.images.device.type, torch.bfloat16, cache_enabled=False):
             logits = self.model(self.images)
@@ -163,7 +163,7 @@ def main() -> int:
     backend = "inductor" if gpu.real else "aot_eager"
     compiled = torch.compile(training.forward, fullgraph=True, backend=backend)
     compare(bench, gpu, "compiled step", steps_of(compiled))
-    log = training.sampler._log
+    log = training.sampler.run.observations.log
     blocks = (args.pairs + 1) * args.steps * training.batch
     assert len(log) >= 2 * blocks, "steps were not observed"
     assert not log.counts().not_allowed, "observations were refused"

@@ -243,16 +243,17 @@ def observations(gpu: Gpu, n: int) -> Iterator[Case]:
 
             def check(ours: Call = ours, peer: Call = peer, s: ds.Sampler = sampler,
                       columns: dict = columns, flat: torch.Tensor = flat) -> None:  # fmt: skip
-                s._log.clear()
+                s.run.observations.log.clear()
                 ours()
-                s._log.close()
+                s.run.observations.log.close()
                 peer()
                 for name in NAMES:
-                    found, wanted = s._log.values(name), columns[name][flat]
+                    found, wanted = s.run.observations.log.values(name), columns[name][flat]
                     torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-5)
 
+            renew = sampler.run.observations.log.clear
             yield Case(f"observe, {kind}, B = {batch}", ours, {peer_name: peer}, num_bytes, check,
-                       per=calls, setup=sampler._log.clear, waits=False)  # fmt: skip
+                       per=calls, setup=renew, waits=False)  # fmt: skip
 
 
 TABLE_CASES = (masks, orders, draws, means, folds)

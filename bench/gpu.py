@@ -153,7 +153,7 @@ def add_device(parser: argparse.ArgumentParser) -> None:
 
 
 def run(main: Callable[[], int]) -> int:
-    """Give the status of a script; without a GPU it says why and fails."""
+    """Return the status of a script; without a GPU it says why and fails."""
     try:
         return main()
     except cuda.CudaUnavailable as error:

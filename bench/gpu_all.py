@@ -66,7 +66,7 @@ def run_part(part: Part, run: Run, left: float, summary: Summary) -> None:
 
 
 def output(*command: str) -> str | None:
-    """Give what a command prints, without the last newline; None when it fails."""
+    """Return what a command prints, without the last newline; None when it fails."""
     try:
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError):

@@ -142,7 +142,7 @@ class Model:
         return total
 
     def _grown(self, placement: str, kind: str, rows: float) -> NDArray[np.float64]:
-        """Give the calls of a kind, and their bytes, of a rank with so many rows."""
+        """Return the calls of a kind, and their bytes, of a rank with so many rows."""
         less, more = (
             np.array([len(sent), sum(sent)], np.float64)
             for calls, *_ in self.found[placement]

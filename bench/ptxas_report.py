@@ -111,7 +111,7 @@ def summed(kernels: list[Kernel]) -> list[Kernel]:
 
 
 def table(arch: str, kernels: list[Kernel]) -> str:
-    """Give the Markdown table of an architecture."""
+    """Return the Markdown table of an architecture."""
     lines = [
         f"## sm_{arch}\n",
         "| file | kernel | registers | shared, bytes | spills, bytes | local, bytes |",

@@ -9,7 +9,7 @@ from dynsample.kernels.checks import MAX_SAMPLES
 from dynsample.run.views import AllView, HiddenView, PeekView
 
 if TYPE_CHECKING:
-    from dynsample.run.passes import BatchIterator
+    from dynsample.run.batches import BatchIterator
     from dynsample.run.views import LookIterator
     from dynsample.sampler import Sampler
 
@@ -45,7 +45,7 @@ class Following:
         batch_size : int, optional
             By default the sampler's; a pass without gradients often affords more.
         """
-        return self._loop(HiddenView(self._followed("hidden"), batch_size, self._most))
+        return self._loop(HiddenView(self._followed("hidden").run, batch_size, self._most))
 
     def all(self, batch_size: int | None = None) -> Iterator[Any]:
         """Iterate every sample once, by ascending id: to score or to evaluate by.
@@ -58,14 +58,14 @@ class Following:
         batch_size : int, optional
             By default the sampler's.
         """
-        return self._loop(AllView(self._followed("all"), batch_size, self._most))
+        return self._loop(AllView(self._followed("all").run, batch_size, self._most))
 
     def peek(self, n: int = 1) -> list[Any]:
         """Look at the next `n` batches of the kept samples; nothing moves.
 
         Fewer at the end of an epoch. They are not to be observed.
         """
-        return list(self._loop(PeekView(self._followed("peek"), n)))
+        return list(self._loop(PeekView(self._followed("peek").run, n)))
 
     def state_dict(self) -> dict[str, Any]:
         """Position of the sampler: batches that your loop received, not those prefetched."""

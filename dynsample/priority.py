@@ -109,7 +109,7 @@ class PriorityTree:
             raise
 
     def state_dict(self) -> dict[str, Any]:
-        """Give the priorities, in units."""
+        """Return the priorities, in units."""
         return {"version": 1, "units": self._native.units()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:

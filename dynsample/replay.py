@@ -62,7 +62,7 @@ class ReplayedCollate:
         self.collate = collate
 
     def __call__(self, fetched: tuple[Any, ...]) -> Any:
-        """Give (images, ..., payload, index)."""
+        """Return (images, ..., payload, index)."""
         items, rows, own, partners, ids = fetched
         batch = self.collate(items)
         if isinstance(batch, Tensor):

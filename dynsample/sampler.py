@@ -3,33 +3,33 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping
-from functools import cached_property, partial
+from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Any
 
 from dynsample import groups
-from dynsample import signals as signal_functions
 from dynsample.kernels.checks import MAX_EPOCH, MAX_SAMPLES, choice, integer
 from dynsample.kernels.convert import as_subset
-from dynsample.kernels.convert import fingerprint as fingerprint_of
 from dynsample.plan.orders import Order, PageLocal, as_order
 from dynsample.plan.plan import Plan
 from dynsample.policies.base import Policy, as_policy
 from dynsample.policies.uniform import Uniform
 from dynsample.report import Report, as_report
 from dynsample.run import life, planning, resume, step
+from dynsample.run.attributes import RunAttributes
+from dynsample.run.batches import BatchIterator
 from dynsample.run.boundary import ObservationError as ObservationError
-from dynsample.run.epoch import Epoch
-from dynsample.run.passes import Batch, BatchIterator
+from dynsample.run.config import RunConfig
+from dynsample.run.passes import Batch
+from dynsample.run.run import Observations, Run
 from dynsample.run.state import as_fingerprint
-from dynsample.run.turn import alone, running, warn
+from dynsample.run.turn import alone, running
 from dynsample.run.views import AllView, HiddenView, PeekView
 from dynsample.table.columns import Column
-from dynsample.table.log import MAX_BYTES, ObservationLog
-from dynsample.table.rings import PinnedRing
+from dynsample.table.log import MAX_BYTES
 
 
-class Sampler:
+class Sampler(RunAttributes):
     """Batches of sample ids, planned every epoch by a policy from what `observe` reported.
 
     Iterating gives int64[B] arrays; the sampler is also a `batch_sampler` for torch's DataLoader.
@@ -96,55 +96,38 @@ class Sampler:
         report: str | os.PathLike[str] | Report | None = None,
         fingerprint: str | None = None,
     ) -> None:
-        self.num_samples = integer(num_samples, "num_samples", 0, MAX_SAMPLES)
-        self.batch_size = integer(batch_size, "batch_size", 1, MAX_SAMPLES)
-        self.seed = integer(seed, "seed", 0, 2**64 - 1)
-        self.drop_last = bool(drop_last)
-        self.policy = as_policy(Uniform() if policy is None else policy)
-        self.placement = choice(placement, "placement", ("replicated", "sharded"))
-        self.max_log_bytes = integer(max_log_bytes, "max_log_bytes", 0, 2**63 - 1)
-        self.report = as_report(report)
-        self._order = as_order(order)
-        if placement == "sharded" and isinstance(self._order, PageLocal):
+        samples = integer(num_samples, "num_samples", 0, MAX_SAMPLES)
+        batch_size = integer(batch_size, "batch_size", 1, MAX_SAMPLES)
+        seed = integer(seed, "seed", 0, 2**64 - 1)
+        policy = as_policy(Uniform() if policy is None else policy)
+        placement = choice(placement, "placement", ("replicated", "sharded"))
+        max_log_bytes = integer(max_log_bytes, "max_log_bytes", 0, 2**63 - 1)
+        folder, arranged = as_report(report), as_order(order)
+        if placement == "sharded" and isinstance(arranged, PageLocal):
             raise ValueError(
                 'order must be "random" or "sequential" with placement="sharded", got a PageLocal'
             )
-        self.subset = None if subset is None else as_subset(subset, self.num_samples)
-        self._data_set = as_fingerprint(fingerprint)
-        self._loaded_fingerprint: str | None = None
-        self._auto = isinstance(group, str)
-        self.group = groups.as_group(group)
-        planning.check_drop_last(self, self.group)
-        self.device = planning.as_device(device)
-        columns = {**self.policy.columns, **(columns or {})}
-        self.table, self._log = planning.empty(self, columns, self.group)
-        self._ring = PinnedRing(self._log)
-        self._weights: Any = None  # of all rows, on the device: its address stays
-        self._known = {*signal_functions.NAMES, *self._log.signals}
-        self._epoch: Epoch | None = None
-        self._looking: Callable[[], object] | None = None  # at batches that are not to be observed
-        self._told: int | None = None  # what the user was told of the length, since set_epoch
-        self._put_off: list[Callable[[], None]] = []  # saves that a handler asked for
-        self._warned: set[str] = set()
-        self.generation = 0
-
-    @property
-    def fingerprint(self) -> str | None:
-        """Identity of the data set, when it was given or a loader has brought it."""
-        return None if self._data_set is None else self._data_set()
-
-    @cached_property
-    def _subset_fingerprint(self) -> str | None:
-        return None if self.subset is None else fingerprint_of(self.subset)
-
-    @cached_property
-    def _order_fingerprint(self) -> dict[str, Any]:
-        return self._order.fingerprint()
-
-    @cached_property
-    def _ids(self) -> ObservationLog:
-        """Checks of ids on the host, as the log on a device does not make them."""
-        return self._log if not self._log.on_device else planning.host_ids(self)
+        ids = None if subset is None else as_subset(subset, samples)
+        data_set = as_fingerprint(fingerprint)
+        ranks = groups.as_group(group)
+        config = RunConfig(
+            num_samples=samples,
+            policy=policy,
+            batch_size=batch_size,
+            seed=seed,
+            drop_last=bool(drop_last),
+            order=arranged,
+            subset=ids,
+            columns={**policy.columns, **(columns or {})},
+            placement=placement,
+            device=planning.as_device(device),
+            max_log_bytes=max_log_bytes,
+            report=folder,
+        )
+        config.check_drop_last(ranks)
+        table, log = planning.empty(config, ranks)
+        auto = isinstance(group, str)
+        self._run = Run(config, ranks, auto, table, Observations(log), data_set)
 
     # Epochs
 
@@ -175,42 +158,16 @@ class Sampler:
             When another rank does not come within the time limit of the group.
         """
         number = integer(epoch, "epoch", 0, MAX_EPOCH)
-        self._find_ranks()
-        self._told = None
-        self._set_epoch(number, named=True, restart=restart)
-
-    def _set_epoch(self, number: int, *, named: bool, restart: bool = False) -> None:
-        begin = partial(life.set_epoch, self, number, restart=restart, named=named)
-        alone(self, f"set_epoch({number})", begin)
-
-    def _find_ranks(self) -> None:
-        """Look again for ranks, when one process was found before the others were there."""
-        if self._auto and self.group.size == 1:
-            found = groups.found_again(self.group)
-            if found is not self.group:
-                planning.join(self, found)
-
-    def _planned(self) -> Epoch:
-        if self._epoch is None:
-            self._find_ranks()
-            self._set_epoch(0, named=False)
-        assert self._epoch is not None
-        return self._epoch
-
-    def _warn_once(self, what: str, message: str) -> None:
-        if what not in self._warned:
-            self._warned.add(what)
-            warn(message)
+        life.find_ranks(self._run)
+        self._run.told = None
+        life.go_to(self._run, number, named=True, restart=restart)
 
     # Batches
 
     def __len__(self) -> int:
         """Batches of the current epoch, the same number on every rank, whatever the cursor."""
-        self._told = self._num_batches()
-        return self._told
-
-    def _num_batches(self) -> int:
-        return -(-self._planned().passes[0].stop // (self.batch_size * self.group.size))
+        self._run.told = told = life.num_batches(self._run)
+        return told
 
     def __iter__(self) -> BatchIterator:
         return self.batches(prefetching=False)
@@ -225,19 +182,15 @@ class Sampler:
         RuntimeError
             When the epoch is used up, and `set_epoch` named it.
         """
-        self._begin_pass(hidden=False)
-        return BatchIterator(self, False, self.batch_size, prefetching)
-
-    def _begin_pass(self, *, hidden: bool) -> None:
-        self._find_ranks()
-        life.begin_pass(self, hidden)
+        life.begin_pass(self._run, hidden=False)
+        return BatchIterator(self._run, False, self.batch_size, prefetching)
 
     def peek(self, n: int = 1) -> list[Batch]:
         """Look at the next `n` batches of the kept samples; nothing moves.
 
         Fewer at the end of an epoch. They are not to be observed.
         """
-        return list(PeekView(self, n))
+        return list(PeekView(self._run, n))
 
     def all(self, batch_size: int | None = None) -> AllView:
         """Every id once, ascending, dealt over the ranks: to score or to evaluate by.
@@ -250,13 +203,13 @@ class Sampler:
         batch_size : int, optional
             Of one rank; by default the sampler's.
         """
-        return AllView(self, batch_size)
+        return AllView(self._run, batch_size)
 
     @property
     def hidden(self) -> HiddenView:
         """The hidden samples of this epoch, to iterate after it; empty without a due refresh."""
-        self._planned()
-        return HiddenView(self)
+        life.planned(self._run)
+        return HiddenView(self._run)
 
     # What the training step uses
 
@@ -280,7 +233,7 @@ class Sampler:
         ValueError, TypeError, IndexError
             For what is missing, misshapen, or not of this epoch; nothing is then appended.
         """
-        step.observe(self, index, logits, targets, signals)
+        step.observe(self._run, index, logits, targets, signals)
 
     def weights(self, index: Any) -> Any:
         """Loss weights of a batch: float32[B], of the kind and on the device of `index`.
@@ -297,46 +250,46 @@ class Sampler:
         ValueError, TypeError, IndexError
             As `observe`, for ids that are not of this epoch.
         """
-        return step.weights(self, self._planned(), index)
+        return step.weights(self._run, life.planned(self._run), index)
 
     @property
     def plan(self) -> Plan:
         """The plan of the current epoch; epoch 0 is planned when there is none yet."""
-        return self._planned().plan
+        return life.planned(self._run).plan
 
     @property
     def stats(self) -> dict[str, float]:
         """Figures of the current epoch, for any logger; none before the first is planned."""
-        return {} if self._epoch is None else self._epoch.stats
+        return {} if self._run.epoch is None else self._run.epoch.stats
 
     @property
     def epoch(self) -> int:
         """The current epoch."""
-        return self._planned().number
+        return life.planned(self._run).number
 
     @property
     def lr_scale(self) -> float:
         """Factor of the learning rate in this epoch."""
-        return self._planned().plan.lr_scale
+        return life.planned(self._run).plan.lr_scale
 
     @property
     def progress(self) -> float:
         """Epochs done, as a fraction, for schedules by iteration while epochs shrink."""
-        epoch = self._planned()
+        epoch = life.planned(self._run)
         kept = epoch.passes[0]
         return epoch.number + (kept.received / kept.stop if kept.stop else 1.0)
 
     @property
     def max_batches(self) -> int:
         """Batches of an epoch that holds every sample once."""
-        rows, step = self.table.num_samples, self.batch_size * self.group.size
+        rows, step = self._run.config.num_rows, self.batch_size * self.group.size
         return rows // step if self.drop_last else -(-rows // step)
 
     # State
 
     def state_dict(self) -> dict[str, Any]:
         """Position in the epoch: small, JSON-able, of this process. The table is in `save`."""
-        return resume.state_dict(self)
+        return resume.state_dict(self._run)
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go to a position that `state_dict` gave; plans its epoch from the present table.
@@ -346,8 +299,7 @@ class Sampler:
         StateError
             When the state is of another run, or of a plan that the present table does not give.
         """
-        self._find_ranks()
-        alone(self, "load_state_dict", partial(resume.load_state_dict, self, state))
+        resume.go_to_state(self._run, state)
 
     def save(self, path: str | os.PathLike[str], *, consumed: int | None = None) -> None:
         """Write table, log and position into a directory, whole or not at all.
@@ -367,12 +319,13 @@ class Sampler:
         or, when the handler came inside `set_epoch`, `save` or `load`, directly after that. On
         several ranks a handler sets a flag, and the loop agrees on it at a step; see docs/ranks.md.
         """
-        other = running(self)
-        if other is not None and other[1] and self.group.size == 1:  # in a handler
-            self._put_off.append(partial(self.save, path, consumed=consumed))
+        run = self._run
+        other = running(run)
+        if other is not None and other[1] and run.group.size == 1:  # in a handler
+            run.put_off.append(partial(self.save, path, consumed=consumed))
             return
-        self._planned()
-        alone(self, f"the save to {path}", partial(resume.save, self, path, consumed))
+        life.planned(run)
+        alone(run, f"the save to {path}", partial(resume.save, run, path, consumed))
 
     def load(self, path: str | os.PathLike[str], *, allow: Iterable[str] = ()) -> None:
         """Go on where `save` was: same table, log, plan and position, to the next sample.
@@ -389,6 +342,6 @@ class Sampler:
         StateError
             When the state is damaged, foreign, newer, or of another run; the sampler is unchanged.
         """
-        self._find_ranks()
-        load = partial(resume.load, self, path, frozenset(allow))
-        alone(self, f"the load of {path}", load)
+        life.find_ranks(self._run)
+        load = partial(resume.load, self._run, path, frozenset(allow))
+        alone(self._run, f"the load of {path}", load)

@@ -121,7 +121,7 @@ class _Batch:
         return np.float32(value)
 
     def finish(self, values: Any) -> Any:
-        """Give NaN for targets out of range, and forget the classes."""
+        """Return NaN for targets out of range, and forget the classes."""
         if self.tensor and self.z.is_cuda:
             return self.xp.where(self.valid, values, self._number(np.nan))
         return values

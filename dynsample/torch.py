@@ -120,7 +120,7 @@ class DataLoader(Following, TorchDataLoader[Any]):
                 f"dataset has {len(dataset)} items, the sampler was made for {sampler.num_samples}"
             )
         if isinstance(fingerprint := getattr(dataset, "fingerprint", None), str):
-            bring(sampler, lambda: fingerprint)
+            bring(sampler.run, lambda: fingerprint)
         self._feed = _Feed(sampler, dated=payload is not None)
         collate = options.pop("collate_fn", None) or default_collate
         parts: tuple[Any, Any] = _IndexedDataset(dataset), _IndexedCollate(collate)

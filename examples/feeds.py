@@ -59,7 +59,7 @@ class Mapped:
 
 
 def embedded(name: str, loader: str, folder: Path) -> Feed:
-    """Give a data set of `dynsample demo`: from memory, or from files written into `folder`.
+    """Return a data set of `dynsample demo`: from memory, or from files written into `folder`.
 
     Call it before ranks are joined: FFCV's writer forks.
     """

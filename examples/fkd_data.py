@@ -36,7 +36,7 @@ class Data(torch.utils.data.Dataset[Any], ABC):
 
     @abstractmethod
     def test(self) -> Batches:
-        """Give batches of test images and labels."""
+        """Return batches of test images and labels."""
 
 
 class Digits(Data):
@@ -62,7 +62,7 @@ class Digits(Data):
         return shown.flip(-1) if view.flip else shown, int(self._task.train_labels[view.sample])
 
     def test(self) -> Batches:
-        """Give batches of test images and labels."""
+        """Return batches of test images and labels."""
         return iter([(self._task.test_images, self._task.test_labels)])
 
 
@@ -95,7 +95,7 @@ class Folder(Data):
         return torch.from_numpy(pixels[..., ::-1].copy() if view.flip else pixels)
 
     def test(self) -> Batches:
-        """Give batches of test images and labels; none without a folder of them."""
+        """Yield batches of test images and labels; none without a folder of them."""
         names, labels = ([], []) if self._val is None else scan(self._val)
         for start in range(0, len(names), self._batch):
             rows = range(start, min(start + self._batch, len(names)))

@@ -68,7 +68,7 @@ def val_pipeline(root: Path, args: argparse.Namespace) -> Any:
 
 
 def normalised(image: Any, mirror: Any = 0) -> Any:
-    """Give float32 in CHW, mirrored where asked."""
+    """Return float32 in CHW, mirrored where asked."""
     return fn.crop_mirror_normalize(
         image, dtype=types.FLOAT, output_layout="CHW", mean=MEAN, std=DEVIATION, mirror=mirror
     )

@@ -61,7 +61,7 @@ def share(batch_size: int, group: ds.groups.Group) -> int:
 
 
 def parallel(model: nn.Module) -> nn.Module:
-    """Give the model to train: under torchrun, one that averages gradients itself."""
+    """Return the model to train: under torchrun, one that averages gradients itself."""
     initialised = torch.distributed.is_initialized()
     return nn.parallel.DistributedDataParallel(model) if initialised else model
 

@@ -20,7 +20,7 @@ FIXED_ADDRESSES = ["setarch", "-R"] if shutil.which("setarch") else []
 
 
 def runtime(*libraries: str) -> str:
-    """Give what LD_PRELOAD takes: the interpreter is not linked with them."""
+    """Return what LD_PRELOAD takes: the interpreter is not linked with them."""
     return " ".join(
         subprocess.run(
             [COMPILER, f"-print-file-name={library}"], check=True, capture_output=True, text=True
@@ -84,7 +84,7 @@ def _copy_if_other(source: str, target: str) -> None:
 
 
 def pytest(site: Path, *arguments: str, **variables: str) -> list[str]:
-    """Give the command that runs tests on a build, with variables of the environment."""
+    """Return the command that runs tests on a build, with variables of the environment."""
     given = {
         "PYTHONPATH": str(site),
         "DYNSAMPLE_SANITIZED": str(site),

@@ -127,7 +127,7 @@ class LossHistory:
         self._window = xp.concatenate([window, values])[-self.size :]
 
     def state_dict(self) -> dict[str, Any]:
-        """Give window and step, JSON-able but for NaN."""
+        """Return window and step, JSON-able but for NaN."""
         window = self._window.cpu().numpy() if is_tensor(self._window) else self._window
         return {"version": STATE_VERSION, "step": self.step, "window": window.tolist()}
 

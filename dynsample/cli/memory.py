@@ -24,7 +24,7 @@ def held(sampler: Sampler) -> tuple[int, int]:
     """Go through the epoch, and give the bytes of table and of order that are then held."""
     for _ in sampler:
         pass
-    issued = [part._rows for part in sampler._planned().ledger.issued]
+    issued = [part._rows for part in sampler.run.current.ledger.issued]
     return (
         sum(array.nbytes for array in sampler.table.state().values()),
         sum(array.nbytes for array in [*_of_plan(sampler), *issued]),
@@ -44,7 +44,7 @@ def _of_plan(sampler: Sampler) -> Iterable[NDArray[Any]]:
 
 
 def of_ranks(sampler: Sampler, before: int) -> NDArray[np.int64]:
-    """Give int64[P, 3], COLUMNS of every rank; growth is of the peak of all memory. Collective."""
+    """Return COLUMNS of every rank, int64[P, 3]; growth is of the peak of memory. Collective."""
     mine = np.array([*held(sampler), peak() - before])
     return np.stack(sampler.group.all_gather(mine, "the memory of the ranks"))
 

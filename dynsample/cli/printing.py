@@ -11,7 +11,7 @@ _ESCAPED = {"Cc", "Cf", "Cs", "Zl", "Zp"}  # controls, directions, bytes that ar
 
 
 def printable(text: object) -> str:
-    """Give text with whatever a terminal or page would obey written out; lines stay lines."""
+    """Return text with whatever a terminal or page would obey written out; lines stay lines."""
     return "".join(map(_shown, str(text)))
 
 

@@ -39,7 +39,7 @@ class CsvFile:
     blank: int | None
 
     def column(self, heading: str) -> list[str]:
-        """Give the cells below a heading."""
+        """Return the cells below a heading."""
         place = self.headings.index(heading)
         return [row[place] for row in self.rows]
 

@@ -139,7 +139,7 @@ def read_numbers(path: str | os.PathLike[str], out: NDArray[np.float64]) -> None
 
 @contextmanager
 def _mapped(file: IO[bytes]) -> Iterator[tuple[memoryview, Callable[[int], None]]]:
-    """Give the content of a file without copying it, and how to give memory back up to a byte."""
+    """Yield the content of a file without copying it, and how to give memory back up to a byte."""
     if not os.fstat(file.fileno()).st_size:  # nothing to map
         yield memoryview(b""), lambda at: None
         return
@@ -217,7 +217,7 @@ def dyn_unc(
 
 
 def _read_ahead(files: Sequence[Path], num_samples: int) -> Iterator[NDArray[np.float64]]:
-    """Give the numbers of each file in turn, while threads read the next; good until the next."""
+    """Yield the numbers of each file in turn, while threads read the next; good until the next."""
     readers = min(_core.num_threads(), _READERS, len(files))
     free = [np.empty(num_samples, np.float64) for _ in range(readers + 1)]
 

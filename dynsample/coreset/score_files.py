@@ -238,7 +238,7 @@ def to_dataset_order(
     labels: NDArray[Any],
     class_sort: str | NDArray[np.int64] = "only",
 ) -> NDArray[Any]:
-    """Give scores of samples that were sorted by class the data set's order.
+    """Put scores of samples that were sorted by class in the data set's order.
 
     Data Diet sorts the data by class and numbers what results. Its sort is not a stable one, so the
     labels alone do not say where equal ones went.

@@ -44,7 +44,7 @@ def numbers(texts: Sequence[str], place: Place) -> NDArray[np.float64]:
 def ids_of(
     keys: Sequence[str], place: Place, names: Sequence[bytes] | None, *, only_names: bool = False
 ) -> NDArray[np.int64]:
-    """Give the samples that the keys of rows name, by id or by file name.
+    """Return the samples that the keys of rows name, by id or by file name.
 
     Parameters
     ----------

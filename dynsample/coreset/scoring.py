@@ -92,7 +92,7 @@ def score(
 
 
 def _every_sample(loader: Iterable[Any]) -> Iterable[Any]:
-    """Give the batches of every sample; a loader that follows a sampler would give an epoch's."""
+    """Return the batches of every sample; a loader that follows a sampler would give an epoch's."""
     return loader.all() if isinstance(loader, Following) and loader.follows else loader
 
 
@@ -205,7 +205,7 @@ def _last_input(model: Any, wanted: bool) -> Iterator[dict[str, Any]]:
 
 
 def _grand_last(last: dict[str, Any], logits: Any, labels: Any) -> Any:
-    """Give ||p - y|| * sqrt(||h||^2 + 1): the gradient is the outer product of p - y and (h, 1)."""
+    """Return ||p - y|| sqrt(||h||^2 + 1): the gradient is the outer product of p - y and (h, 1)."""
     if last.get("output") is None or last["output"].data_ptr() != logits.data_ptr():
         raise ValueError("grand_last needs a model whose last linear layer gives the logits")
     squares = (last["h"].float() ** 2).sum(1) + float(last["bias"])

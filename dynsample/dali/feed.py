@@ -48,7 +48,7 @@ class Feed:
         self._batches: Iterator[Ids] = iter(())
 
     def read_ids(self) -> Ids:
-        """Give the samples that the pipeline reads for the batches in flight."""
+        """Return the samples that the pipeline reads for the batches in flight."""
         ids = np.unique(np.concatenate([*self.in_flight, np.empty(0, np.int64)]))
         return ids if self._partners is None else np.union1d(ids, self._partners(ids))
 
@@ -62,7 +62,7 @@ class Feed:
         self._batches = iter(())
 
     def __call__(self, _: int) -> Any:
-        """Give the next batch; DALI takes StopIteration for the end of its epoch."""
+        """Return the next batch; DALI takes StopIteration for the end of its epoch."""
         # DALI passes its own count of batches, without which it would doubt its checkpoints.
         ids = next(self._batches)
         try:

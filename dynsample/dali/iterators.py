@@ -124,7 +124,7 @@ class _Following(Following):
         return len(self.sampler)
 
     def checkpoints(self) -> Any:
-        """Give DALI's checkpoints of the pipeline; `state_dict` has them with the position."""
+        """Return DALI's checkpoints of the pipeline; `state_dict` has them with the position."""
         return self._kept.iterator.checkpoints()
 
     def state_dict(self) -> dict[str, Any]:

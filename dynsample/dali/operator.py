@@ -29,7 +29,7 @@ class OperatorUnavailable(RuntimeError):
 
 
 def source() -> Path:
-    """Give the operator's source: inside this package when installed, in `csrc` in a checkout."""
+    """Return the operator's source: inside this package when installed, in `csrc` in a checkout."""
     here = Path(__file__).resolve()
     installed = here.with_name("csrc")
     folder = installed if installed.exists() else here.parents[2] / "csrc" / "dali"
@@ -58,7 +58,7 @@ def cache_folder() -> Path:
 
 
 def private_folder(folder: Path, *, owned: bool = False) -> Path:
-    """Give a folder that only this user can write to, as an absolute path.
+    """Return a folder that only this user can write to, as an absolute path.
 
     One that is `owned`, as its name is ours, is closed to others when they could write to it.
     """
@@ -89,7 +89,7 @@ def _is_ours(found: os.stat_result) -> bool:
 
 
 def switch() -> str:
-    """Give the setting of DYNSAMPLE_DALI_OPERATOR: "auto", "on" or "off"."""
+    """Return the setting of DYNSAMPLE_DALI_OPERATOR: "auto", "on" or "off"."""
     return choice(os.environ.get(SWITCH, "auto").lower(), SWITCH, ("auto", "on", "off"))
 
 
@@ -218,7 +218,7 @@ def _compile(command: list[str], path: Path) -> None:
 
 
 def compile_command() -> list[str]:
-    """Give the command that compiles the operator, but for the output."""
+    """Return the command that compiles the operator, but for the output."""
     from nvidia.dali import sysconfig as dali_config
 
     compiler = os.environ.get("CXX", "g++")

@@ -117,7 +117,7 @@ def _read(
     if native := operator.library():
         samples = held = hold(native, samples)
         reading = Native(held, name)
-    bring(sampler, lambda: samples.fingerprint)
+    bring(sampler.run, lambda: samples.fingerprint)
     if payload is None:
         feed = Feed(sampler, samples, name, reading.inputs)
         nodes = _source(feed, reading.kinds)

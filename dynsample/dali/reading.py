@@ -29,19 +29,19 @@ class Reading(Protocol):
     image_kinds: list[Kind]
 
     def inputs(self, ids: Ids) -> tuple[Any, ...]:
-        """Give the inputs for these ids."""
+        """Return the inputs for these ids."""
         ...
 
     def read(self, nodes: list[Any]) -> tuple[Any, Any]:
-        """Give nodes of encoded images and labels, from those of the inputs."""
+        """Return nodes of encoded images and labels, from those of the inputs."""
         ...
 
     def image_inputs(self, ids: Ids) -> tuple[Any, ...]:
-        """Give the inputs for the images of these ids."""
+        """Return the inputs for the images of these ids."""
         ...
 
     def read_images(self, nodes: list[Any]) -> Any:
-        """Give a node of encoded images, from those of the image inputs."""
+        """Return a node of encoded images, from those of the image inputs."""
         ...
 
 
@@ -55,21 +55,21 @@ class Native:
         self.image_kinds = self.kinds
 
     def inputs(self, ids: Ids) -> tuple[Any, ...]:
-        """Give the ids."""
+        """Return the ids."""
         return (ids[:, None],)
 
     def read(self, nodes: list[Any]) -> tuple[Any, Any]:
-        """Give nodes of encoded images and labels."""
+        """Return nodes of encoded images and labels."""
         operators: Any = fn  # which has ours since it was loaded
         encoded, label = operators.dynsample.read(nodes[0], **self._options, **self._name)
         return encoded, label
 
     def image_inputs(self, ids: Ids) -> tuple[Any, ...]:
-        """Give the ids."""
+        """Return the ids."""
         return self.inputs(ids)
 
     def read_images(self, nodes: list[Any]) -> Any:
-        """Give a node of encoded images."""
+        """Return a node of encoded images."""
         operators: Any = fn
         return operators.dynsample.read(nodes[0], **self._options)[0]
 
@@ -84,19 +84,19 @@ class InPython:
         self.image_kinds: list[Kind] = [(types.UINT8, 1)]
 
     def inputs(self, ids: Ids) -> tuple[Any, ...]:
-        """Give paths or bytes, labels and ids."""
+        """Return paths or bytes, labels and ids."""
         return *self.image_inputs(ids), self._samples.labels[ids, None], ids[:, None]
 
     def read(self, nodes: list[Any]) -> tuple[Any, Any]:
-        """Give nodes of encoded images and labels."""
+        """Return nodes of encoded images and labels."""
         return self.read_images(nodes[:1]), nodes[1]
 
     def image_inputs(self, ids: Ids) -> tuple[Any, ...]:
-        """Give paths or bytes."""
+        """Return paths or bytes."""
         if self._by_path:
             return (padded_paths(self._samples, ids),)
         return ([self._samples.read(i) for i in ids],)
 
     def read_images(self, nodes: list[Any]) -> Any:
-        """Give a node of encoded images."""
+        """Return a node of encoded images."""
         return fn.io.file.read(nodes[0]) if self._by_path else nodes[0]

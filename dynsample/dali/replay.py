@@ -76,13 +76,13 @@ class ViewInputs:
         ]
 
     def inputs(self, ids: Ids) -> tuple[Any, ...]:
-        """Give the inputs for these ids in the sampler's epoch."""
+        """Return the inputs for these ids in the sampler's epoch."""
         rows = self._payload.batch(self._sampler.epoch, ids)
         partners = self._reading.image_inputs(rows["partner"]) if self._mixed else ()
         return (*self._reading.inputs(ids), *partners, *_as_fed(rows).values())
 
     def partners(self, ids: Ids) -> Ids:
-        """Give the samples that are read beside these."""
+        """Return the samples that are read beside these."""
         if not self._mixed:
             return np.empty(0, np.int64)
         found: Ids = self._payload.batch(self._sampler.epoch, ids)["partner"]

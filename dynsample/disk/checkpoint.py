@@ -101,7 +101,7 @@ def _write_generation(
 
 
 def _present(path: Path) -> dict[str, Any] | None:
-    """Give the body of the index that counts, None when there is none."""
+    """Return the body of the index that counts, None when there is none."""
     return read_index(path) if os.path.lexists(path / INDEX) else None
 
 
@@ -176,7 +176,7 @@ class Saved:
         self._headers: dict[str, int] = body["headers"]
 
     def _hold(self, path: Path) -> dict[str, Any]:
-        """Give the index of a generation that no save removes while this object lives."""
+        """Return the index of a generation that no save removes while this object lives."""
         before = None
         while True:
             body = read_index(path)

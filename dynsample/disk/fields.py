@@ -51,7 +51,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def shown(value: Any) -> str:
-    """Give a value as a message has it: on one line, cut off when it is long."""
+    """Return a value as a message has it: on one line, cut off when it is long."""
     text = repr(value) if not isinstance(value, int) or abs(value) < 10**_SHOWN else "an integer"
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
 
@@ -88,7 +88,7 @@ def anything(value: Any, name: str) -> None:
 
 
 def one_of(*values: Any) -> Check:
-    """Give a check that accepts these values alone, and of their types."""
+    """Return a check that accepts these values alone, and of their types."""
 
     def check(value: Any, name: str) -> None:
         if not any(type(value) is type(one) and value == one for one in values):
@@ -98,12 +98,12 @@ def one_of(*values: Any) -> Check:
 
 
 def optional(check: Check) -> Check:
-    """Give a check that also accepts null."""
+    """Return a check that also accepts null."""
     return lambda value, name: None if value is None else check(value, name)
 
 
 def array(check: Check, length: int | None = None) -> Check:
-    """Give a check of every entry of a list, and of its length where one is given."""
+    """Return a check of every entry of a list, and of its length where one is given."""
 
     def check_all(value: Any, name: str) -> None:
         if not isinstance(value, list) or length not in (None, len(value)):
@@ -116,7 +116,7 @@ def array(check: Check, length: int | None = None) -> Check:
 
 
 def mapping(check: Check) -> Check:
-    """Give a check of every value of an object."""
+    """Return a check of every value of an object."""
 
     def check_all(value: Any, name: str) -> None:
         if not isinstance(value, Mapping):
@@ -128,7 +128,7 @@ def mapping(check: Check) -> Check:
 
 
 def record(fields: Mapping[str, Check], optional: Sequence[str] = ()) -> Check:
-    """Give a check of an object with these fields; others may be there too."""
+    """Return a check of an object with these fields; others may be there too."""
 
     def check_all(value: Any, name: str) -> None:
         if not isinstance(value, Mapping):

@@ -43,7 +43,7 @@ def open_regular(path: str | os.PathLike[str], flags: int = 0) -> BinaryIO:
 
 
 def read_regular(path: str | os.PathLike[str]) -> bytes:
-    """Give all of a file that is a regular one."""
+    """Return all of a file that is a regular one."""
     with open_regular(path) as file:
         return file.read()
 
@@ -70,7 +70,7 @@ def is_at(descriptor: int, path: Path) -> bool:
 
 @contextlib.contextmanager
 def whole(path: Path) -> Iterator[BinaryIO]:
-    """Give a file to fill; it takes the place of `path` when the block ends, else none is left.
+    """Yield a file to fill; it takes the place of `path` when the block ends, else none is left.
 
     What an earlier process was killed over is removed: the file has a name that only this function
     gives, and the lock that a living writer holds is not held.

@@ -49,7 +49,7 @@ class Place(NamedTuple):
 
 
 def entries(columns: Mapping[str, tuple[Any, tuple[int, ...]]]) -> tuple[dict[str, Any], int]:
-    """Give the header's entries of tensors that lie back to back, and their bytes in all."""
+    """Return the header's entries of tensors that lie back to back, and their bytes in all."""
     found, at = {}, 0
     for name, (dtype, shape) in columns.items():
         stop = at + math.prod(shape) * np.dtype(dtype).itemsize
@@ -78,7 +78,7 @@ def read_header(file: BinaryIO) -> tuple[bytes, int]:
 
 
 def places(fields: Mapping[str, Any], length: int) -> dict[str, Place]:
-    """Give the tensors of a header, which must fill `length` bytes without gap or overlap."""
+    """Return the tensors of a header, which must fill `length` bytes without gap or overlap."""
     _ENTRIES(fields, "header")
     found, at = {}, 0
     for name, entry in fields.items():

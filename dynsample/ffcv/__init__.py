@@ -134,7 +134,7 @@ custom_fields, drop_last, batches_ahead, recompile
         elif sampler is not None:
             _check_file(sampler, self.reader, order)
         if self.sampler is not None:
-            bring(self.sampler, partial(_fingerprint, self.reader))
+            bring(self.sampler.run, partial(_fingerprint, self.reader))
         self.extras = as_tables(extras or {}, int(self.reader.num_samples))
         self.payload = as_store(payload, int(self.reader.num_samples))
 
@@ -199,7 +199,7 @@ custom_fields, drop_last, batches_ahead, recompile
 def _drawing(
     batches: Iterator[NDArray[np.int64]], drawn: deque[NDArray[np.int64]]
 ) -> Iterator[NDArray[np.uint64]]:
-    """Give batches as FFCV wants them, and note each as drawn."""
+    """Yield batches as FFCV wants them, and note each as drawn."""
     for batch in batches:
         drawn.append(np.asarray(batch))
         yield drawn[-1].view(np.uint64)
@@ -294,7 +294,7 @@ def _check_file(sampler: Sampler, reader: Reader, order: Any) -> None:
     if order is None:
         return
     wanted = as_order(_plan_order(order, reader, sampler.batch_size)).fingerprint()
-    found = sampler._order.fingerprint()
+    found = sampler.run.config.order_fingerprint
     if {**wanted, "window": None} != {**found, "window": None}:  # any window reads pages once
         paged = order == OrderOption.QUASI_RANDOM
         hint = "dynsample.ffcv.page_local(fname, batch_size)" if paged else repr(wanted["name"])

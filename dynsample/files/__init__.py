@@ -80,7 +80,7 @@ class Samples:
         return fingerprint(self.labels, self._names())
 
     def _names(self) -> Iterator[bytes]:
-        """Give these names, many at once, with NUL bytes between them."""
+        """Yield these names, many at once, with NUL bytes between them."""
         if not len(self):
             return
         ends = [self._bytes(i) for i in _core.name_range(self.paths, self.starts)]
@@ -100,7 +100,7 @@ class Samples:
         return os.fsdecode(self._bytes(i))
 
     def read(self, i: int) -> NDArray[np.uint8]:
-        """Give the encoded bytes of sample `i`; a file that is gone or cut short is an error."""
+        """Return the encoded bytes of sample `i`; a file that is gone or cut short is an error."""
         if self.pack is not None:
             start, stop = self.pack.offsets[i], self.pack.offsets[i + 1]
             if (size := self.pack.size()) < self.pack.begin + stop:

@@ -56,7 +56,7 @@ class FileList:
 
 
 def _line(text: bytes, begin: int, behind: int) -> bytes:
-    """Give the line from `begin` on, which goes beyond `behind`."""
+    """Return the line from `begin` on, which goes beyond `behind`."""
     feed = text.find(b"\n", behind)
     return text[begin : len(text) if feed < 0 else feed + 1]
 

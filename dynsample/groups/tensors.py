@@ -38,7 +38,7 @@ def send_tensors(
 
 
 def gather_tensors(group: Group, values: torch.Tensor, what: str) -> torch.Tensor:
-    """Give all ranks the tensors of all ranks, one after the other."""
+    """Gather the tensors of all ranks on every rank, one after the other."""
     import torch
     import torch.distributed as dist
 

@@ -13,7 +13,7 @@ MAX_EPOCH = 2**32 - 1
 
 
 def integer(value: Any, name: str, low: int, high: int) -> int:
-    """Give `value` as an int of [low, high]."""
+    """Return `value` as an int of [low, high]."""
     try:
         number = operator.index(value)
     except TypeError:
@@ -34,7 +34,7 @@ def random_key(seed: Any, epoch: Any, stream: Any = Stream.ORDER) -> tuple[int, 
 
 
 def real(value: Any, name: str, interval: str) -> float:
-    """Give `value` as a finite float of an interval such as "[0, 1)"; an end may be inf."""
+    """Return `value` as a finite float of an interval such as "[0, 1)"; an end may be inf."""
     number_like = hasattr(value, "__float__") and not getattr(value, "ndim", 0)
     if isinstance(value, (bool, str, bytes)) or not number_like:
         raise TypeError(f"{name} must be a number, got {type(value).__name__} {value!r}")
@@ -48,14 +48,14 @@ def real(value: Any, name: str, interval: str) -> float:
 
 
 def choice(value: Any, name: str, allowed: tuple[str, ...]) -> str:
-    """Give `value` when it is one of the `allowed` words."""
+    """Return `value` when it is one of the `allowed` words."""
     if not isinstance(value, str) or value not in allowed:
         raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}, got {value!r}")
     return value
 
 
 def boolean(value: Any, name: str) -> bool:
-    """Give `value` when it is True or False."""
+    """Return `value` when it is True or False."""
     if not isinstance(value, bool):
         raise TypeError(f"{name} must be True or False, got {type(value).__name__} {value!r}")
     return value

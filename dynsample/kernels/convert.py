@@ -17,7 +17,7 @@ def is_tensor(value: object) -> bool:
 
 
 def plain(value: Any) -> Any:
-    """Give a number of numpy or torch as one of Python; anything else as it is."""
+    """Return a number of numpy or torch as one of Python; anything else as it is."""
     scalar = isinstance(value, np.generic) or (
         (isinstance(value, np.ndarray) or is_tensor(value)) and value.ndim == 0
     )
@@ -25,7 +25,7 @@ def plain(value: Any) -> Any:
 
 
 def column(value: Any, name: str, dtype: DTypeLike) -> Any:
-    """Give `value`, numpy or torch, as a one-dimensional, contiguous array of exactly `dtype`.
+    """Return `value`, numpy or torch, as a one-dimensional, contiguous array of exactly `dtype`.
 
     A strided array is copied; another dtype or number of dimensions is an error. What this says of
     an argument is the same wherever the array is.
@@ -49,7 +49,7 @@ def column(value: Any, name: str, dtype: DTypeLike) -> Any:
 
 
 def beside(value: Any, name: str, dtype: DTypeLike, first: Any, first_name: str) -> Any:
-    """Give `value` as `column` does, when it has as many rows as `first` and lies where it does."""
+    """Return `value` as `column` does, if it has as many rows as `first` and lies where it does."""
     array = column(value, name, dtype)
     if len(array) != len(first):
         raise ValueError(

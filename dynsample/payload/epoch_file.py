@@ -114,7 +114,7 @@ def _columns(facts: Facts, mapped: mmap.mmap, begin: int) -> Arrays:
 
 @contextlib.contextmanager
 def written(path: Path, facts: Facts, epoch: int) -> Iterator[Arrays]:
-    """Give the columns of a new file to fill; it is whole when the block ends, else absent.
+    """Yield the columns of a new file to fill; it is whole when the block ends, else absent.
 
     Raises
     ------

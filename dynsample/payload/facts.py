@@ -71,7 +71,7 @@ class Facts:
                 integer(length, "size", 1, 2**31 - 1)
 
     def to_json(self) -> dict[str, Any]:
-        """Give what `from_json` takes."""
+        """Return what `from_json` takes."""
         return asdict(self)
 
     @classmethod

@@ -53,7 +53,7 @@ class Half:
         return {"logits": logits.astype(np.float16)}
 
     def decode(self, columns: Arrays) -> NDArray[Any]:
-        """Give float16, as it is kept."""
+        """Return float16, as it is kept."""
         return columns["logits"]
 
     def check(self, columns: Arrays) -> None:
@@ -80,7 +80,7 @@ class Quantised:
         return {"low_step": low_step, "levels": levels.astype(np.uint8)}
 
     def decode(self, columns: Arrays) -> NDArray[Any]:
-        """Give float32."""
+        """Return float32."""
         low, step = columns["low_step"][:, :1], columns["low_step"][:, 1:]
         logits: NDArray[np.float32] = columns["levels"] * step + low
         return logits
@@ -122,7 +122,7 @@ class Top:
         }
 
     def decode(self, columns: Arrays) -> NDArray[Any]:
-        """Give float32 of all classes."""
+        """Return float32 of all classes."""
         logits = np.repeat(columns["others"][:, None], self.num_classes, 1)
         classes = columns["classes"].astype(np.int64)
         np.put_along_axis(logits, classes, columns["highest"].astype(np.float32), 1)

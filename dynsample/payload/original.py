@@ -175,7 +175,7 @@ def _load(file: Path) -> Sequence[Any]:
 
 
 def _numpy_scalars() -> Iterator[Any]:
-    """Give what a pickled numpy number names, in files of numpy 1 and of numpy 2."""
+    """Yield what a pickled numpy number names, in files of numpy 1 and of numpy 2."""
     scalar = np.float64(0).__reduce__()[0]
     yield np.dtype
     for module in ("numpy.core.multiarray", "numpy._core.multiarray"):

@@ -15,7 +15,7 @@ class Source(Protocol):
     facts: Facts
 
     def batch(self, epoch: int, index: Any) -> dict[str, NDArray[Any]]:
-        """Give views, and of a store the logits, of samples `index` in `epoch`."""
+        """Return views, and of a store the logits, of samples `index` in `epoch`."""
         ...
 
 

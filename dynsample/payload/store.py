@@ -95,7 +95,7 @@ class Store:
             )
 
     def batch(self, epoch: int, index: Any) -> dict[str, NDArray[Any]]:
-        """Give views and logits of a batch.
+        """Return views and logits of a batch.
 
         Parameters
         ----------

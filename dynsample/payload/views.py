@@ -68,7 +68,7 @@ class Views:
         self._drawn: tuple[int, Arrays] | None = None
 
     def batch(self, epoch: int, index: Any) -> Arrays:
-        """Give the views of samples `index` in `epoch`; the keys are those of `Store.batch`."""
+        """Return the views of samples `index` in `epoch`; the keys are those of `Store.batch`."""
         if self._drawn is None or self._drawn[0] != epoch:
             self._drawn = epoch, self._draw(epoch)
         columns = self._drawn[1]

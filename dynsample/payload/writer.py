@@ -132,7 +132,7 @@ class EpochWriter:
 
 
 def _rows(values: Any, name: str, shape: tuple[int, ...], dtype: str) -> NDArray[Any]:
-    """Give an array of this shape and dtype; a kind of number that would lose is an error."""
+    """Return an array of this shape and dtype; a kind of number that would lose is an error."""
     array = values.detach().float() if is_tensor(values) and name == "logits" else values
     array = np.asarray(array.detach().cpu().numpy() if is_tensor(array) else array)
     if array.shape != shape:

@@ -86,7 +86,7 @@ class _Leaving:
             self._event.record(torch.cuda.current_stream(rows.device))
 
     def rows(self) -> NDArray[np.uint32]:
-        """Give the rows, uint32[M], when they are here."""
+        """Return the rows, uint32[M], when they are here."""
         if self._event is not None:
             wait(self._event, "the order of an epoch")
             self._event = None

@@ -49,7 +49,7 @@ class Members:
                 yield start, self.times[begin:end]
 
     def chunks(self) -> Iterator[NDArray[np.int64]]:
-        """Give the rows in ascending order, as often as they are drawn, some at a time."""
+        """Yield the rows in ascending order, as often as they are drawn, some at a time."""
         for start, times in self._windows():
             rows = np.flatnonzero(times)
             if not self.bits:
@@ -73,7 +73,7 @@ class Delivered:
         self.padded = np.empty(0, np.uint32)
 
     def arrays(self) -> tuple[NDArray[Any], ...]:
-        """Give what it holds."""
+        """Return what it holds."""
         return self.rows, self.weights, self.padded
 
     def serves(self, steps: Steps, begin: int, stop: int) -> bool:

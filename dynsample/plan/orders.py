@@ -21,7 +21,7 @@ class Order(Protocol):
     """An arrangement of members: a pure function of (members, random, stream)."""
 
     def arrange(self, members: NDArray[np.uint32], random: EpochRandom, stream: int) -> Slice:
-        """Give the function (start, stop) -> rows at the positions [start, stop)."""
+        """Return the function (start, stop) -> rows at the positions [start, stop)."""
         ...
 
     def positions(
@@ -40,7 +40,7 @@ class RandomOrder:
     """A keyed bijection of the members' ranks; any slice is computed without the rest."""
 
     def arrange(self, members: NDArray[np.uint32], random: EpochRandom, stream: int) -> Slice:
-        """Give the function (start, stop) -> rows at the positions [start, stop)."""
+        """Return the function (start, stop) -> rows at the positions [start, stop)."""
 
         def rows(start: int, stop: int) -> NDArray[np.int64]:
             slice_: NDArray[np.int64] = ops.order_slice(
@@ -69,7 +69,7 @@ class SequentialOrder:
     """Members by ascending id."""
 
     def arrange(self, members: NDArray[np.uint32], random: EpochRandom, stream: int) -> Slice:
-        """Give the function (start, stop) -> rows at the positions [start, stop)."""
+        """Return the function (start, stop) -> rows at the positions [start, stop)."""
         return lambda start, stop: members[start:stop].astype(np.int64)
 
     def positions(
@@ -112,7 +112,7 @@ class PageLocal:
         self.window = int(window)
 
     def arrange(self, members: NDArray[np.uint32], random: EpochRandom, stream: int) -> Slice:
-        """Give the function (start, stop) -> rows at the positions [start, stop)."""
+        """Return the function (start, stop) -> rows at the positions [start, stop)."""
         if len(members) and int(members[-1]) >= len(self.page_of):
             raise ValueError(
                 f"page_of must have an entry for every sample: it has {len(self.page_of)}, the "

@@ -83,7 +83,7 @@ class Plan(ABC):
 
     @abstractmethod
     def source(self, steps: Steps, begin: int, stop: int, *, hidden: bool) -> Slice:
-        """Give the function (first, last) -> rows, for this rank's blocks of [begin, stop)."""
+        """Return the function (first, last) -> rows, for this rank's blocks of [begin, stop)."""
 
     @abstractmethod
     def weights_of(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
@@ -154,7 +154,7 @@ class WholePlan(Plan):
         return self._arrange(True)
 
     def arranged(self, hidden: bool) -> Slice:
-        """Give the function (first, last) -> rows of the order, or of the hidden pass."""
+        """Return the function (first, last) -> rows of the order, or of the hidden pass."""
         return self._hidden_slice if hidden else self._kept_slice
 
     @abstractmethod
@@ -169,7 +169,7 @@ class WholePlan(Plan):
         return self.arranged(hidden)(start, stop)
 
     def source(self, steps: Steps, begin: int, stop: int, *, hidden: bool) -> Slice:
-        """Give the function (first, last) -> rows; here of any positions."""
+        """Return the function (first, last) -> rows; here of any positions."""
         return self.arranged(hidden)
 
     def weights_of(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:

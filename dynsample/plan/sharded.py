@@ -75,7 +75,7 @@ class ShardedPlan(Plan):
     def _parts(
         self, hidden: bool
     ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32] | None]]:
-        """Give positions, rows and weights of the owned members, some at a time."""
+        """Yield positions, rows and weights of the owned members, some at a time."""
         members = self._members(hidden)
         stream = Stream.HIDDEN_ORDER if hidden else Stream.ORDER
         done = members.before
@@ -106,7 +106,7 @@ class ShardedPlan(Plan):
         return f"{part} of the plan of epoch {self.random.epoch}"
 
     def source(self, steps: Steps, begin: int, stop: int, *, hidden: bool) -> Slice:
-        """Give the function (first, last) -> rows; collective when the blocks are others."""
+        """Return the function (first, last) -> rows; collective when the blocks are others."""
         delivered = self._delivered.get(hidden)
         if delivered is None or not delivered.serves(steps, begin, stop):
             delivered = self._deliver(steps, begin, stop, hidden)
@@ -176,7 +176,7 @@ class ShardedPlan(Plan):
         return weights
 
     def allowed(self) -> None:
-        """Give None: what other ranks were issued is not known here."""
+        """Return None: what other ranks were issued is not known here."""
         return None
 
 

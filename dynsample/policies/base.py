@@ -92,14 +92,14 @@ class Policy(ABC):
 
 
 def _fields(policy: Policy) -> dict[str, Any]:
-    """Give what a policy was made with."""
+    """Return what a policy was made with."""
     if not is_dataclass(policy):
         return {}
     return {each.name: getattr(policy, each.name) for each in fields(policy) if each.init}
 
 
 def as_policy(policy: Any) -> Policy:
-    """Give `policy` as one run uses it, when a run can be planned by it, saved and resumed.
+    """Return `policy` as one run uses it, when a run can be planned by it, saved and resumed.
 
     Raises
     ------

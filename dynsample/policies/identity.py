@@ -12,7 +12,7 @@ from dynsample.kernels.convert import fingerprint, is_tensor, plain
 
 
 def identity(value: Any, name: str, epoch: int) -> Any:
-    """Give the identity of a policy's field; of a callable that of its value at the epoch.
+    """Return the identity of a policy's field; of a callable that of its value at the epoch.
 
     Raises
     ------

@@ -70,7 +70,7 @@ class Kakurenbo(Policy):
         return {"loss": Last(), "correct": Last(), "confidence": Last()}
 
     def max_fraction(self, epoch: int) -> float:
-        """Give the fraction of the samples that may be hidden in an epoch."""
+        """Return the fraction of the samples that may be hidden in an epoch."""
         if self.schedule is None:
             return self.fraction
         factor = real(plain(self.schedule(epoch)), f"schedule({epoch})", "[0, inf)")

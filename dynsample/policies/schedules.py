@@ -47,7 +47,7 @@ class Steps:
 
 
 def kakurenbo(num_epochs: int) -> Steps:
-    """Give the published schedule: 1, 0.8, 0.6 and 0.4 of the fraction, from its milestones on.
+    """Return the published schedule: 1, 0.8, 0.6 and 0.4 of the fraction, from its milestones on.
 
     Parameters
     ----------

@@ -60,7 +60,7 @@ class _Run:
         return max((since for since in self.since if since <= epoch), default=None)
 
     def followed_by(self, latest: NDArray[np.float32] | None) -> _Run:
-        """Give the run with what was set since: it holds after the epoch that started last."""
+        """Return the run with what was set since: it holds after the epoch that started last."""
         if latest is None or latest is self.taken:
             return self
         now = None if self.epoch is None else self.current(self.epoch)
@@ -190,7 +190,7 @@ class WeightedRandom(Policy):
         return {**replace(self, probabilities="").fingerprint(epoch), "probabilities": named}
 
     def state(self) -> dict[str, NDArray[Any]]:
-        """Give what `set_probabilities` set, by the first epoch that uses it."""
+        """Return what `set_probabilities` set, by the first epoch that uses it."""
         run = self._run.followed_by(self._set.latest)
         return {f"since/{epoch}": array for epoch, array in run.since.items()}
 

@@ -42,7 +42,7 @@ def state_from_observations(
 def plan_from_observations(
     policy: Policy, num_samples: int, epochs: Sequence[Iterable[Observation]], *, seed: int
 ) -> Expected:
-    """Give what epoch len(epochs) must be, by reference code alone; see `state_from_observations`.
+    """Return what epoch len(epochs) must be, by the reference; see `state_from_observations`.
 
     The order of the epoch is `permute` of `dynsample.reference.permute` over the kept ids.
     """

@@ -43,13 +43,13 @@ class Expected:
 
 
 def expect(policy: Policy, state: State, epoch: int, seed: int) -> Expected:
-    """Give what `policy` must select from a table of this content."""
+    """Return what `policy` must select from a table of this content."""
     rule: Callable[..., Expected] = _RULES[type(policy)]
     return rule(policy, state, epoch, seed)
 
 
 def lowest(values: NDArray[Any], seen: NDArray[np.bool_], k: int) -> list[int]:
-    """Give the k rows of the lowest finite values among the seen, ties to the smaller index."""
+    """Return the k rows of the lowest finite values among the seen, ties to the smaller index."""
     rows = [i for i in range(len(values)) if seen[i] and math.isfinite(values[i])]
     return sorted(sorted(rows, key=lambda i: (float(values[i]), i))[:k])
 

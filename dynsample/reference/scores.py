@@ -62,7 +62,7 @@ def shares(sizes: Sequence[int], k: int) -> list[int]:
 
 
 def strata_of(scores: Sequence[float], count: int) -> list[int]:
-    """Give the equal-width stratum of each score; the last one holds the highest."""
+    """Return the equal-width stratum of each score; the last one holds the highest."""
     low, high = min(scores), max(scores)
     if low == high:
         return [0] * len(scores)

@@ -85,7 +85,7 @@ _ABSENT = dict.fromkeys(
 
 
 def checked(line: dict[str, Any]) -> dict[str, Any]:
-    """Give a line with None for what it does not say.
+    """Return a line with None for what it does not say.
 
     Raises
     ------

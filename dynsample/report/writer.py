@@ -235,7 +235,7 @@ def as_report(report: Any) -> Report | None:
 
 
 def checked_labels(labels: Any) -> NDArray[np.integer[Any]]:
-    """Give labels as an array when they are integers from 0 on."""
+    """Return labels as an array when they are integers from 0 on."""
     array = np.asarray(labels)
     if array.ndim != 1 or array.dtype.kind not in "iu":
         raise TypeError(
@@ -253,7 +253,7 @@ def _check_length(labels: NDArray[Any] | None, ids: NDArray[np.int64]) -> None:
 
 
 def plain(number: Any) -> Any:
-    """Give a number as JSON has it: None for what is not finite."""
+    """Return a number as JSON has it: None for what is not finite."""
     value = number.item() if hasattr(number, "item") else number
     return None if isinstance(value, float) and not math.isfinite(value) else value
 

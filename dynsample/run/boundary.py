@@ -18,7 +18,7 @@ from dynsample.table.table import ScoreTable
 
 if TYPE_CHECKING:
     from dynsample.groups import Group
-    from dynsample.sampler import Sampler
+    from dynsample.run.run import Run
 
 
 class ObservationError(RuntimeError):
@@ -40,23 +40,23 @@ class Folded:
     seconds: float = 0.0
 
 
-def close_epoch(sampler: Sampler, epoch: Epoch) -> Folded:
+def close_epoch(run: Run, epoch: Epoch) -> Folded:
     """Fold the observations of all ranks into the table, or raise what they were not issued."""
-    log, group, plan = epoch.ledger.log, sampler.group, epoch.plan
+    log, group, plan = epoch.ledger.log, run.group, epoch.plan
     what = f"the end of epoch {plan.random.epoch}"
     begin = time.perf_counter()
     log.close()
     counts = np.array([log.num_closed, log.non_finite(), epoch.passes[0].drawn, int(epoch.folded)])
     observed, non_finite, drawn, before = group.sum(counts, what).tolist()
     if not observed:
-        if sampler.policy.columns and drawn and not before:
-            warn_unobserved(sampler, plan)
+        if run.config.policy.columns and drawn and not before:
+            warn_unobserved(run, plan)
         return Folded()
-    _warn_of_refresh(sampler, epoch)
+    _warn_of_refresh(run, epoch)
     detail = log.refusals()
-    not_issued = fold(sampler.table, epoch.ledger, plan, group)
+    not_issued = fold(run.table, epoch.ledger, plan, group)
     if non_finite:
-        _warn_of_nan(sampler, plan, non_finite)
+        _warn_of_nan(run, plan, non_finite)
     if not_issued:
         epoch.stats["not_issued"] = not_issued
         raise ObservationError(
@@ -86,10 +86,10 @@ def fold(table: ScoreTable, ledger: Ledger, plan: Plan, group: Group) -> int:
     return not_issued
 
 
-def _warn_of_refresh(sampler: Sampler, epoch: Epoch) -> None:
+def _warn_of_refresh(run: Run, epoch: Epoch) -> None:
     hidden, plan = epoch.passes[1], epoch.plan
     if plan.refresh and hidden.received < hidden.stop:
-        sampler._warn_once(
+        run.warn_once(
             "refresh",
             f"epoch {plan.random.epoch}: {hidden.stop - hidden.received} of {plan.num_hidden} "
             "hidden samples were due for a forward pass and were not iterated; go over "
@@ -97,64 +97,63 @@ def _warn_of_refresh(sampler: Sampler, epoch: Epoch) -> None:
         )
 
 
-def warn_unobserved(sampler: Sampler, plan: Plan) -> None:
+def warn_unobserved(run: Run, plan: Plan) -> None:
     """Warn of an epoch in which nothing was observed, although the policy selects by that."""
-    sampler._warn_once(
+    run.warn_once(
         "unobserved",
-        f"nothing was observed in epoch {plan.random.epoch}, and {type(sampler.policy).__name__} "
-        f"selects by {', '.join(sampler._log.signals)}: call sampler.observe in every step. To "
-        "look at batches use peek(), to go over all samples use all()",
+        f"nothing was observed in epoch {plan.random.epoch}, and "
+        f"{type(run.config.policy).__name__} selects by "
+        f"{', '.join(run.observations.log.signals)}: call sampler.observe in every step. To look "
+        "at batches use peek(), to go over all samples use all()",
     )
 
 
-def _warn_of_nan(sampler: Sampler, plan: Plan, non_finite: int) -> None:
+def _warn_of_nan(run: Run, plan: Plan, non_finite: int) -> None:
     """Warn when no value of a column that the policy decides by is a number."""
-    table = sampler.table
-    for name in sampler.policy.columns:
+    table = run.table
+    for name in run.config.policy.columns:
         if not table.count(table.arrays.finite(table[name])):
-            sampler._warn_once(
+            run.warn_once(
                 "nan",
                 f"no value of {name!r} is finite after epoch {plan.random.epoch}, in which "
                 f"{non_finite} of the observed values were NaN or infinite: "
-                f"{type(sampler.policy).__name__} cannot tell samples apart by it",
+                f"{type(run.config.policy).__name__} cannot tell samples apart by it",
             )
 
 
-def begin_epoch(
-    sampler: Sampler, number: int, folded: Folded, *, named: bool, restart: bool
-) -> None:
+def begin_epoch(run: Run, number: int, folded: Folded, *, named: bool, restart: bool) -> None:
     """Plan an epoch and start it; say what came of it in `stats`, and in the report."""
     begin = time.perf_counter()
-    before = sampler._epoch
-    plan = make_plan(sampler, sampler.table, number)
+    before = run.epoch
+    plan = make_plan(run.config, run.table, run.group, number)
     stats = {
-        **plan_stats(plan, sampler.table),
+        **plan_stats(plan, run.table),
         "not_issued": 0,
         "non_finite": folded.non_finite,
         "fold_seconds": folded.seconds,
     }
-    start(sampler, plan, named=named, stats=stats, restart=restart)
+    start(run, plan, named=named, stats=stats, restart=restart)
     stats["plan_seconds"] = time.perf_counter() - begin
-    if sampler.report is not None:
-        failed = sampler.report.write(_start_of(sampler, plan, stats, before))
+    if run.config.report is not None:
+        failed = run.config.report.write(_start_of(run, plan, stats, before))
         if failed is not None:
-            sampler._warn_once("report", f"the report is not complete: {failed}")
+            run.warn_once("report", f"the report is not complete: {failed}")
 
 
-def _start_of(sampler: Sampler, plan: Plan, stats: dict[str, float], before: Epoch | None) -> Start:
+def _start_of(run: Run, plan: Plan, stats: dict[str, float], before: Epoch | None) -> Start:
     passes = () if before is None else before.passes
     kept, hidden = [Passed(each.seconds, each.timed) for each in passes] or [Passed(), Passed()]
     return Start(
         run={
-            "policy": type(sampler.policy).__name__,
-            "num_samples": sampler.num_samples,
-            "seed": sampler.seed,
-            "ranks": sampler.group.size,
+            "policy": type(run.config.policy).__name__,
+            "num_samples": run.config.num_samples,
+            "seed": run.config.seed,
+            "ranks": run.group.size,
         },
-        rank=sampler.group.rank,
-        subset=sampler.subset,
+        rank=run.group.rank,
+        subset=run.config.subset,
         plan=plan,
-        table=sampler.table,
+        table=run.table,
         stats=stats,
         before=None if before is None else before.plan,
         kept=kept,

@@ -160,7 +160,7 @@ class Ledger:
         return np.concatenate([kept.rows, hidden.rows]) if len(hidden) else kept.rows
 
     def positions(self, plan: Plan) -> Tickets:
-        """Give the tickets of `rows`, `PADDED` for a padded one."""
+        """Return the tickets of `rows`, `PADDED` for a padded one."""
         kept, hidden = (issued.positions() for issued in self.issued)
         return np.concatenate([kept, np.where(hidden < 0, hidden, hidden + plan.num_positions)])
 
@@ -232,7 +232,7 @@ class Ledger:
     def state(
         self, plan: Plan, received: tuple[int, int], group: Group, what: str
     ) -> dict[str, NDArray[Any]]:
-        """Give the log with its tickets, and what is still to be observed of `received`.
+        """Return the log with its tickets, and what is still to be observed of `received`.
 
         Collective: what is late is settled now, as more may be late after the next load.
         """

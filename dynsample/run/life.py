@@ -2,45 +2,75 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from dynsample import groups
 from dynsample.disk.checkpoint import StateError
 from dynsample.run import boundary
 from dynsample.run.epoch import Epoch
 from dynsample.run.passes import Pass
-from dynsample.run.planning import start
+from dynsample.run.planning import join, start
 from dynsample.run.ranks import check_ranks
+from dynsample.run.turn import alone
 
 if TYPE_CHECKING:
-    from dynsample.sampler import Sampler
+    from dynsample.run.run import Run
 
 
-def set_epoch(sampler: Sampler, number: int, *, restart: bool, named: bool) -> None:
+def find_ranks(run: Run) -> None:
+    """Look again for ranks, when one process was found before the others were there."""
+    if run.auto and run.group.size == 1:
+        found = groups.found_again(run.group)
+        if found is not run.group:
+            join(run, found)
+
+
+def go_to(run: Run, number: int, *, named: bool, restart: bool = False) -> None:
+    """Go to an epoch, as a call that nothing else begins in the middle of."""
+    begin = partial(set_epoch, run, number, restart=restart, named=named)
+    alone(run, f"set_epoch({number})", begin)
+
+
+def planned(run: Run) -> Epoch:
+    """Return the epoch; epoch 0 is planned when there is none yet."""
+    if run.epoch is None:
+        find_ranks(run)
+        go_to(run, 0, named=False)
+    return run.current
+
+
+def num_batches(run: Run) -> int:
+    """Count the batches of the epoch, on every rank the same."""
+    return -(-planned(run).passes[0].stop // (run.config.batch_size * run.group.size))
+
+
+def set_epoch(run: Run, number: int, *, restart: bool, named: bool) -> None:
     """Go to an epoch; see the page "The life of an epoch" for what that means when."""
-    current = sampler._epoch
-    check_ranks(sampler, number, restart)
-    sampler._ring.drain(everything=True)
+    current = run.epoch
+    check_ranks(run, number, restart)
+    run.observations.ring.drain(everything=True)
     folded = boundary.Folded()
     if current is not None and not restart:
         if number == current.number:
-            _again(sampler, current)
+            _again(run, current)
             return
         if number < current.number:
-            _check_backwards(sampler, current, number)
-        folded = boundary.close_epoch(sampler, current)
-    boundary.begin_epoch(sampler, number, folded, named=named, restart=restart)
+            _check_backwards(run, current, number)
+        folded = boundary.close_epoch(run, current)
+    boundary.begin_epoch(run, number, folded, named=named, restart=restart)
 
 
-def _again(sampler: Sampler, epoch: Epoch) -> None:
+def _again(run: Run, epoch: Epoch) -> None:
     """Name the current epoch: it goes on at its cursor, or starts when nobody trained in it."""
     kept, number = epoch.passes[0], epoch.number
     put, named = epoch.put, epoch.named
     epoch.put, epoch.named = None, True
     if put is not None:
         if put != epoch.positions:
-            sampler._warn_once(
+            run.warn_once(
                 "moved",
                 f"set_epoch({number}) after a load that put epoch {number} at position {put[0]}, "
                 f"and it is at {kept.received}: batches were drawn in between, which the epoch now "
@@ -49,28 +79,28 @@ def _again(sampler: Sampler, epoch: Epoch) -> None:
         return
     if epoch.positions == (0, 0):
         return
-    if not named and not _observed_anywhere(sampler, epoch):
-        start(sampler, epoch.plan, named=True, stats=epoch.stats)
-        sampler._warn_once(
+    if not named and not _observed_anywhere(run, epoch):
+        start(run, epoch.plan, named=True, stats=epoch.stats)
+        run.warn_once(
             "looked",
             f"epoch {number} had been iterated to position {kept.received} of {kept.stop} before "
             f"set_epoch({number}), and nothing of it was observed: it starts from the beginning. "
             "To look at batches use peek(), to go over all samples use all()",
         )
     elif kept.received < kept.stop:
-        sampler._warn_once(
+        run.warn_once(
             "goes on",
             f"set_epoch({number}) of the current epoch, which is at position {kept.received} of "
             f"{kept.stop}: it goes on there; set_epoch({number}, restart=True) begins it anew",
         )
 
 
-def _observed_anywhere(sampler: Sampler, epoch: Epoch) -> bool:
+def _observed_anywhere(run: Run, epoch: Epoch) -> bool:
     what = f"the start of epoch {epoch.number}"
-    return bool(sampler.group.sum(np.array([int(epoch.observed)]), what)[0])
+    return bool(run.group.sum(np.array([int(epoch.observed)]), what)[0])
 
 
-def _check_backwards(sampler: Sampler, epoch: Epoch, number: int) -> None:
+def _check_backwards(run: Run, epoch: Epoch, number: int) -> None:
     """Refuse a set_epoch that would throw away what was loaded; warn of another one backwards."""
     if epoch.put is not None and epoch.put == epoch.positions:
         raise StateError(
@@ -78,7 +108,7 @@ def _check_backwards(sampler: Sampler, epoch: Epoch, number: int) -> None:
             f"to count at sampler.epoch, which is {epoch.number}, or start again with "
             f"set_epoch({number}, restart=True)"
         )
-    sampler._warn_once(
+    run.warn_once(
         "backwards",
         f"set_epoch({number}) after epoch {epoch.number}: epochs are planned from all that was "
         "observed so far, also of later ones, and a length that was asked before is that of epoch "
@@ -86,20 +116,21 @@ def _check_backwards(sampler: Sampler, epoch: Epoch, number: int) -> None:
     )
 
 
-def begin_pass(sampler: Sampler, hidden: bool) -> None:
+def begin_pass(run: Run, hidden: bool) -> None:
     """See that an iterator has something to go on with: plan the next epoch, or refuse."""
-    epoch = sampler._planned()
+    find_ranks(run)
+    epoch = planned(run)
     cursor = epoch.passes[hidden]
     if not cursor.used_up:
-        _warn_of_a_look(sampler, epoch, cursor)
+        _warn_of_a_look(run, epoch, cursor)
         return
     if not hidden and not epoch.named:
-        unobserved = bool(sampler.policy.columns) and not epoch.observed and cursor.stop > 0
+        unobserved = bool(run.config.policy.columns) and not epoch.observed and cursor.stop > 0
         if unobserved and epoch.put is None:
-            boundary.warn_unobserved(sampler, epoch.plan)
-        told = sampler._told
-        sampler._set_epoch(epoch.number + 1, named=False)
-        _warn_of_length(sampler, told)
+            boundary.warn_unobserved(run, epoch.plan)
+        told = run.told
+        go_to(run, epoch.number + 1, named=False)
+        _warn_of_length(run, told)
         return
     if cursor.stop and not cursor.put_at_end:
         which = "the hidden samples of epoch" if hidden else "epoch"
@@ -111,23 +142,23 @@ def begin_pass(sampler: Sampler, hidden: bool) -> None:
         )
 
 
-def _warn_of_length(sampler: Sampler, told: int | None) -> None:
+def _warn_of_length(run: Run, told: int | None) -> None:
     """Warn when the epoch that begins is not as long as the user was told."""
-    batches = sampler._num_batches()
+    batches = num_batches(run)
     if told is not None and told != batches:
-        sampler._warn_once(
+        run.warn_once(
             "length",
-            f"epoch {sampler.epoch} has {batches} batches, and len() said {told} before it was "
-            "planned: call set_epoch before len",
+            f"epoch {run.current.number} has {batches} batches, and len() said {told} before it "
+            "was planned: call set_epoch before len",
         )
 
 
-def _warn_of_a_look(sampler: Sampler, epoch: Epoch, cursor: Pass) -> None:
+def _warn_of_a_look(run: Run, epoch: Epoch, cursor: Pass) -> None:
     """Warn when a pass goes on behind batches that were looked at and not observed."""
-    looked = cursor.begun and cursor.received > 0 and bool(sampler.policy.columns)
+    looked = cursor.begun and cursor.received > 0 and bool(run.config.policy.columns)
     if looked and not epoch.folded and len(epoch.ledger.log) == cursor.observed:
         what = "the hidden pass" if cursor.hidden else "the pass"
-        sampler._warn_once(
+        run.warn_once(
             "look",
             f"{what} over epoch {epoch.number} goes on at position {cursor.received} of "
             f"{cursor.stop}, and what came before was not observed: to look at batches use peek()",

@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import time
-import weakref
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from inspect import GEN_CLOSED, getgeneratorstate
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dynsample.plan.dealing import Steps
 from dynsample.run.ledger import PADDED
-
-if TYPE_CHECKING:
-    from dynsample.sampler import Sampler
 
 T = TypeVar("T")
 
@@ -34,7 +29,7 @@ def as_batch(ids: NDArray[np.int64]) -> Batch:
 
 
 def nobody() -> None:
-    """Give the owner of a pass that no iterator has."""
+    """Return the owner of a pass that no iterator has."""
 
 
 @dataclass(eq=False)
@@ -116,126 +111,10 @@ class Pass:
         return vars(self).update(moved) or batch
 
 
-def steps_of(sampler: Sampler, batch_size: int | None = None) -> Steps:
-    """How a pass is dealt; by default in batches of the sampler's size."""
-    size = sampler.batch_size if batch_size is None else batch_size
-    return Steps(size, sampler.group.rank, sampler.group.size)
-
-
 def dealt(steps: Steps, start: int, stop: int) -> tuple[int, int, int]:
-    """Give what a rank gets of a step: first position, the one after the last, and its ticket.
+    """Return what a rank gets of a step: first position, the one after the last, and its ticket.
 
     Where fewer rows than ranks are left, a rank without one takes part with a padded one.
     """
     first, last = steps.block(start, stop)
     return (first, last, first) if first < last else (start, start + 1, PADDED)
-
-
-class _Place:
-    """Where an iterator is: its epoch, its pass, and how the pass is dealt."""
-
-    def __init__(self, sampler: Sampler, hidden: bool, steps: Steps) -> None:
-        epoch = sampler._planned()
-        self.sampler, self.epoch, self.plan, self.steps = sampler, epoch, epoch.plan, steps
-        self.cursor = cursor = epoch.passes[hidden]
-        sampler._ring.drain(everything=True)  # what was observed before is in the log before
-        cursor.rewind()
-        epoch.ledger.issued[hidden].rewind(cursor.received)
-        self.rows = self.plan.source(steps, cursor.received, cursor.stop, hidden=hidden)
-        if not cursor.begun:
-            cursor.begun, cursor.observed = True, len(epoch.ledger.log)
-        cursor.batch_size, epoch.latest = steps.batch_size, cursor
-        cursor.owner = weakref.ref(self)
-
-    def check(self) -> None:
-        """Raise when the sampler left the plan, or another iterator took over the pass."""
-        epoch, cursor = self.sampler._epoch, self.cursor
-        if epoch is None or epoch.passes[cursor.hidden] is not cursor:
-            raise RuntimeError(
-                f"epoch {self.plan.random.epoch} was left while it was being iterated: finish or "
-                "drop the iterator before set_epoch or load"
-            )
-        if cursor.owner() is not self:
-            raise RuntimeError(
-                "another iterator went on with the same pass: finish or drop one of them first"
-            )
-
-    def draw(self, start: int, stop: int) -> Batch:
-        """Give this rank's batch of the step [start, stop) and note it as issued."""
-        cursor, ledger = self.cursor, self.epoch.ledger
-        first, last, place = dealt(self.steps, start, stop)
-        rows = self.rows(first, last)
-        batch = as_batch(self.plan.ids(rows))
-        ledger.issued[cursor.hidden].rewind(start)  # what an interrupted call has noted
-        ledger.issue(hidden=cursor.hidden, step=start, stop=stop, first=place, rows=rows)
-        if place == PADDED:
-            cursor.padded = batch
-        return batch
-
-
-def _batches(place: _Place, prefetching: bool) -> Generator[Batch, None, None]:
-    """Draw to the end of the pass; a generator, so that a second thread is refused."""
-    cursor = place.cursor
-    while True:
-        place.check()
-        start, stop = cursor.drawn, min(cursor.drawn + place.steps.rows, cursor.stop)
-        if start >= stop:
-            return
-        batch = place.draw(start, stop)
-        if prefetching:
-            cursor.drawn = stop
-            yield batch
-        else:
-            cursor.counted = False
-            yield cursor.receive(stop, batch)
-
-
-class BatchIterator:
-    """Batches of ids of this rank, from the cursor on; also what a DataLoader iterates.
-
-    A loader that draws ahead makes it with `prefetching`, calls `check` before every batch, and
-    hands the batch out through `received`.
-    """
-
-    def __init__(self, sampler: Sampler, hidden: bool, batch_size: int, prefetching: bool) -> None:
-        self._sampler, self._hidden, self._prefetching = sampler, hidden, prefetching
-        self._steps = steps_of(sampler, batch_size)
-        self._begin()
-
-    def _begin(self) -> None:
-        self._place = _Place(self._sampler, self._hidden, self._steps)
-        self._batches = _batches(self._place, self._prefetching)
-
-    def __iter__(self) -> BatchIterator:
-        return self
-
-    def __next__(self) -> Batch:
-        cursor = self._place.cursor
-        if getgeneratorstate(self._batches) == GEN_CLOSED and cursor.drawn < cursor.stop:
-            self._batches = _batches(self._place, self._prefetching)  # it goes on after an error
-        return next(self._batches)
-
-    def check(self) -> None:
-        """Raise when the sampler left the plan, or another iterator took over the pass."""
-        self._place.check()
-
-    def received(self, batch: T) -> T:
-        """Hand out one step that was drawn before."""
-        cursor = self._place.cursor
-        return cursor.receive(min(cursor.received + self._steps.rows, cursor.stop), batch)
-
-    def close(self) -> None:
-        """Give the pass up, as a loop does that is left."""
-        self._batches.close()
-        cursor = self._place.cursor
-        if cursor.owner() is self._place:
-            cursor.owner = nobody
-
-    def state_dict(self) -> dict[str, Any]:
-        """State of the sampler, at the position of this iterator."""
-        return self._sampler.state_dict()
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Put the sampler, and with it this iterator, at a saved position."""
-        self._sampler.load_state_dict(state)
-        self._begin()

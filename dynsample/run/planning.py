@@ -2,70 +2,65 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from dynsample.groups import single
 from dynsample.groups.agreement import check_agreement
-from dynsample.kernels import HOST, Kernels
+from dynsample.kernels import Kernels
 from dynsample.plan.plan import Plan, build_plan
 from dynsample.plan.selection import EpochRandom, Selection
 from dynsample.plan.sharded import build_sharded_plan
+from dynsample.run.config import RunConfig
 from dynsample.run.epoch import Epoch
 from dynsample.run.ledger import Ledger
-from dynsample.run.passes import Pass, steps_of
+from dynsample.run.passes import Pass
+from dynsample.run.run import Observations, Run
 from dynsample.run.step import prepare
-from dynsample.table.columns import Column
 from dynsample.table.log import ObservationLog
 from dynsample.table.places import make_log
-from dynsample.table.rings import PinnedRing
 from dynsample.table.table import ScoreTable
 
 if TYPE_CHECKING:
     from dynsample.groups import Group
-    from dynsample.sampler import Sampler
 
 
 def start(
-    sampler: Sampler, plan: Plan, *, named: bool, stats: dict[str, float], restart: bool = False
+    run: Run, plan: Plan, *, named: bool, stats: dict[str, float], restart: bool = False
 ) -> None:
-    """Put the sampler at the beginning of a plan; with `restart` drop what was observed."""
-    log = sampler._log
+    """Put the run at the beginning of a plan; with `restart` drop what was observed."""
+    log = run.observations.log
     epoch = Epoch(
         plan,
-        (Pass(False, stop_of(sampler, plan)), Pass(True, hidden_stop(plan))),
+        (Pass(False, stop_of(run, plan)), Pass(True, hidden_stop(plan))),
         Ledger(log, folded=0) if restart else Ledger(log),
         named=named,
         stats=stats,
     )
-    adopt(sampler, epoch, drop=restart)
+    adopt(run, epoch, drop=restart)
 
 
-def adopt(sampler: Sampler, epoch: Epoch, *, drop: bool = False, **others: Any) -> None:
-    """Have in place what an epoch needs, and then change the sampler in one statement."""
+def adopt(run: Run, epoch: Epoch, *, drop: bool = False, **others: Any) -> None:
+    """Have in place what an epoch needs, and then change the run in one statement."""
     log = epoch.ledger.log
-    fetch(sampler, epoch)
-    if sampler.device is not None:
-        prepare(sampler, epoch)
+    fetch(run, epoch)
+    if run.config.device is not None:
+        prepare(run, epoch)
     else:
         log.set_allowed(epoch.plan.allowed())
-    changed = {"_epoch": epoch, "_told": None, **others}
+    changed = {"epoch": epoch, "told": None, **others}
     # Whatever interrupts this comes before it, and nothing has changed, or after it.
-    _ = log.clear() if drop else None, vars(sampler).update(changed)  # type: ignore[func-returns-value]
-    sampler.policy.planned(epoch.number)
+    _ = log.clear() if drop else None, vars(run).update(changed)  # type: ignore[func-returns-value]
+    run.config.policy.planned(epoch.number)
 
 
-def stop_of(sampler: Sampler, plan: Plan) -> int:
+def stop_of(run: Run, plan: Plan) -> int:
     """Where the kept pass ends: without its last batch when that is dropped."""
-    rows, positions = steps_of(sampler).rows, plan.num_positions
-    if not sampler.drop_last or positions % rows == 0:
+    rows, positions = run.steps().rows, plan.num_positions
+    if not run.config.drop_last or positions % rows == 0:
         return positions
     if positions < rows:
-        sampler._warn_once(
+        run.warn_once(
             "short",
             f"epoch {plan.random.epoch} holds {positions} samples, fewer than a batch of all "
             f"ranks, {rows}: it is one short batch, in spite of drop_last",
@@ -79,32 +74,34 @@ def hidden_stop(plan: Plan) -> int:
     return plan.num_hidden if plan.refresh else 0
 
 
-def make_plan(sampler: Sampler, table: ScoreTable, number: int) -> Plan:
+def make_plan(config: RunConfig, table: ScoreTable, group: Group, number: int) -> Plan:
     """Select from a table and plan; on all ranks the same, or an error on all of them."""
-    random = EpochRandom(sampler.seed, number)
-    policy, group = sampler.policy, sampler.group
+    random = EpochRandom(config.seed, number)
+    policy = config.policy
     what = f"the plan of epoch {number}"
     if table.sharded:
         selection = _on_host(policy.select(table, number, random), table.arrays)
     else:
         selection = group.agree(lambda: policy.select(table, number, random), what)
-    plan = plan_of(sampler, table, selection, number)
+    plan = plan_of(config, table, group, selection, number)
     if group.size > 1:
         check_agreement(group, plan.summary(), what)
     return plan
 
 
-def plan_of(sampler: Sampler, table: ScoreTable, selection: Selection, number: int) -> Plan:
+def plan_of(
+    config: RunConfig, table: ScoreTable, group: Group, selection: Selection, number: int
+) -> Plan:
     """Plan what was selected, where the table is."""
-    given: dict[str, Any] = {"order": sampler._order, "index": sampler.subset}
+    given: dict[str, Any] = {"order": config.order, "index": config.subset}
     if table.sharded:
-        random = EpochRandom(sampler.seed, number)
-        return build_sharded_plan(selection, table.bounds, sampler.group, random=random, **given)
-    given |= {"seed": sampler.seed, "epoch": number}
-    if sampler.device is not None:
+        random = EpochRandom(config.seed, number)
+        return build_sharded_plan(selection, table.bounds, group, random=random, **given)
+    given |= {"seed": config.seed, "epoch": number}
+    if config.device is not None:
         from dynsample.plan.cuda import build_device_plan
 
-        return build_device_plan(selection, table.num_samples, sampler.device, **given)
+        return build_device_plan(selection, table.num_samples, config.device, **given)
     return build_plan(selection, table.num_samples, **given)
 
 
@@ -116,22 +113,15 @@ def _on_host(selection: Selection, arrays: Kernels) -> Selection:
     return replace(selection, **here)
 
 
-def empty(
-    sampler: Sampler, columns: Mapping[str, Column], group: Group
-) -> tuple[ScoreTable, ObservationLog]:
-    """Make a table and a log without observations, where the sampler wants them."""
-    subset, rows = sampler.subset, _num_rows(sampler)
-    arrays: Kernels = HOST
-    if sampler.device is not None:
-        from dynsample.kernels.cuda.backend import OnDevice
-
-        arrays = OnDevice(sampler.device)
-    signals = sorted({column.signal or name for name, column in columns.items()})
-    log: Any = make_log(arrays, rows, signals, sampler.max_log_bytes)
-    owners = group if sampler.placement == "sharded" else single()
-    table = ScoreTable(rows, columns, subset, arrays, owners)
-    if subset is not None:
-        log.set_rows(_row_of(sampler))
+def empty(config: RunConfig, group: Group) -> tuple[ScoreTable, ObservationLog]:
+    """Make a table and a log without observations, where the run wants them."""
+    kernels, rows = config.kernels, config.num_rows
+    signals = sorted({column.signal or name for name, column in config.columns.items()})
+    log: Any = make_log(kernels, rows, signals, config.max_log_bytes)
+    owners = group if config.placement == "sharded" else single()
+    table = ScoreTable(rows, config.columns, config.subset, kernels, owners)
+    if config.subset is not None:
+        log.set_rows(config.row_of())
     return table, log
 
 
@@ -144,38 +134,8 @@ def as_device(device: Any) -> Any:
     return devices.as_device(device)
 
 
-def host_ids(sampler: Sampler) -> ObservationLog:
-    """Make a log on the host that is only asked which rows ids have."""
-    log = ObservationLog(sampler.table.num_samples, [])
-    log.set_rows(_row_of(sampler))
-    return log
-
-
-def _row_of(sampler: Sampler) -> NDArray[np.int32] | None:
-    subset = sampler.subset
-    if subset is None:
-        return None
-    row_of = np.full(sampler.num_samples, -1, np.int32)
-    row_of[subset] = np.arange(len(subset), dtype=np.int32)
-    return row_of
-
-
-def check_drop_last(sampler: Sampler, group: Group) -> None:
-    """Raise when a batch of all ranks is larger than the data set, and dropped as it is short."""
-    rows, step = _num_rows(sampler), sampler.batch_size * group.size
-    if sampler.drop_last and 0 < rows < step:
-        raise ValueError(
-            f"drop_last must be False for {rows} samples, fewer than a batch of all ranks, {step}: "
-            "every epoch would be empty"
-        )
-
-
-def _num_rows(sampler: Sampler) -> int:
-    return sampler.num_samples if sampler.subset is None else len(sampler.subset)
-
-
-def join(sampler: Sampler, group: Group) -> None:
-    """Go on in a group that was found after the sampler was made as a process on its own.
+def join(run: Run, group: Group) -> None:
+    """Go on in a group that was found after the run was made as a process on its own.
 
     Columns that were imported come along.
 
@@ -184,27 +144,25 @@ def join(sampler: Sampler, group: Group) -> None:
     RuntimeError
         When the process has been handed samples, or observed some, on its own.
     """
-    epoch = sampler._epoch
+    epoch = run.epoch
     if epoch is not None and (epoch.observed or any(each.begun for each in epoch.passes)):
         raise RuntimeError(
             f"the sampler was used by this process alone, and now there are {group.size} ranks: "
-            "make the sampler, or begin to iterate it, after the ranks are there "
+            "make the run, or begin to iterate it, after the ranks are there "
             "(torch.distributed.init_process_group), or pass "
             "group=dynsample.groups.single() if each process trains a model of its own"
         )
-    check_drop_last(sampler, group)
-    table, log = empty(sampler, sampler.table.columns, group)
+    run.config.check_drop_last(group)
+    table, log = empty(run.config, group)
     first, last = table.bounds
-    table.load({name: array[first:last] for name, array in sampler.table.state().items()})
+    table.load({name: array[first:last] for name, array in run.table.state().items()})
     # All at once, as in `adopt`.
-    vars(sampler).update(
-        group=group, table=table, _log=log, _ring=PinnedRing(log), _epoch=None, _weights=None
-    )
+    vars(run).update(group=group, table=table, observations=Observations(log), epoch=None)
 
 
-def fetch(sampler: Sampler, epoch: Epoch) -> None:
+def fetch(run: Run, epoch: Epoch) -> None:
     """Have the rows of an epoch, and its digest, where they are needed: they come from others."""
-    if sampler.placement == "sharded":
+    if run.config.placement == "sharded":
         kept = epoch.passes[0]
-        epoch.plan.source(steps_of(sampler), kept.received, kept.stop, hidden=False)
+        epoch.plan.source(run.steps(), kept.received, kept.stop, hidden=False)
         epoch.plan.digest  # noqa: B018 - so that state_dict is local afterwards

@@ -10,30 +10,30 @@ from dynsample.groups.agreement import check_agreement
 from dynsample.run.state import STATE_VERSION, identity
 
 if TYPE_CHECKING:
-    from dynsample.sampler import Sampler
+    from dynsample.run.run import Run
 
 
-def check_ranks(sampler: Sampler, epoch: int, restart: bool) -> None:
+def check_ranks(run: Run, epoch: int, restart: bool) -> None:
     """Raise on every rank when ranks were given different things, saying which."""
-    if sampler.group.size == 1:
+    if run.group.size == 1:
         return
     facts = {
-        **identity(sampler, epoch),
+        **identity(run, epoch),
         "version": _version(),
-        "batch_size": sampler.batch_size,
-        "drop_last": sampler.drop_last,
-        "placement": sampler.placement,
-        "report": sampler.report and sampler.report.facts(),
+        "batch_size": run.config.batch_size,
+        "drop_last": run.config.drop_last,
+        "placement": run.config.placement,
+        "report": run.config.report and run.config.report.facts(),
         "set_epoch": [epoch, restart],
-        "generation": sampler.generation,
-        **position_of(sampler),
+        "generation": run.generation,
+        **position_of(run),
     }
-    check_agreement(sampler.group, facts, f"the start of epoch {epoch}")
+    check_agreement(run.group, facts, f"the start of epoch {epoch}")
 
 
-def position_of(sampler: Sampler) -> dict[str, Any]:
+def position_of(run: Run) -> dict[str, Any]:
     """Name the position that ranks must share."""
-    epoch = sampler._epoch
+    epoch = run.epoch
     if epoch is None:
         return {"current epoch": None}
     kept, hidden = epoch.positions

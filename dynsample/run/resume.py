@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -19,8 +20,10 @@ from dynsample.plan.selection import Selection
 from dynsample.run import planning
 from dynsample.run.epoch import Epoch, plan_stats
 from dynsample.run.ledger import Ledger
-from dynsample.run.passes import Pass, dealt, steps_of
+from dynsample.run.life import find_ranks, planned
+from dynsample.run.passes import Pass, dealt
 from dynsample.run.ranks import position_of
+from dynsample.run.run import Observations, Run
 from dynsample.run.saved_run import check, check_observed, check_tickets, damaged
 from dynsample.run.state import (
     STATE_VERSION,
@@ -29,48 +32,50 @@ from dynsample.run.state import (
     checked_state,
     identity,
 )
-from dynsample.run.turn import warn
+from dynsample.run.turn import alone, warn
 from dynsample.table.fold import fold_everywhere
 from dynsample.table.log import ObservationLog
-from dynsample.table.rings import PinnedRing
 from dynsample.table.table import ScoreTable
-
-if TYPE_CHECKING:
-    from dynsample.sampler import Sampler
 
 ALLOWABLE = frozenset({"seed", "policy", "order", "fingerprint"})
 
 
-def state_dict(sampler: Sampler, positions: tuple[int, int] | None = None) -> dict[str, Any]:
-    """Position of a sampler: JSON-able, of a fixed size."""
-    epoch = sampler._planned()
+def state_dict(run: Run, positions: tuple[int, int] | None = None) -> dict[str, Any]:
+    """Return the position of a run: JSON-able, of a fixed size."""
+    epoch = planned(run)
     kept, hidden = epoch.positions if positions is None else positions
     state = {
         "version": STATE_VERSION,
-        "num_samples": sampler.num_samples,
-        "seed": sampler.seed,
+        "num_samples": run.config.num_samples,
+        "seed": run.config.seed,
         "epoch": epoch.number,
         "positions": kept,
         "hidden_positions": hidden,
         "stop": epoch.passes[0].stop,
         "digest": epoch.plan.digest,
-        "generation": sampler.generation,
+        "generation": run.generation,
     }
     return {**state, "folded": True} if epoch.folded else state
 
 
-def load_state_dict(sampler: Sampler, given: Mapping[str, Any]) -> None:
+def go_to_state(run: Run, state: Mapping[str, Any]) -> None:
+    """Go to the position of a state, as a call that nothing else begins in the middle of."""
+    find_ranks(run)
+    alone(run, "load_state_dict", partial(load_state_dict, run, state))
+
+
+def load_state_dict(run: Run, given: Mapping[str, Any]) -> None:
     """Go to the position of a state in the plan that the present table gives."""
     state = checked_state(given, "the state")
     for name in ("num_samples", "seed"):
-        if state[name] != getattr(sampler, name):
+        if state[name] != getattr(run.config, name):
             raise StateError(
-                f"the state has {name} {state[name]}, the sampler has {getattr(sampler, name)}"
+                f"the state has {name} {state[name]}, the sampler has {getattr(run.config, name)}"
             )
-    current = sampler._epoch
+    current = run.epoch
     untouched = current is not None and current.positions == (0, 0) and current.put is None
     if current is not None and untouched and current.named and current.number != state["epoch"]:
-        sampler._warn_once(
+        run.warn_once(
             "late state",
             f"a state of epoch {state['epoch']} came after set_epoch({current.number}), which is "
             "left as it is: load a state before set_epoch, or let it say the epoch",
@@ -80,25 +85,27 @@ def load_state_dict(sampler: Sampler, given: Mapping[str, Any]) -> None:
     if current is not None and same:
         plan = current.plan
     else:
-        plan = planning.make_plan(sampler, sampler.table, state["epoch"])
+        plan = planning.make_plan(run.config, run.table, run.group, state["epoch"])
     if plan.digest != state["digest"]:
         raise StateError(
             f"the state is of plan {state['digest']} of epoch {state['epoch']}, and the present "
             f"table gives plan {plan.digest}: load the table with sampler.load(path) first"
         )
     check_position(state, plan, "the state")
-    ledger = current.ledger if current is not None and same else Ledger(sampler._log, folded=0)
-    stats = current.stats if current is not None and same else plan_stats(plan, sampler.table)
-    epoch = _epoch(sampler, plan, ledger, state, stats)
+    if current is not None and same:
+        ledger, stats = current.ledger, current.stats
+    else:
+        ledger, stats = Ledger(run.observations.log, folded=0), plan_stats(plan, run.table)
+    epoch = _epoch(run, plan, ledger, state, stats)
     if current is not None and same:
         epoch.over = current.over
     for cursor in epoch.passes:
-        _issue(sampler, epoch, cursor)
-    planning.adopt(sampler, epoch, drop=not same)
+        _issue(run, epoch, cursor)
+    planning.adopt(run, epoch, drop=not same)
 
 
 def _epoch(
-    sampler: Sampler,
+    run: Run,
     plan: Plan,
     ledger: Ledger,
     state: Mapping[str, Any],
@@ -116,7 +123,7 @@ def _epoch(
     return Epoch(plan, passes, ledger, put=(kept, hidden), stats=stats)
 
 
-def _issue(sampler: Sampler, epoch: Epoch, cursor: Pass) -> None:
+def _issue(run: Run, epoch: Epoch, cursor: Pass) -> None:
     """Note as issued what this rank got before the cursor, and take back what comes after.
 
     Where steps of today's batch size and number of ranks do not end at the cursor, another run made
@@ -124,7 +131,7 @@ def _issue(sampler: Sampler, epoch: Epoch, cursor: Pass) -> None:
     """
     issued, received = epoch.ledger.issued[cursor.hidden], cursor.received
     issued.rewind(received)
-    steps = steps_of(sampler)
+    steps = run.steps()
     if (received - issued.end) % steps.rows and received != cursor.stop:
         issued.end = received
         return
@@ -137,19 +144,19 @@ def _issue(sampler: Sampler, epoch: Epoch, cursor: Pass) -> None:
         )
 
 
-def save(sampler: Sampler, path: str | os.PathLike[str], consumed: int | None) -> None:
+def save(run: Run, path: str | os.PathLike[str], consumed: int | None) -> None:
     """Write table, log, policy and position as one generation, a part of it on every rank."""
-    epoch, group, table = sampler._planned(), sampler.group, sampler.table
+    epoch, group, table = planned(run), run.group, run.table
     what = f"the save to {path}"
-    sampler._ring.drain(everything=True)
+    run.observations.ring.drain(everything=True)
     epoch.ledger.log.close()
     if refused := epoch.ledger.log.refusals():
-        sampler._warn_once("refused", f"observations that are not saved: {refused}")
-    positions = group.agree(lambda: _received(sampler, epoch, consumed), what)
+        run.warn_once("refused", f"observations that are not saved: {refused}")
+    positions = group.agree(lambda: _received(run, epoch, consumed), what)
     if group.size > 1:
         kept, hidden = positions
-        here = {"position": kept, "hidden position": hidden, "generation": sampler.generation}
-        facts = {**position_of(sampler), **here}
+        here = {"position": kept, "hidden position": hidden, "generation": run.generation}
+        facts = {**position_of(run), **here}
         check_agreement(group, {"save": str(path), **facts}, what)
     observed = epoch.ledger.state(epoch.plan, positions, group, what)
     group.agree(lambda: _check_counted(epoch, observed, consumed), what)
@@ -162,22 +169,22 @@ def save(sampler: Sampler, path: str | os.PathLike[str], consumed: int | None) -
         f"log-{group.rank:05d}": observed,
     }
     if group.rank == 0:
-        files["policy"] = sampler.policy.state()
-    facts = {"state": state_dict(sampler, positions), "identity": identity(sampler, epoch.number)}
+        files["policy"] = run.config.policy.state()
+    facts = {"state": state_dict(run, positions), "identity": identity(run, epoch.number)}
     part = [first, last, len(observed["index"]), len(observed["outstanding/index"])]
-    sampler.generation = checkpoint.save(Path(path), files, facts, part, group)
+    run.generation = checkpoint.save(Path(path), files, facts, part, group)
 
 
 def _share(count: int, group: Any) -> tuple[int, int]:
     return group.rank * count // group.size, (group.rank + 1) * count // group.size
 
 
-def _received(sampler: Sampler, epoch: Epoch, consumed: int | None) -> tuple[int, int]:
+def _received(run: Run, epoch: Epoch, consumed: int | None) -> tuple[int, int]:
     """Positions of both passes that the users' loops received."""
     cursor = epoch.latest
     if consumed is None or cursor is None:
         return epoch.positions
-    rows = steps_of(sampler, cursor.batch_size).rows
+    rows = run.steps(cursor.batch_size).rows
     drawn = -(-(cursor.drawn - cursor.start) // rows)
     batches = integer(consumed, "consumed", 0, drawn)
     position = min(cursor.start + batches * rows, cursor.stop)
@@ -202,30 +209,30 @@ def _check_counted(epoch: Epoch, observed: Tensors, consumed: int | None) -> Non
         )
 
 
-def load(sampler: Sampler, path: str | os.PathLike[str], allow: frozenset[str]) -> None:
-    """Restore what `save` wrote; the sampler changes only when everything was checked."""
+def load(run: Run, path: str | os.PathLike[str], allow: frozenset[str]) -> None:
+    """Restore what `save` wrote; the run changes only when everything was checked."""
     if not allow <= ALLOWABLE:
         raise ValueError(
             f"allow must be among {', '.join(sorted(ALLOWABLE))}, got {', '.join(sorted(allow))}"
         )
-    group, what = sampler.group, f"the load of {path}"
+    group, what = run.group, f"the load of {path}"
     if group.size > 1:
         check_agreement(group, {"load": str(path), "allow": sorted(allow)}, what)
-    saved, table, log, observed = group.agree(lambda: _read(sampler, path, allow), what)
-    before = sampler.policy.state()
+    saved, table, log, observed = group.agree(lambda: _read(run, path, allow), what)
+    before = run.config.policy.state()
     try:
         if "policy" not in allow:
             with damaged(path, "the policy's state"):
-                sampler.policy.load_state(saved.read("policy"))
-        _restore(sampler, path, allow, saved, table, log, observed)
+                run.config.policy.load_state(saved.read("policy"))
+        _restore(run, path, allow, saved, table, log, observed)
     except BaseException:
-        if sampler._log is not log:  # not adopted
-            sampler.policy.load_state(before)
+        if run.observations.log is not log:  # not adopted
+            run.config.policy.load_state(before)
         raise
 
 
 def _restore(
-    sampler: Sampler,
+    run: Run,
     path: str | os.PathLike[str],
     allow: frozenset[str],
     saved: checkpoint.Saved,
@@ -234,45 +241,47 @@ def _restore(
     observed: Tensors,
 ) -> None:
     state, ledger = saved.facts["state"], Ledger(log)
-    plan, again = _plan_of_state(sampler, path, allow, table, state)
+    plan, again = _plan_of_state(run, path, allow, table, state)
     signals = {name: observed[f"signal/{name}"] for name in log.signals}
     outstanding = observed["outstanding/index"], observed["outstanding/ticket"]
     ledger.restore(observed["index"], observed["ticket"], signals, outstanding)
     if again:
-        fold_everywhere(
-            table, log, ledger.carried, sampler.group, epoch=state["epoch"], by_ticket=True
-        )
-        plan, ledger = planning.make_plan(sampler, table, state["epoch"]), Ledger(log)
-        start = {"positions": 0, "hidden_positions": 0, "stop": planning.stop_of(sampler, plan)}
-        epoch = _epoch(sampler, plan, ledger, start, plan_stats(plan, table))
+        fold_everywhere(table, log, ledger.carried, run.group, epoch=state["epoch"], by_ticket=True)
+        plan, ledger = planning.make_plan(run.config, table, run.group, state["epoch"]), Ledger(log)
+        start = {"positions": 0, "hidden_positions": 0, "stop": planning.stop_of(run, plan)}
+        epoch = _epoch(run, plan, ledger, start, plan_stats(plan, table))
         epoch.put = None
     else:
-        epoch = _epoch(sampler, plan, ledger, state, plan_stats(plan, table))
+        epoch = _epoch(run, plan, ledger, state, plan_stats(plan, table))
         epoch.over = state.get("folded", False)
         if not epoch.over:
             with damaged(path, "the observations"):
                 check_tickets(observed, plan.num_positions + plan.num_hidden)
         for cursor in epoch.passes:
             ledger.issued[cursor.hidden].end = cursor.received
-    others = {"table": table, "_log": log, "_ring": PinnedRing(log), "generation": saved.generation}
+    others = {
+        "table": table,
+        "observations": Observations(log),
+        "generation": saved.generation,
+    }
     loaded = None if "fingerprint" in allow else saved.facts["identity"].get("fingerprint")
-    planning.adopt(sampler, epoch, _weights=None, _loaded_fingerprint=loaded, **others)
+    planning.adopt(run, epoch, loaded_fingerprint=loaded, **others)
 
 
 def _plan_of_state(
-    sampler: Sampler,
+    run: Run,
     path: str | os.PathLike[str],
     allow: frozenset[str],
     table: ScoreTable,
     state: dict[str, Any],
 ) -> tuple[Plan, bool]:
-    """Give the plan that a state is of, and whether another one takes its place."""
+    """Return the plan that a state is of, and whether another one takes its place."""
     number = state["epoch"]
     if state.get("folded", False):  # its plan came from a table that is no more
         state.update(stop=0, positions=0, hidden_positions=0)
         nothing = Selection(counts=table.arrays.no_counts(table.num_rows))
-        return planning.plan_of(sampler, table, nothing, number), False
-    plan = planning.make_plan(sampler, table, number)
+        return planning.plan_of(run.config, table, run.group, nothing, number), False
+    plan = planning.make_plan(run.config, table, run.group, number)
     if plan.digest == state["digest"]:
         check_position(state, plan, os.fspath(path))
         return plan, False
@@ -289,22 +298,22 @@ def _plan_of_state(
 
 
 def _read(
-    sampler: Sampler, path: str | os.PathLike[str], allow: frozenset[str]
+    run: Run, path: str | os.PathLike[str], allow: frozenset[str]
 ) -> tuple[checkpoint.Saved, ScoreTable, ObservationLog, Tensors]:
     """Read this rank's rows and share of the observations, of whatever ranks wrote them."""
     saved = checkpoint.Saved(Path(path))
     check(saved, path)
     state = checked_state(saved.facts["state"], os.fspath(path))
-    here = identity(sampler, state["epoch"])
+    here = identity(run, state["epoch"])
     checked_identity(saved.facts["identity"], here, allow, ALLOWABLE, path)
-    table, log = planning.empty(sampler, sampler.table.columns, sampler.group)
+    table, log = planning.empty(run.config, run.group)
     rows = [(first, last) for first, last, _, _ in saved.parts]
     with damaged(path, "the table"):
         table.load(saved.cut("table", "", rows, table.bounds))
     observed: Tensors = {}
     for place, prefix in ((2, ""), (3, "outstanding/")):
         ends = np.cumsum([0, *(part[place] for part in saved.parts)]).tolist()
-        share = _share(ends[-1], sampler.group)
+        share = _share(ends[-1], run.group)
         observed |= saved.cut("log", prefix, list(pairwise(ends)), share)
     with damaged(path, "the observations"):
         check_observed(observed, log.signals, table.num_samples)

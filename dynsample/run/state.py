@@ -14,7 +14,7 @@ from dynsample.kernels.checks import MAX_EPOCH, MAX_SAMPLES
 
 if TYPE_CHECKING:
     from dynsample.plan.plan import Plan
-    from dynsample.sampler import Sampler
+    from dynsample.run.run import Run
 
 STATE_VERSION = 1
 _COUNT = integer(0, 2**53)
@@ -36,7 +36,7 @@ _STATE = record(
 
 
 def as_fingerprint(value: Any) -> Callable[[], str] | None:
-    """Give what gives the identity of a data set, when there is one."""
+    """Return what gives the identity of a data set, when there is one."""
     if value is not None and (not isinstance(value, str) or not value):
         raise TypeError(
             f"fingerprint must be a non-empty string, got {type(value).__name__} {value!r}"
@@ -44,7 +44,7 @@ def as_fingerprint(value: Any) -> Callable[[], str] | None:
     return None if value is None else lambda: value
 
 
-def bring(sampler: Sampler, fingerprint: Callable[[], str]) -> None:
+def bring(run: Run, fingerprint: Callable[[], str]) -> None:
     """Note the identity of the data set that a loader reads; it is asked for when it is needed.
 
     Raises
@@ -55,7 +55,7 @@ def bring(sampler: Sampler, fingerprint: Callable[[], str]) -> None:
         When another one is known already.
     """
     fingerprint = cache(fingerprint)
-    known, loaded = sampler._data_set, sampler._loaded_fingerprint
+    known, loaded = run.data_set, run.loaded_fingerprint
     if known is not None and known() != fingerprint():
         raise ValueError(
             f"the data set has the fingerprint {fingerprint()}, and the sampler was made for, or "
@@ -66,11 +66,11 @@ def bring(sampler: Sampler, fingerprint: Callable[[], str]) -> None:
             f"the loaded state is of a data set with the fingerprint {loaded}, and this one has "
             f"{fingerprint()}: its scores belong to other samples"
         )
-    sampler._data_set = known or fingerprint
+    run.data_set = known or fingerprint
 
 
 def checked_state(state: Any, what: str) -> dict[str, Any]:
-    """Give a state when it is one, with numbers that can be; `what` is its name in the error.
+    """Return a state when it is one, with numbers that can be; `what` is its name in the error.
 
     Raises
     ------
@@ -98,16 +98,16 @@ def check_position(state: Mapping[str, Any], plan: Plan, what: str) -> None:
         raise StateError(f"{what}: {error}, as the plan of epoch {state['epoch']} has") from None
 
 
-def identity(sampler: Sampler, epoch: int) -> dict[str, Any]:
+def identity(run: Run, epoch: int) -> dict[str, Any]:
     """Name what must be the same for a saved state to be of this run."""
     return {
-        "num_samples": sampler.num_samples,
-        "subset": sampler._subset_fingerprint,
-        "columns": {name: repr(column) for name, column in sampler.table.columns.items()},
-        "seed": sampler.seed,
-        "policy": sampler.policy.fingerprint(epoch),
-        "order": sampler._order_fingerprint,
-        "fingerprint": sampler.fingerprint,
+        "num_samples": run.config.num_samples,
+        "subset": run.config.subset_fingerprint,
+        "columns": {name: repr(column) for name, column in run.table.columns.items()},
+        "seed": run.config.seed,
+        "policy": run.config.policy.fingerprint(epoch),
+        "order": run.config.order_fingerprint,
+        "fingerprint": run.fingerprint,
     }
 
 

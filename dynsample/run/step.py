@@ -1,4 +1,4 @@
-"""What a training step does with a sampler: it observes, and asks for weights."""
+"""What a training step does: it observes, and asks for weights."""
 
 from __future__ import annotations
 
@@ -13,29 +13,28 @@ from dynsample.kernels.convert import is_tensor, like
 if TYPE_CHECKING:
     from dynsample.plan.plan import Plan
     from dynsample.run.epoch import Epoch
-    from dynsample.sampler import Sampler
+    from dynsample.run.run import Run
 
 
-def observe(
-    sampler: Sampler, index: Any, logits: Any, targets: Any, signals: Mapping[str, Any]
-) -> None:
-    """Append one observation to the log of the sampler, wherever that is."""
-    if sampler._epoch is None or sampler._looking is not None:
-        _refuse(sampler)
-    if not sampler._known.issuperset(signals):
-        unknown = ", ".join(sorted(set(signals) - sampler._known))
+def observe(run: Run, index: Any, logits: Any, targets: Any, signals: Mapping[str, Any]) -> None:
+    """Append one observation to the log of the run, wherever that is."""
+    if run.epoch is None or run.looking is not None:
+        _refuse(run)
+    observations = run.observations
+    if not observations.known.issuperset(signals):
+        unknown = ", ".join(sorted(set(signals) - observations.known))
         raise ValueError(
-            f"unknown signals {unknown}; known are {', '.join(sorted(sampler._known))}"
+            f"unknown signals {unknown}; known are {', '.join(sorted(observations.known))}"
         )
-    log: Any = sampler._log
+    log: Any = observations.log
     if logits is not None or targets is not None:
-        confidence = sampler.policy.confidence
+        confidence = run.config.policy.confidence
         if log.on_device:
             log.append_logits(index, logits, targets, confidence, signals)
             return
         computed = signal_functions.compute(log.signals, logits, targets, confidence)
         signals = {**computed, **signals}
-    ring = sampler._ring
+    ring = observations.ring
     if ring or not log.append_in_place(index, signals):
         if not log.on_device and ring.takes(index, signals):
             ring.push(index, signals)
@@ -43,29 +42,29 @@ def observe(
             log.append(index, signals)
 
 
-def _refuse(sampler: Sampler) -> None:
+def _refuse(run: Run) -> None:
     """Raise when there is nothing that could be observed now."""
-    if sampler._epoch is None:
+    if run.epoch is None:
         raise RuntimeError(
             "observe before the first epoch was planned: call set_epoch, or iterate, first"
         )
-    looking = sampler._looking
+    looking = run.looking
     if looking is not None and looking() is not None:
         raise RuntimeError(
             "observe while batches are only looked at, by all() or peek(): nothing of them was "
             "issued. Finish or drop that iterator first"
         )
-    sampler._looking = None
+    run.looking = None
 
 
-def prepare(sampler: Sampler, epoch: Epoch) -> None:
+def prepare(run: Run, epoch: Epoch) -> None:
     """Have a log on a device expect the observations of an epoch, and renew the weights there."""
     positions = sum(each.stop for each in epoch.passes)
-    steps = -(-positions // (sampler.batch_size * sampler.group.size)) + 2
+    steps = -(-positions // (run.config.batch_size * run.group.size)) + 2
     log: Any = epoch.ledger.log
-    log.expect(steps * sampler.batch_size, epoch.plan.allowed())
-    if sampler._weights is not None:
-        _set_weights(sampler._weights, epoch.plan)
+    log.expect(steps * run.config.batch_size, epoch.plan.allowed())
+    if run.observations.weights is not None:
+        _set_weights(run.observations.weights, epoch.plan)
 
 
 def _set_weights(there: Any, plan: Plan) -> None:
@@ -75,7 +74,7 @@ def _set_weights(there: Any, plan: Plan) -> None:
         there.copy_(plan.weights)
 
 
-def weights(sampler: Sampler, epoch: Epoch, index: Any) -> Any:
+def weights(run: Run, epoch: Epoch, index: Any) -> Any:
     """Loss weights of a batch, of the kind and on the device of `index`."""
     # The last batch of a pass that has come to its end: it may be drawn ahead.
     padded = [
@@ -83,13 +82,14 @@ def weights(sampler: Sampler, epoch: Epoch, index: Any) -> Any:
         for each in epoch.passes
         if each.padded is not None and each.received == each.stop
     ]
-    there = sampler.device is not None and is_tensor(index) and sampler.placement == "replicated"
-    if there and index.device == sampler.device.torch_device:
-        return _weights_there(sampler, epoch.plan, index, padded)
+    config = run.config
+    there = config.device is not None and is_tensor(index) and config.placement == "replicated"
+    if there and index.device == config.device.torch_device:
+        return _weights_there(run, epoch.plan, index, padded)
     if padded and _is_padded(index, padded):
         values = np.zeros(1, np.float32)
     else:
-        values = _weights_here(sampler, epoch.plan, index)
+        values = _weights_here(run, epoch.plan, index)
     result = like(values, index)
     return result.to(index.device) if is_tensor(index) else result
 
@@ -99,21 +99,21 @@ def _is_padded(index: Any, padded: list[Any]) -> bool:
     return any(np.array_equal(np.reshape(ids, -1), each) for each in padded)
 
 
-def _weights_here(sampler: Sampler, plan: Plan, index: Any) -> Any:
-    log: Any = sampler._log
-    if sampler.placement == "replicated" and not log.on_device:
+def _weights_here(run: Run, plan: Plan, index: Any) -> Any:
+    log: Any = run.observations.log
+    if run.config.placement == "replicated" and not log.on_device:
         return log.weights(index, plan.weights)
-    return plan.weights_of(sampler._ids.rows_of(index).astype(np.int64))
+    return plan.weights_of(run.ids.rows_of(index).astype(np.int64))
 
 
-def _weights_there(sampler: Sampler, plan: Plan, index: Any, padded: list[Any]) -> Any:
+def _weights_there(run: Run, plan: Plan, index: Any, padded: list[Any]) -> Any:
     """Gather on the device, without waiting for it, from a tensor whose address stays."""
-    if sampler._weights is None:
-        sampler._weights = sampler.table.arrays.full(sampler.table.num_samples, 1.0)
-        _set_weights(sampler._weights, plan)
-    log: Any = sampler._log
-    values = sampler._weights[log.rows_of(index)]
+    if run.observations.weights is None:
+        run.observations.weights = run.table.arrays.full(run.table.num_samples, 1.0)
+        _set_weights(run.observations.weights, plan)
+    log: Any = run.observations.log
+    values = run.observations.weights[log.rows_of(index)]
     for ids in padded:
         if ids.shape == tuple(index.shape):
-            values = values * (index != sampler.device.put(np.asarray(ids))).any()
+            values = values * (index != run.config.device.put(np.asarray(ids))).any()
     return values

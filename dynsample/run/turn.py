@@ -7,40 +7,47 @@ import threading
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from types import FrameType
 
-    from dynsample.sampler import Sampler
+    from dynsample.groups import Group
 
 _PACKAGE = str(Path(__file__).parents[1])  # dynsample
 
 
-def alone(sampler: Sampler, what: str, call: Callable[[], None]) -> None:
-    """Run a call that changes a sampler as a whole, and then what was put off meanwhile.
+class Run(Protocol):
+    """What changes as a whole, on all ranks together."""
+
+    group: Group
+    put_off: list[Callable[[], None]]
+
+
+def alone(run: Run, what: str, call: Callable[[], None]) -> None:
+    """Run a call that changes a run as a whole, and then what was put off meanwhile.
 
     Raises
     ------
     RuntimeError
         When another such call has not ended.
     """
-    if (other := running(sampler)) is not None:
+    if (other := running(run)) is not None:
         where = "around it" if other[1] else "in another thread"
         raise RuntimeError(f"{what} was called while {other[0]} runs {where}: call it afterwards")
     try:
-        _run(sampler, what, call)
+        _run(run, what, call)
     finally:
-        while sampler._put_off:
-            sampler._put_off.pop(0)()
+        while run.put_off:
+            run.put_off.pop(0)()
 
 
-def _run(sampler: Sampler, what: str, call: Callable[[], None]) -> None:
-    with sampler.group.whole(what):
+def _run(run: Run, what: str, call: Callable[[], None]) -> None:
+    with run.group.whole(what):
         call()
 
 
-def running(sampler: Sampler) -> tuple[str, bool] | None:
+def running(run: Run) -> tuple[str, bool] | None:
     """Name the call that is running, and say whether this thread is in it, as a handler may be.
 
     The stacks are asked, as a flag would stay behind where an interrupt comes in between.
@@ -49,7 +56,7 @@ def running(sampler: Sampler) -> tuple[str, bool] | None:
     for thread, top in sys._current_frames().items():
         frame: FrameType | None = top
         while frame is not None:
-            if frame.f_code is _run.__code__ and frame.f_locals["sampler"] is sampler:
+            if frame.f_code is _run.__code__ and frame.f_locals["run"] is run:
                 return frame.f_locals["what"], thread == here
             frame = frame.f_back
     return None

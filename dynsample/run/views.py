@@ -1,41 +1,39 @@
-"""What can be iterated of a sampler beside the epoch's own batches."""
+"""What can be iterated of a run beside the epoch's own batches."""
 
 from __future__ import annotations
 
 import weakref
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
 from dynsample.kernels.checks import MAX_SAMPLES, integer
-from dynsample.run.passes import Batch, BatchIterator, as_batch, dealt, steps_of
-
-if TYPE_CHECKING:
-    from dynsample.sampler import Sampler
+from dynsample.run.batches import BatchIterator
+from dynsample.run.life import begin_pass, find_ranks, planned
+from dynsample.run.passes import Batch, as_batch, dealt
+from dynsample.run.run import Run
 
 T = TypeVar("T")
 
 
 class _View:
-    """Samples of a sampler in batches of a size of their own.
+    """Samples of a run in batches of a size of their own.
 
     Parameters
     ----------
-    sampler : Sampler
+    run : Run
     batch_size : int, optional
         Of one rank; by default the sampler's.
     most : int
         What the loader can take.
     """
 
-    def __init__(
-        self, sampler: Sampler, batch_size: int | None = None, most: int = MAX_SAMPLES
-    ) -> None:
+    def __init__(self, run: Run, batch_size: int | None = None, most: int = MAX_SAMPLES) -> None:
         self.batch_size = integer(
-            sampler.batch_size if batch_size is None else batch_size, "batch_size", 1, most
+            run.config.batch_size if batch_size is None else batch_size, "batch_size", 1, most
         )
-        self._sampler = sampler
+        self._run = run
 
 
 class HiddenView(_View):
@@ -45,21 +43,21 @@ class HiddenView(_View):
         return self.batches(prefetching=False)
 
     def __len__(self) -> int:
-        rows = self.batch_size * self._sampler.group.size
-        return -(-self._sampler._planned().passes[1].stop // rows)
+        rows = self.batch_size * self._run.group.size
+        return -(-planned(self._run).passes[1].stop // rows)
 
     def batches(self, *, prefetching: bool) -> BatchIterator:
         """Iterate; with `prefetching` the loader counts what its user receives."""
-        self._sampler._begin_pass(hidden=True)
-        return BatchIterator(self._sampler, True, self.batch_size, prefetching)
+        begin_pass(self._run, hidden=True)
+        return BatchIterator(self._run, True, self.batch_size, prefetching)
 
 
 class LookIterator:
     """Batches that are only looked at: no cursor moves, and nothing of them is to be observed."""
 
-    def __init__(self, sampler: Sampler, batches: Iterator[Batch]) -> None:
-        self._sampler, self._batches = sampler, batches
-        sampler._looking = weakref.ref(self)
+    def __init__(self, run: Run, batches: Iterator[Batch]) -> None:
+        self._run, self._batches = run, batches
+        run.looking = weakref.ref(self)
 
     def __iter__(self) -> LookIterator:
         return self
@@ -75,13 +73,13 @@ class LookIterator:
         """Do nothing: no other iterator can be in the way."""
 
     def received(self, batch: T) -> T:
-        """Give the batch: nothing is counted."""
+        """Return the batch: nothing is counted."""
         return batch
 
     def close(self) -> None:
         """Let the sampler be observed again."""
-        if self._sampler._looking is not None and self._sampler._looking() is self:
-            self._sampler._looking = None
+        if self._run.looking is not None and self._run.looking() is self:
+            self._run.looking = None
 
 
 class AllView(_View):
@@ -98,28 +96,28 @@ class AllView(_View):
         return sum(1 for _ in self._blocks())
 
     def _blocks(self) -> Iterator[tuple[int, int]]:
-        rows, steps = self._sampler.table.num_samples, steps_of(self._sampler, self.batch_size)
+        rows, steps = self._run.table.num_samples, self._run.steps(self.batch_size)
         for start in range(0, rows, steps.rows):
             first, last = steps.block(start, min(start + steps.rows, rows))
             if first < last:  # none when fewer rows are left than there are ranks
                 yield first, last
 
     def _batches(self) -> Iterator[Batch]:
-        subset = self._sampler.subset
+        subset = self._run.config.subset
         for first, last in self._blocks():
             ids = np.arange(first, last) if subset is None else subset[first:last].copy()
             yield as_batch(ids)
 
     def batches(self, *, prefetching: bool) -> LookIterator:
         """Iterate; a loader, which draws ahead, closes the iterator when its user is through."""
-        self._sampler._find_ranks()
-        epoch = self._sampler._epoch
+        find_ranks(self._run)
+        epoch = self._run.epoch
         if not prefetching and epoch is not None and any(each.running for each in epoch.passes):
             raise RuntimeError(
                 "all() while another pass of this sampler is being iterated: finish or drop its "
                 "iterator first"
             )
-        return LookIterator(self._sampler, self._batches())
+        return LookIterator(self._run, self._batches())
 
 
 class PeekView:
@@ -127,13 +125,13 @@ class PeekView:
 
     Parameters
     ----------
-    sampler : Sampler
+    run : Run
     n : int
     """
 
-    def __init__(self, sampler: Sampler, n: int = 1) -> None:
+    def __init__(self, run: Run, n: int = 1) -> None:
         self._n = integer(n, "n", 1, MAX_SAMPLES)
-        self._sampler, self.batch_size = sampler, sampler.batch_size
+        self._run, self.batch_size = run, run.config.batch_size
 
     def __iter__(self) -> LookIterator:
         return self.batches(prefetching=False)
@@ -142,13 +140,12 @@ class PeekView:
         return len(self._starts())
 
     def _starts(self) -> range:
-        cursor = self._sampler._planned().passes[0]
-        rows = self.batch_size * self._sampler.group.size
+        cursor = planned(self._run).passes[0]
+        rows = self.batch_size * self._run.group.size
         return range(cursor.received, cursor.stop, rows)[: self._n]
 
     def _batches(self) -> Iterator[Batch]:
-        sampler = self._sampler
-        epoch, steps = sampler._planned(), steps_of(sampler)
+        epoch, steps = planned(self._run), self._run.steps()
         cursor = epoch.passes[0]
         starts = self._starts()
         rows = epoch.plan.source(steps, cursor.received, cursor.stop, hidden=False)
@@ -158,5 +155,5 @@ class PeekView:
 
     def batches(self, *, prefetching: bool) -> LookIterator:
         """Iterate."""
-        self._sampler._find_ranks()
-        return LookIterator(self._sampler, self._batches())
+        find_ranks(self._run)
+        return LookIterator(self._run, self._batches())

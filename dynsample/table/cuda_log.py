@@ -195,7 +195,7 @@ class DeviceLog(LogMemory):
             reading.write_signals(self.device, self._header, logits, targets, slots)
 
     def _taken(self, name: str, value: Any) -> Any:
-        """Give what a compiled graph can take: there, a copy from the host is part of it."""
+        """Return what a compiled graph can take: there, a copy from the host is part of it."""
         if not compiled.tracing() or reading.on_device(value, name, self._torch_device):
             return value
         return torch.as_tensor(value).to(self._torch_device, non_blocking=True)

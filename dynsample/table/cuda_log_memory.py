@@ -118,7 +118,7 @@ class LogMemory:
                 raise
 
     def _mask(self, allowed: Any) -> torch.Tensor | None:
-        """Give what `set_allowed` takes as a tensor of the device."""
+        """Return what `set_allowed` takes as a tensor of the device."""
         mask = None
         if allowed is not None:
             if str(allowed.dtype).removeprefix("torch.") != "bool" or allowed.ndim != 1:
@@ -137,7 +137,7 @@ class LogMemory:
         return index.long() if self._row_of is None else self._row_of[index].long()
 
     def weights(self, index: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
-        """Give the weights of ids on the device, float32[B]; does not wait.
+        """Return the weights of ids on the device, float32[B]; does not wait.
 
         NaN for an id that an append would refuse: to say which it is, the device would have to be
         waited for.
@@ -271,7 +271,7 @@ class LogMemory:
         return self._closed.values[self.signals.index(name), : self.closed_counts.observed]
 
     def observed(self) -> tuple[torch.Tensor, list[torch.Tensor]]:
-        """Give `rows`, and the `values` of all signals."""
+        """Return `rows`, and the `values` of all signals."""
         rows = self.rows
         return rows, list(self._closed.values[:, : len(rows)])
 

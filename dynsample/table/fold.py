@@ -83,7 +83,7 @@ def fold_everywhere(
 def _agreed_layout(
     table: ScoreTable, log: ObservationLog, group: Group, epoch: int, by_ticket: bool, what: str
 ) -> Layout:
-    """Give shift, whether tickets travel, and which signals travel, as a bit or not."""
+    """Return shift, whether tickets travel, and which signals travel, as a bit or not."""
     shift = block_shift(table.num_samples, group.size, sharded=table.sharded)
     names = {column.signal or name for name, column in table.columns.items() if column.takes(epoch)}
     numbers = [number for number, name in enumerate(log.signals) if name in names]

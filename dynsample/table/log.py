@@ -108,7 +108,7 @@ class ObservationLog:
         self.native.set_allowed(allowed)
 
     def rows_of(self, index: Any) -> NDArray[np.uint32]:
-        """Give the rows of ids, uint32[B]; refuse what `append` refuses, with the same errors."""
+        """Return the rows of ids, uint32[B]; refuse what `append` refuses, with the same errors."""
         rows = self.native.rows_of(index)
         if rows is None:
             rows = self.native.rows_of(_index(index))
@@ -116,7 +116,7 @@ class ObservationLog:
         return rows
 
     def weights(self, index: Any, weights: NDArray[np.float32] | None) -> NDArray[np.float32]:
-        """Give the weights of ids; refuse what `append` refuses, with the same errors.
+        """Return the weights of ids; refuse what `append` refuses, with the same errors.
 
         Parameters
         ----------

@@ -137,14 +137,14 @@ class Reductions:
         return candidates.mark(min(max(k - lower - before, 0), int(counts[1])))
 
     def exact_mean(self, values: Floats, where: Mask | None = None) -> float:
-        """Give the exact mean, rounded once to double; nan when there is nothing to average."""
+        """Return the exact mean, rounded once to double; nan when there is nothing to average."""
         values, where = self._values(values), self._known(where)
         parts = self.arrays.sum_parts(values, where, finite_only=True)
         total, count = _core.rounded_sum(self.group.sum(parts, "a mean"))
         return total / count if count else float("nan")
 
     def min_max(self, values: Floats, where: Mask | None = None) -> tuple[float, float]:
-        """Give the lowest and the highest value; (nan, nan) when there are none."""
+        """Return the lowest and the highest value; (nan, nan) when there are none."""
         values, where = self._values(values), self._known(where)
         here = self.arrays.min_max(values, where, finite_only=True)
         pairs = np.stack(self.group.all_gather(np.array(here), "extremes"))
@@ -163,7 +163,7 @@ class Reductions:
         return self.arrays.below(values, float(bound), self._known(None))
 
     def choose(self, mask: Mask, inside: float, outside: float) -> Floats:
-        """Give float32[N]: `inside` where the mask is set, `outside` elsewhere."""
+        """Return float32[N]: `inside` where the mask is set, `outside` elsewhere."""
         return self.arrays.where(mask, float(inside), float(outside))
 
     def floats(self, array: Array) -> Floats:
@@ -270,7 +270,7 @@ class Reductions:
         )
 
     def _survey(self, probabilities: Floats) -> tuple[float, int]:
-        """Give what stands for probabilities that are not finite, and how many are positive."""
+        """Return what stands for probabilities that are not finite, and how many are positive."""
         largest, positive = self.group.agree(
             lambda: self.arrays.survey(probabilities), "the check of the probabilities"
         )
@@ -324,7 +324,7 @@ class Reductions:
 
 
 def _digit(counts: NDArray[np.uint32], k: int) -> tuple[int, int]:
-    """Give the digit of the k-th key, k from 1, and how many keys have a lower one."""
+    """Return the digit of the k-th key, k from 1, and how many keys have a lower one."""
     until = np.cumsum(counts, dtype=np.uint64)
     digit = int(np.searchsorted(until, np.uint64(k)))
     return digit, int(until[digit]) - int(counts[digit])

@@ -213,7 +213,7 @@ class ScoreTable(Reductions):
         self._rows_given = self.arrays.mask(self.num_rows, True)
 
     def rows(self, values: Any, name: str = "values") -> Floats:
-        """Give the entries of a float32 array over the data set that belong to the rows."""
+        """Return the entries of a float32 array over the data set that belong to the rows."""
         first, last = self.bounds
         array = as_numpy(values, name, np.float32)
         if self._index is None:
@@ -229,7 +229,7 @@ class ScoreTable(Reductions):
         return taken
 
     def checked(self, values: Any, name: str = "values") -> Floats:
-        """Give `values` as the table keeps them when they are float32 with one entry per row."""
+        """Return `values` as the table keeps them when they are float32 with one entry per row."""
         array = self.arrays.checked(values, name)
         if len(array) != self.num_rows:
             raise ValueError(f"{name} must have {self.num_rows} entries, got {len(array)}")
@@ -238,7 +238,7 @@ class ScoreTable(Reductions):
     # State
 
     def state(self) -> dict[str, NDArray[Any]]:
-        """Give all content, flat: 'column/part', 'seen', and 'known' where that is more; numpy."""
+        """Return all content as numpy: 'column/part', 'seen', and 'known' where that is more."""
         arrays = {
             f"{n}/{p}": array for n, parts in self._parts.items() for p, array in parts.items()
         }

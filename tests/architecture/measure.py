@@ -104,14 +104,14 @@ def levels(graph: Graph) -> int:
 
 
 def functions(path: Path) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
-    """Give every function of a file, methods and inner ones too."""
+    """Yield every function of a file, methods and inner ones too."""
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
             yield node
 
 
 def annotations(function: ast.FunctionDef | ast.AsyncFunctionDef) -> list[str]:
-    """Give the annotations of a function's arguments and of what it returns."""
+    """Return the annotations of a function's arguments and of what it returns."""
     given = function.args
     every = [*given.posonlyargs, *given.args, *given.kwonlyargs, given.vararg, given.kwarg]
     nodes = [one.annotation for one in every if one] + [function.returns]

@@ -38,7 +38,7 @@ while True:
 
 @contextmanager
 def changing(size: int, dtype: Any, good: float, bad: float) -> Iterator[np.ndarray]:
-    """Give an array whose last entries change between `good` and `bad`."""
+    """Yield an array whose last entries change between `good` and `bad`."""
     with tempfile.NamedTemporaryFile() as file:
         file.write(np.full(size, good, dtype).tobytes())
         file.flush()

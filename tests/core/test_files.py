@@ -172,7 +172,7 @@ def test_names_outside_of_their_text_are_refused(begins: list[int], ends: list[i
 
 
 def fingerprint_of_names(samples: files.Samples) -> str:
-    """Give the fingerprint as it was first defined, name by name."""
+    """Return the fingerprint as it was first defined, name by name."""
     names = samples.paths.tobytes().split(b"\0")[:-1]
     folders = [os.path.dirname(name) for name in (min(names), max(names))] if names else [b""]
     skip = len(os.path.join(os.path.commonpath(folders), b""))

@@ -91,7 +91,7 @@ def test_a_save_in_a_handler_at_any_moment_is_a_state_that_goes_on(
             assert saved
             resumed = make()
             resumed.load(folder)
-            over = resumed._planned().over
+            over = resumed.run.current.over
             counts = train(resumed, resumed.epoch + over)
             # What had been received and was not observed when the handler came is not observed.
             assert max(counts) == 3

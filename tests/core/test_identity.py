@@ -33,17 +33,17 @@ def test_a_fingerprint_that_comes_after_the_load_is_compared_then(tmp_path: Path
     sampler = make()
     sampler.load(tmp_path)
     with pytest.raises(StateError, match=r"one.*two: its scores belong to other samples"):
-        bring(sampler, lambda: "two")
-    bring(sampler, lambda: "one")
+        bring(sampler.run, lambda: "two")
+    bring(sampler.run, lambda: "one")
     assert sampler.fingerprint == "one"
 
 
 def test_a_sampler_is_for_one_data_set() -> None:
     sampler = make()
-    bring(sampler, lambda: "one")
-    bring(sampler, lambda: "one")
+    bring(sampler.run, lambda: "one")
+    bring(sampler.run, lambda: "one")
     with pytest.raises(ValueError, match=r"fingerprint two, .* one with one"):
-        bring(sampler, lambda: "two")
+        bring(sampler.run, lambda: "two")
 
 
 def test_a_state_from_before_there_were_fingerprints_loads(tmp_path: Path) -> None:
@@ -138,6 +138,6 @@ def test_a_loader_is_asked_for_its_fingerprint_once() -> None:
         return "one"
 
     sampler = make()
-    bring(sampler, fingerprint)
+    bring(sampler.run, fingerprint)
     assert [sampler.fingerprint for _ in range(3)] == ["one"] * 3
     assert len(asked) == 1

@@ -67,11 +67,11 @@ def values(index: np.ndarray, epoch: int) -> dict[str, np.ndarray]:
 
 
 def observe(interrupter: Interrupter, sampler: ds.Sampler, index: np.ndarray) -> None:
-    before = len(sampler._log)
+    before = len(sampler.run.observations.log)
     try:
         interrupter.call(lambda: sampler.observe(index, **values(index, sampler.epoch)))
     except KeyboardInterrupt:
-        if len(sampler._log) == before:
+        if len(sampler.run.observations.log) == before:
             sampler.observe(index, **values(index, sampler.epoch))
 
 
@@ -80,7 +80,7 @@ def iterate(interrupter: Interrupter, sampler: ds.Sampler, hidden: bool) -> list
     received: list[int] = []
     while True:
         passes = sampler.hidden if hidden else sampler
-        if passes and sampler._planned().passes[hidden].used_up:  # it was at the very end
+        if passes and sampler.run.current.passes[hidden].used_up:  # it was at the very end
             return received
         try:
             batches = interrupter.call(lambda: iter(passes))  # noqa: B023

@@ -70,7 +70,7 @@ def test_restart_begins_an_epoch_anew_and_drops_what_was_observed() -> None:
     sampler.set_epoch(0)
     observe(sampler, next(iter(sampler)))
     sampler.set_epoch(0, restart=True)
-    assert len(sampler._log) == 0
+    assert len(sampler.run.observations.log) == 0
     assert sorted(train(sampler)) == list(range(N))
     sampler.set_epoch(1)
     assert sampler.stats["not_issued"] == 0

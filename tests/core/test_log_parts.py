@@ -173,7 +173,7 @@ def test_what_a_thread_observes_while_epochs_end_is_in_the_table_or_in_an_error(
     handed.release()
     thread.join()
     refused += go_on(sampler, 50)
-    assert len(sampler._log) == 0
+    assert len(sampler.run.observations.log) == 0
     in_table = int(sampler.table.part("loss", "count").sum())
     assert in_table + refused == accepted == 50 * 2000 * (2 if refused_ones else 1)
 

@@ -69,7 +69,7 @@ def state(sampler: ds.Sampler) -> dict[str, Any]:
 
 
 def train(sampler: ds.Sampler, device: Device | None) -> list[dict[str, Any]]:
-    """Give the state at every epoch's start."""
+    """Return the state at every epoch's start."""
     states = []
     for epoch in range(EPOCHS):
         sampler.set_epoch(epoch)

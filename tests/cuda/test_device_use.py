@@ -76,9 +76,9 @@ def test_a_compiled_step_observes_without_a_graph_break(device: Device) -> None:
             assert ids.tolist() == same.tolist()
             batch = device.put(ids), device.put(logits[ids]), device.put(labels[ids])
             assert float(compiled(sampler, *batch)) == float(step(eager, *batch))
-    sampler._log.close()
-    eager._log.close()
-    assert sampler._log.rows.tolist() == eager._log.rows.tolist()
+    sampler.run.observations.log.close()
+    eager.run.observations.log.close()
+    assert sampler.run.observations.log.rows.tolist() == eager.run.observations.log.rows.tolist()
 
 
 @pytest.mark.parametrize("workers", [0, 2])
@@ -138,7 +138,7 @@ def test_what_was_refused_is_named_by_a_save(device: Device, tmp_path: Path) -> 
         sampler.save(tmp_path / "state", consumed=1)
     again = sampler_on(device, "kakurenbo")
     again.load(tmp_path / "state")
-    assert not len(again._log)
+    assert not len(again.run.observations.log)
 
 
 def test_weights_are_gathered_where_the_ids_are_and_keep_their_address(device: Device) -> None:
@@ -151,7 +151,7 @@ def test_weights_are_gathered_where_the_ids_are_and_keep_their_address(device: D
             assert there.device == device.torch_device
             assert there.tolist() == sampler.weights(ids).tolist()
             sampler.observe(ids, **signals(ids, epoch))
-        places.add(sampler._weights.data_ptr())
+        places.add(sampler.run.observations.weights.data_ptr())
     assert len(places) == 1
 
 

@@ -157,7 +157,7 @@ def site() -> Path:
 
 
 def mutated(site: Path, mutant: Mutant, folder: Path) -> Path:
-    """Give a package like that of `site` with one unit of the kernels compiled from a mutant."""
+    """Return a package like that of `site` with one unit of the kernels compiled from a mutant."""
     (folder / "cuda").mkdir()
     (folder / "cuda" / mutant.file).write_text(mutant.text())
     tree = site.parent / "cmake"

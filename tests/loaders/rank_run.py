@@ -44,7 +44,7 @@ class Plain:
         return len(self._sampler)
 
     def hidden(self, batch_size: int | None = None) -> Iterator[Batch]:
-        return map(self._batch, HiddenView(self._sampler, batch_size))
+        return map(self._batch, HiddenView(self._sampler.run, batch_size))
 
     def _batch(self, index: NDArray[np.int64]) -> Batch:
         return Batch(index, self._tree.labels[index], index)

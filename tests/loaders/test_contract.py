@@ -39,7 +39,7 @@ pytestmark = pytest.mark.filterwarnings(
 
 
 def cases(*, files: bool = False, every: bool = False) -> Iterator[Any]:
-    """Give every variant of every loader that can be imported; the others are skipped.
+    """Yield every variant of every loader that can be imported; the others are skipped.
 
     With `files`, only loaders that read each sample from a file of its own. Variants that start
     slowly and differ in nothing else are marked whole, but for tests that take `every` one.
@@ -113,7 +113,7 @@ def observe(sampler: ds.Sampler, index: NDArray[np.int64]) -> None:
 
 
 def received(batches: Iterable[Batch], tree: ImageTree, size: int = BATCH) -> NDArray[np.int64]:
-    """Give the ids of all batches, which must be proven, labelled right and of the right size."""
+    """Return the ids of all batches, which must be proven, labelled right and of the right size."""
     taken = list(batches)
     for batch in taken:
         np.testing.assert_array_equal(batch.ids, batch.index)

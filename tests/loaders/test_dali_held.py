@@ -55,7 +55,7 @@ def put(path: Path, content: bytes) -> None:
 
 
 def run_ahead(pipeline: Any) -> Any:
-    """Give a batch that was not prefetched before."""
+    """Return a batch that was not prefetched before."""
     for _ in range(4):
         batch = pipeline.run()
     return batch

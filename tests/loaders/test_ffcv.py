@@ -234,7 +234,7 @@ def test_a_loop_draws_no_more_than_ffcv_makes_ahead(beton: str) -> None:
     batches = iter(loader)
     for step in range(1, 4):
         next(batches)
-        issued = sampler._planned().ledger.issued[0].rows
+        issued = sampler.run.current.ledger.issued[0].rows
         assert issued.tolist() == sampler.plan.order[: 2 * (step + 3 + 2)].tolist()
 
 

@@ -103,7 +103,7 @@ def trainer(lightning: Any, **options: Any) -> Any:
 
 
 def linear(lightning: Any) -> Any:
-    """Give a Lightning module without a training step."""
+    """Return a Lightning module without a training step."""
 
     class Linear(lightning.LightningModule):  # type: ignore[misc]
         def __init__(self) -> None:

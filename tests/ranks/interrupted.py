@@ -21,6 +21,7 @@ import dynsample as ds
 from dynsample import groups
 from dynsample.groups import Group, GroupError
 from dynsample.groups.agreement import DisagreementError
+from dynsample.run.life import planned
 from tests.ranks.runs import apart
 from tests.ranks.world import join
 
@@ -41,7 +42,7 @@ class Run:
         sampler = self.sampler
         while sampler.epoch < EPOCHS:
             for hidden in (False, True):
-                if sampler._planned().passes[hidden].used_up:  # before an interrupt
+                if planned(sampler.run).passes[hidden].used_up:  # before an interrupt
                     continue
                 for index in sampler.hidden if hidden else sampler:
                     ones = np.ones(len(index), np.float32)

@@ -20,6 +20,7 @@ from dynsample.groups.standing import Standing
 from dynsample.groups.torch import TorchGroup
 from dynsample.policies.registry import make
 from dynsample.reference.fold import of_every_kind
+from dynsample.run.life import planned
 
 N = 997
 ROWS = 24  # of a step on all ranks: divides by 1, 2, 3, 4, 8
@@ -76,7 +77,7 @@ class Run:
 
 
 def _steps(sampler: ds.Sampler) -> Iterator[tuple[bool, NDArray[np.int64]]]:
-    epoch = sampler._planned()
+    epoch = planned(sampler.run)
     for hidden in (False, True):
         if epoch.passes[hidden].used_up:  # or the next epoch would be planned
             continue

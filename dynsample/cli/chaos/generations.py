@@ -28,7 +28,7 @@ def whole(path: Path) -> bool:
 
 
 def newest(folder: Path) -> int:
-    """Give the number of the newest generation that is whole, 0 when there is none."""
+    """Return the number of the newest generation that is whole, 0 when there is none."""
     paths = [path for path in folder.glob("step-*") if whole(path)]
     return max((int(path.name.removeprefix("step-")) for path in paths), default=0)
 

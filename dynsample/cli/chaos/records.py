@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 
 
 def seal(content: Any) -> str:
-    """Give `content`, JSON-able, as one line that begins with its checksum."""
+    """Return `content`, JSON-able, as one line that begins with its checksum."""
     text = json.dumps(content)
     return f"{zlib.crc32(text.encode()):08x} {text}\n"
 
 
 def unseal(line: str) -> Any:
-    """Give what was sealed; None when the line is torn or altered."""
+    """Return what was sealed; None when the line is torn or altered."""
     checksum, _, text = line.rstrip("\n").partition(" ")
     if not line.endswith("\n") or checksum != f"{zlib.crc32(text.encode()):08x}":
         return None
@@ -49,7 +49,7 @@ class Recorder:
 
 
 def read(path: Path) -> tuple[list[dict[str, Any]], bool]:
-    """Give the whole lines of a file, and whether all but the last were whole."""
+    """Return the whole lines of a file, and whether all but the last were whole."""
     if not path.exists():
         return [], True
     lines = [unseal(line) for line in path.read_text().splitlines(keepends=True)]

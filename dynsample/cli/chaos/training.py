@@ -122,7 +122,7 @@ class Training:
         return state["positions"], state["hidden_positions"]
 
     def share(self, rows: int) -> tuple[int, int]:
-        """Give the first of the rows of a step that are this rank's, and the one after the last."""
+        """Return the first row of a step that is this rank's, and the one after its last."""
         rank, size = self.group.rank, self.group.size
         return rank * rows // size, (rank + 1) * rows // size
 

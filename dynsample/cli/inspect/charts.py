@@ -199,7 +199,7 @@ def _epochs(axes: Axes) -> None:
 
 
 def _plain(name: str) -> str:
-    """Give a name as matplotlib shows it, without a formula in it."""
+    """Return a name as matplotlib shows it, without a formula in it."""
     return printable(name).replace("$", r"\$")
 
 

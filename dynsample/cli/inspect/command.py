@@ -22,7 +22,7 @@ from dynsample.report.writer import checked_labels
 
 
 def run(args: argparse.Namespace) -> int:
-    """Give the exit status: 1 for what cannot be read or written."""
+    """Return the exit status: 1 for what cannot be read or written."""
     try:
         return _run(args)
     except (

@@ -43,7 +43,7 @@ def build(
     labels: NDArray[np.integer[Any]] | None,
     pictures: Pictures | None,
 ) -> str:
-    """Give the page of a report that has at least one epoch."""
+    """Return the page of a report that has at least one epoch."""
     about = run.epochs[-1]["run"]
     title = f"{about['policy']} on {about['num_samples']:,} samples"
     parts = [

@@ -24,7 +24,7 @@ Pictures = Callable[[int], str]  # id -> data URI
 
 
 def open_images(path: Path, labels: Path | None, num_samples: int) -> Pictures:
-    """Give the pictures of an .npz, of a list of files, or of a tree of class folders.
+    """Return the pictures of an .npz, of a list of files, or of a tree of class folders.
 
     Raises
     ------

@@ -46,7 +46,7 @@ class Device:
         return getattr(self._kernels, name)(self.stream(), self._bytes, *map(_argument, arguments))
 
     def constant(self, name: str) -> Any:
-        """Give a number that the kernels were compiled with."""
+        """Return a number that the kernels were compiled with."""
         return getattr(self._kernels, name)
 
     def _bytes(self, size: int) -> torch.Tensor:

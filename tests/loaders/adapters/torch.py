@@ -91,7 +91,7 @@ class Stateful:
         return len(self._loader)
 
     def hidden(self, batch_size: int | None = None) -> Iterator[Any]:
-        return iter(self._over(HiddenView(self._sampler, batch_size)))
+        return iter(self._over(HiddenView(self._sampler.run, batch_size)))
 
     def state_dict(self) -> dict[str, Any]:
         return self._sampler.state_dict()

@@ -1,0 +1,95 @@
+"""What users may read of a run, whatever object they hold."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dynsample.groups import Group
+from dynsample.policies.base import Policy
+from dynsample.report import Report
+from dynsample.run.run import Run
+from dynsample.table.table import ScoreTable
+
+
+class RunAttributes:
+    """Attributes of an object that has a run."""
+
+    _run: Run
+
+    @property
+    def run(self) -> Run:
+        """The state of the sampler, for loaders."""
+        return self._run
+
+    @property
+    def num_samples(self) -> int:
+        """Size of the data set."""
+        return self._run.config.num_samples
+
+    @property
+    def batch_size(self) -> int:
+        """Rows of a batch of one rank."""
+        return self._run.config.batch_size
+
+    @property
+    def seed(self) -> int:
+        """Key of all randomness."""
+        return self._run.config.seed
+
+    @property
+    def drop_last(self) -> bool:
+        """Whether an epoch's last batch is left out when it is not full."""
+        return self._run.config.drop_last
+
+    @property
+    def policy(self) -> Policy:
+        """The policy, as this run uses it."""
+        return self._run.config.policy
+
+    @property
+    def placement(self) -> str:
+        """Where the scores are: "replicated" or "sharded"."""
+        return self._run.config.placement
+
+    @property
+    def subset(self) -> NDArray[np.int64] | None:
+        """Ids that are trained on, ascending; None for all."""
+        return self._run.config.subset
+
+    @property
+    def device(self) -> Any:
+        """The device of table and log; None for the host."""
+        return self._run.config.device
+
+    @property
+    def max_log_bytes(self) -> int:
+        """Most that the observations of an epoch may take on a rank."""
+        return self._run.config.max_log_bytes
+
+    @property
+    def report(self) -> Report | None:
+        """The report, if one is written."""
+        return self._run.config.report
+
+    @property
+    def group(self) -> Group:
+        """The ranks that train together."""
+        return self._run.group
+
+    @property
+    def table(self) -> ScoreTable:
+        """What is known of every sample."""
+        return self._run.table
+
+    @property
+    def generation(self) -> int:
+        """Of the last save or load."""
+        return self._run.generation
+
+    @property
+    def fingerprint(self) -> str | None:
+        """Identity of the data set, when it was given or a loader has brought it."""
+        return self._run.fingerprint

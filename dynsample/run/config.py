@@ -1,0 +1,99 @@
+"""What a run was made with: the same on all ranks, and in every process that goes on with it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dynsample.groups import Group
+from dynsample.kernels import HOST, Kernels
+from dynsample.kernels.convert import fingerprint as fingerprint_of
+from dynsample.plan.dealing import Steps
+from dynsample.plan.orders import Order
+from dynsample.policies.base import Policy
+from dynsample.report import Report
+from dynsample.table.columns import Column
+from dynsample.table.log import ObservationLog
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class RunConfig:
+    """The arguments of a sampler, checked; see `dynsample.Sampler`.
+
+    Attributes
+    ----------
+    columns : mapping of str to Column
+        Those of the policy, and further ones.
+    device : dynsample.kernels.cuda.Device or None
+        None is the host.
+    """
+
+    num_samples: int
+    policy: Policy
+    batch_size: int
+    seed: int
+    drop_last: bool
+    order: Order
+    subset: NDArray[np.int64] | None
+    columns: Mapping[str, Column]
+    placement: str
+    device: Any
+    max_log_bytes: int
+    report: Report | None
+
+    @property
+    def num_rows(self) -> int:
+        """Samples that are trained on: rows of the table."""
+        return self.num_samples if self.subset is None else len(self.subset)
+
+    @property
+    def kernels(self) -> Kernels:
+        """What works on the table, where that is."""
+        if self.device is None:
+            return HOST
+        from dynsample.kernels.cuda.backend import OnDevice
+
+        return OnDevice(self.device)
+
+    @cached_property
+    def subset_fingerprint(self) -> str | None:
+        """Identity of the subset."""
+        return None if self.subset is None else fingerprint_of(self.subset)
+
+    @cached_property
+    def order_fingerprint(self) -> dict[str, Any]:
+        """Identity of the order."""
+        return self.order.fingerprint()
+
+    def row_of(self) -> NDArray[np.int32] | None:
+        """Return the row of every id, -1 for none; None where rows are ids."""
+        if self.subset is None:
+            return None
+        row_of = np.full(self.num_samples, -1, np.int32)
+        row_of[self.subset] = np.arange(len(self.subset), dtype=np.int32)
+        return row_of
+
+    def host_ids(self) -> ObservationLog:
+        """Make a log on the host that is only asked which rows ids have."""
+        log = ObservationLog(self.num_rows, [])
+        log.set_rows(self.row_of())
+        return log
+
+    def steps(self, group: Group, batch_size: int | None = None) -> Steps:
+        """Return how a pass is dealt; by default in batches of the run's size."""
+        size = self.batch_size if batch_size is None else batch_size
+        return Steps(size, group.rank, group.size)
+
+    def check_drop_last(self, group: Group) -> None:
+        """Raise when a batch of all ranks is larger than the data set, and would be dropped."""
+        rows, step = self.num_rows, self.batch_size * group.size
+        if self.drop_last and 0 < rows < step:
+            raise ValueError(
+                f"drop_last must be False for {rows} samples, fewer than a batch of all ranks, "
+                f"{step}: every epoch would be empty"
+            )
