@@ -17,6 +17,7 @@ from dynsample import _core, ops
 from dynsample.kernels.cuda import draw, order, select
 from dynsample.kernels.cuda.backend import OnDevice
 from dynsample.table.columns import Last
+from dynsample.table.places import make_log
 
 NAMES = ("confidence", "correct", "loss")
 HIDDEN, DRAWN = 0.3, 0.7
@@ -174,7 +175,7 @@ def folds(gpu: Gpu, n: int) -> Iterator[Case]:
     arrays = OnDevice(gpu.device)
     ids = torch.randperm(n, device=there)
     values = {name: torch.rand(n, device=there) for name in NAMES}
-    log = arrays.log(n, NAMES, max_bytes=1 << 40)
+    log = make_log(arrays, n, NAMES, max_bytes=1 << 40)
     log.reserve(n)
 
     def refill() -> None:  # a fold drops what it applies

@@ -18,13 +18,13 @@ from ptxas_report import struct_name
 
 import dynsample as ds
 from dynsample import _core, ops
-from dynsample.kernels.cuda import coins as bernoulli
-from dynsample.kernels.cuda import draw, order, select
+from dynsample.kernels.cuda import coins, draw, order, select
 from dynsample.kernels.cuda.backend import OnDevice
 from dynsample.reference.fold import of_every_kind
 from dynsample.signals import NAMES
 from dynsample.table import cuda_fold as fold
 from dynsample.table.columns import Transitions
+from dynsample.table.places import make_log
 
 SIZES = (1, 31, 257, 4099)
 DTYPES = (torch.float32, torch.float16, torch.bfloat16)  # of logits
@@ -149,9 +149,11 @@ def draws(x: Inputs) -> None:
     same(rates.inverse(rates.total, x.n), inverse, "inverse")
     points = draw.multinomial_points(x.device, rates.total, 3, 1, 0, x.n)
     rates.count(0, points.cpu().numpy().view(np.uint64))
-    same(bernoulli.power(p, 0.7), ops.power(x.p, 0.7), "power")
-    found = bernoulli.bernoulli_cdf(p, 1.0, **KEY)
-    same(found, ops.bernoulli_cdf(x.p, 1.0, **KEY), "bernoulli_cdf")
+    same(coins.power(p, 0.7), ops.power(x.p, 0.7), "power")
+    low, high = select.min_max(p, finite_only=True)
+    counts = coins.cdf_counts(p, None, low, high)
+    kept = coins.cdf_keep(p, None, low, high, counts, 1.0, **KEY, first=0)
+    same(kept, ops.bernoulli_cdf(x.p, 1.0, **KEY), "coins")
 
 
 def folds(x: Inputs) -> None:
@@ -180,7 +182,7 @@ def late_folds(x: Inputs) -> None:
 
 def logs(x: Inputs) -> None:
     """Signals out of logits of every type, wrong ids, rows that are not allowed."""
-    log = OnDevice(x.device).log(x.n, sorted(set(NAMES)))
+    log = make_log(OnDevice(x.device), x.n, sorted(set(NAMES)))
     ids = x.ids.copy()
     ids[:1] = x.n + 7
     cases = list(itertools.product(DTYPES, [*CLASSES, *([MANY_CLASSES] if x.n < 1000 else [])]))

@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 
 import dynsample
-from dynsample import cuda
+from dynsample.kernels import available
 
 FOLDER = Path(dynsample.__file__).parents[1] / "bench"
 NEEDS_GPU = ("cuda", "step")
@@ -36,8 +36,8 @@ def scripts() -> dict[str, Path]:
 def all_that_can_run(found: dict[str, Path]) -> list[str]:
     """Leave out, and name, the scripts that need a GPU where there is none."""
     try:
-        cuda.require()
-    except cuda.CudaUnavailable as error:
+        available.require()
+    except available.CudaUnavailable as error:
         if left_out := [name for name in found if name in NEEDS_GPU]:
             print(f"left out, as it needs a GPU: {', '.join(left_out)} ({error})\n", flush=True)
         return [name for name in found if name not in NEEDS_GPU]

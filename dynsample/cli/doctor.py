@@ -6,7 +6,8 @@ import argparse
 import importlib.metadata
 import platform
 
-from dynsample import _core, cuda
+from dynsample import _core
+from dynsample.kernels import available
 
 PACKAGES = ("numpy", "torch", "ffcv", "scikit-learn", "pillow", "matplotlib", "rich")
 
@@ -48,14 +49,14 @@ def version(package: str) -> str:
 def cuda_status() -> str:
     """Whether the CUDA module was built, loads, and finds a device; if not, why."""
     try:
-        module = cuda.load()
-    except cuda.CudaUnavailable as error:
+        module = available.load()
+    except available.CudaUnavailable as error:
         return str(error)
     version = module.runtime_version()
     built = f"CUDA {version // 1000}.{version % 1000 // 10} for {module.architectures}, loads"
     try:
-        cuda.require()
-    except cuda.CudaUnavailable as error:
+        available.require()
+    except available.CudaUnavailable as error:
         return f"{built}; 0 devices: {error}"
     return f"{built}; devices: {module.device_count()}"
 

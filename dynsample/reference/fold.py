@@ -34,7 +34,7 @@ def fold(
     epoch: int,
     tickets: NDArray[np.int64] | None = None,
 ) -> None:
-    """Do what `dynsample.log.fold` does, from plain arrays."""
+    """Do what `dynsample.table.log.fold` does, from plain arrays."""
     observations = defaultdict(list)
     for place, row in enumerate(index):
         ticket = place if tickets is None else int(tickets[place])

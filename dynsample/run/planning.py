@@ -79,7 +79,7 @@ def make_plan(config: RunConfig, table: ScoreTable, group: Group, number: int) -
     random = EpochRandom(config.seed, number)
     policy = config.policy
     what = f"the plan of epoch {number}"
-    if table.sharded:
+    if config.placement == "sharded":
         selection = _on_host(policy.select(table, number, random), table.arrays)
     else:
         selection = group.agree(lambda: policy.select(table, number, random), what)
@@ -94,7 +94,7 @@ def plan_of(
 ) -> Plan:
     """Plan what was selected, where the table is."""
     given: dict[str, Any] = {"order": config.order, "index": config.subset}
-    if table.sharded:
+    if config.placement == "sharded":
         random = EpochRandom(config.seed, number)
         return build_sharded_plan(selection, table.bounds, group, random=random, **given)
     given |= {"seed": config.seed, "epoch": number}

@@ -169,7 +169,7 @@ class ScoreTable(Reductions):
         return self._own_log
 
     def fold(self, log: Any, *, epoch: int, tickets: NDArray[np.int64] | None = None) -> None:
-        """Apply the closed part of a log to the columns; see `dynsample.log.fold`."""
+        """Apply the closed part of a log to the columns; see `dynsample.table.log.fold`."""
         given = self.columns, self._parts, self.seen
         places.fold(log, *given, epoch=epoch, tickets=tickets)
 

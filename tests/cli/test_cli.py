@@ -10,6 +10,7 @@ import pytest
 
 from dynsample import cuda
 from dynsample.cli import bench, doctor, main
+from dynsample.kernels import available
 
 
 @pytest.mark.parametrize(
@@ -109,7 +110,7 @@ class FakeCuda:
     ],
 )
 def test_doctor_counts_devices(devices: int, finding: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cuda, "load", lambda: FakeCuda(devices))
+    monkeypatch.setattr(available, "load", lambda: FakeCuda(devices))
     assert doctor.cuda_status().startswith(finding)
 
 
@@ -117,7 +118,7 @@ def test_doctor_says_why_the_module_does_not_load(monkeypatch: pytest.MonkeyPatc
     def load() -> None:
         raise cuda.CudaUnavailable("it does not load: libcuda.so is gone")
 
-    monkeypatch.setattr(cuda, "load", load)
+    monkeypatch.setattr(available, "load", load)
     assert doctor.cuda_status() == "it does not load: libcuda.so is gone"
 
 
@@ -162,7 +163,7 @@ def test_bench_of_all_leaves_out_what_needs_a_gpu_and_is_not_there(
     def require() -> None:
         raise cuda.CudaUnavailable("no driver")
 
-    monkeypatch.setattr(cuda, "require", require)
+    monkeypatch.setattr(available, "require", require)
     assert main(["bench", "all", "--json", str(out)]) == 0
     assert json.loads(out.read_text())["bench"] == "good"
     assert "needs a GPU: cuda (no driver)" in capfd.readouterr().out

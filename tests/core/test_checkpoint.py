@@ -118,7 +118,8 @@ def test_a_full_disk_keeps_the_previous_generation(tmp_path: Path) -> None:
     code = f"""
 import resource, numpy as np
 from pathlib import Path
-from dynsample import checkpoint, groups
+from dynsample import groups
+from dynsample.disk import checkpoint
 resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
 try:
     files = {{"table": {{"x": np.zeros(10000)}}}}
@@ -139,7 +140,8 @@ def killed(path: Path) -> None:
     code = f"""
 import os, signal, numpy as np
 from pathlib import Path
-from dynsample import checkpoint, groups
+from dynsample import groups
+from dynsample.disk import checkpoint
 class Deadly(dict):
     def items(self):
         os.kill(os.getpid(), signal.SIGKILL)
@@ -275,7 +277,8 @@ def save_often(path: Path, which: int) -> subprocess.Popen[str]:
     code = f"""
 from pathlib import Path
 import numpy as np
-from dynsample import checkpoint, groups
+from dynsample import groups
+from dynsample.disk import checkpoint
 for step in range(40):
     tensors = {{"x": np.full(1000, {which}), "y": np.full(1000, {which})}}
     checkpoint.save(Path({str(path)!r}), {{"a": tensors, "b": tensors}}, {{}}, [], groups.single())

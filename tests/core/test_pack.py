@@ -170,7 +170,8 @@ def test_what_a_killed_run_left_is_removed_by_the_next_and_nothing_else(tmp_path
     samples = make_samples(tmp_path / "data", [30, 1])
     code = f"""
 import os, signal
-from dynsample import files, pack
+from dynsample import files
+from dynsample.files import pack
 samples = files.from_names({str(tmp_path / "data")!r}, [b"c0/0.jpg", b"c1/1.jpg"], [0, 1])
 pack.write(samples, {str(tmp_path / "data.pack")!r},
            progress=lambda: os.kill(os.getpid(), signal.SIGKILL))

@@ -229,7 +229,8 @@ import os, sys
 import numpy as np
 from nvidia.dali import fn, pipeline_def
 import dynsample as ds, dynsample.dali as dali
-from dynsample import files, pack
+from dynsample import files
+from dynsample.files import pack
 from dynsample.dali import operator
 from dynsample.dali.held import hold
 

@@ -193,7 +193,7 @@ def check_a_damaged_state_is_refused_by_every_rank(group: Group) -> None:
         file.write_bytes(content)
     group.barrier("the damage")
     resumed = runs.sampler(group, "kakurenbo", rows=4 * group.size, placement="sharded")
-    with pytest.raises((ds.checkpoint.StateError, groups.GroupError), match="is damaged"):
+    with pytest.raises((ds.StateError, groups.GroupError), match="is damaged"):
         resumed.load(folder)
     group.barrier("the last read")
     if group.rank == 0:
