@@ -78,8 +78,9 @@ class RunConfig:
         row_of[self.subset] = np.arange(len(self.subset), dtype=np.int32)
         return row_of
 
+    @cached_property
     def host_ids(self) -> ObservationLog:
-        """Make a log on the host that is only asked which rows ids have."""
+        """A log on the host that is only asked which rows ids have: made once, not in each step."""
         log = ObservationLog(self.num_rows, [])
         log.set_rows(self.row_of())
         return log

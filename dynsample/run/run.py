@@ -95,7 +95,7 @@ class Run:
     def ids(self) -> ObservationLog:
         """Checks of ids on the host, as the log on a device does not make them."""
         log = self.observations.log
-        return self.config.host_ids() if log.on_device else log
+        return self.config.host_ids if log.on_device else log
 
     def steps(self, batch_size: int | None = None) -> Steps:
         """Return how a pass is dealt to this rank."""

@@ -141,6 +141,15 @@ def test_what_was_refused_is_named_by_a_save(device: Device, tmp_path: Path) -> 
     assert not len(again.run.observations.log)
 
 
+def test_rows_of_ids_on_the_host_are_worked_out_once(device: Device) -> None:
+    sampler = ds.Sampler(N, ds.ImportanceSampling(), 8, subset=range(0, N, 2), device=device)
+    sampler.set_epoch(0)
+    before = sampler.run.ids
+    for ids in sampler:
+        assert sampler.weights(ids).shape == ids.shape
+    assert sampler.run.ids is before
+
+
 def test_weights_are_gathered_where_the_ids_are_and_keep_their_address(device: Device) -> None:
     sampler = sampler_on(device, "importance")
     places = set()
