@@ -78,7 +78,7 @@ def fold(table: ScoreTable, ledger: Ledger, plan: Plan, group: Group) -> int:
         not_issued = on_device.fold(table, ledger, plan, group, epoch=epoch, what=what)
     else:
         tickets, not_issued = ledger.settle(plan, group, what)
-        if group.size == 1 and not table.sharded:
+        if group.size == 1:
             table.fold(ledger.log, epoch=epoch, tickets=tickets)
         else:
             by_ticket = ledger.by_ticket(plan, group)

@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 _PACKAGE = str(Path(__file__).parents[1])  # dynsample
 
 
-class Run(Protocol):
+class Guarded(Protocol):
     """What changes as a whole, on all ranks together."""
 
     group: Group
     put_off: list[Callable[[], None]]
 
 
-def alone(run: Run, what: str, call: Callable[[], None]) -> None:
+def alone(run: Guarded, what: str, call: Callable[[], None]) -> None:
     """Run a call that changes a run as a whole, and then what was put off meanwhile.
 
     Raises
@@ -42,12 +42,12 @@ def alone(run: Run, what: str, call: Callable[[], None]) -> None:
             run.put_off.pop(0)()
 
 
-def _run(run: Run, what: str, call: Callable[[], None]) -> None:
+def _run(run: Guarded, what: str, call: Callable[[], None]) -> None:
     with run.group.whole(what):
         call()
 
 
-def running(run: Run) -> tuple[str, bool] | None:
+def running(run: Guarded) -> tuple[str, bool] | None:
     """Name the call that is running, and say whether this thread is in it, as a handler may be.
 
     The stacks are asked, as a flag would stay behind where an interrupt comes in between.

@@ -14,7 +14,7 @@ from dynsample import _core
 from dynsample._core import Stream
 from dynsample.groups import Group
 from dynsample.kernels import Array, Candidates, Kernels, Rates
-from dynsample.kernels.checks import choice
+from dynsample.kernels.arguments import is_multinomial
 from dynsample.kernels.convert import beside
 from dynsample.plan.selection import EpochRandom, Selection
 
@@ -245,7 +245,7 @@ class Reductions:
         -------
         Draw
         """
-        choice(method, "method", ("systematic", "multinomial"))
+        multinomial = is_multinomial(method)
         given = self._given(probabilities, known)
         if not replacement:
             return Draw(None, self._race(given, k, random), partial(self._inverse, given, k))
@@ -253,11 +253,11 @@ class Reductions:
         total = self._sum_of_rates(rates)
         if not k:
             counts = self.arrays.no_counts(self.num_rows)
-        elif method == "systematic":
+        elif multinomial:
+            counts = self._multinomial(rates, total, k, random)
+        else:
             before = self._rates_before(rates)
             counts = rates.systematic(before, total, k, random.seed, random.epoch)
-        else:
-            counts = self._multinomial(rates, total, k, random)
         return Draw(counts, None, partial(rates.inverse, total, self.num_samples))
 
     def _given(self, probabilities: Floats, known: Mask | None) -> Floats:
