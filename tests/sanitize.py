@@ -10,7 +10,7 @@ import sys
 import instrumented
 
 KERNELS = (
-    "bitmap",
+    "mask",
     "draw",
     "files",
     "fold",

@@ -45,13 +45,13 @@ void bind_fold(py::module_& module);
 void bind_history(py::module_& module);
 void bind_jpeg(py::module_& module);
 void bind_log(py::module_& module);
+void bind_mask(py::module_& module);
 void bind_draw(py::module_& module);
 void bind_gather(py::module_& module);
 void bind_order(py::module_& module);
 void bind_random(py::module_& module);
 void bind_select(py::module_& module);
 void bind_shard(py::module_& module);
-void bind_bitmap(py::module_& module);
 void bind_sum(py::module_& module);
 void bind_tree(py::module_& module);
 

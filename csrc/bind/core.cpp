@@ -19,13 +19,13 @@ PYBIND11_MODULE(_core, module, pybind11::mod_gil_not_used()) {
   bind::bind_history(module);
   bind::bind_jpeg(module);
   bind::bind_log(module);
+  bind::bind_mask(module);
   bind::bind_draw(module);
   bind::bind_gather(module);
   bind::bind_order(module);
   bind::bind_random(module);
   bind::bind_select(module);
   bind::bind_shard(module);
-  bind::bind_bitmap(module);
   bind::bind_sum(module);
   bind::bind_tree(module);
 }

@@ -12,9 +12,9 @@ struct Isa {
   Kernels kernels;
 };
 
-#define DYNSAMPLE_KERNELS(isa)                                                          \
-  {isa::draw_kernels,   isa::permute_kernels, isa::random_kernels, isa::select_kernels, \
-   isa::bitmap_kernels, isa::sum_kernels,     isa::tree_kernels,   isa::uncertainty_kernels}
+#define DYNSAMPLE_KERNELS(isa)                                                        \
+  {isa::draw_kernels, isa::permute_kernels, isa::random_kernels, isa::select_kernels, \
+   isa::mask_kernels, isa::sum_kernels,     isa::tree_kernels,   isa::uncertainty_kernels}
 
 const std::vector<Isa>& isas() {
   static const std::vector<Isa> all = [] {

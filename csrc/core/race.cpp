@@ -5,11 +5,11 @@
 #include <stdexcept>
 #include <string>
 
-#include "core/bitmap.h"
 #include "core/chunks.h"
 #include "core/dispatch.h"
 #include "core/draw.h"
 #include "core/kth_key.h"
+#include "core/mask.h"
 #include "core/random.h"
 #include "core/select.h"
 

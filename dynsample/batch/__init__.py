@@ -27,7 +27,6 @@ __all__ = [
     "gram",
     "gram_weights",
     "selective_backprop",
-    "selects",
 ]
 
 STATE_VERSION = 1
@@ -185,26 +184,3 @@ def selective_backprop(losses: Any, keep: float = 0.5, *, seed: int, step: int) 
     kept = torch.zeros(count, dtype=torch.bool, device=values.device)
     kept[torch.topk(race, min(count, max(1, int(keep * count))), largest=False).indices] = True
     return kept
-
-
-def selects(
-    progress: float, step: int, *, start: float = 0.5, end: float = 0.9, interrupt: int = 2
-) -> bool:
-    """Whether `selective_backprop` applies to a step, by Composer's schedule.
-
-    Parameters
-    ----------
-    progress : float in [0, 1]
-        Share of the training that is done.
-    step : int
-    start, end : float in [0, 1]
-        It applies while start <= progress < end,
-    interrupt : int
-        but not in every `interrupt`-th step; 0: in all.
-    """
-    step = integer(step, "step", 0, MAX_SAMPLES)
-    interrupt = integer(interrupt, "interrupt", 0, MAX_SAMPLES)
-    start, end = real(start, "start", "[0, 1]"), real(end, "end", "[0, 1]")
-    if not start <= real(progress, "progress", "[0, 1]") < end:
-        return False
-    return not interrupt or (step + 1) % interrupt != 0

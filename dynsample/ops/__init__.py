@@ -11,10 +11,9 @@ from dynsample.ops.draw import (
 )
 from dynsample.ops.gather import gather_rows, read_ahead
 from dynsample.ops.permute import order_slice, permute, unpermute
-from dynsample.ops.select import Bitmap, exact_mean, hide_lowest, mask_ids, min_max
+from dynsample.ops.select import exact_mean, hide_lowest, mask_ids, min_max
 
 __all__ = [
-    "Bitmap",
     "available_isas",
     "bernoulli_cdf",
     "draw",

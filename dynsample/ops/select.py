@@ -8,7 +8,7 @@ import numpy as np
 
 from dynsample import _core, kernels
 from dynsample.kernels.arguments import checked_rows, checked_selection
-from dynsample.kernels.convert import as_numpy, column, like
+from dynsample.kernels.convert import column
 
 
 def hide_lowest(scores: Any, k: int, eligible: Any = None, *, finite_only: bool = False) -> Any:
@@ -135,32 +135,3 @@ def mask_ids(mask: Any, *, invert: bool = False) -> Any:
     rows = column(mask, "mask", np.bool_)
     there = kernels.of(rows)
     return there.unsigned(there.mask_ids(rows, invert=invert))
-
-
-class Bitmap:
-    """A mask in a bit and a half per row, and the way between ids and ranks among its set rows.
-
-    Parameters
-    ----------
-    mask : bool[N]
-        Numpy array or torch tensor on the CPU, copied; N is at most 2**32 - 1.
-    """
-
-    def __init__(self, mask: Any) -> None:
-        self._bits = _core.Bitmap(as_numpy(mask, "mask", np.bool_))
-
-    def __len__(self) -> int:
-        return len(self._bits)
-
-    @property
-    def count(self) -> int:
-        """Number of set rows."""
-        return self._bits.count
-
-    def rank(self, ids: Any) -> Any:
-        """Set rows before each of `ids`, int64[M] in [0, N); IndexError for others."""
-        return like(self._bits.rank(as_numpy(ids, "ids", np.int64)), ids)
-
-    def select(self, ranks: Any) -> Any:
-        """Id of the set row of each of `ranks`, int64[M] in [0, count); IndexError for others."""
-        return like(self._bits.select(as_numpy(ranks, "ranks", np.int64)), ranks)

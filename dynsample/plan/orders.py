@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dynsample import ops
+from dynsample import _core
 from dynsample._core import Stream
 from dynsample.kernels.convert import fingerprint
 from dynsample.plan.selection import EpochRandom
@@ -41,23 +42,13 @@ class RandomOrder:
 
     def arrange(self, members: NDArray[np.uint32], random: EpochRandom, stream: int) -> Slice:
         """Return the function (start, stop) -> rows at the positions [start, stop)."""
-
-        def rows(start: int, stop: int) -> NDArray[np.int64]:
-            slice_: NDArray[np.int64] = ops.order_slice(
-                members, seed=random.seed, epoch=random.epoch, start=start, stop=stop, stream=stream
-            )
-            return slice_
-
-        return rows
+        return partial(_core.order_slice, members, random.seed, random.epoch, stream)
 
     def positions(
         self, ranks: NDArray[np.int64], count: int, random: EpochRandom, stream: int
     ) -> NDArray[np.int64]:
         """Positions of members, by their ranks among `count`: the inverse of the arrangement."""
-        positions: NDArray[np.int64] = ops.unpermute(
-            count, ranks, seed=random.seed, epoch=random.epoch, stream=stream
-        )
-        return positions
+        return _core.unpermute(count, ranks, random.seed, random.epoch, stream)
 
     def fingerprint(self) -> dict[str, Any]:
         """Identity of the order, for resume checks."""
@@ -118,16 +109,16 @@ class PageLocal:
                 f"page_of must have an entry for every sample: it has {len(self.page_of)}, the "
                 f"epoch holds sample {int(members[-1])}"
             )
-        key = {"seed": random.seed, "epoch": random.epoch}
+        key = random.seed, random.epoch
         pages = self.page_of[members]
         num_pages = int(pages.max()) + 1 if len(pages) else 0
-        rank = ops.unpermute(num_pages, np.arange(num_pages), stream=Stream.PAGES, **key)
+        rank = _core.unpermute(num_pages, np.arange(num_pages), *key, Stream.PAGES)
         window = rank[pages] // self.window
         stops = np.cumsum(np.bincount(window))
         if Stream.PAGE_WINDOWS + 2 * len(stops) > 2**31:
             raise ValueError(f"window must be larger: {len(stops)} windows are too many")
         chunks = [
-            ops.order_slice(part, stream=Stream.PAGE_WINDOWS + 2 * number + stream, **key)
+            _core.order_slice(part, *key, Stream.PAGE_WINDOWS + 2 * number + stream, 0, len(part))
             for number, part in enumerate(
                 np.split(members[np.argsort(window, kind="stable")], stops[:-1])
             )

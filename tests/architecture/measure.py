@@ -1,6 +1,7 @@
 """Figures of the house: its size, who imports whom, and what is defined more than once.
 
-`python tests/architecture/measure.py` prints them; `imports` and `cycles` are what the tests use.
+`python tests/architecture/measure.py` prints them, and runs an epoch to see which files a loss and
+an index go through; the tests use the functions.
 """
 
 from __future__ import annotations
@@ -8,8 +9,13 @@ from __future__ import annotations
 import ast
 import functools
 import re
-from collections.abc import Iterator, Mapping
+import sys
+import tempfile
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
+from types import FrameType
+
+import numpy as np
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "dynsample"
@@ -85,6 +91,16 @@ def cycles(graph: Graph) -> list[list[str]]:
     return found
 
 
+def folders(graph: Graph) -> dict[str, set[str]]:
+    """Merge the modules of each folder, and those beside the folders with their own names."""
+    merged: dict[str, set[str]] = {}
+    for module, targets in graph.items():
+        here = module.split(".")[0]
+        found = {target.split(".")[0] for target in targets if target in graph}
+        merged[here] = merged.get(here, set()) | found - {here}
+    return merged
+
+
 def levels(graph: Graph) -> int:
     """Count the modules of the longest way down, where the members of a cycle are one."""
     group = {node: "+".join(cycle) for cycle in cycles(graph) for node in cycle}
@@ -154,6 +170,65 @@ def definitions(name: str) -> list[str]:
     return found
 
 
+def entered(call: Callable[[], object], start: Collection[str] = ()) -> list[str]:
+    """List the files of the package that a call enters, in their order, after those of `start`."""
+    found = list(start)
+
+    def profile(frame: FrameType, event: str, argument: object) -> None:
+        path = frame.f_code.co_filename
+        if event == "call" and path.startswith(f"{PACKAGE}/"):
+            name = path[len(f"{PACKAGE}/") :]
+            if name not in found:
+                found.append(name)
+
+    sys.setprofile(profile)
+    try:
+        call()
+    finally:
+        sys.setprofile(None)
+    return found
+
+
+def way_of_a_loss() -> list[str]:
+    """List the files from `Sampler.observe` to the column, on one process."""
+    import dynsample as ds
+
+    sampler = ds.Sampler(64, ds.Kakurenbo(fraction=0.3), batch_size=16)
+    sampler.set_epoch(0)
+    files: list[str] = []
+    for ids in sampler:
+        given = dict.fromkeys(("loss", "correct", "confidence"), np.zeros(16, np.float32))
+        files = entered(functools.partial(sampler.observe, ids, **given), files)
+    epoch = sampler.run.epoch
+    epoch.ledger.log.close()
+    tickets, _ = epoch.ledger.settle(epoch.plan, sampler.group, "the measurement")
+    fold = sampler.table.fold
+    return entered(functools.partial(fold, epoch.ledger.log, epoch=0, tickets=tickets), files)
+
+
+def way_of_an_index() -> list[str]:
+    """List the files from the plan to a batch of DALI, after the first of the epoch."""
+    from nvidia.dali import pipeline_def
+
+    import dynsample as ds
+    from dynsample import dali
+
+    with tempfile.TemporaryDirectory() as folder:
+        for k in range(64):
+            place = Path(folder, "class", f"{k:03}.jpg")
+            place.parent.mkdir(exist_ok=True)
+            place.write_bytes(bytes([k] * 100))
+        sampler = ds.Sampler(64, batch_size=8)
+
+        @pipeline_def(batch_size=8, num_threads=1, device_id=None)
+        def pipeline() -> tuple[object, ...]:
+            return tuple(dali.readers.file(file_root=folder, sampler=sampler))
+
+        batches = iter(dali.DALIGenericIterator(pipeline(), ["data", "label"], sampler=sampler))
+        next(batches)
+        return entered(functools.partial(next, batches))
+
+
 def lines(paths: Iterator[Path]) -> tuple[int, int]:
     """Count lines and files."""
     sizes = [len(path.read_text().splitlines()) for path in paths]
@@ -161,21 +236,23 @@ def lines(paths: Iterator[Path]) -> tuple[int, int]:
 
 
 def main() -> None:
-    graph = imports()
-    package = {name: targets & graph.keys() for name, targets in graph.items()}
+    modules_of = {name: targets & imports().keys() for name, targets in imports().items()}
     python, files = lines(iter(modules().values()))
     native, natives = lines(p for p in (ROOT / "csrc").rglob("*") if p.suffix in NATIVE)
     print(f"Python package      {python} lines, {files} files")
     print(f"native              {native} lines, {natives} files")
-    print(f"import levels       {levels(package)}")
-    print(f"import edges        {sum(map(len, package.values()))}")
-    print(f"import cycles       {len(found := cycles(package))}")
-    for cycle in found:
-        print(f"                    {', '.join(cycle)}")
-    print(f"hide_lowest         {len(where := definitions('hide_lowest'))} definitions")
-    print(f"                    {', '.join(where)}")
-    print(f"taking a Sampler    {len(taking := taking_the_sampler())} functions")
-    print(f"                    {', '.join(taking)}")
+    for name, graph in (("folders", folders(modules_of)), ("modules", modules_of)):
+        print(
+            f"imports, {name:10} {levels(graph)} levels, {sum(map(len, graph.values()))} edges, "
+            f"{len(cycles(graph))} cycles, {len(graph)} {name}"
+        )
+    for what, found in (
+        ("hide_lowest", definitions("hide_lowest")),
+        ("take a Sampler", taking_the_sampler()),
+        ("loss to column", way_of_a_loss()),
+        ("index to DALI", way_of_an_index()),
+    ):
+        print(f"{what:19} {len(found)}: {', '.join(found)}")
     print(f"with Any            {with_any()} functions")
 
 

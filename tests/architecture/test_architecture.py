@@ -7,7 +7,15 @@ import sys
 from pathlib import Path
 
 import pytest
-from measure import cycles, imports, taking_the_sampler
+from measure import (
+    cycles,
+    folders,
+    imports,
+    levels,
+    taking_the_sampler,
+    way_of_a_loss,
+    way_of_an_index,
+)
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "dynsample"
@@ -56,6 +64,17 @@ def test_a_floor_imports_only_those_below_it(module: str) -> None:
 
 def test_no_modules_import_each_other() -> None:
     assert cycles(imports()) == []
+
+
+def test_the_house_is_flat() -> None:
+    graph = folders(imports())
+    assert levels(graph) <= 12
+    assert sum(map(len, graph.values())) <= 130
+
+
+def test_the_ways_are_short() -> None:
+    assert len(way_of_a_loss()) <= 10
+    assert len(way_of_an_index()) <= 11
 
 
 def test_functions_are_given_values_and_not_the_sampler() -> None:

@@ -94,12 +94,6 @@ def mask_ids():
     yield from [ops.mask_ids(MASK), ops.mask_ids(MASK, invert=True), ops.mask_ids(MASK[:777])]
 
 
-@case
-def bitmap():
-    bits = ops.Bitmap(MASK)
-    return [bits.rank(np.arange(N)[::7]), bits.select(np.arange(bits.count)[::3])]
-
-
 def digest(results: Iterable[object]) -> str:
     state = hashlib.blake2b(digest_size=16)
     for result in results:

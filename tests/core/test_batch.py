@@ -86,14 +86,6 @@ def test_higher_losses_are_kept_more_often_by_rank() -> None:
     assert np.abs(times - expected).max() < 6 * np.sqrt(2000 * 0.25)
 
 
-def test_the_schedule_of_steps() -> None:
-    assert not batch.selects(0.49, 0)
-    assert batch.selects(0.5, 0)
-    assert not batch.selects(0.5, 1)
-    assert batch.selects(0.5, 1, interrupt=0)
-    assert not batch.selects(0.9, 0)
-
-
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [

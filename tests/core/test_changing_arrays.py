@@ -87,19 +87,13 @@ def updates_priorities(index: np.ndarray) -> None:
     assert 0 < tree.total() <= 1000 << tree.bits()
 
 
-def ranks(index: np.ndarray) -> None:
-    bitmap = _core.Bitmap(np.ones(1000, np.bool_))
-    assert (bitmap.rank(index) < 1000).all()
-    assert (bitmap.select(index) < 1000).all()
-
-
 def inverts_a_permutation(index: np.ndarray) -> None:
     assert (_core.unpermute(1000, index, 0, 0, 0) < 1000).all()
 
 
 @pytest.mark.parametrize(
     "use",
-    [gathers, reads_ahead, appends, maps_to_rows, updates_priorities, ranks, inverts_a_permutation],
+    [gathers, reads_ahead, appends, maps_to_rows, updates_priorities, inverts_a_permutation],
 )
 def test_an_index_is_used_as_it_was_checked_or_refused(
     use: Callable[[np.ndarray], None],

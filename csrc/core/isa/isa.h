@@ -6,8 +6,8 @@
 // with AVX code and then be picked by the linker for a processor without AVX.
 #pragma once
 
-#include "core/isa/bitmap.h"
 #include "core/isa/draw.h"
+#include "core/isa/mask.h"
 #include "core/isa/permute.h"
 #include "core/isa/random.h"
 #include "core/isa/select.h"
@@ -22,7 +22,7 @@ struct Kernels {
   const PermuteKernels& permute;
   const RandomKernels& random;
   const SelectKernels& select;
-  const BitmapKernels& bitmap;
+  const MaskKernels& mask;
   const SumKernels& sum;
   const TreeKernels& tree;
   const UncertaintyKernels& uncertainty;
@@ -35,7 +35,7 @@ struct Kernels {
   extern const PermuteKernels permute_kernels;         \
   extern const RandomKernels random_kernels;           \
   extern const SelectKernels select_kernels;           \
-  extern const BitmapKernels bitmap_kernels;           \
+  extern const MaskKernels mask_kernels;               \
   extern const SumKernels sum_kernels;                 \
   extern const TreeKernels tree_kernels;               \
   extern const UncertaintyKernels uncertainty_kernels; \

@@ -1,4 +1,4 @@
-"""Ids of a mask, and rank and select as inverses of each other."""
+"""Ids of a mask."""
 
 import numpy as np
 import pytest
@@ -25,11 +25,6 @@ def check(mask: np.ndarray) -> None:
         ids = ops.mask_ids(mask, invert=invert)
         assert ids.dtype == np.uint32
         np.testing.assert_array_equal(ids, reference.mask_ids(mask, invert))
-    bits = ops.Bitmap(mask)
-    assert (len(bits), bits.count) == (len(mask), int(mask.sum()))
-    before = np.cumsum(mask) - mask
-    np.testing.assert_array_equal(bits.rank(np.arange(len(mask))), before)
-    np.testing.assert_array_equal(bits.select(np.arange(bits.count)), np.flatnonzero(mask))
 
 
 @given(masks)
@@ -53,20 +48,8 @@ def test_tensors() -> None:
     ids = ops.mask_ids(mask)
     assert isinstance(ids, torch.Tensor)
     assert ids.tolist() == [0, 2]
-    assert ops.Bitmap(mask).select(torch.tensor([1])).tolist() == [2]
-
-
-@pytest.mark.parametrize("bad", [-1, 3, 2**40])
-def test_an_id_or_rank_out_of_range_is_an_index_error(bad: int) -> None:
-    bits = ops.Bitmap(np.array([True, False, True]))
-    with pytest.raises(IndexError, match=rf"ids must be in \[0, 3\), got {bad}"):
-        bits.rank(np.array([0, bad]))
-    with pytest.raises(IndexError, match=rf"ranks must be in \[0, 2\), got {bad}"):
-        bits.select(np.array([bad]))
 
 
 def test_other_dtypes_are_refused() -> None:
     with pytest.raises(TypeError, match="mask must have dtype bool, got uint8"):
         ops.mask_ids(np.zeros(3, np.uint8))
-    with pytest.raises(TypeError, match="ids must have dtype int64, got int32"):
-        ops.Bitmap(np.ones(3, bool)).rank(np.zeros(1, np.int32))
