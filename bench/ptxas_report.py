@@ -1,6 +1,9 @@
 """What the kernels take of a GPU, by ptxas: registers, shared memory, spills, local memory.
 
-A Markdown table per architecture; fails when a kernel of ours spills or has local memory.
+Compiles every kernel as the wheels do, without a GPU, and prints a Markdown table per architecture.
+Registers times threads, and shared memory, limit how many blocks a multiprocessor holds at a time.
+A spill, or a stack frame, which lies in local memory, is traffic that no algorithm asked for:
+the script fails when a kernel of ours has one. CUB's are in one line: their largest figures.
 """
 
 from __future__ import annotations
@@ -19,15 +22,6 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = sorted((ROOT / "csrc/cuda").glob("*.cu"))
 CUB = "CUB"
-INTRODUCTION = """# Kernels and what they take of a GPU
-
-What `ptxas` reports of every kernel of `csrc/cuda`, compiled as the wheels are; no GPU is needed.
-Registers times threads, and shared memory, limit how many blocks a multiprocessor holds at a time.
-A spill, or a stack frame, which lies in local memory, is traffic that the algorithm does not ask
-for, and fails the script. CUB's own kernels are in one line: their largest figures.
-
-Made by `{command}`, with nvcc {version}.
-"""
 _ENTRY = re.compile(r"Compiling entry function '(\w+)'")
 _FRAME = re.compile(r"(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads")
 _USED = re.compile(r"Used (\d+) registers")
@@ -126,12 +120,9 @@ def table(arch: str, kernels: list[Kernel]) -> str:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("archs", nargs="*", default=["90"], help="90, 100, ... (default: 90)")
-    parser.add_argument("-o", "--output", type=Path, help="a page of documentation to write")
     args = parser.parse_args()
     if shutil.which("nvcc") is None:
         sys.exit("ptxas_report: nvcc must be on the PATH")
-    text = subprocess.run(["nvcc", "--version"], check=True, capture_output=True, text=True).stdout
-    version = re.search(r"release ([\d.]+)", text)
     jobs = [(source, arch) for arch in args.archs for source in SOURCES]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         reports = list(pool.map(lambda job: report(*job), jobs))
@@ -145,13 +136,7 @@ def main() -> int:
             for k in kernels
             if k.name != CUB and (k.spills or k.local)
         ]
-    page = "\n".join(tables)
-    if args.output:
-        command = f"python bench/ptxas_report.py {' '.join(args.archs)} -o {args.output}"
-        introduction = INTRODUCTION.format(command=command, version=version[1] if version else "?")
-        args.output.write_text(f"{introduction}\n{page}")
-    else:
-        print(page)
+    print("\n".join(tables))
     for line in wrong:
         print(line, file=sys.stderr)
     return int(bool(wrong))
