@@ -192,6 +192,7 @@ def entered(call: Callable[[], object], start: Collection[str] = ()) -> list[str
 def way_of_a_loss() -> list[str]:
     """List the files from `Sampler.observe` to the column, on one process."""
     import dynsample as ds
+    from dynsample.run import boundary
 
     sampler = ds.Sampler(64, ds.Kakurenbo(fraction=0.3), batch_size=16)
     sampler.set_epoch(0)
@@ -201,9 +202,8 @@ def way_of_a_loss() -> list[str]:
         files = entered(functools.partial(sampler.observe, ids, **given), files)
     epoch = sampler.run.epoch
     epoch.ledger.log.close()
-    tickets, _ = epoch.ledger.settle(epoch.plan, sampler.group, "the measurement")
-    fold = sampler.table.fold
-    return entered(functools.partial(fold, epoch.ledger.log, epoch=0, tickets=tickets), files)
+    what = epoch.ledger, epoch.plan, sampler.group
+    return entered(functools.partial(boundary.fold, sampler.table, *what), files)
 
 
 def way_of_an_index() -> list[str]:

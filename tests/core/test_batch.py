@@ -98,7 +98,6 @@ def test_higher_losses_are_kept_more_often_by_rank() -> None:
         (lambda: batch.LossHistory().select(np.zeros((2, 2))), ValueError, r"\(2, 2\)"),
         (lambda: batch.selective_backprop(np.zeros(2), 0, seed=0, step=0), ValueError, "keep"),
         (lambda: batch.selective_backprop(np.zeros(2), seed=-1, step=0), ValueError, "seed"),
-        (lambda: batch.selects(1.5, 0), ValueError, "progress"),
     ],
 )
 def test_bad_input_is_named(call, error, message) -> None:
