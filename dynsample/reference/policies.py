@@ -129,7 +129,11 @@ def info_batch(policy: InfoBatch, state: State, epoch: int, seed: int) -> Expect
 
 
 def _drawn(
-    probabilities: NDArray[np.float32], policy: Any, epoch: int, seed: int, correct: bool = False
+    probabilities: NDArray[np.float32],
+    policy: ImportanceSampling | WeightedRandom,
+    epoch: int,
+    seed: int,
+    correct: bool = False,
 ) -> Expected:
     n = len(probabilities)
     k = n if policy.num_draws is None else policy.num_draws
