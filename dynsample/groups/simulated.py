@@ -90,7 +90,7 @@ class _World:
                 self.gates[turn % size].release()
                 return
 
-    def meet(self, rank: int, name: str, given: Any, what: str) -> _Call:
+    def meet(self, rank: int, name: str, given: object, what: str) -> _Call:
         """Join the call that the others make; give it back once all ranks have joined."""
         size = len(self.groups)
         if self.call is None or len(self.call.given) == size:
