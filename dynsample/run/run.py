@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING
 
 from dynsample import signals as signal_functions
 from dynsample.groups import Group
@@ -15,6 +15,11 @@ from dynsample.run.turn import warn
 from dynsample.table.log import ObservationLog
 from dynsample.table.rings import PinnedRing
 from dynsample.table.table import ScoreTable
+
+if TYPE_CHECKING:
+    import torch
+
+    from dynsample.table.places import Log
 
 
 class Observations:
@@ -31,11 +36,11 @@ class Observations:
         Loss weights of all rows, on the device: its address stays.
     """
 
-    def __init__(self, log: Any) -> None:
-        self.log: ObservationLog = log
+    def __init__(self, log: Log) -> None:
+        self.log = log
         self.ring = PinnedRing(log)
         self.known = {*signal_functions.NAMES, *log.signals}
-        self.weights: Any = None
+        self.weights: torch.Tensor | None = None
 
 
 @dataclass(eq=False)
