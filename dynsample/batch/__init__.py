@@ -98,7 +98,7 @@ class LossHistory:
     size : int
         Losses in the window, first in, first out; the batch itself enters first.
     seed : int in [0, 2**64)
-        Give every rank its own.
+        Each rank should have its own.
 
     Notes
     -----
@@ -175,7 +175,7 @@ def selective_backprop(losses: A, keep: float = 0.5, *, seed: int, step: int) ->
         max(1, int(keep * B)) rows are drawn without replacement, the row of rank i (ascending) with
         probability in proportion to ((i + 1/2) / B) ** (1 / keep - 1).
     seed : int in [0, 2**64)
-        Give every rank its own.
+        Each rank should have its own.
     step : int in [0, 2**32)
         The same (seed, step) gives the same rows.
 

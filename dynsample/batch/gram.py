@@ -58,7 +58,7 @@ def gram_weights(
     gamma : float in [-1, 1]
         Two gradients are alike when their cosine is at least this.
     temperature : float above 0
-        Of the softmax; "inverse" has none.
+        Temperature of the softmax; "inverse" has none.
     form : "inverse" or "softmax"
         1 / score; or exp(-score / temperature), as published, which at temperature 1 gives a batch
         of a hundred to a few of its samples. Both are divided by their sum.

@@ -171,7 +171,7 @@ def shares(sizes: NDArray[np.int64], k: int) -> NDArray[np.int64]:
 
 
 def _keep_groups(ranked: Ids, groups: NDArray[Any], k: int) -> Ids:
-    """Of `ranked`, keep the first of every group, k in all; `groups` has a label for each."""
+    """Keep the first ids of `ranked` in every group, k in all; `groups` has a label for each."""
     _, group, sizes = np.unique(groups, return_inverse=True, return_counts=True)
     by_group = np.argsort(group, kind="stable")
     starts = np.cumsum(sizes) - sizes

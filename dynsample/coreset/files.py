@@ -72,7 +72,7 @@ def write(
         ids, rule, number of samples and fingerprint of `file_list`.
     ids : int64[k]
     num_samples : int
-        Of the full data set.
+        Size of the full data set.
     file_list : path, optional
     rule : mapping, optional
         How the ids were chosen, for the JSON.
@@ -130,7 +130,7 @@ def load(
     path : path
         What `write` wrote, or any file list or .npy of ids.
     num_samples : int
-        Of the full data set.
+        Size of the full data set.
     file_list : path, optional
         The full one: needed for a .txt, and compared with the fingerprint of a .json.
 

@@ -245,9 +245,9 @@ def to_dataset_order(
     Parameters
     ----------
     scores : float[N]
-        In class-sorted order.
+        Scores in class-sorted order.
     labels : int[N]
-        In the data set's order.
+        Classes in the data set's order.
     class_sort : "only", "stable", "numpy" or int64[N]
         How samples of one class were ordered: in the one way that a stable sort and numpy's default
         agree on, an error when they do not; by a stable sort; by numpy's default sort, as published

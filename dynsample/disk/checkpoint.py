@@ -49,7 +49,7 @@ def save(
     part: list[int],
     group: Group,
 ) -> int:
-    """Write a generation, every rank its files; give its number.
+    """Write a generation, every rank its files; return its number.
 
     On an error on any rank the previous generation stays as it was, and every rank raises.
     `part` are integers of each rank that `Saved.parts` gives back. Collective.
@@ -173,7 +173,7 @@ class Saved:
     generation : int
     facts : JSON value
     parts : list of list of int
-        What each rank that saved gave as `part`.
+        The `part` of each rank that saved.
     """
 
     def __init__(self, path: Path) -> None:
@@ -209,9 +209,9 @@ class Saved:
     def cut(
         self, name: str, prefix: str, ranges: list[tuple[int, int]], wanted: tuple[int, int]
     ) -> Tensors:
-        """Rows of `wanted` out of the files of all ranks, of which each holds a range of rows.
+        """Return the rows of `wanted` from the files of all ranks, each of which holds a range.
 
-        Of the tensors whose name begins with `prefix` and has no other one.
+        Only tensors whose name begins with `prefix`, and has no other prefix, are read.
         """
         pieces: dict[str, list[NDArray[Any]]] = {}
         first, last = wanted

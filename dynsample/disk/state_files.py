@@ -104,7 +104,7 @@ def _bytes(array: NDArray[Any]) -> memoryview:
 
 
 def write_tensors(path: Path, tensors: Mapping[str, NDArray[Any]]) -> int:
-    """Write one safetensors file through to the disk; give the checksum of its header."""
+    """Write one safetensors file through to the disk; return the checksum of its header."""
     header = _header(tensors)
     with path.open("wb") as file:
         file.write(len(header).to_bytes(8, "little"))

@@ -74,7 +74,7 @@ def entries(
 
 
 def read_header(file: BinaryIO) -> tuple[bytes, int]:
-    """Read the header, and give the number of bytes that follow it.
+    """Return the header, and the number of bytes that follow it.
 
     Raises
     ------

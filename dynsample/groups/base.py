@@ -52,7 +52,7 @@ class Group(Calls):
         Parameters
         ----------
         values : (u)int64 or (u)int32 array
-            Of one shape and dtype on all ranks. Sums wrap modulo 2**bits.
+            The same shape and dtype on all ranks. Sums wrap modulo 2**bits.
         what : str
 
         Returns
@@ -87,7 +87,7 @@ class Group(Calls):
         Parameters
         ----------
         values : array [n]
-            Of one dtype on all ranks, but not object; each rank has a length of its own.
+            The same dtype on all ranks, but not object; each rank has a length of its own.
         what : str
 
         Returns
@@ -110,7 +110,7 @@ class Group(Calls):
         Parameters
         ----------
         parts : sequence of arrays [n], one for each rank
-            Of one dtype on all ranks, but not object; each part has a length of its own.
+            The same dtype on all ranks, but not object; each part has a length of its own.
         what : str
 
         Returns
@@ -136,7 +136,7 @@ class Group(Calls):
         Parameters
         ----------
         values : array [n]
-            Of one dtype on all ranks, but not object.
+            The same dtype on all ranks, but not object.
         counts : int[P], which add up to n
             Entries for each rank.
         what : str
@@ -220,7 +220,7 @@ class Group(Calls):
 
     @abstractmethod
     def _turn(self, values: NDArray[np.int64], what: str) -> NDArray[np.int64]:
-        """Send values[r] to rank r; give what came, by rank."""
+        """Send values[r] to rank r; return what came, by rank."""
 
     @abstractmethod
     def _exchange(

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def send_tensors(
     group: Group, values: torch.Tensor, sizes: Sequence[int], what: str
 ) -> torch.Tensor:
-    """Send consecutive parts of a tensor, one to each rank; give what came, by rank."""
+    """Send consecutive parts of a tensor, one to each rank; return what came, by rank."""
     import torch
     import torch.distributed as dist
 

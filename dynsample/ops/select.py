@@ -30,7 +30,7 @@ def hide_lowest(scores: A, k: int, eligible: A | None = None, *, finite_only: bo
     Returns
     -------
     bool[N]
-        Of the kind of `scores`.
+        The same kind of array as `scores`.
 
     Raises
     ------
@@ -122,7 +122,7 @@ def mask_ids(mask: A, *, invert: bool = False) -> A:
     Returns
     -------
     uint32[count]
-        Of the kind of `mask`.
+        The same kind of array as `mask`.
 
     Raises
     ------

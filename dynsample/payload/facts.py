@@ -61,7 +61,7 @@ class Facts:
     size : (int, int) or None
         Height and width of the images that were mixed, in which the boxes of cutmix are.
     fingerprint : str
-        Of the data set, see `fingerprint`; "" when it was not given.
+        Identity of the data set, see `fingerprint`; "" when it was not given.
     """
 
     num_samples: int

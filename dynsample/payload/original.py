@@ -92,14 +92,14 @@ def import_original(
     size : (int, int), optional
         Height and width of the images that were mixed; needed with cutmix.
     labels, fingerprint : str
-        Of the new store, see `Facts`.
+        Facts of the new store, see `Facts`.
     progress : callable
         Called after every epoch.
 
     Returns
     -------
     Facts
-        Of the new store.
+        What the new store is of.
 
     Raises
     ------

@@ -28,7 +28,7 @@ class Views:
     Parameters
     ----------
     facts : Facts
-        Of the store that will be written: `crops`, `mix` and `size` say what to draw.
+        What the store to be written is of: `crops`, `mix` and `size` say what to draw.
     seed : int in [0, 2**64)
     area : (float, float)
         Least and most share of the image's area that a crop has.
@@ -37,7 +37,7 @@ class Views:
     flip : float in [0, 1]
         Share of the crops that are mirrored.
     alpha : float above 0
-        Of the Beta distribution of lambda; 1 is uniform.
+        Parameter of lambda's Beta distribution; 1 is uniform.
 
     References
     ----------

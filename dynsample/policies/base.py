@@ -53,7 +53,7 @@ class Policy(ABC):
         """
 
     def for_run(self) -> Policy:
-        """Give the policy as one sampler uses it, apart from others that have it too.
+        """Return the policy as one sampler uses it, apart from others that have it too.
 
         Itself, unless something can be set from outside while samplers run.
         """

@@ -61,13 +61,13 @@ class Start:
     subset : int64[n] or None
         Ids of the rows of the table.
     plan : Plan
-        Of the epoch.
+        The plan of the epoch.
     table : ScoreTable
         What it was planned from.
     stats : mapping of str to float
         As in `Sampler.stats`.
     before : Plan or None
-        Of the epoch before it, if there was one.
+        The plan of the epoch before it, if there was one.
     kept, hidden : Passed
         How the passes of the epoch before went.
     """

@@ -89,7 +89,7 @@ class RunAttributes:
 
     @property
     def generation(self) -> int:
-        """Of the last save or load."""
+        """Number of the last generation that was saved or loaded."""
         return self._run.generation
 
     @property

@@ -25,7 +25,7 @@ _NO_TICKET = np.uint32(0xFFFFFFFF)
 def fold(
     table: ScoreTable, ledger: Ledger, plan: Plan, group: Group, *, epoch: int, what: str
 ) -> int:
-    """Fold the logs of all ranks; give how many observations were of nothing issued.
+    """Fold the logs of all ranks; return how many observations were of nothing issued.
 
     Collective. As `Ledger.settle` and the fold on the CPU, with the same result.
     """

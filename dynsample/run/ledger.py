@@ -98,7 +98,7 @@ class Ledger:
     ----------
     log : ObservationLog
     issued : (Issued, Issued)
-        Of the kept and of the hidden pass, since the epoch began or was loaded.
+        What the kept and the hidden pass have issued since the epoch began or was loaded.
     outstanding : (uint32[M], int64[M])
         Rows, and their tickets, that were received and not observed before the state was saved
         which was loaded.

@@ -60,7 +60,7 @@ class Run:
     data_set, loaded_fingerprint
         What gives the identity of the data set, and the one that a loaded state has.
     generation : int
-        Of the last save or load.
+        Number of the last generation that was saved or loaded.
     looking : callable or None
         Gives the iterator of batches that are not to be observed, while it is alive.
     told : int or None

@@ -33,7 +33,7 @@ class Sorted:
     rows, places : int32[n]
         Row of each, -1 for one that was refused, which come last; and its place in the values.
     values : list of float32 tensors
-        Of every signal, by place.
+        The values of every signal, by place.
     accepted : bool[n] or None
         Which count; None is all.
     tickets : int32[n] or None

@@ -328,7 +328,7 @@ class LogMemory:
         return host.native
 
     def _point(self) -> Counts:
-        """Have the header lead to what is here; give what the open part has counted."""
+        """Have the header lead to what is here; return what the open part has counted."""
         there = self.device.call(
             self.device.kernels.point_log,
             self._header,

@@ -254,7 +254,7 @@ class ScoreTable(Reductions):
     def load(self, state: Mapping[str, NDArray[Any]]) -> None:
         """Replace all content by what `state` gave; imported columns come along.
 
-        Of a state without 'known', rows that were seen are known.
+        Where a state lacks 'known', the rows that were seen are known.
 
         Raises
         ------

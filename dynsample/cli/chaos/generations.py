@@ -72,7 +72,7 @@ def forget_older(folder: Path, number: int, group: Group) -> None:
 
 
 def load(folder: Path, sampler: Sampler, group: Group) -> object:
-    """Load the newest generation into the sampler; give the model, None when there is none.
+    """Load the newest generation into the sampler; return the model, None without one.
 
     Collective. Raises StateError when it cannot be loaded.
     """

@@ -29,7 +29,7 @@ class Hooks:
     ----------
     page : OwnPage
     kill : Kill, optional
-        Of this rank; one from outside is not done here.
+        The kill that is meant for this rank; one from outside is not done here.
     strike : callable
         Does the kill.
     """

@@ -33,7 +33,7 @@ def bits(array: NDArray[Any]) -> str:
 
 
 def from_bits(text: str, dtype: type[np.generic]) -> NDArray[Any]:
-    """Give back what `bits` took, in one dimension."""
+    """Return the array that `bits` took, in one dimension."""
     array: NDArray[Any] = np.frombuffer(bytes.fromhex(text), dtype).copy()
     return array
 

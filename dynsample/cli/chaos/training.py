@@ -64,9 +64,9 @@ class Done:
     step : int
         Steps so far.
     positions : (int, int)
-        Of the kept and of the hidden pass, at the end of the step.
+        Positions of the kept and of the hidden pass, at the end of the step.
     weights : int64[F, C]
-        Of the model.
+        Weights of the model.
     """
 
     step: int
@@ -278,7 +278,7 @@ class Training:
         raise StoppedError
 
     def load(self) -> Pending | None:
-        """Go to where the newest checkpoint is; give its pending batch."""
+        """Go to where the newest checkpoint is; return its pending batch."""
         found = generations.load(self.folder, self.sampler, self.group)
         state = None if found is None else _STATE(found, "the model's state")
         if state is not None:

@@ -64,7 +64,7 @@ class RatesPart:
     Parameters
     ----------
     probabilities : float32[N]
-        Of the part.
+        Probabilities of the rows of the part.
     sums : uint64[256]
         The `exponent_sums` of all rows.
     substitute : float
