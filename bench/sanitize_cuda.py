@@ -88,7 +88,7 @@ def searches(gpu: Gpu) -> None:
             same(select.hide_lowest(scores, k, where, finite_only=finite), expected, "a search")
 
     def normal(n: int) -> tuple[np.ndarray, np.ndarray]:
-        sampled = gpu.device.call("sampled_rows", n)
+        sampled = gpu.device.call(gpu.device.kernels.sampled_rows, n)
         return random.standard_normal(n).astype(np.float32), np.array(sampled)
 
     values, sampled = normal(20_001)
@@ -225,7 +225,7 @@ def epochs(gpu: Gpu, n: int) -> None:
 
 def left_out(gpu: Gpu) -> list[str]:
     """Name the kernels that did not run, after saying how many there are."""
-    launched = gpu.device.constant("launched")()
+    launched = gpu.device.kernels.launched()
     missing = sorted(struct_name(name) for name, yet in launched.items() if not yet)
     print(f"{len(launched) - len(missing)} of {len(launched)} kernels ran")
     return missing

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 from dynsample import groups
+from dynsample.kernels import A, Array
 from dynsample.kernels.checks import MAX_EPOCH, MAX_SAMPLES, choice, integer
 from dynsample.kernels.convert import as_subset
 from dynsample.plan.orders import Order, PageLocal, as_order
@@ -214,7 +215,12 @@ class Sampler(RunAttributes):
     # What the training step uses
 
     def observe(
-        self, index: Any, *, logits: Any = None, targets: Any = None, **signals: Any
+        self,
+        index: Array,
+        *,
+        logits: Array | None = None,
+        targets: Array | None = None,
+        **signals: Array,
     ) -> None:
         """Report what the training step saw; only appends to the log.
 
@@ -235,7 +241,7 @@ class Sampler(RunAttributes):
         """
         step.observe(self._run, index, logits, targets, signals)
 
-    def weights(self, index: Any) -> Any:
+    def weights(self, index: A) -> A:
         """Loss weights of a batch: float32[B], of the kind and on the device of `index`.
 
         A padded row, which a rank gets when fewer rows than ranks are left, has weight 0.
@@ -250,7 +256,9 @@ class Sampler(RunAttributes):
         ValueError, TypeError, IndexError
             As `observe`, for ids that are not of this epoch.
         """
-        return step.weights(self._run, life.planned(self._run), index)
+        given: Any = step.weights(self._run, life.planned(self._run), index)
+        values: A = given  # of the kind that the index is
+        return values
 
     @property
     def plan(self) -> Plan:
@@ -291,7 +299,7 @@ class Sampler(RunAttributes):
         """Position in the epoch: small, JSON-able, of this process. The table is in `save`."""
         return resume.state_dict(self._run)
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+    def load_state_dict(self, state: Mapping[str, object]) -> None:
         """Go to a position that `state_dict` gave; plans its epoch from the present table.
 
         Raises

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterable
 from functools import cached_property
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from dynsample.kernels import A, Array
 from dynsample.kernels.checks import choice
-from dynsample.kernels.convert import is_tensor
+from dynsample.kernels.convert import as_tensor, host, is_tensor
+from dynsample.kernels.namespace import equal, namespace_of
 
 _FLOATS = ("float16", "bfloat16", "float32", "float64")
 
@@ -22,116 +24,129 @@ class _Batch:
     the device: targets out of range, which raise on the CPU, give NaN there.
     """
 
-    def __init__(self, logits: Any, targets: Any) -> None:
-        self.tensor = is_tensor(logits)
-        self.xp: Any = sys.modules["torch"] if self.tensor else np
-        _check_kinds(logits, targets)
-        if self.tensor:
-            self.z = logits.detach().float()
-            self.targets = targets.detach().to(logits.device).long()
+    def __init__(self, logits: object, targets: object) -> None:
+        z, classes = checked_output(logits, targets)
+        self.z: Array
+        self.targets: Array
+        if is_tensor(z) and is_tensor(classes):
+            self.z = z.detach().float()
+            self.targets = classes.detach().to(z.device).long()
         else:
             with np.errstate(over="ignore"):
-                self.z = logits.astype(np.float32)
-            self.targets = targets.astype(np.int64)
+                self.z = host(z).astype(np.float32)
+            self.targets = host(classes).astype(np.int64)
+        self.xp = namespace_of(z)
+        self.tensor = is_tensor(z)
         self.classes = self.z.shape[1]
         self.valid = (self.targets >= 0) & (self.targets < self.classes)
-        if not (self.tensor and self.z.is_cuda) and not bool(self.valid.all()):
+        if not self._on_gpu and not bool(self.valid.all()):
             outside = self.targets[~self.valid][0]
             raise IndexError(f"targets must be in [0, {self.classes}), got {int(outside)}")
         self.safe = self.xp.where(self.valid, self.targets, 0)
-        self.onehot = self.xp.arange(self.classes, **self._device)[None, :] == self.safe[:, None]
+        self.onehot = equal(self._numbers()[None, :], self.safe[:, None])
 
     @property
-    def _device(self) -> dict[str, Any]:
-        return {"device": self.z.device} if self.tensor else {}
+    def _on_gpu(self) -> bool:
+        return is_tensor(self.z) and self.z.is_cuda
 
-    def row(self, function: str, values: Any) -> Any:
-        """Reduce over the classes: sum, amax or argmax."""
-        axis = {"dim": 1} if self.tensor else {"axis": 1}
-        return getattr(self.xp, function)(values, **axis)
+    def _numbers(self) -> Array:
+        """Return the numbers of the classes, int64[C]."""
+        if not is_tensor(self.z):
+            return np.arange(self.classes)
+        import torch
 
-    def at_target(self, values: Any) -> Any:
+        return torch.arange(self.classes, device=self.z.device)
+
+    def at_target(self, values: Array) -> Array:
         """Pick the target's entry of every row."""
-        if self.tensor:
-            return values.gather(1, self.safe[:, None])[:, 0]
-        return np.take_along_axis(values, self.safe[:, None], axis=1)[:, 0]
+        place = self.safe[:, None]
+        if is_tensor(values):
+            return values.gather(1, as_tensor(place))[:, 0]
+        picked: NDArray[np.float32] = np.take_along_axis(values, host(place), axis=1)[:, 0]
+        return picked
 
     @cached_property
-    def highest(self) -> Any:
-        return self.row("amax", self.z)
+    def highest(self) -> Array:
+        return self.xp.amax(self.z, 1)
 
     @cached_property
-    def shifted(self) -> Any:
+    def shifted(self) -> Array:
         """Logits less the row's highest, so that no exponential overflows."""
         return self.z - self.highest[:, None]
 
     @cached_property
-    def total(self) -> Any:
-        return self.row("sum", self.xp.exp(self.shifted))
+    def total(self) -> Array:
+        return self.xp.sum(self.xp.exp(self.shifted), 1)
 
     @cached_property
-    def softmax(self) -> Any:
+    def softmax(self) -> Array:
         return self.xp.exp(self.shifted) / self.total[:, None]
 
-    def loss(self) -> Any:
+    def loss(self) -> Array:
         return self.xp.log(self.total) - self.at_target(self.shifted)
 
-    def correct(self) -> Any:
+    def correct(self) -> Array:
         # A NaN in the row is the highest, and then nothing was predicted.
-        right = (self.row("argmax", self.z) == self.safe) & (self.highest == self.highest)
+        right = equal(self.xp.argmax(self.z, 1), self.safe) & equal(self.highest, self.highest)
         return self.xp.where(right, self._number(1.0), self._number(0.0))
 
-    def max_confidence(self) -> Any:
+    def max_confidence(self) -> Array:
         return 1 / self.total  # the highest has exp(0)
 
-    def target_confidence(self) -> Any:
+    def target_confidence(self) -> Array:
         return self.at_target(self.softmax)
 
-    def margin(self) -> Any:
+    def margin(self) -> Array:
         if self.classes < 2:
             raise ValueError(f"margin needs logits of at least 2 classes, got {self.classes}")
         others = self.xp.where(self.onehot, self._number(-np.inf), self.z)
-        return self.at_target(self.z) - self.row("amax", others)
+        return self.at_target(self.z) - self.xp.amax(others, 1)
 
     @cached_property
-    def error(self) -> Any:
+    def error(self) -> Array:
         return self.softmax - self.xp.where(self.onehot, self._number(1.0), self._number(0.0))
 
-    def el2n(self) -> Any:
-        return self.xp.sqrt(self.row("sum", self.error * self.error))
+    def el2n(self) -> Array:
+        return self.xp.sqrt(self.xp.sum(self.error * self.error, 1))
 
-    def l1(self) -> Any:
-        return self.row("sum", abs(self.error))
+    def l1(self) -> Array:
+        return self.xp.sum(self.xp.abs(self.error), 1)
 
-    def max_margin(self) -> Any:
+    def max_margin(self) -> Array:
         if self.classes < 2:
             raise ValueError(f"max_margin needs logits of at least 2 classes, got {self.classes}")
         others = self.xp.where(self.onehot, self._number(-np.inf), self.softmax)
-        return self.row("amax", others) - self.target_confidence()
+        return self.xp.amax(others, 1) - self.target_confidence()
 
-    def sum_margin(self) -> Any:
+    def sum_margin(self) -> Array:
         p = self.target_confidence()
         others = self.xp.where(self.onehot, self._number(0.0), self.softmax)
-        return self.row("sum", others) - (self.classes - 1) * p
+        return self.xp.sum(others, 1) - (self.classes - 1) * p
 
-    def _number(self, value: float) -> Any:
+    def _number(self, value: float) -> Array:
         """Make a float32 scalar of the batch's kind."""
-        if self.tensor:
-            return self.z.new_full((), value)
-        return np.float32(value)
+        return self.z.new_full((), value) if is_tensor(self.z) else np.array(value, np.float32)
 
-    def finish(self, values: Any) -> Any:
+    def finish(self, values: Array) -> Array:
         """Return NaN for targets out of range, and forget the classes."""
-        if self.tensor and self.z.is_cuda:
+        if self._on_gpu:
             return self.xp.where(self.valid, values, self._number(np.nan))
         return values
 
 
-def _check_kinds(logits: Any, targets: Any) -> None:
-    for name, value in (("logits", logits), ("targets", targets)):
-        if not is_tensor(value) and not isinstance(value, np.ndarray):
-            kind = type(value).__name__
-            raise TypeError(f"{name} must be a numpy array or a torch tensor, got {kind}")
+def checked_output(logits: object, targets: object) -> tuple[Array, Array]:
+    """Return logits and targets that signals can be computed from."""
+    return _checked_kinds(_array("logits", logits), _array("targets", targets))
+
+
+def _array(name: str, value: object) -> Array:
+    if not is_tensor(value) and not isinstance(value, np.ndarray):
+        kind = type(value).__name__
+        raise TypeError(f"{name} must be a numpy array or a torch tensor, got {kind}")
+    return value
+
+
+def _checked_kinds(logits: Array, targets: Array) -> tuple[Array, Array]:
     if is_tensor(logits) != is_tensor(targets):
         raise TypeError("logits and targets must both be numpy arrays or both torch tensors")
     if str(logits.dtype).removeprefix("torch.") not in _FLOATS:
@@ -145,9 +160,10 @@ def _check_kinds(logits: Any, targets: Any) -> None:
             f"targets must have shape ({logits.shape[0]},) to go with logits of "
             f"{tuple(logits.shape)}, got {tuple(targets.shape)}"
         )
+    return logits, targets
 
 
-_SIGNALS: dict[str, Callable[[_Batch], Any]] = {
+_SIGNALS: dict[str, Callable[[_Batch], Array]] = {
     "loss": _Batch.loss,
     "correct": _Batch.correct,
     "confidence": _Batch.max_confidence,
@@ -162,8 +178,8 @@ NAMES = tuple(_SIGNALS)
 
 
 def compute(
-    names: Iterable[str], logits: Any, targets: Any, confidence: str = "max"
-) -> dict[str, Any]:
+    names: Iterable[str], logits: object, targets: object, confidence: str = "max"
+) -> dict[str, Array]:
     """Compute several signals of a batch, sharing what they have in common.
 
     Parameters
@@ -198,28 +214,34 @@ def compute(
         return {name: batch.finish(functions[name](batch)) for name in names if name in functions}
 
 
-def loss(logits: Any, targets: Any) -> Any:
+def _one(name: str, logits: A, targets: A, which: str = "max") -> A:
+    computed: Any = compute([name], logits, targets, which)[name]
+    values: A = computed  # of the kind that the logits are
+    return values
+
+
+def loss(logits: A, targets: A) -> A:
     """Cross-entropy of every sample, float32[B]; arguments as in `compute`."""
-    return compute(["loss"], logits, targets)["loss"]
+    return _one("loss", logits, targets)
 
 
-def correct(logits: Any, targets: Any) -> Any:
+def correct(logits: A, targets: A) -> A:
     """1 where the highest logit (of equals, the first) is the target's, else 0, float32[B].
 
     A row with NaN counts as wrong. Arguments as in `compute`.
     """
-    return compute(["correct"], logits, targets)["correct"]
+    return _one("correct", logits, targets)
 
 
-def confidence(logits: Any, targets: Any, which: str = "max") -> Any:
+def confidence(logits: A, targets: A, which: str = "max") -> A:
     """Softmax probability of the predicted class ("max") or of the target's, float32[B].
 
     Arguments as in `compute`.
     """
-    return compute(["confidence"], logits, targets, which)["confidence"]
+    return _one("confidence", logits, targets, which)
 
 
-def margin(logits: Any, targets: Any) -> Any:
+def margin(logits: A, targets: A) -> A:
     """Logit of the target less the highest other one, float32[B]; arguments as in `compute`.
 
     References
@@ -227,28 +249,28 @@ def margin(logits: Any, targets: Any) -> Any:
     Pleiss et al., "Identifying Mislabeled Data using the Area Under the Margin Ranking", NeurIPS
     2020, equation 1.
     """
-    return compute(["margin"], logits, targets)["margin"]
+    return _one("margin", logits, targets)
 
 
-def el2n(logits: Any, targets: Any) -> Any:
+def el2n(logits: A, targets: A) -> A:
     """Euclidean norm of softmax minus one-hot target, float32[B]; arguments as in `compute`.
 
     References
     ----------
     Paul et al., "Deep Learning on a Data Diet", NeurIPS 2021, definition 2.2.
     """
-    return compute(["el2n"], logits, targets)["el2n"]
+    return _one("el2n", logits, targets)
 
 
-def l1(logits: Any, targets: Any) -> Any:
+def l1(logits: A, targets: A) -> A:
     """Sum of absolute differences of softmax and one-hot target, float32[B].
 
     It is twice the probability of being wrong. Arguments as in `compute`.
     """
-    return compute(["l1"], logits, targets)["l1"]
+    return _one("l1", logits, targets)
 
 
-def max_margin(logits: Any, targets: Any) -> Any:
+def max_margin(logits: A, targets: A) -> A:
     """Highest probability of another class less the target's, float32[B].
 
     Of probabilities and high for hard samples, where `margin` is of logits and low. Arguments as
@@ -258,17 +280,17 @@ def max_margin(logits: Any, targets: Any) -> Any:
     ----------
     Paul et al., "Deep Learning on a Data Diet", NeurIPS 2021, its published code.
     """
-    return compute(["max_margin"], logits, targets)["max_margin"]
+    return _one("max_margin", logits, targets)
 
 
-def sum_margin(logits: Any, targets: Any) -> Any:
+def sum_margin(logits: A, targets: A) -> A:
     """Sum over the other classes of their probability less the target's, float32[B].
 
     Arguments and source as in `max_margin`.
     """
-    return compute(["sum_margin"], logits, targets)["sum_margin"]
+    return _one("sum_margin", logits, targets)
 
 
-def probability(logits: Any, targets: Any) -> Any:
+def probability(logits: A, targets: A) -> A:
     """Softmax probability of the target, float32[B]; arguments as in `compute`."""
-    return compute(["probability"], logits, targets)["probability"]
+    return _one("probability", logits, targets)

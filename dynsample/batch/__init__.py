@@ -7,9 +7,7 @@ are taken; on a GPU nothing waits for the device.
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +15,13 @@ from numpy.typing import NDArray
 from dynsample import _core, ops
 from dynsample._core import Stream
 from dynsample.batch.gram import FORMS, GramWeights, gram, gram_weights
+from dynsample.kernels import A, Array
 from dynsample.kernels.checks import MAX_SAMPLES, integer, real
 from dynsample.kernels.convert import is_tensor, like
+from dynsample.kernels.namespace import float32, namespace_of
+
+if TYPE_CHECKING:
+    import torch
 
 __all__ = [
     "FORMS",
@@ -32,11 +35,20 @@ __all__ = [
 STATE_VERSION = 1
 
 
-def _losses(losses: Any) -> Any:
+class State(TypedDict):
+    """What a `LossHistory` remembers."""
+
+    version: int
+    step: int
+    window: list[float]
+
+
+def _losses(losses: object) -> Array:
     """Check float[B] or [B, 1]; float32 as a numpy array, or as a tensor on a GPU."""
+    values: Array
     if is_tensor(losses):
-        values = losses.detach().float()
-        values = values if values.is_cuda else values.numpy()
+        given = losses.detach().float()
+        values = given if given.is_cuda else given.numpy()
     elif isinstance(losses, np.ndarray) and losses.dtype.kind == "f":
         with np.errstate(over="ignore"):
             values = losses.astype(np.float32)
@@ -59,13 +71,18 @@ def _uniform(count: int, seed: int, step: int) -> NDArray[np.float32]:
     return uniform
 
 
-def _on(device_of: Any, values: NDArray[Any]) -> Any:
-    if not is_tensor(device_of):
-        return values
-    return sys.modules["torch"].from_numpy(values).to(device_of.device, non_blocking=True)
+def _there(tensor: torch.Tensor, values: NDArray[Any]) -> torch.Tensor:
+    """Send values to where a tensor is, without waiting."""
+    import torch
+
+    return torch.from_numpy(values).to(tensor.device, non_blocking=True)
 
 
-def _power(values: Any, exponent: float) -> Any:
+def _like(array: Array, values: NDArray[Any]) -> Array:
+    return _there(array, values) if is_tensor(array) else values
+
+
+def _power(values: Array, exponent: float) -> Array:
     return values**exponent if is_tensor(values) else ops.power(values, exponent)
 
 
@@ -81,7 +98,7 @@ class LossHistory:
     size : int
         Losses in the window, first in, first out; the batch itself enters first.
     seed : int in [0, 2**64)
-        Give every rank its own.
+        Each rank should have its own.
 
     Notes
     -----
@@ -101,36 +118,42 @@ class LossHistory:
         self.size = integer(size, "size", 1, MAX_SAMPLES)
         self.seed = integer(seed, "seed", 0, 2**64 - 1)
         self.step = 0
-        self._window: Any = np.empty(0, np.float32)
+        self._window: Array = np.empty(0, np.float32)
 
-    def select(self, losses: Any) -> Any:
+    def select(self, losses: A) -> A:
         """Take one batch's losses, float[B]; mark the rows to train on, bool[B]."""
-        values = _losses(losses)
-        xp: Any = sys.modules["torch"] if is_tensor(values) else np
+        return like(self._select(_losses(losses)), losses)
+
+    def _select(self, values: Array) -> Array:
+        xp = namespace_of(values)
         finite = xp.isfinite(values)
-        self._push(xp, xp.where(finite, values, xp.full_like(values, np.nan)))
-        known = xp.sort(self._window)[0] if is_tensor(values) else np.sort(self._window)
+        self._push(xp.where(finite, values, xp.full_like(values, np.nan)))
+        known = self._window
+        known = known.sort()[0] if is_tensor(known) else np.sort(known)
         below = xp.searchsorted(known, values)
         share = below / xp.isfinite(known).sum().clip(1)
-        probability = _power(xp.asarray(share, dtype=xp.float32), self.beta).clip(self.pmin)
-        kept = (_on(values, _uniform(len(values), self.seed, self.step)) < probability) | ~finite
+        probability = _power(float32(share), self.beta).clip(self.pmin)
+        uniform = _like(values, _uniform(len(values), self.seed, self.step))
+        kept = (uniform < probability) | ~finite
         if len(values):
             kept[values.argmax()] = True
         self.step += 1
-        return kept if is_tensor(kept) else like(kept, losses)
+        return kept
 
-    def _push(self, xp: Any, values: Any) -> None:
+    def _push(self, values: Array) -> None:
         window = self._window
-        if is_tensor(window) != is_tensor(values):
-            window = _on(values, window) if is_tensor(values) else window.cpu().numpy()
-        self._window = xp.concatenate([window, values])[-self.size :]
+        if is_tensor(values) and not is_tensor(window):
+            window = _there(values, window)
+        elif is_tensor(window) and not is_tensor(values):
+            window = window.cpu().numpy()
+        self._window = namespace_of(values).concatenate([window, values])[-self.size :]
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> State:
         """Return window and step, JSON-able but for NaN."""
         window = self._window.cpu().numpy() if is_tensor(self._window) else self._window
         return {"version": STATE_VERSION, "step": self.step, "window": window.tolist()}
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+    def load_state_dict(self, state: State) -> None:
         """Restore what `state_dict` gave."""
         if state.get("version") != STATE_VERSION:
             raise ValueError(f"state must have version {STATE_VERSION}, got {state.get('version')}")
@@ -141,7 +164,7 @@ class LossHistory:
         self.step, self._window = step, window
 
 
-def selective_backprop(losses: Any, keep: float = 0.5, *, seed: int, step: int) -> Any:
+def selective_backprop(losses: A, keep: float = 0.5, *, seed: int, step: int) -> A:
     """Mark which rows of a batch to train on, by the rank of their loss.
 
     Parameters
@@ -152,7 +175,7 @@ def selective_backprop(losses: Any, keep: float = 0.5, *, seed: int, step: int) 
         max(1, int(keep * B)) rows are drawn without replacement, the row of rank i (ascending) with
         probability in proportion to ((i + 1/2) / B) ** (1 / keep - 1).
     seed : int in [0, 2**64)
-        Give every rank its own.
+        Each rank should have its own.
     step : int in [0, 2**32)
         The same (seed, step) gives the same rows.
 
@@ -177,10 +200,11 @@ def selective_backprop(losses: Any, keep: float = 0.5, *, seed: int, step: int) 
         low, high = _core.philox(seed, 0, 1, step, Stream.BATCH_SELECTION)[:2].tolist()
         k = min(count, max(1, int(keep * count)))
         return like(ops.draw_mask(weight, k, seed=low | high << 32, epoch=0), losses)
-    torch = sys.modules["torch"]
-    weight = torch.empty_like(values)
-    weight[torch.argsort(values, stable=True)] = _on(values, rank_weight)
-    race = -torch.log(_on(values, _uniform(count, seed, step))) / weight
+    import torch
+
+    weight_there = torch.empty_like(values)
+    weight_there[torch.argsort(values, stable=True)] = _there(values, rank_weight)
+    race = -torch.log(_there(values, _uniform(count, seed, step))) / weight_there
     kept = torch.zeros(count, dtype=torch.bool, device=values.device)
     kept[torch.topk(race, min(count, max(1, int(keep * count))), largest=False).indices] = True
-    return kept
+    return like(kept, losses)

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from dynsample.kernels import A, Array
 from dynsample.kernels.checks import choice, real
-from dynsample.kernels.convert import is_tensor
+from dynsample.kernels.convert import as_tensor, is_tensor, like
+from dynsample.kernels.namespace import float32, namespace_of
 from dynsample.signals import _Batch
+
+if TYPE_CHECKING:
+    import torch
 
 FORMS = ("inverse", "softmax")
 
@@ -27,21 +31,21 @@ class GramWeights(NamedTuple):
         How many samples of the batch have a gradient like this one's, itself included.
     """
 
-    weights: Any
-    score: Any
+    weights: Array
+    score: Array
 
 
 def gram_weights(
-    logits: Any,
-    targets: Any,
+    logits: A,
+    targets: A,
     *,
     gamma: float = 0.7,
     temperature: float = 1.0,
     form: str = "inverse",
     params: str | Sequence[str] = "bias",
-    features: Any = None,
-    model: Any = None,
-    inputs: Any = None,
+    features: A | None = None,
+    model: torch.nn.Module | None = None,
+    inputs: torch.Tensor | None = None,
 ) -> GramWeights:
     """Weigh each sample of a batch by how few others have a gradient like its own.
 
@@ -54,7 +58,7 @@ def gram_weights(
     gamma : float in [-1, 1]
         Two gradients are alike when their cosine is at least this.
     temperature : float above 0
-        Of the softmax; "inverse" has none.
+        Temperature of the softmax; "inverse" has none.
     form : "inverse" or "softmax"
         1 / score; or exp(-score / temperature), as published, which at temperature 1 gives a batch
         of a hundred to a few of its samples. Both are divided by their sum.
@@ -82,10 +86,10 @@ def gram_weights(
     )
     choice(form, "form", FORMS)
     cosines = gram(logits, targets, params=params, features=features, model=model, inputs=inputs)
-    xp: Any = sys.modules["torch"] if is_tensor(cosines) else np
+    xp = namespace_of(cosines)
     with np.errstate(invalid="ignore"):
         alike = (cosines >= gamma).sum(1)
-    score = xp.asarray(alike, dtype=xp.float32).clip(1)  # a gradient of zero is like itself
+    score = float32(alike).clip(1)  # a gradient of zero is like itself
     if form == "inverse":
         raw = 1 / score
     else:
@@ -94,14 +98,14 @@ def gram_weights(
 
 
 def gram(
-    logits: Any,
-    targets: Any,
+    logits: A,
+    targets: A,
     *,
     params: str | Sequence[str] = "bias",
-    features: Any = None,
-    model: Any = None,
-    inputs: Any = None,
-) -> Any:
+    features: A | None = None,
+    model: torch.nn.Module | None = None,
+    inputs: torch.Tensor | None = None,
+) -> A:
     """Cosines of the gradients of the cross-entropy of every two samples, float32[B, B].
 
     Parameters
@@ -124,14 +128,22 @@ def gram(
     """
     if isinstance(params, str):
         choice(params, "params", ("bias", "last_layer", "all"))
-    batch = _Batch(logits, targets)
+    return like(_cosines(_Batch(logits, targets), params, features, model, inputs), logits)
+
+
+def _cosines(
+    batch: _Batch,
+    params: str | Sequence[str],
+    features: Array | None,
+    model: torch.nn.Module | None,
+    inputs: torch.Tensor | None,
+) -> Array:
     if params not in ("bias", "last_layer"):
         if model is None or inputs is None or not batch.tensor:
             raise TypeError(f"params={params!r} needs model= and inputs=, and torch tensors")
-        return _gram_by_autograd(model, inputs, batch.targets, params)
-    xp = batch.xp
+        return _gram_by_autograd(model, inputs, as_tensor(batch.targets), params)
     with np.errstate(invalid="ignore", over="ignore"):
-        error = _unit(xp, batch.error)
+        error = _unit(batch.error)
         cosines = error @ error.T
         if params == "bias":
             return cosines
@@ -139,25 +151,29 @@ def gram(
             raise TypeError('params="last_layer" needs features=, float[B, D] of the logits\' kind')
         if len(features) != len(cosines):
             raise ValueError(f"features must have {len(cosines)} rows, got {len(features)}")
-        inner = features.detach().float() if batch.tensor else features.astype(np.float32)
-        inner = _unit(xp, xp.concatenate([inner, 0 * inner[:, :1] + 1], 1))
+        given = float32(features.detach() if is_tensor(features) else features)
+        inner = _unit(batch.xp.concatenate([given, 0 * given[:, :1] + 1], 1))
         return cosines * (inner @ inner.T)
 
 
-def _unit(xp: Any, rows: Any) -> Any:
+def _unit(rows: Array) -> Array:
     """Scale rows to length 1, by way of their largest entry: no square over- or underflows."""
-    rows = _divided(xp, rows, xp.amax(abs(rows), 1))
-    return _divided(xp, rows, xp.sqrt((rows * rows).sum(1)))
+    xp = namespace_of(rows)
+    rows = _divided(rows, xp.amax(xp.abs(rows), 1))
+    return _divided(rows, xp.sqrt((rows * rows).sum(1)))
 
 
-def _divided(xp: Any, rows: Any, size: Any) -> Any:
+def _divided(rows: Array, size: Array) -> Array:
     """Divide each row by its size; a row of zeros stays one."""
-    return rows / xp.where(size == 0, size + 1, size)[:, None]
+    return rows / namespace_of(rows).where(size == 0, size + 1, size)[:, None]
 
 
-def _gram_by_autograd(model: Any, inputs: Any, targets: Any, params: str | Sequence[str]) -> Any:
-    torch: Any = sys.modules["torch"]
-    func = torch.func
+def _gram_by_autograd(
+    model: torch.nn.Module, inputs: torch.Tensor, targets: torch.Tensor, params: str | Sequence[str]
+) -> Array:
+    import torch
+    from torch import func
+
     known = {name: p.detach() for name, p in model.named_parameters()}
     names = list(known) if params == "all" else list(params)
     if unknown := sorted(set(names) - set(known)):
@@ -166,7 +182,7 @@ def _gram_by_autograd(model: Any, inputs: Any, targets: Any, params: str | Seque
         model.named_buffers()
     )
 
-    def loss(chosen: dict[str, Any], x: Any, y: Any) -> Any:
+    def loss(chosen: dict[str, torch.Tensor], x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         logits = func.functional_call(model, {**fixed, **chosen}, (x[None],))
         return torch.nn.functional.cross_entropy(logits.float(), y[None])
 
@@ -175,13 +191,12 @@ def _gram_by_autograd(model: Any, inputs: Any, targets: Any, params: str | Seque
     of_each = func.vmap(func.grad(loss), (None, 0, 0))
     with _evaluating(model):
         gradients = of_each({name: known[name] for name in names}, inputs, targets)
-    rows = torch.cat([g.detach().flatten(1).float() for g in gradients.values()], 1)
-    rows = _unit(torch, rows)
+    rows = _unit(torch.cat([g.detach().flatten(1).float() for g in gradients.values()], 1))
     return rows @ rows.T
 
 
 @contextmanager
-def _evaluating(model: Any) -> Iterator[None]:
+def _evaluating(model: torch.nn.Module) -> Iterator[None]:
     """Put every module in eval mode, and each back into its own."""
     modes = [(module, module.training) for module in model.modules()]
     model.eval()

@@ -11,7 +11,7 @@ import resource
 import sys
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -85,15 +85,15 @@ def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     for warning in caught:
         say(f"{parser.prog}: warning: {warning.message}", sys.stderr)
     peak = peak_bytes()
-    summary["peak_bytes"] = peak
-    for line in summary.pop("lines"):
+    for line in summary["lines"]:
         say(line)
     say(
         f"{args.output}: {summary['kept']} of {summary['num_samples']} samples"
         f"{_unseen(summary['unseen'])}; peak memory {peak / 2**20:.0f} MiB"
     )
     if args.json:
-        args.json.write_text(json.dumps(summary, indent=2) + "\n")
+        written = {name: value for name, value in summary.items() if name != "lines"}
+        args.json.write_text(json.dumps(written | {"peak_bytes": peak}, indent=2) + "\n")
     return 0
 
 
@@ -124,12 +124,20 @@ def _check_outputs(args: argparse.Namespace) -> None:
         refuse_overwrite(args.json, args.force)
 
 
+class _Summary(TypedDict):
+    num_samples: int
+    kept: int
+    unseen: int
+    rule: dict[str, object]  # how the ids were chosen, for the JSON
+    lines: list[str]  # what there is to say of the scores
+
+
 def _is_input(output: Path, args: argparse.Namespace) -> bool:
     """Whether the output was named as the scores too, and so is meant to be replaced."""
     return output.exists() and args.source is not None and output.samefile(args.source)
 
 
-def _run(args: argparse.Namespace) -> dict[str, Any]:
+def _run(args: argparse.Namespace) -> _Summary:
     _check_outputs(args)
     full = file_list.read(args.file_list) if args.file_list else None
     scores, ids, lines = _scores(args, full)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dynsample.kernels.convert import host
 from dynsample.plan.plan import WholePlan
 from dynsample.plan.sharded import ShardedPlan
 from dynsample.sampler import Sampler
@@ -34,9 +35,9 @@ def held(sampler: Sampler) -> tuple[int, int]:
 def _of_plan(sampler: Sampler) -> Iterable[NDArray[Any]]:
     plan = sampler.plan
     if plan.weights is not None:
-        yield plan.weights
+        yield host(plan.weights)
     if isinstance(plan, WholePlan):
-        yield from (plan.members, plan.hidden_rows)
+        yield from (host(plan.members), host(plan.hidden_rows))
     elif isinstance(plan, ShardedPlan):
         yield from (plan.kept.times, plan.left_out.times)
         for delivered in plan._delivered.values():

@@ -9,10 +9,10 @@ more of them than k, and a UserWarning says how many they are. k = 0 keeps nothi
 from __future__ import annotations
 
 import warnings
-from typing import Any
+from typing import Any, SupportsIndex
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from dynsample import ops
 from dynsample._core import Stream
@@ -26,7 +26,7 @@ Ids = NDArray[np.int64]
 Scores = NDArray[Any]
 
 
-def _checked(scores: Any, k: Any) -> tuple[Scores, int]:
+def _checked(scores: ArrayLike, k: SupportsIndex) -> tuple[Scores, int]:
     array = scores.detach().cpu().numpy() if is_tensor(scores) else np.asarray(scores)
     if array.ndim != 1:
         raise ValueError(f"scores must have one dimension, got shape {array.shape}")
@@ -86,7 +86,7 @@ def _shuffled(ids: Ids, num_samples: int, seed: int) -> Ids:
     return shuffled
 
 
-def keep_highest(scores: Any, k: int) -> Ids:
+def keep_highest(scores: ArrayLike, k: int) -> Ids:
     """Keep the k highest scores: the hardest by EL2N, GraNd, forgetting or uncertainty.
 
     Parameters
@@ -114,12 +114,12 @@ def keep_highest(scores: Any, k: int) -> Ids:
     return _join(unseen, _ranks(values, seen, len(seen) - rest, len(seen)), len(values))
 
 
-def keep_lowest(scores: Any, k: int) -> Ids:
+def keep_lowest(scores: ArrayLike, k: int) -> Ids:
     """Keep the k lowest scores; arguments as in `keep_highest`."""
     return keep_offset(scores, k, 0)
 
 
-def keep_offset(scores: Any, k: int, offset: int) -> Ids:
+def keep_offset(scores: ArrayLike, k: int, offset: int) -> Ids:
     """Keep the scores of ranks [offset, offset + k) in ascending order.
 
     Parameters
@@ -171,7 +171,7 @@ def shares(sizes: NDArray[np.int64], k: int) -> NDArray[np.int64]:
 
 
 def _keep_groups(ranked: Ids, groups: NDArray[Any], k: int) -> Ids:
-    """Of `ranked`, keep the first of every group, k in all; `groups` has a label for each."""
+    """Keep the first ids of `ranked` in every group, k in all; `groups` has a label for each."""
     _, group, sizes = np.unique(groups, return_inverse=True, return_counts=True)
     by_group = np.argsort(group, kind="stable")
     starts = np.cumsum(sizes) - sizes
@@ -181,7 +181,12 @@ def _keep_groups(ranked: Ids, groups: NDArray[Any], k: int) -> Ids:
 
 
 def keep_balanced(
-    labels: Any, k: int, scores: Any = None, *, keep: str = "highest", seed: int = 0
+    labels: ArrayLike,
+    k: int,
+    scores: ArrayLike | None = None,
+    *,
+    keep: str = "highest",
+    seed: int = 0,
 ) -> Ids:
     """Keep the same number of every class, of small classes all they have.
 
@@ -212,7 +217,7 @@ def keep_balanced(
 
 
 def keep_strata(
-    scores: Any,
+    scores: ArrayLike,
     k: int,
     *,
     strata: int = 50,

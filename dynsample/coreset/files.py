@@ -7,7 +7,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,7 +60,7 @@ def write(
     num_samples: int,
     *,
     file_list: str | os.PathLike[str] | None = None,
-    rule: Mapping[str, Any] | None = None,
+    rule: Mapping[str, object] | None = None,
     force: bool = True,
 ) -> None:
     """Write a coreset, whole or not at all; the suffix says how.
@@ -72,7 +72,7 @@ def write(
         ids, rule, number of samples and fingerprint of `file_list`.
     ids : int64[k]
     num_samples : int
-        Of the full data set.
+        Size of the full data set.
     file_list : path, optional
     rule : mapping, optional
         How the ids were chosen, for the JSON.
@@ -104,7 +104,7 @@ def _as_json(
     ids: NDArray[np.int64],
     num_samples: int,
     file_list: str | os.PathLike[str] | None,
-    rule: Mapping[str, Any] | None,
+    rule: Mapping[str, object] | None,
 ) -> str:
     content = {
         "format": FORMAT,
@@ -130,7 +130,7 @@ def load(
     path : path
         What `write` wrote, or any file list or .npy of ids.
     num_samples : int
-        Of the full data set.
+        Size of the full data set.
     file_list : path, optional
         The full one: needed for a .txt, and compared with the fingerprint of a .json.
 
@@ -176,5 +176,5 @@ def _from_json(
     return as_subset(np.array(ids, np.int64), num_samples)
 
 
-def _is_integer(value: Any) -> TypeGuard[int]:
+def _is_integer(value: object) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool)

@@ -16,8 +16,9 @@ from dynsample.coreset import csv_file, score_rows
 from dynsample.disk import checkpoint
 from dynsample.disk.arrays import load_array
 from dynsample.kernels.checks import choice
+from dynsample.kernels.convert import host
 from dynsample.policies import Forgetting
-from dynsample.run.saved_run import check, check_observed, damaged
+from dynsample.run.saved_run import check_observed, checked_facts, damaged
 from dynsample.table.columns import KINDS, Column, Transitions
 from dynsample.table.log import ObservationLog
 from dynsample.table.table import ScoreTable
@@ -176,8 +177,8 @@ def from_sampler(path: str | os.PathLike[str], column: str | None = None) -> NDA
         Needed when the table has several.
     """
     saved = checkpoint.Saved(Path(path))
-    check(saved, path)
-    identity, epoch = saved.facts["identity"], saved.facts["state"]["epoch"]
+    facts = checked_facts(saved, path)
+    identity, epoch = facts["identity"], facts["state"]["epoch"]
     if identity["subset"] is not None:
         raise ValueError(f"{path} is of a run on a subset: its rows are not the data set's ids")
     count = identity["num_samples"]
@@ -194,8 +195,7 @@ def from_sampler(path: str | os.PathLike[str], column: str | None = None) -> NDA
     column = choice(next(iter(table)) if column is None else column, "score", (*table,))
     if isinstance(declared.get(column), Transitions):
         return _forgetting(table, column)
-    values: NDArray[np.float32] = table[column]
-    return values
+    return host(table[column])
 
 
 def _fold_rest(saved: checkpoint.Saved, table: ScoreTable, epoch: int) -> None:
@@ -212,10 +212,9 @@ def _fold_rest(saved: checkpoint.Saved, table: ScoreTable, epoch: int) -> None:
 def _forgetting(table: ScoreTable, column: str) -> NDArray[np.float32]:
     alone = ScoreTable(table.num_samples, {"forgetting": table.columns[column]})
     parts = ("transitions", "presentations", "previous", "ever_correct")
-    state = {f"forgetting/{part}": table.part(column, part) for part in parts}
-    alone.load({**state, "seen": table.seen})
-    scores: NDArray[np.float32] = Forgetting().score(alone)
-    return scores
+    state = {f"forgetting/{part}": host(table.part(column, part)) for part in parts}
+    alone.load({**state, "seen": host(table.seen)})
+    return host(Forgetting().score(alone))
 
 
 def _column(text: str) -> Column:
@@ -246,9 +245,9 @@ def to_dataset_order(
     Parameters
     ----------
     scores : float[N]
-        In class-sorted order.
+        Scores in class-sorted order.
     labels : int[N]
-        In the data set's order.
+        Classes in the data set's order.
     class_sort : "only", "stable", "numpy" or int64[N]
         How samples of one class were ordered: in the one way that a stable sort and numpy's default
         agree on, an error when they do not; by a stable sort; by numpy's default sort, as published

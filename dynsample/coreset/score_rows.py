@@ -52,7 +52,7 @@ def ids_of(
         All are ids, or all are of `names`; a slash at the front does not matter.
     place : callable
     names : sequence of bytes, optional
-        Of the files, in the data set's order.
+        Names of the files, in the data set's order.
     only_names : bool
         A key that looks like an id is a name nevertheless.
     """

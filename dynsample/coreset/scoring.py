@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,8 +15,12 @@ from numpy.typing import NDArray
 from dynsample import signals
 from dynsample.disk.arrays import load_array
 from dynsample.kernels.checks import choice, integer
+from dynsample.kernels.convert import as_tensor
 from dynsample.loading import Following
 from dynsample.table.columns import Column, Mean, Transitions, Uncertainty
+
+if TYPE_CHECKING:
+    import torch
 
 GRADIENTS = ("grand", "grand_last")
 NAMES = (*signals.NAMES, *GRADIENTS)
@@ -29,8 +33,8 @@ RUN_FOLDERS = {
 
 
 def score(
-    model: Any,
-    loader: Iterable[Any],
+    model: torch.nn.Module,
+    loader: Iterable[object],
     names: Iterable[str] = ("el2n",),
     *,
     num_samples: int | None = None,
@@ -76,11 +80,11 @@ def score(
     found: dict[str, list[NDArray[np.float32]]] = {name: [] for name in wanted}
     with _evaluating(model) as device:
         for batch in _every_sample(loader):
-            inputs, labels, index = _parts(batch)
+            inputs, labels, given = _parts(batch)
             inputs, labels = _moved(inputs, device), _moved(labels, device).view(-1).long()
             for name, values in _score_batch(model, inputs, labels, wanted, chunk_size).items():
                 found[name].append(values.float().cpu().numpy())
-            ids.append(_ids(index))
+            ids.append(_ids(given))
             progress(len(ids[-1]))
     index = np.concatenate(ids) if ids else np.zeros(0, np.int64)
     count = _num_samples(loader, index) if num_samples is None else num_samples
@@ -91,19 +95,19 @@ def score(
     return scores
 
 
-def _every_sample(loader: Iterable[Any]) -> Iterable[Any]:
+def _every_sample(loader: Iterable[object]) -> Iterable[object]:
     """Return the batches of every sample; a loader that follows a sampler would give an epoch's."""
     return loader.all() if isinstance(loader, Following) and loader.follows else loader
 
 
-def _parts(batch: Any) -> Any:
+def _parts(batch: object) -> Sequence[torch.Tensor]:
     if not isinstance(batch, tuple | list) or len(batch) != 3:
         found = f"{len(batch)} parts" if isinstance(batch, tuple | list) else type(batch).__name__
         raise TypeError(f"loader must give (inputs, labels, index), got {found}")
     return batch
 
 
-def _ids(index: Any) -> NDArray[np.int64]:
+def _ids(index: torch.Tensor) -> NDArray[np.int64]:
     """Check what a loader gave last."""
     ids: NDArray[Any] = index.detach().cpu().numpy().reshape(-1)
     if ids.dtype.kind not in "iu":
@@ -129,12 +133,12 @@ def _warn_of_nan(scores: dict[str, NDArray[np.float32]], index: NDArray[np.int64
     )
 
 
-def _num_samples(loader: Any, index: NDArray[np.int64]) -> int:
+def _num_samples(loader: object, index: NDArray[np.int64]) -> int:
     if isinstance(loader, Following) and loader.follows:
         return loader._followed("score").num_samples
     dataset = getattr(loader, "dataset", None)
-    if hasattr(dataset, "__len__"):
-        return len(dataset)  # type: ignore[arg-type]
+    if isinstance(dataset, Sized):
+        return len(dataset)
     return int(index.max()) + 1 if len(index) else 0
 
 
@@ -148,7 +152,7 @@ def _scattered(
 
 
 @contextmanager
-def _evaluating(model: Any) -> Iterator[Any]:
+def _evaluating(model: torch.nn.Module) -> Iterator[torch.device | None]:
     """Put every module into eval mode, and give the model's device; the modes come back."""
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
@@ -159,61 +163,79 @@ def _evaluating(model: Any) -> Iterator[Any]:
             module.training = training
 
 
-def _moved(value: Any, device: Any) -> Any:
+def _moved(value: torch.Tensor, device: torch.device | None) -> torch.Tensor:
     return value.to(device, non_blocking=True) if hasattr(value, "to") and device else value
 
 
 def _score_batch(
-    model: Any, inputs: Any, labels: Any, names: tuple[str, ...], chunk_size: int
-) -> dict[str, Any]:
+    model: torch.nn.Module,
+    inputs: torch.Tensor,
+    labels: torch.Tensor,
+    names: tuple[str, ...],
+    chunk_size: int,
+) -> dict[str, torch.Tensor]:
     import torch
 
-    scores: dict[str, Any] = {}
+    scores: dict[str, torch.Tensor] = {}
     if set(names) - {"grand"}:
         with torch.no_grad(), _last_input(model, "grand_last" in names) as last:
             logits = model(inputs)
-        scores = signals.compute(names, logits, labels)
-        if "grand_last" in names:
+        computed = signals.compute(names, logits, labels)
+        scores = {name: as_tensor(values) for name, values in computed.items()}
+        if last is not None:
             scores["grand_last"] = _grand_last(last, logits, labels)
     if "grand" in names:
         scores["grand"] = _grand(model, inputs, labels, chunk_size)
     return scores
 
 
+class _Last:
+    """Input and output of the last linear layer, and whether it has a bias."""
+
+    def __init__(self, layer: torch.nn.Linear) -> None:
+        self.layer = layer
+        self.inputs: torch.Tensor | None = None
+        self.output: torch.Tensor | None = None
+
+    def catch(
+        self, _: torch.nn.Module, inputs: tuple[torch.Tensor, ...], output: torch.Tensor
+    ) -> None:
+        """Keep what a forward pass gave."""
+        self.inputs, self.output = inputs[0], output
+
+
 @contextmanager
-def _last_input(model: Any, wanted: bool) -> Iterator[dict[str, Any]]:
+def _last_input(model: torch.nn.Module, wanted: bool) -> Iterator[_Last | None]:
     """Catch input and output of the last linear layer."""
     import torch
 
-    caught: dict[str, Any] = {}
     if not wanted:
-        yield caught
+        yield None
         return
     layers = [module for module in model.modules() if isinstance(module, torch.nn.Linear)]
     if not layers:
         raise ValueError("grand_last needs a model with a linear layer, found none")
-    layer = layers[-1]
-
-    def catch(_: Any, inputs: Any, output: Any) -> None:
-        caught.update(h=inputs[0], output=output, bias=layer.bias is not None)
-
-    hook = layer.register_forward_hook(catch)
+    last = _Last(layers[-1])
+    hook = last.layer.register_forward_hook(last.catch)
     try:
-        yield caught
+        yield last
     finally:
         hook.remove()
 
 
-def _grand_last(last: dict[str, Any], logits: Any, labels: Any) -> Any:
+def _grand_last(last: _Last, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     """Return ||p - y|| sqrt(||h||^2 + 1): the gradient is the outer product of p - y and (h, 1)."""
-    if last.get("output") is None or last["output"].data_ptr() != logits.data_ptr():
+    inputs, output = last.inputs, last.output
+    if inputs is None or output is None or output.data_ptr() != logits.data_ptr():
         raise ValueError("grand_last needs a model whose last linear layer gives the logits")
-    squares = (last["h"].float() ** 2).sum(1) + float(last["bias"])
+    squares = (inputs.float() ** 2).sum(1) + float(last.layer.bias is not None)
     return signals.el2n(logits, labels) * squares.sqrt()
 
 
-def _grand(model: Any, inputs: Any, labels: Any, chunk_size: int) -> Any:
-    """Norm of the gradient of every sample's loss by all parameters that are trained."""
+def _grand(
+    model: torch.nn.Module, inputs: torch.Tensor, labels: torch.Tensor, chunk_size: int
+) -> torch.Tensor:
+    """Return the norm of the gradient of every sample's loss by all trained parameters."""
     import torch
     from torch.func import functional_call, grad, vmap
 
@@ -221,15 +243,16 @@ def _grand(model: Any, inputs: Any, labels: Any, chunk_size: int) -> Any:
     fixed = {n: p.detach() for n, p in model.named_parameters() if not p.requires_grad}
     fixed.update({name: buffer.detach() for name, buffer in model.named_buffers()})
 
-    def loss(trained: dict[str, Any], x: Any, y: Any) -> Any:
+    def loss(trained: dict[str, torch.Tensor], x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         logits = functional_call(model, {**trained, **fixed}, (x.unsqueeze(0),))
         return torch.nn.functional.cross_entropy(logits.float(), y.unsqueeze(0))
 
-    def norm(x: Any, y: Any) -> Any:
+    def norm(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         gradients = grad(loss)(parameters, x, y).values()
         return torch.stack([g.float().pow(2).sum() for g in gradients]).sum().sqrt()
 
-    return vmap(norm, chunk_size=chunk_size)(inputs, labels).detach()
+    norms: torch.Tensor = vmap(norm, chunk_size=chunk_size)(inputs, labels)
+    return norms.detach()
 
 
 def score_columns(

@@ -25,6 +25,7 @@ from dynsample.disk.generations import SUFFIX, folder_of
 from dynsample.disk.locks import LockError, locked
 from dynsample.disk.state_files import (
     INDEX,
+    Body,
     StateError,
     Tensors,
     read_index,
@@ -44,11 +45,11 @@ __all__ = ["LockError", "Saved", "StateError", "Tensors", "read_index", "read_te
 def save(
     path: Path,
     files: Mapping[str, Mapping[str, NDArray[Any]]],
-    facts: Any,
+    facts: Mapping[str, object],
     part: list[int],
     group: Group,
 ) -> int:
-    """Write a generation, every rank its files; give its number.
+    """Write a generation, every rank its files; return its number.
 
     On an error on any rank the previous generation stays as it was, and every rank raises.
     `part` are integers of each rank that `Saved.parts` gives back. Collective.
@@ -72,7 +73,7 @@ def _write_generation(
     path: Path,
     generation: int,
     files: Mapping[str, Mapping[str, NDArray[Any]]],
-    facts: Any,
+    facts: Mapping[str, object],
     part: list[int],
     group: Group,
 ) -> None:
@@ -83,16 +84,16 @@ def _write_generation(
         content = json.dumps({"headers": headers, "part": part}).encode()
         gathered = group.all_gather(np.frombuffer(content, "u1"), what)
         parts = [json.loads(each.tobytes()) for each in gathered]
-        body = {
+        body: Body = {
             "generation": generation,
             "headers": {name: crc for each in parts for name, crc in each["headers"].items()},
             "parts": [each["part"] for each in parts],
-            "facts": facts,
+            "facts": dict(facts),
         }
         before = _present(path) if root else None
         group.agree(lambda: _commit(path, folder, body) if root else None, what)
     except BaseException:
-        if root and (_present(path) or {}).get("generation") != generation:
+        if root and _generation(path) != generation:
             _generations.remove(folder, generation)
         raise
     if before:
@@ -100,16 +101,21 @@ def _write_generation(
         _generations.remove(folder_of(path, number), number, before["headers"])
 
 
-def _present(path: Path) -> dict[str, Any] | None:
+def _present(path: Path) -> Body | None:
     """Return the body of the index that counts, None when there is none."""
     return read_index(path) if os.path.lexists(path / INDEX) else None
+
+
+def _generation(path: Path) -> int | None:
+    present = _present(path)
+    return None if present is None else present["generation"]
 
 
 def _explained(path: Path, error: OSError) -> OSError:
     if isinstance(error, LockError):
         return error
     try:
-        previous = (_present(path) or {}).get("generation")
+        previous = _generation(path)
     except (OSError, StateError):
         previous = None
     kept = f"; generation {previous} is still there" if previous else ""
@@ -121,7 +127,7 @@ def _begin(path: Path, what: str, group: Group, held: contextlib.ExitStack) -> i
         path.mkdir(parents=True, exist_ok=True)
         seconds = min(LOCK_SECONDS, group.time_limit / 2)  # in which the other ranks wait for this
         alone = held.enter_context(locked(path / LOCK, seconds, what))
-        present = (_present(path) or {}).get("generation", 0)
+        present = _generation(path) or 0
         if alone:
             _generations.remove_all_but(path, present)
         return _generations.make(path, present)
@@ -145,7 +151,7 @@ def _write(
     return headers
 
 
-def _commit(path: Path, folder: Path, body: Any) -> None:
+def _commit(path: Path, folder: Path, body: Body) -> None:
     temporary = folder / INDEX
     try:
         write_index(temporary, body)
@@ -167,7 +173,7 @@ class Saved:
     generation : int
     facts : JSON value
     parts : list of list of int
-        What each rank that saved gave as `part`.
+        The `part` of each rank that saved.
     """
 
     def __init__(self, path: Path) -> None:
@@ -175,7 +181,7 @@ class Saved:
         self.generation, self.facts, self.parts = body["generation"], body["facts"], body["parts"]
         self._headers: dict[str, int] = body["headers"]
 
-    def _hold(self, path: Path) -> dict[str, Any]:
+    def _hold(self, path: Path) -> Body:
         """Return the index of a generation that no save removes while this object lives."""
         before = None
         while True:
@@ -203,9 +209,9 @@ class Saved:
     def cut(
         self, name: str, prefix: str, ranges: list[tuple[int, int]], wanted: tuple[int, int]
     ) -> Tensors:
-        """Rows of `wanted` out of the files of all ranks, of which each holds a range of rows.
+        """Return the rows of `wanted` from the files of all ranks, each of which holds a range.
 
-        Of the tensors whose name begins with `prefix` and has no other one.
+        Only tensors whose name begins with `prefix`, and has no other prefix, are read.
         """
         pieces: dict[str, list[NDArray[Any]]] = {}
         first, last = wanted

@@ -11,7 +11,7 @@ import re
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,15 +42,35 @@ class StateError(ValueError):
 Tensors = dict[str, NDArray[Any]]
 
 
-def _file_names(value: Any, name: str) -> None:
-    mapping(_tensors.CRC)(value, name)
-    for file in value:
+class Body(TypedDict):
+    """What the index of a generation says; `facts` are those of whoever saves."""
+
+    generation: int
+    headers: dict[str, int]
+    parts: list[list[int]]
+    facts: dict[str, object]
+
+
+class _Index(TypedDict):
+    version: int
+    crc32: int
+    body: str
+
+
+class _Metadata(TypedDict):
+    crc32: str
+
+
+def _file_names(value: object, name: str) -> dict[str, int]:
+    sums = mapping(_tensors.CRC)(value, name)
+    for file in sums:
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", file, re.ASCII):
             raise Mismatch(f"{name} must name files of the state, got {_fields.shown(file)}")
+    return sums
 
 
 _PARTS = _fields.array(_fields.array(integer(0, 2**63 - 1)))
-_INDEX: Check = record(
+_INDEX: Check[_Index] = record(
     {
         "format": one_of(FORMAT),
         "version": integer(-(2**63), 2**63),
@@ -58,7 +78,7 @@ _INDEX: Check = record(
         "body": _fields.text,
     }
 )
-_BODY: Check = record(
+_BODY: Check[Body] = record(
     {
         "generation": integer(1, 2**53),
         "headers": _file_names,
@@ -66,7 +86,7 @@ _BODY: Check = record(
         "facts": mapping(anything),
     }
 )
-_METADATA: Check = record(
+_METADATA: Check[_Metadata] = record(
     {"format": one_of(FORMAT), "version": one_of(str(VERSION)), "crc32": _fields.text}
 )
 
@@ -84,7 +104,7 @@ def _bytes(array: NDArray[Any]) -> memoryview:
 
 
 def write_tensors(path: Path, tensors: Mapping[str, NDArray[Any]]) -> int:
-    """Write one safetensors file through to the disk; give the checksum of its header."""
+    """Write one safetensors file through to the disk; return the checksum of its header."""
     header = _header(tensors)
     with path.open("wb") as file:
         file.write(len(header).to_bytes(8, "little"))
@@ -114,8 +134,7 @@ def _read_tensors(file: BinaryIO, header_crc32: int) -> Tensors:
     if zlib.crc32(raw) != header_crc32:
         raise Mismatch("its header does not have the checksum of the index")
     header = _fields.parse(raw, mapping(anything), "the header")
-    metadata = header.pop("__metadata__", None)
-    _METADATA(metadata, "__metadata__")
+    metadata = _METADATA(header.pop("__metadata__", None), "__metadata__")
     places = _tensors.places(header, length)
     sums = _fields.parse(metadata["crc32"].encode(), mapping(_tensors.CRC), "__metadata__.crc32")
     if sums.keys() != places.keys():
@@ -137,7 +156,7 @@ def _read_tensor(file: BinaryIO, name: str, place: _tensors.Place, crc32: int) -
     return tensor
 
 
-def write_index(temporary: Path, body: Any) -> None:
+def write_index(temporary: Path, body: Body) -> None:
     """Write an index through to the disk, to be renamed to where it counts."""
     text = json.dumps(body)
     crc = zlib.crc32(text.encode())
@@ -150,7 +169,7 @@ def write_index(temporary: Path, body: Any) -> None:
         os.fsync(file.fileno())
 
 
-def read_index(path: Path) -> dict[str, Any]:
+def read_index(path: Path) -> Body:
     """Read and check the index of a saved state."""
     file = path / INDEX
     try:
@@ -176,7 +195,6 @@ def read_index(path: Path) -> dict[str, Any]:
         content = index["body"].encode("utf-8", "surrogatepass")
         if zlib.crc32(content) != index["crc32"]:
             raise Mismatch("it does not have its checksum")
-        body: dict[str, Any] = _fields.parse(content, _BODY, "body")
+        return _fields.parse(content, _BODY, "body")
     except Mismatch as error:
         raise StateError(f"{file} is damaged: {error}") from None
-    return body

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Mapping
-from typing import Any, BinaryIO, NamedTuple
+from typing import BinaryIO, NamedTuple, TypedDict
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from dynsample.disk.fields import (
     MAX_JSON,
@@ -26,7 +27,17 @@ _NAME_OF = {"bool": "BOOL", "uint8": "U8", "int8": "I8", "uint16": "U16", "int16
             "float32": "F32", "float64": "F64"}  # fmt: skip
 _DTYPE_OF = {name: np.dtype(dtype) for dtype, name in _NAME_OF.items()}
 _SIZES = integer(0, 2**63 - 1)
-_ENTRIES = mapping(
+
+
+class Entry(TypedDict):
+    """What a header says of a tensor."""
+
+    dtype: str
+    shape: list[int]
+    data_offsets: list[int]
+
+
+_ENTRIES: Check[dict[str, Entry]] = mapping(
     record(
         {
             "dtype": one_of(*_DTYPE_OF),
@@ -35,22 +46,25 @@ _ENTRIES = mapping(
         }
     )
 )
-CRC: Check = integer(0, 2**32 - 1)
+CRC = integer(0, 2**32 - 1)
 _MAX_DIMENSIONS = 32  # of numpy 1
 
 
 class Place(NamedTuple):
     """Where a tensor is in the file, and what it is."""
 
-    dtype: np.dtype[Any]
+    dtype: np.dtype
     shape: tuple[int, ...]
     start: int
     stop: int
 
 
-def entries(columns: Mapping[str, tuple[Any, tuple[int, ...]]]) -> tuple[dict[str, Any], int]:
+def entries(
+    columns: Mapping[str, tuple[DTypeLike, tuple[int, ...]]],
+) -> tuple[dict[str, Entry], int]:
     """Return the header's entries of tensors that lie back to back, and their bytes in all."""
-    found, at = {}, 0
+    found: dict[str, Entry] = {}
+    at = 0
     for name, (dtype, shape) in columns.items():
         stop = at + math.prod(shape) * np.dtype(dtype).itemsize
         kind = _NAME_OF[np.dtype(dtype).name]
@@ -60,7 +74,7 @@ def entries(columns: Mapping[str, tuple[Any, tuple[int, ...]]]) -> tuple[dict[st
 
 
 def read_header(file: BinaryIO) -> tuple[bytes, int]:
-    """Read the header, and give the number of bytes that follow it.
+    """Return the header, and the number of bytes that follow it.
 
     Raises
     ------
@@ -77,11 +91,10 @@ def read_header(file: BinaryIO) -> tuple[bytes, int]:
     return header, found - 8 - size
 
 
-def places(fields: Mapping[str, Any], length: int) -> dict[str, Place]:
+def places(fields: Mapping[str, object], length: int) -> dict[str, Place]:
     """Return the tensors of a header, which must fill `length` bytes without gap or overlap."""
-    _ENTRIES(fields, "header")
     found, at = {}, 0
-    for name, entry in fields.items():
+    for name, entry in _ENTRIES(fields, "header").items():
         dtype, shape = _DTYPE_OF[entry["dtype"]], tuple(entry["shape"])
         start, stop = entry["data_offsets"]
         if len(shape) > _MAX_DIMENSIONS or math.prod(max(n, 1) for n in shape) >= 2**59:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,7 +17,7 @@ class DisagreementError(RuntimeError):
     """Ranks that plan together were given different things."""
 
 
-def check_agreement(group: Group, facts: Mapping[str, Any], what: str) -> None:
+def check_agreement(group: Group, facts: Mapping[str, object], what: str) -> None:
     """Raise on every rank when `facts`, JSON-able, differ; say which, and on which ranks.
 
     Raises

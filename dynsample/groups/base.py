@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from dynsample.groups.calls import Calls
 from dynsample.groups.flat import Bytes, as_bytes, one_dimensional, split, summable, words
 from dynsample.groups.standing import GroupError, brief
+
+if TYPE_CHECKING:
+    from torch.distributed import ProcessGroup
 
 T = TypeVar("T")
 
@@ -41,15 +44,15 @@ class Group(Calls):
         What carries CUDA tensors between the ranks; None: they go through the host.
     """
 
-    device_group: Any = None
+    device_group: ProcessGroup | None = None
 
-    def sum(self, values: Any, what: str) -> NDArray[Any]:
+    def sum(self, values: ArrayLike, what: str) -> NDArray[Any]:
         """Elementwise sum over the ranks.
 
         Parameters
         ----------
         values : (u)int64 or (u)int32 array
-            Of one shape and dtype on all ranks. Sums wrap modulo 2**bits.
+            The same shape and dtype on all ranks. Sums wrap modulo 2**bits.
         what : str
 
         Returns
@@ -66,7 +69,7 @@ class Group(Calls):
                 total = small.view(flat.dtype).sum(axis=0, dtype=flat.dtype)
         return total.view(array.dtype).reshape(array.shape)
 
-    def exclusive_scan(self, values: Any, what: str) -> NDArray[Any]:
+    def exclusive_scan(self, values: ArrayLike, what: str) -> NDArray[Any]:
         """Elementwise sum over the lower ranks: zeros on rank 0. Else like `sum`."""
         array = summable(values)
         flat = words(array)
@@ -78,13 +81,13 @@ class Group(Calls):
                 below = small.view(flat.dtype)[: self.rank].sum(axis=0, dtype=flat.dtype)
         return below.view(array.dtype).reshape(array.shape)
 
-    def all_gather(self, values: Any, what: str) -> list[NDArray[Any]]:
+    def all_gather(self, values: ArrayLike, what: str) -> list[NDArray[Any]]:
         """Give every rank the array of every rank.
 
         Parameters
         ----------
         values : array [n]
-            Of one dtype on all ranks, but not object; each rank has a length of its own.
+            The same dtype on all ranks, but not object; each rank has a length of its own.
         what : str
 
         Returns
@@ -101,13 +104,13 @@ class Group(Calls):
                 parts = [row[:length] for row, length in zip(small, lengths, strict=True)]
         return [part.view(array.dtype) for part in parts]
 
-    def all_to_all(self, parts: Sequence[Any], what: str) -> list[NDArray[Any]]:
+    def all_to_all(self, parts: Sequence[ArrayLike], what: str) -> list[NDArray[Any]]:
         """Send `parts[r]` to rank r, and receive a part from every rank.
 
         Parameters
         ----------
         parts : sequence of arrays [n], one for each rank
-            Of one dtype on all ranks, but not object; each part has a length of its own.
+            The same dtype on all ranks, but not object; each part has a length of its own.
         what : str
 
         Returns
@@ -125,7 +128,7 @@ class Group(Calls):
         received, counts = self._exchanged(sent, lengths, dtype, what)
         return [part.view(dtype) for part in split(received, counts)]
 
-    def exchange(self, values: Any, counts: Any, what: str) -> NDArray[Any]:
+    def exchange(self, values: ArrayLike, counts: ArrayLike, what: str) -> NDArray[Any]:
         """Send consecutive parts of an array, one to each rank, and receive theirs in one array.
 
         As `all_to_all`, without an array for every part: of a thousand ranks that is a million.
@@ -133,7 +136,7 @@ class Group(Calls):
         Parameters
         ----------
         values : array [n]
-            Of one dtype on all ranks, but not object.
+            The same dtype on all ranks, but not object.
         counts : int[P], which add up to n
             Entries for each rank.
         what : str
@@ -151,7 +154,7 @@ class Group(Calls):
         return self._exchanged(as_bytes(array), lengths, array.dtype, what)[0].view(array.dtype)
 
     def _exchanged(
-        self, sent: Bytes, lengths: NDArray[np.int64], dtype: np.dtype[Any], what: str
+        self, sent: Bytes, lengths: NDArray[np.int64], dtype: np.dtype, what: str
     ) -> tuple[Bytes, NDArray[np.int64]]:
         longest = int(lengths.max())
         with self._call(what):
@@ -217,7 +220,7 @@ class Group(Calls):
 
     @abstractmethod
     def _turn(self, values: NDArray[np.int64], what: str) -> NDArray[np.int64]:
-        """Send values[r] to rank r; give what came, by rank."""
+        """Send values[r] to rank r; return what came, by rank."""
 
     @abstractmethod
     def _exchange(

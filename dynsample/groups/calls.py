@@ -35,7 +35,7 @@ class Calls(ABC):
     time_limit : float
         Seconds that any call may wait for the other ranks.
     standing : Standing, optional
-        Of this rank, where other groups speak over the same communicator.
+        How this rank stands, where other groups speak over the same communicator.
     """
 
     def __init__(

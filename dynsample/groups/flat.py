@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 Bytes = NDArray[np.uint8]
 
-_WORDS: dict[Any, Any] = {"int64": "u8", "uint64": "u8", "int32": "u4", "uint32": "u4"}
+_WORDS: dict[str, str] = {"int64": "u8", "uint64": "u8", "int32": "u4", "uint32": "u4"}
 _SUMMED = {np.dtype(name): np.dtype(word) for name, word in _WORDS.items()}
 _MAX_COUNT = 2**31 - 1  # the transports count in C's int
 
@@ -21,7 +21,7 @@ def split(buffer: Bytes, lengths: Sequence[int] | NDArray[np.int64]) -> list[Byt
     return [buffer[start:stop] for start, stop in zip([0, *stops], stops, strict=False)]
 
 
-def summable(values: Any) -> NDArray[Any]:
+def summable(values: ArrayLike) -> NDArray[Any]:
     """Check what is to be summed."""
     array = np.asarray(values)
     if array.dtype not in _SUMMED:
@@ -38,7 +38,7 @@ def words(array: NDArray[Any]) -> NDArray[Any]:
     return np.ascontiguousarray(array).reshape(-1).view(_SUMMED[array.dtype])
 
 
-def one_dimensional(values: Any, name: str) -> NDArray[Any]:
+def one_dimensional(values: ArrayLike, name: str) -> NDArray[Any]:
     """Check what is to travel as bytes."""
     array = np.asarray(values)
     if array.ndim != 1:

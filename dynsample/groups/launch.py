@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 from dynsample.groups import environment
 from dynsample.groups.base import Group
@@ -34,10 +35,11 @@ def as_group(group: object) -> Group:
         return _alone()
     if isinstance(group, str) and group == "auto":
         return _found()
+    given: Any = group
     if _is_a(group, "mpi4py.MPI", "Comm"):
-        return mpi(group)
+        return mpi(given)
     if _is_a(group, "torch.distributed", "ProcessGroup"):
-        return torch(group)
+        return torch(given)
     raise ValueError(
         'group must be "auto" or a group of dynsample.groups, a communicator of mpi4py, or a '
         f"process group of torch.distributed, got {group!r}"

@@ -6,7 +6,8 @@ import atexit
 import os
 import sys
 import time
-from typing import Any, NoReturn
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,15 +18,20 @@ from dynsample.groups.flat import Bytes, join, split
 from dynsample.groups.interrupts import GRACE
 from dynsample.groups.standing import Standing
 
+if TYPE_CHECKING:
+    from mpi4py.MPI import Intracomm, Request
+
+    Private: TypeAlias = tuple[Intracomm, Standing]  # the communicator of all groups of one
+
 _MAX_BYTES = 2**31 - 1  # of one call: before MPI 4, counts and displacements are C's int
 _LARGE = 2**18  # bytes that one rank sends, from which on a gather goes pair by pair
 _EAGER = 1.0  # seconds of polling before the processor is left idle in part
 _keyval: list[int] = []  # MPI's key of the private communicator, made with the first group
 
-_left: list[tuple[Any, str]] = []  # requests that an exception left, which MPI still writes for
+_left: list[tuple[Request, str]] = []  # requests that an exception left, which MPI still writes for
 
 
-def mpi(comm: Any = None, time_limit: float = TIME_LIMIT) -> Group:
+def mpi(comm: Intracomm | None = None, time_limit: float = TIME_LIMIT) -> Group:
     """Ranks of an mpi4py communicator; collective.
 
     Parameters
@@ -68,22 +74,23 @@ def mpi(comm: Any = None, time_limit: float = TIME_LIMIT) -> Group:
 class MPIGroup(Group):
     """Nonblocking collectives, polled up to the time limit."""
 
-    def __init__(self, MPI: Any, comm: Any, time_limit: float) -> None:
+    def __init__(self, MPI: ModuleType, comm: Intracomm, time_limit: float) -> None:
         super().__init__(comm.Get_rank(), comm.Get_size(), time_limit)
         self._MPI, self._comm = MPI, comm  # the user's, until the private one is there
         self._comm, self._standing = self._private(comm)
 
-    def _private(self, comm: Any) -> tuple[Any, Standing]:
+    def _private(self, comm: Intracomm) -> Private:
         MPI = self._MPI
         if not _keyval:
 
-            def free(comm: Any, keyval: int, private: tuple[Any, Standing]) -> None:
+            def free(comm: Intracomm, keyval: int, private: Private) -> None:
                 if comm != MPI.COMM_WORLD:  # which ends inside Finalize, where no call is allowed
                     private[0].Free()
 
             _keyval.append(MPI.Comm.Create_keyval(delete_fn=free))
             atexit.register(_finish_what_was_left, MPI)
-        private: tuple[Any, Standing] | None = comm.Get_attr(_keyval[0])
+        kept: Any = comm.Get_attr(_keyval[0])
+        private: Private | None = kept
         if private is None:
             duplicate, request = comm.Idup()
             self._wait(request, "the other ranks to make the same group")
@@ -91,7 +98,7 @@ class MPIGroup(Group):
             comm.Set_attr(_keyval[0], private)
         return private
 
-    def _wait(self, request: Any, what: str) -> None:
+    def _wait(self, request: Request, what: str) -> None:
         """Poll until a request is done; one that is left is kept, as MPI still writes for it."""
         try:
             self._poll(request, what)
@@ -101,7 +108,7 @@ class MPIGroup(Group):
             _left.append((request, f"rank {self.rank} of {self.size} left {what}"))
             raise
 
-    def _poll(self, request: Any, what: str) -> None:
+    def _poll(self, request: Request, what: str) -> None:
         start = time.monotonic()
         while not request.Test():
             now = time.monotonic()
@@ -218,13 +225,13 @@ def _append(received: list[list[Bytes]], pieces: list[Bytes]) -> None:
         old.append(new)
 
 
-def _abort(MPI: Any, message: str) -> None:
+def _abort(MPI: ModuleType, message: str) -> None:
     print(f"dynsample: {message}", file=sys.stderr, flush=True)
     time.sleep(0.5)  # a launcher that ends a job may drop what it has not passed on yet
     MPI.COMM_WORLD.Abort(1)
 
 
-def _finish_what_was_left(MPI: Any) -> None:
+def _finish_what_was_left(MPI: ModuleType) -> None:
     """Finish requests before MPI is finalised; where others do not come, end the job."""
     end = time.monotonic() + GRACE
     for request, text in _left:

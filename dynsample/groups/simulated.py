@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 
 def simulate(size: int, body: Callable[[Group], T], time_limit: float = TIME_LIMIT) -> list[T]:
-    """Run `body(group)` on `size` ranks, in threads of this process; give the results by rank.
+    """Run `body(group)` on `size` ranks, in threads of this process; return the results by rank.
 
     The ranks run in turn, each up to its next collective call, so that only one runs at any moment
     and every run takes the same course. Nothing waits for time: where a rank has ended, or makes
@@ -90,8 +90,8 @@ class _World:
                 self.gates[turn % size].release()
                 return
 
-    def meet(self, rank: int, name: str, given: Any, what: str) -> _Call:
-        """Join the call that the others make; give it back once all ranks have joined."""
+    def meet(self, rank: int, name: str, given: object, what: str) -> _Call:
+        """Join the call that the others make; return it once all ranks have joined."""
         size = len(self.groups)
         if self.call is None or len(self.call.given) == size:
             self.call = _Call(name, what)

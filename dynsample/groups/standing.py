@@ -24,7 +24,7 @@ class GroupError(RuntimeError):
 
 @dataclass
 class Standing:
-    """Of a rank, on all groups that speak over one communicator.
+    """How a rank stands in all groups that speak over one communicator.
 
     Attributes
     ----------

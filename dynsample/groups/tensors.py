@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from dynsample.groups.base import GroupError
 
 if TYPE_CHECKING:
     import torch
+    from torch.distributed import ProcessGroup, Work
 
     from dynsample.groups import Group
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 def send_tensors(
     group: Group, values: torch.Tensor, sizes: Sequence[int], what: str
 ) -> torch.Tensor:
-    """Send consecutive parts of a tensor, one to each rank; give what came, by rank."""
+    """Send consecutive parts of a tensor, one to each rank; return what came, by rank."""
     import torch
     import torch.distributed as dist
 
@@ -57,14 +58,15 @@ def gather_tensors(group: Group, values: torch.Tensor, what: str) -> torch.Tenso
     return torch.cat([row[:size] for row, size in zip(rows, sizes.tolist(), strict=True)])
 
 
-def _nccl(group: Group, values: torch.Tensor) -> Any:
+def _nccl(group: Group, values: torch.Tensor) -> ProcessGroup | None:
     """Process group that carries CUDA tensors; None where they go through the host."""
     return group.device_group if values.is_cuda else None
 
 
-def _wait(group: Group, what: str, start: Callable[[], Any]) -> None:
+def _wait(group: Group, what: str, start: Callable[[], Work | None]) -> None:
     """Wait for a collective no longer than the group's time limit."""
     work, deadline = start(), time.monotonic() + group.time_limit
+    assert work is not None  # of a rank of the group
     while not work.is_completed():
         if time.monotonic() > deadline:
             raise GroupError(group._waited(what))

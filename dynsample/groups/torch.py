@@ -5,7 +5,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable, Sequence
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,14 +14,19 @@ from dynsample.groups.base import TIME_LIMIT, Group, GroupError
 from dynsample.groups.flat import Bytes, as_bytes
 from dynsample.groups.standing import Standing
 
+if TYPE_CHECKING:
+    from torch import Tensor
+    from torch.distributed import ProcessGroup, Work
+
+T = TypeVar("T")
 _SMALL = 2**20  # bytes of a gather in one padded call; more goes faster rank by rank
 # of a process group, by time limit
-_private: weakref.WeakKeyDictionary[Any, dict[float, tuple[Any, Standing]]]
+_private: weakref.WeakKeyDictionary[ProcessGroup, dict[float, tuple[ProcessGroup, Standing]]]
 _private = weakref.WeakKeyDictionary()
-_left: list[Any] = []  # what a rank that left did not wait for
+_left: list[Work] = []  # what a rank that left did not wait for
 
 
-def torch(process_group: Any = None, time_limit: float = TIME_LIMIT) -> Group:
+def torch(process_group: ProcessGroup | None = None, time_limit: float = TIME_LIMIT) -> Group:
     """Ranks of a torch.distributed process group, whatever its backend; collective.
 
     Parameters
@@ -44,6 +49,7 @@ def torch(process_group: Any = None, time_limit: float = TIME_LIMIT) -> Group:
         raise RuntimeError("torch.distributed is not initialised: call init_process_group first")
     if process_group is None:
         process_group = dist.group.WORLD
+        assert process_group is not None  # as it is initialised
     rank, size = dist.get_rank(process_group), dist.get_world_size(process_group)
     if rank < 0:
         raise ValueError("process_group must hold this process, which is none of its ranks")
@@ -53,7 +59,9 @@ def torch(process_group: Any = None, time_limit: float = TIME_LIMIT) -> Group:
 class TorchGroup(Group):
     """Collectives of gloo on arrays in host memory."""
 
-    def __init__(self, process_group: Any, rank: int, size: int, time_limit: float) -> None:
+    def __init__(
+        self, process_group: ProcessGroup, rank: int, size: int, time_limit: float
+    ) -> None:
         import torch
         import torch.distributed as dist
 
@@ -76,7 +84,7 @@ class TorchGroup(Group):
             shared[self.time_limit] = private, Standing()
         self._group, self._standing = shared[self.time_limit]
 
-    def _run(self, call: Callable[[], Any], what: str) -> Any:
+    def _run(self, call: Callable[[], T], what: str) -> T:
         try:
             return call()
         except RuntimeError as error:  # of gloo, or of the store while a group is made
@@ -101,7 +109,7 @@ class TorchGroup(Group):
             self._run(lambda: self._gather(into, sent), what)
         return rows.view(row.dtype)
 
-    def _gather(self, into: list[Any], sent: Any) -> None:
+    def _gather(self, into: list[Tensor], sent: Tensor) -> None:
         if not self._standing.leaving:
             self._dist.all_gather(into, sent, group=self._group)
             return

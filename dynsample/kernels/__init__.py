@@ -6,17 +6,26 @@ results to the last bit wherever the arrays are.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
+
 from dynsample.kernels.convert import is_tensor
 from dynsample.kernels.host import HOST
-from dynsample.kernels.protocol import Array, Candidates, Kernels, Rates
+from dynsample.kernels.protocol import A, Array, Candidates, Kernels, Rates
 
-__all__ = ["HOST", "Array", "Candidates", "Kernels", "Rates", "of"]
+if TYPE_CHECKING:
+    import torch
+    from numpy.typing import NDArray
+
+__all__ = ["HOST", "A", "AnyKernels", "Array", "Candidates", "Kernels", "Rates", "of"]
+
+AnyKernels: TypeAlias = "Kernels[NDArray[Any]] | Kernels[torch.Tensor]"
 
 
-def of(array: Array) -> Kernels:
+def of(array: A) -> Kernels[A]:
     """Find the kernels that take an array."""
+    found: AnyKernels = HOST
     if is_tensor(array) and array.device.type != "cpu":
         from dynsample.kernels.cuda import backend, device_of
 
-        return backend.OnDevice(device_of(array))
-    return HOST
+        found = backend.OnDevice(device_of(array))
+    return cast("Kernels[A]", found)  # those of the host take tensors that are there as well

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import SupportsIndex
 
 import numpy as np
 
 from dynsample.kernels.checks import integer, random_key
 from dynsample.kernels.convert import beside, column
+from dynsample.kernels.protocol import A
 
 MAX_DRAWS = 2**32 - 2  # the rates of more would not fit 64 bits
 _METHODS = ("systematic", "multinomial")
@@ -21,14 +22,18 @@ def is_multinomial(method: str) -> bool:
     return method == "multinomial"
 
 
-def checked_probabilities(probabilities: Any) -> Any:
+def checked_probabilities(probabilities: A) -> A:
     """Check the dtype and the shape of probabilities."""
     return column(probabilities, "probabilities", np.float32)
 
 
 def checked_draw(
-    probabilities: Any, k: Any, seed: Any, epoch: Any, most: int = MAX_DRAWS
-) -> tuple[Any, int, int, int]:
+    probabilities: A,
+    k: SupportsIndex,
+    seed: SupportsIndex,
+    epoch: SupportsIndex,
+    most: int = MAX_DRAWS,
+) -> tuple[A, int, int, int]:
     """Check the arguments of a draw."""
     p = checked_probabilities(probabilities)
     k = integer(k, "k", 0, most)
@@ -37,8 +42,8 @@ def checked_draw(
 
 
 def checked_coins(
-    values: Any, beta: float, seed: Any, epoch: Any, where: Any
-) -> tuple[Any, float, int, int, Any]:
+    values: A, beta: float, seed: SupportsIndex, epoch: SupportsIndex, where: A | None
+) -> tuple[A, float, int, int, A | None]:
     """Check the arguments of `bernoulli_cdf`."""
     rows, mask = checked_rows(values, where)
     if not 0 <= beta < math.inf:
@@ -47,7 +52,7 @@ def checked_coins(
     return rows, float(beta), seed, epoch, mask
 
 
-def checked_power(values: Any, exponent: float) -> tuple[Any, float]:
+def checked_power(values: A, exponent: float) -> tuple[A, float]:
     """Check the arguments of `power`."""
     rows = column(values, "values", np.float32)
     if not math.isfinite(exponent):
@@ -56,15 +61,15 @@ def checked_power(values: Any, exponent: float) -> tuple[Any, float]:
 
 
 def checked_rows(
-    values: Any, where: Any, name: str = "values", where_name: str = "where"
-) -> tuple[Any, Any]:
+    values: A, where: A | None, name: str = "values", where_name: str = "where"
+) -> tuple[A, A | None]:
     """Check a float32 column and the optional mask of the rows that take part."""
     rows = column(values, name, np.float32)
     mask = None if where is None else beside(where, where_name, np.bool_, rows, name)
     return rows, mask
 
 
-def checked_selection(scores: Any, k: Any, eligible: Any) -> tuple[Any, int, Any]:
+def checked_selection(scores: A, k: SupportsIndex, eligible: A | None) -> tuple[A, int, A | None]:
     """Check the arguments of `hide_lowest`."""
     rows, mask = checked_rows(scores, eligible, "scores", "eligible")
     return rows, integer(k, "k", 0, len(rows)), mask
@@ -77,8 +82,13 @@ def slice_bounds(n: int, start: int, stop: int | None) -> tuple[int, int]:
 
 
 def checked_slice(
-    ids: Any, seed: Any, epoch: Any, start: Any, stop: Any, stream: Any
-) -> tuple[Any, dict[str, int]]:
+    ids: A,
+    seed: SupportsIndex,
+    epoch: SupportsIndex,
+    start: int,
+    stop: int | None,
+    stream: SupportsIndex,
+) -> tuple[A, dict[str, int]]:
     """Check the arguments of `order_slice`."""
     rows = column(ids, "ids", np.uint32)
     seed, epoch, stream = random_key(seed, epoch, stream)

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-from typing import Any
+from typing import TYPE_CHECKING, cast
+
+if TYPE_CHECKING:
+    from dynsample._cuda import NativeModule
 
 
 class CudaUnavailable(RuntimeError):
     """CUDA was asked for and cannot be used; the message says which of the reasons it is."""
 
 
-def load() -> Any:
+def load() -> NativeModule:
     """Import the CUDA module.
 
     Raises
@@ -25,12 +28,12 @@ def load() -> Any:
             "PATH and DYNSAMPLE_CUDA=ON"
         )
     try:
-        return importlib.import_module("dynsample._cuda")
+        return cast("NativeModule", importlib.import_module("dynsample._cuda"))
     except ImportError as error:
         raise CudaUnavailable(f"the CUDA module is there but does not load: {error}") from error
 
 
-def require() -> Any:
+def require() -> NativeModule:
     """Import the CUDA module and make sure of a device.
 
     Raises

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
-from typing import Any
+from typing import SupportsFloat, SupportsIndex
 
 from dynsample._core import Stream
 
@@ -12,7 +12,7 @@ MAX_SAMPLES = 2**32 - 1
 MAX_EPOCH = 2**32 - 1
 
 
-def integer(value: Any, name: str, low: int, high: int) -> int:
+def integer(value: SupportsIndex, name: str, low: int, high: int) -> int:
     """Return `value` as an int of [low, high]."""
     try:
         number = operator.index(value)
@@ -24,7 +24,9 @@ def integer(value: Any, name: str, low: int, high: int) -> int:
     return number
 
 
-def random_key(seed: Any, epoch: Any, stream: Any = Stream.ORDER) -> tuple[int, int, int]:
+def random_key(
+    seed: SupportsIndex, epoch: SupportsIndex, stream: SupportsIndex = Stream.ORDER
+) -> tuple[int, int, int]:
     """Check the key of the counter-based generator."""
     return (
         integer(seed, "seed", 0, 2**64 - 1),
@@ -33,10 +35,10 @@ def random_key(seed: Any, epoch: Any, stream: Any = Stream.ORDER) -> tuple[int, 
     )
 
 
-def real(value: Any, name: str, interval: str) -> float:
+def real(value: object, name: str, interval: str) -> float:
     """Return `value` as a finite float of an interval such as "[0, 1)"; an end may be inf."""
-    number_like = hasattr(value, "__float__") and not getattr(value, "ndim", 0)
-    if isinstance(value, (bool, str, bytes)) or not number_like:
+    is_text = isinstance(value, (bool, str, bytes))
+    if is_text or not isinstance(value, SupportsFloat) or getattr(value, "ndim", False):
         raise TypeError(f"{name} must be a number, got {type(value).__name__} {value!r}")
     number = float(value)
     low, high = (float(end) for end in interval[1:-1].split(","))
@@ -47,14 +49,14 @@ def real(value: Any, name: str, interval: str) -> float:
     return number
 
 
-def choice(value: Any, name: str, allowed: tuple[str, ...]) -> str:
+def choice(value: object, name: str, allowed: tuple[str, ...]) -> str:
     """Return `value` when it is one of the `allowed` words."""
     if not isinstance(value, str) or value not in allowed:
         raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}, got {value!r}")
     return value
 
 
-def boolean(value: Any, name: str) -> bool:
+def boolean(value: object, name: str) -> bool:
     """Return `value` when it is True or False."""
     if not isinstance(value, bool):
         raise TypeError(f"{name} must be True or False, got {type(value).__name__} {value!r}")

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from dynsample import _core
 from dynsample._core import Stream
 from dynsample.kernels.convert import as_numpy, host, like
-from dynsample.kernels.protocol import Array, Candidates, Kernels, Rates
+from dynsample.kernels.protocol import Candidates, Kernels, Rates
 
 
 class Host:
@@ -19,100 +19,107 @@ class Host:
 
     on_device = False
 
-    def take(self, array: NDArray[Any]) -> Array:
+    def take(self, array: NDArray[Any]) -> NDArray[Any]:
         return array
 
-    def copy(self, array: Array) -> Array:
-        return array.copy()
+    def copy(self, array: NDArray[Any]) -> NDArray[Any]:
+        copy: NDArray[Any] = array.copy()
+        return copy
 
-    def fill(self, array: Array, values: NDArray[Any]) -> None:
+    def fill(self, array: NDArray[Any], values: NDArray[Any]) -> None:
         array[...] = values
 
-    def numpy(self, array: Array) -> NDArray[Any]:
+    def numpy(self, array: NDArray[Any]) -> NDArray[Any]:
         view: NDArray[Any] = array.view()
         view.flags.writeable = False
         return view
 
-    def read_only(self, array: Array) -> Array:
+    def read_only(self, array: NDArray[Any]) -> NDArray[Any]:
         return self.numpy(array)
 
-    def unsigned(self, array: Array) -> Array:
+    def unsigned(self, array: NDArray[Any]) -> NDArray[Any]:
         return array
 
-    def checked(self, values: Array, name: str) -> Array:
+    def checked(self, values: object, name: str) -> NDArray[Any]:
         return as_numpy(values, name, np.float32)
 
-    def full(self, size: int, value: float) -> Array:
+    def full(self, size: int, value: float) -> NDArray[Any]:
         return np.full(size, value, np.float32)
 
-    def mask(self, size: int, value: bool = False) -> Array:
+    def mask(self, size: int, value: bool = False) -> NDArray[Any]:
         return np.full(size, value, np.bool_)
 
-    def no_counts(self, size: int) -> Array:
+    def no_counts(self, size: int) -> NDArray[Any]:
         return np.zeros(size, np.uint32)
 
-    def chances(self, size: int, where: Array | None) -> Array:
+    def chances(self, size: int, where: NDArray[Any] | None) -> NDArray[Any]:
         return self.full(size, 1.0) if where is None else self.floats(where)
 
     # Elementwise
 
-    def counts(self, *masks: Array) -> list[int]:
+    def counts(self, *masks: NDArray[Any]) -> list[int]:
         return [int(np.count_nonzero(mask)) for mask in masks]
 
-    def where(self, mask: Array, inside: Array | float, outside: Array | float) -> Array:
+    def where(
+        self, mask: NDArray[Any], inside: NDArray[Any] | float, outside: NDArray[Any] | float
+    ) -> NDArray[Any]:
         if isinstance(inside, float) and isinstance(outside, float):
             return _core.choose(mask, inside, outside)
         chosen = [np.float32(x) if isinstance(x, float) else x for x in (inside, outside)]
         return np.where(mask, *chosen)
 
-    def below(self, values: Array, bound: float, where: Array | None) -> Array:
+    def below(self, values: NDArray[Any], bound: float, where: NDArray[Any] | None) -> NDArray[Any]:
         return _core.below(values, bound, where, True)
 
-    def floats(self, array: Array) -> Array:
+    def floats(self, array: NDArray[Any]) -> NDArray[Any]:
         return array.astype(np.float32)
 
-    def divide(self, values: Array, number: float) -> Array:
-        return values / np.float32(number)
+    def divide(self, values: NDArray[Any], number: float) -> NDArray[Any]:
+        quotient: NDArray[np.float32] = values / np.float32(number)
+        return quotient
 
-    def finite(self, values: Array) -> Array:
-        return np.isfinite(values)
+    def finite(self, values: NDArray[Any]) -> NDArray[Any]:
+        mask: NDArray[np.bool_] = np.isfinite(values)
+        return mask
 
-    def power(self, values: Array, exponent: float) -> Array:
+    def power(self, values: NDArray[Any], exponent: float) -> NDArray[Any]:
         return like(_core.power(host(values), exponent), values)
 
     # Selections and reductions
 
     def hide_lowest(
-        self, values: Array, k: int, where: Array | None, *, finite_only: bool
-    ) -> Array:
+        self, values: NDArray[Any], k: int, where: NDArray[Any] | None, *, finite_only: bool
+    ) -> NDArray[Any]:
         return like(_core.hide_lowest(host(values), k, host(where), finite_only), values)
 
     def min_max(
-        self, values: Array, where: Array | None, *, finite_only: bool
+        self, values: NDArray[Any], where: NDArray[Any] | None, *, finite_only: bool
     ) -> tuple[float, float]:
         return _core.min_max(host(values), host(where), finite_only)
 
     def sum_parts(
-        self, values: Array, where: Array | None, *, finite_only: bool
+        self, values: NDArray[Any], where: NDArray[Any] | None, *, finite_only: bool
     ) -> NDArray[np.int64]:
         return _core.sum_parts(host(values), host(where), finite_only)
 
-    def candidates(self, values: Array, where: Array | None) -> Candidates:
+    def candidates(
+        self, values: NDArray[Any], where: NDArray[Any] | None
+    ) -> Candidates[NDArray[Any]]:
         return _core.Candidates(values, where, True)
 
     # Orders
 
-    def mask_ids(self, mask: Array, *, invert: bool) -> Array:
+    def mask_ids(self, mask: NDArray[Any], *, invert: bool) -> NDArray[Any]:
         return like(_core.mask_ids(host(mask), invert), mask)
 
     def order_slice(
-        self, ids: Array, seed: int, epoch: int, stream: int, start: int, stop: int
-    ) -> Array:
+        self, ids: NDArray[Any], seed: int, epoch: int, stream: int, start: int, stop: int
+    ) -> NDArray[Any]:
         return like(_core.order_slice(host(ids), seed, epoch, stream, start, stop), ids)
 
     def positions(
         self, num_rows: int, bounds: tuple[int, int], seed: int, epoch: int, stream: int
-    ) -> Array:
+    ) -> NDArray[Any]:
         return _core.unpermute(num_rows, np.arange(*bounds), seed, epoch, stream)
 
     def walk(
@@ -122,7 +129,7 @@ class Host:
         seed: int,
         epoch: int,
         stream: int,
-    ) -> Array:
+    ) -> NDArray[Any]:
         mask = np.zeros(num_rows, np.bool_)
         for start, stop in ranges:
             mask[_core.permute(num_rows, seed, epoch, stream, start, stop)] = True
@@ -130,38 +137,40 @@ class Host:
 
     # Draws
 
-    def survey(self, probabilities: Array) -> tuple[float, int]:
+    def survey(self, probabilities: NDArray[Any]) -> tuple[float, int]:
         return _core.survey(host(probabilities))
 
-    def exponent_sums(self, probabilities: Array, substitute: float) -> NDArray[np.uint64]:
+    def exponent_sums(self, probabilities: NDArray[Any], substitute: float) -> NDArray[np.uint64]:
         return _core.exponent_sums(host(probabilities), substitute)
 
     def rates(
-        self, probabilities: Array, sums: NDArray[np.uint64], substitute: float, k: int
-    ) -> Rates:
+        self, probabilities: NDArray[Any], sums: NDArray[np.uint64], substitute: float, k: int
+    ) -> Rates[NDArray[Any]]:
         return _core.RatesPart(host(probabilities), sums, substitute, k)
 
     def race(
-        self, probabilities: Array, first: int, substitute: float, seed: int, epoch: int
-    ) -> Candidates:
+        self, probabilities: NDArray[Any], first: int, substitute: float, seed: int, epoch: int
+    ) -> Candidates[NDArray[Any]]:
         return _core.Candidates(probabilities, first, substitute, seed, epoch)
 
-    def draw_mask(self, probabilities: Array, k: int, seed: int, epoch: int) -> Array:
+    def draw_mask(self, probabilities: NDArray[Any], k: int, seed: int, epoch: int) -> NDArray[Any]:
         return like(_core.draw_mask(host(probabilities), k, seed, epoch), probabilities)
 
-    def sample(self, size: int, where: Array | None, k: int, seed: int, epoch: int) -> Array:
+    def sample(
+        self, size: int, where: NDArray[Any] | None, k: int, seed: int, epoch: int
+    ) -> NDArray[Any]:
         return _core.sample_mask(size, where, k, seed, epoch)
 
     def draw(
         self,
-        probabilities: Array,
+        probabilities: NDArray[Any],
         k: int,
         seed: int,
         epoch: int,
         *,
         replacement: bool,
         multinomial: bool,
-    ) -> Array:
+    ) -> NDArray[Any]:
         p = host(probabilities)
         if replacement:
             return like(_core.draw(p, k, seed, epoch, multinomial), probabilities)
@@ -170,14 +179,14 @@ class Host:
         return like(order, probabilities)
 
     def cdf_counts(
-        self, values: Array, where: Array | None, low: float, high: float
+        self, values: NDArray[Any], where: NDArray[Any] | None, low: float, high: float
     ) -> NDArray[np.uint64]:
         return _core.cdf_counts(host(values), host(where), low, high)
 
     def cdf_keep(
         self,
-        values: Array,
-        where: Array | None,
+        values: NDArray[Any],
+        where: NDArray[Any] | None,
         low: float,
         high: float,
         counts: NDArray[np.uint64],
@@ -185,10 +194,10 @@ class Host:
         seed: int,
         epoch: int,
         first: int,
-    ) -> Array:
+    ) -> NDArray[Any]:
         key = seed, epoch, first
         kept = _core.cdf_keep(host(values), host(where), low, high, counts, beta, *key)
         return like(kept, values)
 
 
-HOST: Kernels = Host()
+HOST: Kernels[NDArray[Any]] = Host()

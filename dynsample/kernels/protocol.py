@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-Array = Any  # of numpy, or a torch tensor; on a device always a tensor
+if TYPE_CHECKING:
+    import torch
+
+Array: TypeAlias = "NDArray[Any] | torch.Tensor"
+
+# Of numpy, a tensor, or one of both where only the run knows which: what goes in comes out.
+A = TypeVar("A", "NDArray[Any]", "torch.Tensor", "NDArray[Any] | torch.Tensor")
+A_co = TypeVar(
+    "A_co", "NDArray[Any]", "torch.Tensor", "NDArray[Any] | torch.Tensor", covariant=True
+)
 
 
-class Candidates(Protocol):
+class Candidates(Protocol[A_co]):
     """Rows of a part that a selection over all parts is among, by histograms of their keys."""
 
     def count(self) -> int:
@@ -23,126 +32,121 @@ class Candidates(Protocol):
     def tally(self, key: int) -> tuple[int, int]:
         """Count the rows with a key below `key`, and equal to it."""
 
-    def mark(self, ties: int) -> Array:
+    def mark(self, ties: int) -> A_co:
         """Mark the rows below the key of the last tally, and the first `ties` equal to it."""
 
 
-class Rates(Protocol):
+class Rates(Protocol[A_co]):
     """Fixed-point rates of a part of the rows, of which draws with replacement are made."""
 
     @property
     def total(self) -> int:
         """Sum of the rates."""
 
-    def systematic(self, before: int, total: int, k: int, seed: int, epoch: int) -> Array:
+    def systematic(self, before: int, total: int, k: int, seed: int, epoch: int) -> A_co:
         """Count how often each row is drawn, when the rows before have so much of the total."""
 
-    def multinomial(self, k: int, seed: int, epoch: int) -> Array:
+    def multinomial(self, k: int, seed: int, epoch: int) -> A_co:
         """Count how often each row is drawn, when the part is all rows."""
 
-    def count(self, before: int, points: NDArray[np.uint64]) -> Array:
+    def count(self, before: int, points: NDArray[np.uint64]) -> A_co:
         """Count how often each row is drawn by the points that lie in this part."""
 
-    def inverse(self, total: int, num_rows: int) -> Array:
+    def inverse(self, total: int, num_rows: int) -> A_co:
         """Return 1 / (N p) of every row, float32."""
 
 
-class Kernels(Protocol):
-    """What is done with the rows of one process, wherever their arrays are."""
+class Kernels(Protocol[A]):
+    """What is done with the rows of one process, wherever their arrays are.
+
+    All arrays of a call are of one kind, which the kernels are of.
+    """
 
     on_device: bool
 
     # Making and moving
 
-    def take(self, array: NDArray[Any]) -> Array:
+    def take(self, array: NDArray[Any]) -> A:
         """Return a numpy array, which nobody else holds, as one that the kernels take."""
 
-    def copy(self, array: Array) -> Array:
+    def copy(self, array: A) -> A:
         """Return a copy."""
 
-    def fill(self, array: Array, values: NDArray[Any]) -> None:
+    def fill(self, array: A, values: NDArray[Any]) -> None:
         """Copy numpy values into an array."""
 
-    def numpy(self, array: Array) -> NDArray[Any]:
+    def numpy(self, array: A) -> NDArray[Any]:
         """Return an array as numpy, read only; without a copy where it can."""
 
-    def read_only(self, array: Array) -> Array:
+    def read_only(self, array: A) -> A:
         """Protect an array that users get to see, where that is possible."""
 
-    def unsigned(self, array: Array) -> Array:
+    def unsigned(self, array: A) -> A:
         """Return an array of 32-bit integers as users get to see it, uint32."""
 
-    def checked(self, values: Array, name: str) -> Array:
+    def checked(self, values: object, name: str) -> A:
         """Return one-dimensional float32 values as an array that the kernels take."""
 
-    def full(self, size: int, value: float) -> Array:
+    def full(self, size: int, value: float) -> A:
         """Make float32[size]."""
 
-    def mask(self, size: int, value: bool = False) -> Array:
+    def mask(self, size: int, value: bool = False) -> A:
         """Make bool[size]."""
 
-    def no_counts(self, size: int) -> Array:
+    def no_counts(self, size: int) -> A:
         """Make counts of 0, 32 bits each."""
 
-    def chances(self, size: int, where: Array | None) -> Array:
+    def chances(self, size: int, where: A | None) -> A:
         """Make equal probabilities, of all rows or of those in `where`."""
 
     # Elementwise
 
-    def counts(self, *masks: Array) -> list[int]:
+    def counts(self, *masks: A) -> list[int]:
         """Count the rows that are set in each mask."""
 
-    def where(self, mask: Array, inside: Array | float, outside: Array | float) -> Array:
+    def where(self, mask: A, inside: A | float, outside: A | float) -> A:
         """Choose by a mask among float32 arrays or numbers."""
 
-    def below(self, values: Array, bound: float, where: Array | None) -> Array:
+    def below(self, values: A, bound: float, where: A | None) -> A:
         """Mark the finite values that are less than a float32 number."""
 
-    def floats(self, array: Array) -> Array:
+    def floats(self, array: A) -> A:
         """Convert to float32."""
 
-    def divide(self, values: Array, number: float) -> Array:
+    def divide(self, values: A, number: float) -> A:
         """Divide float32 values by a number that is rounded to float32 first."""
 
-    def finite(self, values: Array) -> Array:
+    def finite(self, values: A) -> A:
         """Mark the finite values."""
 
-    def power(self, values: Array, exponent: float) -> Array:
+    def power(self, values: A, exponent: float) -> A:
         """Raise to a power."""
 
     # Selections and reductions
 
-    def hide_lowest(
-        self, values: Array, k: int, where: Array | None, *, finite_only: bool
-    ) -> Array:
+    def hide_lowest(self, values: A, k: int, where: A | None, *, finite_only: bool) -> A:
         """Mark the k lowest values."""
 
-    def min_max(
-        self, values: Array, where: Array | None, *, finite_only: bool
-    ) -> tuple[float, float]:
+    def min_max(self, values: A, where: A | None, *, finite_only: bool) -> tuple[float, float]:
         """Return the extremes; NaN without any."""
 
-    def sum_parts(
-        self, values: Array, where: Array | None, *, finite_only: bool
-    ) -> NDArray[np.int64]:
+    def sum_parts(self, values: A, where: A | None, *, finite_only: bool) -> NDArray[np.int64]:
         """Return the exact sum, as integers that add up."""
 
-    def candidates(self, values: Array, where: Array | None) -> Candidates:
+    def candidates(self, values: A, where: A | None) -> Candidates[A]:
         """Return the finite values, to select among."""
 
     # Orders
 
-    def mask_ids(self, mask: Array, *, invert: bool) -> Array:
+    def mask_ids(self, mask: A, *, invert: bool) -> A:
         """Return the rows that are set, or are not, ascending; 32 bits each."""
 
-    def order_slice(
-        self, ids: Array, seed: int, epoch: int, stream: int, start: int, stop: int
-    ) -> Array:
+    def order_slice(self, ids: A, seed: int, epoch: int, stream: int, start: int, stop: int) -> A:
         """Return positions [start, stop) of `ids` in a random order, int64."""
 
     def positions(
         self, num_rows: int, bounds: tuple[int, int], seed: int, epoch: int, stream: int
-    ) -> Array:
+    ) -> A:
         """Return the positions of the rows of a range in a permutation of all rows, int64."""
 
     def walk(
@@ -152,54 +156,52 @@ class Kernels(Protocol):
         seed: int,
         epoch: int,
         stream: int,
-    ) -> Array:
+    ) -> A:
         """Mark the rows at ranges of positions of a permutation."""
 
     # Draws
 
-    def survey(self, probabilities: Array) -> tuple[float, int]:
+    def survey(self, probabilities: A) -> tuple[float, int]:
         """Return the largest finite probability, 0 if there is none, and how many are positive."""
 
-    def exponent_sums(self, probabilities: Array, substitute: float) -> NDArray[np.uint64]:
+    def exponent_sums(self, probabilities: A, substitute: float) -> NDArray[np.uint64]:
         """Return the sum of the probabilities as integers by exponent."""
 
     def rates(
-        self, probabilities: Array, sums: NDArray[np.uint64], substitute: float, k: int
-    ) -> Rates:
+        self, probabilities: A, sums: NDArray[np.uint64], substitute: float, k: int
+    ) -> Rates[A]:
         """Return the rates of a part of the rows."""
 
     def race(
-        self, probabilities: Array, first: int, substitute: float, seed: int, epoch: int
-    ) -> Candidates:
+        self, probabilities: A, first: int, substitute: float, seed: int, epoch: int
+    ) -> Candidates[A]:
         """Return the keys of a draw without replacement, to select among."""
 
-    def draw_mask(self, probabilities: Array, k: int, seed: int, epoch: int) -> Array:
+    def draw_mask(self, probabilities: A, k: int, seed: int, epoch: int) -> A:
         """Mark k rows drawn without replacement from all."""
 
-    def sample(self, size: int, where: Array | None, k: int, seed: int, epoch: int) -> Array:
+    def sample(self, size: int, where: A | None, k: int, seed: int, epoch: int) -> A:
         """Mark k of all rows, or of those in `where`, each with equal chances."""
 
     def draw(
         self,
-        probabilities: Array,
+        probabilities: A,
         k: int,
         seed: int,
         epoch: int,
         *,
         replacement: bool,
         multinomial: bool,
-    ) -> Array:
+    ) -> A:
         """Return k rows drawn from all, in random order, int64."""
 
-    def cdf_counts(
-        self, values: Array, where: Array | None, low: float, high: float
-    ) -> NDArray[np.uint64]:
+    def cdf_counts(self, values: A, where: A | None, low: float, high: float) -> NDArray[np.uint64]:
         """Return a histogram of the finite values in 1000 bins."""
 
     def cdf_keep(
         self,
-        values: Array,
-        where: Array | None,
+        values: A,
+        where: A | None,
         low: float,
         high: float,
         counts: NDArray[np.uint64],
@@ -207,5 +209,5 @@ class Kernels(Protocol):
         seed: int,
         epoch: int,
         first: int,
-    ) -> Array:
+    ) -> A:
         """Toss the coins of shares for the rows from `first` on."""

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
 
 TIME_LIMIT_S = 60.0
 
 
-def wait(event: Any, what: str, limit_s: float = TIME_LIMIT_S) -> None:
+def wait(event: torch.cuda.Event, what: str, limit_s: float = TIME_LIMIT_S) -> None:
     """Wait for an event of a device, but not longer than a minute.
 
     Raises

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from dynsample import kernels
-from dynsample.kernels import Array
+from dynsample.kernels import A
 from dynsample.kernels.arguments import (
     MAX_DRAWS,
     checked_coins,
@@ -19,8 +17,8 @@ from dynsample.kernels.convert import like
 
 
 def draw_counts(
-    probabilities: Any, k: int, *, seed: int, epoch: int, method: str = "systematic"
-) -> Any:
+    probabilities: A, k: int, *, seed: int, epoch: int, method: str = "systematic"
+) -> A:
     """How often each row is drawn in k draws with replacement.
 
     Parameters
@@ -56,14 +54,14 @@ def draw_counts(
     return like(there.unsigned(counts), probabilities)
 
 
-def _rates(probabilities: Array, k: int) -> kernels.Rates:
+def _rates(probabilities: A, k: int) -> kernels.Rates[A]:
     there = kernels.of(probabilities)
     substitute = there.survey(probabilities)[0] or 1.0
     sums = there.exponent_sums(probabilities, substitute)
     return there.rates(probabilities, sums, substitute, k)
 
 
-def draw_mask(probabilities: Any, k: int, *, seed: int, epoch: int) -> Any:
+def draw_mask(probabilities: A, k: int, *, seed: int, epoch: int) -> A:
     """Mask of k rows drawn without replacement.
 
     The k smallest E_i / p_i with E_i exponential: the exponential race (Efraimidis and Spirakis,
@@ -87,14 +85,14 @@ def draw_mask(probabilities: Any, k: int, *, seed: int, epoch: int) -> Any:
 
 
 def draw(
-    probabilities: Any,
+    probabilities: A,
     k: int,
     *,
     replacement: bool,
     seed: int,
     epoch: int,
     method: str = "systematic",
-) -> Any:
+) -> A:
     """Draw k rows, in random order.
 
     The rows of `draw_counts` (with replacement) or `draw_mask` (without), in the order of a keyed
@@ -125,11 +123,11 @@ def draw(
     multinomial = is_multinomial(method)
     most = MAX_DRAWS if replacement else MAX_SAMPLES
     p, k, seed, epoch = checked_draw(probabilities, k, seed, epoch, most)
-    how = {"replacement": bool(replacement), "multinomial": multinomial}
-    return kernels.of(p).draw(p, k, seed, epoch, **how)
+    there, replaced = kernels.of(p), bool(replacement)
+    return there.draw(p, k, seed, epoch, replacement=replaced, multinomial=multinomial)
 
 
-def inverse_probabilities(probabilities: Any, k: int) -> Any:
+def inverse_probabilities(probabilities: A, k: int) -> A:
     """1 / (N p) of every row: the loss weights that make k draws with replacement unbiased.
 
     Parameters
@@ -149,9 +147,7 @@ def inverse_probabilities(probabilities: Any, k: int) -> Any:
     return like(rates.inverse(rates.total, len(p)), probabilities)
 
 
-def bernoulli_cdf(
-    values: Any, beta: float, *, seed: int, epoch: int, where: Any | None = None
-) -> Any:
+def bernoulli_cdf(values: A, beta: float, *, seed: int, epoch: int, where: A | None = None) -> A:
     """Keep each row with the probability (share of rows at or below its value) ** beta.
 
     Parameters
@@ -183,7 +179,7 @@ def bernoulli_cdf(
     return there.cdf_keep(rows, mask, low, high, counts, beta, seed, epoch, 0)
 
 
-def power(values: Any, exponent: float) -> Any:
+def power(values: A, exponent: float) -> A:
     """`values ** exponent`, the same on every machine.
 
     Parameters

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from dynsample import _core
 from dynsample.kernels.convert import as_numpy
 
+if TYPE_CHECKING:
+    from dynsample.kernels import Array
 
-def gather_rows(columns: Sequence[NDArray[Any]], index: Any) -> list[NDArray[Any]]:
+
+def gather_rows(columns: Sequence[NDArray[Any]], index: Array) -> list[NDArray[Any]]:
     """Rows `index` of every column, in one pass.
 
     When rows of a mapped file are not in memory, the system is asked for all of them at once, so
@@ -37,10 +41,10 @@ def gather_rows(columns: Sequence[NDArray[Any]], index: Any) -> list[NDArray[Any
     """
     if not columns:
         return []
-    return _core.gather_rows(list(columns), as_numpy(index, "index", "int64"))
+    return _core.gather_rows(list(columns), as_numpy(index, "index", np.int64))
 
 
-def read_ahead(columns: Sequence[NDArray[Any]], index: Any) -> None:
+def read_ahead(columns: Sequence[NDArray[Any]], index: Array) -> None:
     """Ask the system to read rows `index` of mapped columns in the background.
 
     Parameters
@@ -48,4 +52,4 @@ def read_ahead(columns: Sequence[NDArray[Any]], index: Any) -> None:
     columns, index
         As in `gather_rows`.
     """
-    _core.read_ahead(list(columns), as_numpy(index, "index", "int64"))
+    _core.read_ahead(list(columns), as_numpy(index, "index", np.int64))

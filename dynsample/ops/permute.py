@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
 from dynsample import _core, kernels
 from dynsample._core import Stream
+from dynsample.kernels import A
 from dynsample.kernels.arguments import checked_slice, slice_bounds
 from dynsample.kernels.checks import MAX_SAMPLES, integer, random_key
 from dynsample.kernels.convert import as_numpy, like
@@ -60,14 +59,14 @@ def permute(
 
 
 def order_slice(
-    ids: Any,
+    ids: A,
     *,
     seed: int,
     epoch: int,
     start: int = 0,
     stop: int | None = None,
     stream: int = Stream.ORDER,
-) -> Any:
+) -> A:
     """`ids[permute(len(ids), ...)]` in one pass.
 
     Parameters
@@ -84,7 +83,7 @@ def order_slice(
     return kernels.of(rows).order_slice(rows, **key)
 
 
-def unpermute(n: int, values: Any, *, seed: int, epoch: int, stream: int = Stream.ORDER) -> Any:
+def unpermute(n: int, values: A, *, seed: int, epoch: int, stream: int = Stream.ORDER) -> A:
     """Positions at which `permute(n, ...)` has `values`: its inverse.
 
     Parameters

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from dynsample import _core, kernels
+from dynsample.kernels import A
 from dynsample.kernels.arguments import checked_rows, checked_selection
 from dynsample.kernels.convert import column
 
 
-def hide_lowest(scores: Any, k: int, eligible: Any = None, *, finite_only: bool = False) -> Any:
+def hide_lowest(scores: A, k: int, eligible: A | None = None, *, finite_only: bool = False) -> A:
     """Mask of the `k` lowest-scoring samples: one exact set, whatever the threads or the processor.
 
     Samples compare by (score, index): ties go to the smaller index, -0 equals +0, and NaN is
@@ -31,7 +30,7 @@ def hide_lowest(scores: Any, k: int, eligible: Any = None, *, finite_only: bool 
     Returns
     -------
     bool[N]
-        Of the kind of `scores`.
+        The same kind of array as `scores`.
 
     Raises
     ------
@@ -50,7 +49,7 @@ def hide_lowest(scores: Any, k: int, eligible: Any = None, *, finite_only: bool 
     return kernels.of(rows).hide_lowest(rows, count, mask, finite_only=finite_only)
 
 
-def exact_mean(values: Any, where: Any = None, *, finite_only: bool = False) -> float:
+def exact_mean(values: A, where: A | None = None, *, finite_only: bool = False) -> float:
     """Mean of float32 values from their exact sum, so that no order or split changes a bit of it.
 
     The sum is rounded once, to float64 (as `math.fsum` does), and divided by the count.
@@ -82,7 +81,7 @@ def exact_mean(values: Any, where: Any = None, *, finite_only: bool = False) -> 
     return total / count if count else float("nan")
 
 
-def min_max(values: Any, where: Any = None, *, finite_only: bool = False) -> tuple[float, float]:
+def min_max(values: A, where: A | None = None, *, finite_only: bool = False) -> tuple[float, float]:
     """Lowest and highest value.
 
     Parameters
@@ -110,7 +109,7 @@ def min_max(values: Any, where: Any = None, *, finite_only: bool = False) -> tup
     return kernels.of(rows).min_max(rows, mask, finite_only=finite_only)
 
 
-def mask_ids(mask: Any, *, invert: bool = False) -> Any:
+def mask_ids(mask: A, *, invert: bool = False) -> A:
     """Ascending ids of the rows that are set in `mask`, or of those that are not.
 
     Parameters
@@ -123,7 +122,7 @@ def mask_ids(mask: Any, *, invert: bool = False) -> Any:
     Returns
     -------
     uint32[count]
-        Of the kind of `mask`.
+        The same kind of array as `mask`.
 
     Raises
     ------

@@ -15,19 +15,33 @@ import re
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dynsample.disk import tensors as _tensors
-from dynsample.disk.fields import Mismatch, anything, mapping, one_of, parse, record, text
+from dynsample.disk.fields import Check, Mismatch, anything, mapping, one_of, parse, record, text
 from dynsample.disk.files import open_regular, whole
 from dynsample.payload.facts import Facts
 
 FORMAT, VERSION = "dynsample payload", 1
 _NAME = re.compile(r"epoch-(\d{5})\.safetensors", re.ASCII)
-_METADATA = record(
+
+
+class _Version(TypedDict):
+    version: str
+
+
+class _Metadata(_Version):
+    epoch: str
+    facts: str
+    crc32: str
+    header_crc32: str
+
+
+_VERSION: Check[_Version] = record({"format": one_of(FORMAT), "version": text})
+_METADATA: Check[_Metadata] = record(
     {"format": one_of(FORMAT), "version": text, "epoch": text, "facts": text, "crc32": text,
      "header_crc32": text}
 )  # fmt: skip
@@ -56,7 +70,7 @@ def epoch_of(file: Path) -> int:
     return int(file.name[len("epoch-") :].partition(".")[0])
 
 
-def _layout(facts: Facts) -> tuple[dict[str, Any], int]:
+def _layout(facts: Facts) -> tuple[dict[str, _tensors.Entry], int]:
     """Entries of the header, and the length of what follows it."""
     columns = facts.columns().items()
     return _tensors.entries(
@@ -82,7 +96,7 @@ def _signed_header(facts: Facts, epoch: int, sums: dict[str, str]) -> bytes:
     return _header(facts, epoch, sums, _crc(_header(facts, epoch, sums, _BLANK)))
 
 
-def _crc(content: Any) -> str:
+def _crc(content: bytes) -> str:
     return f"{zlib.crc32(content):08x}"
 
 
@@ -163,13 +177,13 @@ def read_header(path: Path, epoch: int) -> Header:
 def _read_header(file: BinaryIO, path: Path, epoch: int) -> Header:
     content, length = _tensors.read_header(file)
     header = parse(content, mapping(anything), "the header")
-    metadata = header.pop("__metadata__", None)
-    record({"format": one_of(FORMAT), "version": text})(metadata, "__metadata__")
-    if metadata["version"] != str(VERSION):
+    found = header.pop("__metadata__", None)
+    version = _VERSION(found, "__metadata__")["version"]
+    if version != str(VERSION):
         raise PayloadError(
-            f"{path} has format version {metadata['version'][:20]}, this dynsample reads {VERSION}"
+            f"{path} has format version {version[:20]}, this dynsample reads {VERSION}"
         )
-    _METADATA(metadata, "__metadata__")
+    metadata = _METADATA(found, "__metadata__")
     own = f'"header_crc32": "{metadata["header_crc32"]}"'.encode(errors="replace")
     blank = f'"header_crc32": "{_BLANK}"'.encode()
     if _crc(content.replace(own, blank)) != metadata["header_crc32"]:

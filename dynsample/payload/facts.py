@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from dynsample.disk.fields import array, optional, record, text
+from dynsample.disk.fields import Check, array, optional, record, text
 from dynsample.disk.fields import integer as whole_number
 from dynsample.kernels.checks import MAX_SAMPLES, boolean, choice, integer
 from dynsample.kernels.convert import fingerprint as array_fingerprint
@@ -19,7 +19,21 @@ from dynsample.payload.labels import Labels, as_labels
 MIXES = ("none", "mixup", "cutmix")
 _SLACK = 1e-5  # of a float32 share
 _COUNT = whole_number(0, MAX_SAMPLES)
-_FIELDS = record(
+
+
+class Fields(TypedDict):
+    """Facts as JSON has them."""
+
+    num_samples: int
+    num_classes: int
+    labels: str
+    crops: bool
+    mix: str
+    size: list[int] | None
+    fingerprint: str
+
+
+_FIELDS: Check[Fields] = record(
     {
         "num_samples": _COUNT,
         "num_classes": _COUNT,
@@ -47,7 +61,7 @@ class Facts:
     size : (int, int) or None
         Height and width of the images that were mixed, in which the boxes of cutmix are.
     fingerprint : str
-        Of the data set, see `fingerprint`; "" when it was not given.
+        Identity of the data set, see `fingerprint`; "" when it was not given.
     """
 
     num_samples: int
@@ -70,14 +84,14 @@ class Facts:
             for length in self.size:
                 integer(length, "size", 1, 2**31 - 1)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """Return what `from_json` takes."""
         return asdict(self)
 
     @classmethod
-    def from_json(cls, fields: dict[str, Any]) -> Facts:
+    def from_json(cls, given: Mapping[str, object]) -> Facts:
         """Make the facts that `to_json` gave."""
-        _FIELDS(fields, "facts")
+        fields: Any = _FIELDS(given, "facts")
         size = fields["size"]
         return cls(**{**fields, "size": None if size is None else tuple(size)})
 
@@ -137,7 +151,7 @@ class Facts:
         return dict(sorted(columns.items(), key=lambda item: -np.dtype(item[1][0]).itemsize))
 
 
-def fingerprint(labels: Any, names: Iterable[str | bytes] = ()) -> str:
+def fingerprint(labels: ArrayLike, names: Iterable[str | bytes] = ()) -> str:
     """Identity of a data set: its labels in order, and the names of its files where it has any.
 
     Parameters

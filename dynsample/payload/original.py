@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,21 @@ from dynsample.payload.epoch_file import PayloadError
 from dynsample.payload.facts import Facts
 from dynsample.payload.writer import EpochWriter, Writer
 
+if TYPE_CHECKING:
+    import torch
+
 Order = Callable[[int], NDArray[np.int64]]
+
+
+class _Batch(NamedTuple):
+    """What a file holds, in its order."""
+
+    crop: torch.Tensor
+    flip: torch.Tensor
+    partner: torch.Tensor | None
+    lam: float | None
+    box: Sequence[int] | None
+    logits: torch.Tensor
 
 
 def original_order(num_samples: int, seed: int = 42) -> Order:
@@ -78,14 +92,14 @@ def import_original(
     size : (int, int), optional
         Height and width of the images that were mixed; needed with cutmix.
     labels, fingerprint : str
-        Of the new store, see `Facts`.
+        Facts of the new store, see `Facts`.
     progress : callable
         Called after every epoch.
 
     Returns
     -------
     Facts
-        Of the new store.
+        What the new store is of.
 
     Raises
     ------
@@ -94,10 +108,10 @@ def import_original(
     """
     epochs = _numbered(Path(source), "epoch_", "")
     first = _load(_numbered(epochs[0], "batch_", ".tar")[0])
-    mix = "none" if first[2] is None else "mixup" if first[4] is None else "cutmix"
+    mix = "none" if first.partner is None else "mixup" if first.box is None else "cutmix"
     facts = Facts(
         num_samples=len(order(0)),
-        num_classes=first[5].shape[1],
+        num_classes=first.logits.shape[1],
         labels=labels,
         mix=mix,
         size=size,
@@ -115,11 +129,13 @@ def _import_epoch(folder: Path, ids: NDArray[np.int64], rows: EpochWriter) -> No
     start = 0
     for file in _numbered(folder, "batch_", ".tar"):
         content = _load(file)
-        stop = start + len(content[5])
+        stop = start + len(content.logits)
         if stop > len(ids):
             raise PayloadError(f"{file} ends at row {stop}, the order has {len(ids)} ids")
         try:
-            rows.add(ids[start:stop], content[5], **_view(content, ids[start:stop], rows.facts.mix))
+            rows.add(
+                ids[start:stop], content.logits, **_view(content, ids[start:stop], rows.facts.mix)
+            )
         except (ValueError, TypeError, IndexError) as error:
             raise PayloadError(f"{file}: {error}") from error
         start = stop
@@ -127,16 +143,22 @@ def _import_epoch(folder: Path, ids: NDArray[np.int64], rows: EpochWriter) -> No
         raise PayloadError(f"{folder} holds {start} rows, the order has {len(ids)} ids")
 
 
-def _view(content: Sequence[Any], ids: NDArray[np.int64], mix: str) -> dict[str, Any]:
-    crop, flip, partner, lam, box = content[:5]
-    view = {"crop": np.asarray(crop), "flip": np.asarray(flip)}
+def _view(content: _Batch, ids: NDArray[np.int64], mix: str) -> dict[str, NDArray[Any]]:
+    view: dict[str, NDArray[Any]] = {
+        "crop": np.asarray(content.crop),
+        "flip": np.asarray(content.flip),
+    }
     if mix == "none":
         return view
-    partner = np.asarray(partner)
-    view |= {"partner": ids[partner], "lam": np.full(len(ids), float(lam))}
+    if content.partner is None or content.lam is None:
+        raise TypeError(f"a batch of {mix} must have partners and a lambda, got None")
+    partner = np.asarray(content.partner)
+    view |= {"partner": ids[partner], "lam": np.full(len(ids), float(content.lam))}
     view |= {"partner_crop": view["crop"][partner], "partner_flip": view["flip"][partner]}
     if mix == "cutmix":
-        view["box"] = np.tile(np.array([int(x) for x in box], np.int32), (len(ids), 1))
+        if content.box is None:
+            raise TypeError("a batch of cutmix must have a box, got None")
+        view["box"] = np.tile(np.array([int(x) for x in content.box], np.int32), (len(ids), 1))
     return view
 
 
@@ -153,12 +175,12 @@ def _numbered(folder: Path, prefix: str, suffix: str) -> list[Path]:
     return [found[number] for number in range(len(found))]
 
 
-def _load(file: Path) -> Sequence[Any]:
+def _load(file: Path) -> _Batch:
     import torch
 
     try:
         with torch.serialization.safe_globals(list(_numpy_scalars())):
-            content: Sequence[Any] = torch.load(file, map_location="cpu", weights_only=True)
+            content: object = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # of torch's reader of damaged files there is no list
         said = (str(error).splitlines() or [type(error).__name__])[0]
         raise PayloadError(
@@ -171,10 +193,10 @@ def _load(file: Path) -> Sequence[Any]:
         )
     if getattr(content[5], "ndim", None) != 2:
         raise PayloadError(f"{file} must hold logits [B, C], got {type(content[5]).__name__}")
-    return content
+    return _Batch(*content)
 
 
-def _numpy_scalars() -> Iterator[Any]:
+def _numpy_scalars() -> Iterator[Callable[..., object] | tuple[Callable[..., object], str]]:
     """Yield what a pickled numpy number names, in files of numpy 1 and of numpy 2."""
     scalar = np.float64(0).__reduce__()[0]
     yield np.dtype

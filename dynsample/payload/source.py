@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 from numpy.typing import NDArray
 
+from dynsample.kernels import Array
 from dynsample.payload.facts import Facts
 
 
@@ -14,18 +15,19 @@ class Source(Protocol):
 
     facts: Facts
 
-    def batch(self, epoch: int, index: Any) -> dict[str, NDArray[Any]]:
+    def batch(self, epoch: int, index: Array) -> dict[str, NDArray[Any]]:
         """Return views, and of a store the logits, of samples `index` in `epoch`."""
         ...
 
 
-def check_source(source: Any, num_samples: int, dataset: Any = None) -> None:
+def check_source(source: object, num_samples: int, dataset: object = None) -> None:
     """Raise when a store or views are not of this data set."""
-    if not isinstance(getattr(source, "facts", None), Facts):
+    facts = getattr(source, "facts", None)
+    if not isinstance(facts, Facts):
         raise TypeError(f"payload must be a Store or Views, got {type(source).__name__}")
-    if source.facts.num_samples != num_samples:
+    if facts.num_samples != num_samples:
         raise ValueError(
-            f"payload is of {source.facts.num_samples} samples, the data set has {num_samples}"
+            f"payload is of {facts.num_samples} samples, the data set has {num_samples}"
         )
     fingerprint = getattr(dataset, "fingerprint", None)
     if isinstance(fingerprint, str) and hasattr(source, "check_fingerprint"):

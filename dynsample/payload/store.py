@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dynsample import ops
+from dynsample.kernels import Array
 from dynsample.kernels.checks import MAX_EPOCH, boolean, integer
 from dynsample.payload.epoch_file import (
     Arrays,
@@ -74,7 +75,7 @@ class Store:
             for epoch in range(self.num_epochs):
                 self._verify(epoch)
 
-    def __getstate__(self) -> dict[str, Any]:
+    def __getstate__(self) -> dict[str, object]:
         return {**vars(self), "_open": OrderedDict()}  # a worker maps the files itself
 
     def check_fingerprint(self, fingerprint: str) -> None:
@@ -94,7 +95,7 @@ class Store:
                 "relabel more, or train less"
             )
 
-    def batch(self, epoch: int, index: Any) -> dict[str, NDArray[Any]]:
+    def batch(self, epoch: int, index: Array) -> dict[str, NDArray[Any]]:
         """Return views and logits of a batch.
 
         Parameters
@@ -118,7 +119,7 @@ class Store:
         views = {name: found[name] for name in self.facts.view_columns()}
         return {**views, "logits": self.facts.codec.decode(found)}
 
-    def read_ahead(self, epoch: int, index: Any | None = None) -> None:
+    def read_ahead(self, epoch: int, index: Array | None = None) -> None:
         """Ask the system to read these samples, or all of the epoch, in the background."""
         columns = list(self.columns(epoch).values())
         if index is None:

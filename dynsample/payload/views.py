@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from dynsample import ops
 from dynsample._core import Stream
+from dynsample.kernels import Array
 from dynsample.kernels.checks import random_key, real
 from dynsample.kernels.convert import as_numpy
 from dynsample.payload.facts import Facts
@@ -27,7 +28,7 @@ class Views:
     Parameters
     ----------
     facts : Facts
-        Of the store that will be written: `crops`, `mix` and `size` say what to draw.
+        What the store to be written is of: `crops`, `mix` and `size` say what to draw.
     seed : int in [0, 2**64)
     area : (float, float)
         Least and most share of the image's area that a crop has.
@@ -36,7 +37,7 @@ class Views:
     flip : float in [0, 1]
         Share of the crops that are mirrored.
     alpha : float above 0
-        Of the Beta distribution of lambda; 1 is uniform.
+        Parameter of lambda's Beta distribution; 1 is uniform.
 
     References
     ----------
@@ -67,12 +68,12 @@ class Views:
         self.alpha = real(alpha, "alpha", "(0, inf)")
         self._drawn: tuple[int, Arrays] | None = None
 
-    def batch(self, epoch: int, index: Any) -> Arrays:
+    def batch(self, epoch: int, index: Array) -> Arrays:
         """Return the views of samples `index` in `epoch`; the keys are those of `Store.batch`."""
         if self._drawn is None or self._drawn[0] != epoch:
             self._drawn = epoch, self._draw(epoch)
         columns = self._drawn[1]
-        rows = ops.gather_rows(list(columns.values()), as_numpy(index, "index", "int64"))
+        rows = ops.gather_rows(list(columns.values()), as_numpy(index, "index", np.int64))
         return dict(zip(columns, rows, strict=True))
 
     def _draw(self, epoch: int) -> Arrays:

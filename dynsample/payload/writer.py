@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
+from dynsample.kernels import Array
 from dynsample.kernels.checks import integer
 from dynsample.kernels.convert import is_tensor
 from dynsample.payload.epoch_file import (
@@ -75,7 +76,7 @@ class EpochWriter:
         self._columns = columns
         self._added = np.zeros(facts.num_samples, np.bool_)
 
-    def add(self, index: Any, logits: Any, **view: Any) -> None:
+    def add(self, index: Array, logits: ArrayLike, **view: ArrayLike) -> None:
         """Keep what the teacher saw of a batch, and said.
 
         Parameters
@@ -108,7 +109,7 @@ class EpochWriter:
             self._columns[name][ids] = values
         self._added[ids] = True
 
-    def _ids(self, index: Any) -> NDArray[np.int64]:
+    def _ids(self, index: Array) -> NDArray[np.int64]:
         ids = _rows(index, "index", (len(index),), "int64")
         n = self.facts.num_samples
         if len(ids) and not (ids.min() >= 0 and ids.max() < n):
@@ -131,7 +132,7 @@ class EpochWriter:
             )
 
 
-def _rows(values: Any, name: str, shape: tuple[int, ...], dtype: str) -> NDArray[Any]:
+def _rows(values: ArrayLike, name: str, shape: tuple[int, ...], dtype: str) -> NDArray[Any]:
     """Return an array of this shape and dtype; a kind of number that would lose is an error."""
     array = values.detach().float() if is_tensor(values) and name == "logits" else values
     array = np.asarray(array.detach().cpu().numpy() if is_tensor(array) else array)

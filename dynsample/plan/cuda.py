@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +28,9 @@ class DevicePlan(WholePlan):
     """One epoch, as `EpochPlan`, in tensors. Made by `build_device_plan`."""
 
     device: Device
+    members: torch.Tensor
+    hidden_rows: torch.Tensor
+    weights: torch.Tensor | None
     _there: dict[int, torch.Tensor] = field(default_factory=dict)  # rows by position, by stream
 
     def _arrange(self, hidden: bool) -> Slice:
@@ -56,7 +60,7 @@ class DevicePlan(WholePlan):
         """Loss weights of rows; None where all are 1. On the host: see `Sampler.weights`."""
         return None if self._host_weights is None else self._host_weights[rows]
 
-    def allowed(self) -> Any:
+    def allowed(self) -> torch.Tensor | None:
         """Rows that this epoch issues at all, bool[N] tensor; None when it issues every row."""
         if not self.repeated and (self.refresh or not self.num_hidden):
             return None
@@ -98,10 +102,12 @@ def _unsigned(rows: torch.Tensor) -> NDArray[np.uint32]:
     return host
 
 
-def _check_place(selection: Selection, device: Device) -> None:
+def _tensors(selection: Selection, device: Device) -> Iterator[torch.Tensor | None]:
+    """Yield what was selected, which must be on the device: hidden, counts, weights."""
     for name in ("hidden", "counts", "weights"):
         value = getattr(selection, name)
         if value is None:
+            yield None
             continue
         found = value.device if is_tensor(value) else f"a {type(value).__name__}"
         if found != device.torch_device:
@@ -109,6 +115,7 @@ def _check_place(selection: Selection, device: Device) -> None:
                 f"selection.{name} must be a tensor on {device.torch_device}, as the table is, "
                 f"got {found}"
             )
+        yield value
 
 
 def build_device_plan(
@@ -125,9 +132,8 @@ def build_device_plan(
     import torch
 
     check_selection(selection, num_samples)
-    _check_place(selection, device)
+    hidden, counts, weights = _tensors(selection, device)
     none = device.empty(0, torch.int32)
-    counts, hidden = selection.counts, selection.hidden
     if counts is not None:
         members, hidden_rows = repeat_rows(counts.to(torch.int32), int(counts.sum())), none
     elif hidden is not None:
@@ -143,7 +149,7 @@ def build_device_plan(
         num_rows=num_samples,
         members=members,
         hidden_rows=hidden_rows,
-        weights=selection.weights,
+        weights=weights,
         index=index,
         lr_scale=selection.lr_scale,
         refresh=selection.refresh,

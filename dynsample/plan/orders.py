@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,7 +31,7 @@ class Order(Protocol):
         """Positions of members, by their ranks among `count`: the inverse of the arrangement."""
         ...
 
-    def fingerprint(self) -> dict[str, Any]:
+    def fingerprint(self) -> dict[str, object]:
         """Identity of the order, for resume checks."""
         ...
 
@@ -50,7 +50,7 @@ class RandomOrder:
         """Positions of members, by their ranks among `count`: the inverse of the arrangement."""
         return _core.unpermute(count, ranks, random.seed, random.epoch, stream)
 
-    def fingerprint(self) -> dict[str, Any]:
+    def fingerprint(self) -> dict[str, object]:
         """Identity of the order, for resume checks."""
         return {"name": "random"}
 
@@ -69,7 +69,7 @@ class SequentialOrder:
         """Positions of members, by their ranks among `count`: these ranks."""
         return ranks
 
-    def fingerprint(self) -> dict[str, Any]:
+    def fingerprint(self) -> dict[str, object]:
         """Identity of the order, for resume checks."""
         return {"name": "sequential"}
 
@@ -88,7 +88,7 @@ class PageLocal:
         Pages that are shuffled together.
     """
 
-    def __init__(self, page_of: NDArray[np.integer[Any]], window: int) -> None:
+    def __init__(self, page_of: NDArray[np.integer], window: int) -> None:
         pages = np.asarray(page_of)
         if pages.ndim != 1 or pages.dtype.kind not in "iu":
             raise TypeError(
@@ -134,7 +134,7 @@ class PageLocal:
             'order must be "random" or "sequential" with placement="sharded", got a PageLocal'
         )
 
-    def fingerprint(self) -> dict[str, Any]:
+    def fingerprint(self) -> dict[str, object]:
         """Identity of the order, for resume checks."""
         return {"name": "page_local", "window": self.window, "pages": fingerprint(self.page_of)}
 

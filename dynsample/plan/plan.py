@@ -14,6 +14,7 @@ from dynsample import _core, ops
 from dynsample._core import Stream
 from dynsample.kernels import Array
 from dynsample.kernels.checks import MAX_SAMPLES, integer, random_key
+from dynsample.kernels.convert import host
 from dynsample.plan.dealing import Steps
 from dynsample.plan.orders import Order, Slice, as_order
 from dynsample.plan.selection import EpochRandom, Selection
@@ -90,7 +91,7 @@ class Plan(ABC):
         """Loss weights of rows that were issued to this rank."""
 
     @abstractmethod
-    def allowed(self) -> NDArray[np.bool_] | None:
+    def allowed(self) -> Array | None:
         """Rows that this epoch issues at all; None when it issues every row, or none knows."""
 
     @property
@@ -209,6 +210,7 @@ class EpochPlan(WholePlan):
 
     members: NDArray[np.uint32]
     hidden_rows: NDArray[np.uint32]
+    weights: NDArray[np.float32] | None
 
     def weights_at(self, rows: NDArray[np.int64]) -> NDArray[np.float32] | None:
         """Loss weights of rows; None where all are 1."""
@@ -284,7 +286,7 @@ def build_plan(
         num_rows=num_samples,
         members=members,
         hidden_rows=hidden_rows,
-        weights=selection.weights,
+        weights=host(selection.weights),
         index=index,
         lr_scale=selection.lr_scale,
         refresh=selection.refresh,
@@ -309,8 +311,9 @@ def selected_rows(
 ) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
     """Rows of the epoch, as often as they are drawn, and rows that are left out; ascending."""
     none = np.empty(0, np.uint32)
-    if selection.counts is not None:
-        return np.repeat(np.arange(num_rows, dtype=np.uint32), selection.counts), none
-    if selection.hidden is None:
+    counts, hidden = host(selection.counts), host(selection.hidden)
+    if counts is not None:
+        return np.repeat(np.arange(num_rows, dtype=np.uint32), counts), none
+    if hidden is None:
         return np.arange(num_rows, dtype=np.uint32), none
-    return ops.mask_ids(selection.hidden, invert=True), ops.mask_ids(selection.hidden)
+    return ops.mask_ids(hidden, invert=True), ops.mask_ids(hidden)

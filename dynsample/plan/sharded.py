@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from dynsample._core import Stream
 from dynsample.groups import Group
+from dynsample.kernels.convert import host
 from dynsample.plan.dealing import Steps
 from dynsample.plan.members import Delivered, Members
 from dynsample.plan.orders import Order, Slice
@@ -78,13 +79,12 @@ class ShardedPlan(Plan):
         """Yield positions, rows and weights of the owned members, some at a time."""
         members = self._members(hidden)
         stream = Stream.HIDDEN_ORDER if hidden else Stream.ORDER
-        done = members.before
+        done, given = members.before, host(self.weights)
         for rows in members.chunks():
             ranks = np.arange(done, done + len(rows))
             done += len(rows)
             positions = self.order_by.positions(ranks, members.count, self.random, stream)
-            weights = None if self.weights is None else self.weights[rows - self.first_row]
-            yield positions, rows, weights
+            yield positions, rows, None if given is None else given[rows - self.first_row]
 
     @property
     def digest(self) -> str:
@@ -193,7 +193,7 @@ def build_sharded_plan(
     first, last = bounds
     check_selection(selection, last - first)
     what = f"the selection of epoch {random.epoch}"
-    hidden, times = selection.hidden, selection.counts
+    hidden, times = host(selection.hidden), host(selection.counts)
     if times is None:
         rows, left_out = selected_rows(selection, last - first)
         row_sum = int(rows.sum(dtype=np.uint32)) + first * len(rows)

@@ -53,7 +53,7 @@ class Policy(ABC):
         """
 
     def for_run(self) -> Policy:
-        """Give the policy as one sampler uses it, apart from others that have it too.
+        """Return the policy as one sampler uses it, apart from others that have it too.
 
         Itself, unless something can be set from outside while samplers run.
         """
@@ -62,7 +62,7 @@ class Policy(ABC):
     def planned(self, epoch: int) -> None:  # noqa: B027 - a hook
         """Learn that an epoch has started as `select` decided it; nothing by default."""
 
-    def fingerprint(self, epoch: int) -> dict[str, Any]:
+    def fingerprint(self, epoch: int) -> dict[str, object]:
         """Identity of the policy in an epoch, JSON-able: class, fields, values of callables.
 
         Raises
@@ -91,14 +91,14 @@ class Policy(ABC):
             raise ValueError(f"{type(self).__name__} has no state, got {sorted(state)}")
 
 
-def _fields(policy: Policy) -> dict[str, Any]:
+def _fields(policy: Policy) -> dict[str, object]:
     """Return what a policy was made with."""
     if not is_dataclass(policy):
         return {}
     return {each.name: getattr(policy, each.name) for each in fields(policy) if each.init}
 
 
-def as_policy(policy: Any) -> Policy:
+def as_policy(policy: object) -> Policy:
     """Return `policy` as one run uses it, when a run can be planned by it, saved and resumed.
 
     Raises

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
 from dynsample.kernels.convert import fingerprint, is_tensor, plain
 
 
-def identity(value: Any, name: str, epoch: int) -> Any:
+def identity(value: object, name: str, epoch: int) -> object:
     """Return the identity of a policy's field; of a callable that of its value at the epoch.
 
     Raises
@@ -40,7 +39,7 @@ def identity(value: Any, name: str, epoch: int) -> Any:
     )
 
 
-def _at(value: Any, name: str, epoch: int) -> Any:
+def _at(value: Callable[[int], object], name: str, epoch: int) -> object:
     try:
         return value(epoch)
     except Exception as error:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from dynsample import policies
 from dynsample.kernels.checks import choice
@@ -21,7 +20,7 @@ POLICIES: dict[str, Callable[..., Policy]] = {
 }
 
 
-def make(name: str, **parameters: Any) -> Policy:
+def make(name: str, **parameters: object) -> Policy:
     """Make the policy of a name; parameters that are not given have their defaults.
 
     Raises

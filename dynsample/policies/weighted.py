@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from dynsample import _core
@@ -17,8 +18,6 @@ from dynsample.policies.base import Policy
 from dynsample.table.columns import Column, Last
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from dynsample.table.table import ScoreTable
 
 
@@ -136,7 +135,7 @@ class WeightedRandom(Policy):
 
     def _checked(self, probabilities: Any) -> NDArray[np.float32]:
         """Copy probabilities that can be drawn from."""
-        array: NDArray[np.float32] = as_numpy(probabilities, "probabilities", "float32").copy()
+        array: NDArray[np.float32] = as_numpy(probabilities, "probabilities", np.float32).copy()
         array.flags.writeable = False
         _, positive = _core.survey(array)  # refuses negative ones
         draws = len(array) if self.num_draws is None else self.num_draws

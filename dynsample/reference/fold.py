@@ -17,18 +17,18 @@ from dynsample.table.columns import (
     Last,
     Max,
     Mean,
-    Parts,
     Transitions,
     Uncertainty,
     Window,
 )
+from dynsample.table.log import HostParts
 
 
 def fold(
     index: NDArray[Any],
     signals: Mapping[str, NDArray[np.float32]],
     columns: Mapping[str, Column],
-    parts: Mapping[str, Parts],
+    parts: HostParts,
     seen: NDArray[np.bool_],
     *,
     epoch: int,
@@ -48,7 +48,7 @@ def fold(
                     _update(column, parts[name], row, signals[column.signal or name][place])
 
 
-def _update(column: Column, parts: Parts, row: int, x: np.float32) -> None:
+def _update(column: Column, parts: Mapping[str, NDArray[Any]], row: int, x: np.float32) -> None:
     with np.errstate(all="ignore"):
         if isinstance(column, Last):
             parts["value"][row] = x

@@ -129,7 +129,11 @@ def info_batch(policy: InfoBatch, state: State, epoch: int, seed: int) -> Expect
 
 
 def _drawn(
-    probabilities: NDArray[np.float32], policy: Any, epoch: int, seed: int, correct: bool = False
+    probabilities: NDArray[np.float32],
+    policy: ImportanceSampling | WeightedRandom,
+    epoch: int,
+    seed: int,
+    correct: bool = False,
 ) -> Expected:
     n = len(probabilities)
     k = n if policy.num_draws is None else policy.num_draws
@@ -143,7 +147,7 @@ def _drawn(
 
 
 def weighted_random(policy: WeightedRandom, state: State, epoch: int, seed: int) -> Expected:
-    """By a fixed array, or by a column; a callable has no oracle."""
+    """Draw by a fixed array, or by a column; a callable has no oracle."""
     source = policy.probabilities
     if isinstance(source, str):
         source = np.where(_known(state), state[f"{source}/value"], np.float32(np.nan))
@@ -153,7 +157,7 @@ def weighted_random(policy: WeightedRandom, state: State, epoch: int, seed: int)
 def importance_sampling(
     policy: ImportanceSampling, state: State, epoch: int, seed: int
 ) -> Expected:
-    """By the last loss, scaled, to a power, mixed with uniform: each step rounded to float32."""
+    """Draw by the last loss: scaled, raised to a power, mixed with uniform, each in float32."""
     losses = np.where(_known(state), state["loss/value"], np.float32(np.nan))
     finite = _finite(losses, _known(state))
     if not finite or max(finite) <= 0:

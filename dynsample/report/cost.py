@@ -18,11 +18,11 @@ class Cost:
         Rows that the epoch has fewer than samples, at the seconds that a row of it took. None when
         it was not timed: the last epoch of a report, and one that was resumed elsewhere.
     fold, plan : float
-        Before the epoch.
+        Seconds that the fold and the planning took, before the epoch.
     refresh : float
-        Of the pass over hidden samples, after the epoch.
+        Seconds of the pass over hidden samples, after the epoch.
     report : float
-        Of the writing of this report.
+        Seconds that it took to write this report.
     """
 
     epoch: int

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,18 @@ _INFINITY = 0xFF80  # high half of its key; above are those of rows that do not 
 _OCTAVES = 16  # to either side of 1
 
 
-def histogram(table: ScoreTable, name: str, group: Group) -> dict[str, Any]:
+class Histogram(TypedDict):
+    """Counts of a column's values; see `histogram`."""
+
+    scale: str
+    edges: list[float]
+    counts: list[int]
+    quantiles: list[float] | None
+    min: float | None
+    max: float | None
+
+
+def histogram(table: ScoreTable, name: str, group: Group) -> Histogram:
     """Count the seen, finite values of a column; collective where the table is sharded.
 
     The kernels count by the high half of a score's key, which is exact. All edges and quantiles

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dynsample.disk.fields import Mismatch, anything, parse
 from dynsample.disk.files import read_regular
-from dynsample.report.record import checked
+from dynsample.report.record import Record, checked
 from dynsample.report.store import FILE, ReportError, read_array
 from dynsample.report.writer import LABELS, SUBSET, VERSION, checked_labels
 
-Record = Mapping[str, Any]
 _REQUIRED = ("epoch", "run", "stats", "columns")
 
 
@@ -43,14 +40,14 @@ class Run:
     torn: bool
 
     @cached_property
-    def labels(self) -> NDArray[np.integer[Any]] | None:
+    def labels(self) -> NDArray[np.integer] | None:
         """Class of every sample, when the folder has labels.npy."""
         path = self.folder / LABELS
         return checked_labels(read_array(path)) if path.exists() else None
 
     def hidden(self, record: Record) -> NDArray[np.int64] | None:
         """Ids that are hidden in an epoch, ascending; None when the report does not say."""
-        if not record.get("hidden"):
+        if not record["hidden"]:
             return None
         path = self.folder / Path(record["hidden"]).name
         if not path.exists():

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import pairwise
-from typing import Any
+from typing import Any, TypedDict
 
 from dynsample.disk.fields import (
+    Check,
     Mismatch,
     anything,
     array,
@@ -18,13 +20,72 @@ from dynsample.disk.fields import (
     text,
 )
 from dynsample.kernels.checks import MAX_SAMPLES
-from dynsample.report.histogram import BINS, QUANTILES
+from dynsample.report.histogram import BINS, QUANTILES, Histogram
+
+
+class Extreme(TypedDict):
+    """Samples of the lowest, or highest, scores."""
+
+    ids: list[int]
+    scores: list[float]
+
+
+class CameBack(TypedDict):
+    """How many samples that were hidden before are not now, and some of them."""
+
+    count: int
+    ids: list[int]
+
+
+class Classes(TypedDict):
+    """Samples of every class, and how many of them are hidden."""
+
+    samples: list[int]
+    hidden: list[int]
+
+
+class RunFacts(TypedDict):
+    """What stays the same in a run."""
+
+    policy: str
+    num_samples: int
+    seed: int
+    ranks: int
+
+
+class Times(TypedDict):
+    """How long the passes of the epoch before took on this rank, and how many rows they had."""
+
+    epoch: int
+    kept_seconds: float
+    kept_rows: int
+    hidden_seconds: float
+    hidden_rows: int
+    report_seconds: float
+
+
+class Record(TypedDict):
+    """What a report holds of one epoch; docs/inspect.md says what it means."""
+
+    version: int
+    epoch: int
+    run: RunFacts
+    stats: dict[str, Any]  # figures, and those that a policy adds
+    previous: Times | None
+    columns: dict[str, Histogram]
+    score: str | None
+    easiest: Extreme | None
+    hardest: Extreme | None
+    came_back: CameBack | None
+    classes: Classes | None
+    hidden: str | None
+
 
 _COUNT = integer(0, 2**53)
 _ID = integer(0, MAX_SAMPLES)
 _EPOCH = integer(0, 2**32 - 1)
-_EXTREME = optional(record({"ids": array(_ID), "scores": array(number)}))
-_COLUMN = record(
+_EXTREME: Check[Extreme | None] = optional(record({"ids": array(_ID), "scores": array(number)}))
+_COLUMN: Check[Histogram] = record(
     {
         "scale": one_of("unit", "octaves", "linear"),
         "edges": array(number, BINS + 1),
@@ -37,7 +98,7 @@ _COLUMN = record(
 _STATS = ("num_samples", "num_positions", "num_hidden", "unseen")
 _SECONDS = ("kept_seconds", "hidden_seconds", "report_seconds")
 # `run`, `stats` and `columns` are in every line; the others were not always.
-_LINE = record(
+_LINE: Check[Record] = record(
     {
         "epoch": _EPOCH,
         "run": record(
@@ -84,17 +145,15 @@ _ABSENT = dict.fromkeys(
 )
 
 
-def checked(line: dict[str, Any]) -> dict[str, Any]:
+def checked(line: Mapping[str, object]) -> Record:
     """Return a line with None for what it does not say.
 
     Raises
     ------
     Mismatch
     """
-    _LINE(line, "the line")
-    whole = {**_ABSENT, **line}
-    for kind in ("easiest", "hardest"):
-        named = whole[kind]
+    whole = _LINE({**_ABSENT, **line}, "the line")
+    for kind, named in (("easiest", whole["easiest"]), ("hardest", whole["hardest"])):
         if named and len(named["ids"]) != len(named["scores"]):
             raise Mismatch(f"the line.{kind} must have a score for each id")
     classes = whole["classes"]

@@ -7,8 +7,9 @@ from itertools import pairwise
 from typing import Any
 
 from dynsample.report.cost import costs
-from dynsample.report.histogram import QUANTILES
-from dynsample.report.reader import Record, read
+from dynsample.report.histogram import QUANTILES, Histogram
+from dynsample.report.reader import read
+from dynsample.report.record import Record
 
 
 def to_tensorboard(folder: str | os.PathLike[str], logdir: str | os.PathLike[str]) -> int:
@@ -43,8 +44,8 @@ def to_tensorboard(folder: str | os.PathLike[str], logdir: str | os.PathLike[str
         for record in run.epochs:
             epoch = record["epoch"]
             scalars = scalars_of(record) | {"seconds/spent": balance[epoch].spent}
-            if balance[epoch].saved is not None:
-                scalars["seconds/saved"] = balance[epoch].saved
+            if (saved := balance[epoch].saved) is not None:
+                scalars["seconds/saved"] = saved
             values = [Summary.Value(tag=tag, simple_value=x) for tag, x in scalars.items()]
             values += [
                 Summary.Value(tag=f"scores/{name}", histo=_histogram(column))
@@ -57,7 +58,7 @@ def to_tensorboard(folder: str | os.PathLike[str], logdir: str | os.PathLike[str
     return len(run.epochs)
 
 
-def scalars_of(record: Record) -> dict[str, Any]:
+def scalars_of(record: Record) -> dict[str, float]:
     """Figures of one epoch by tag."""
     stats = {n: value for n, value in record["stats"].items() if isinstance(value, (int, float))}
     scalars = {f"sampler/{name}": value for name, value in stats.items() if name != "epoch"}
@@ -69,7 +70,7 @@ def scalars_of(record: Record) -> dict[str, Any]:
     return scalars
 
 
-def _histogram(column: Record) -> Any:
+def _histogram(column: Histogram) -> Any:
     from tensorboard.compat.proto.summary_pb2 import HistogramProto
 
     edges, counts = column["edges"], column["counts"]

@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from dynsample import ops
 from dynsample._core import Stream
 from dynsample.report.histogram import histogram
+from dynsample.report.record import CameBack, Classes, Extreme, Record, RunFacts, Times
 from dynsample.report.store import (
     FILE,
     ReportError,
@@ -60,23 +61,23 @@ class Start:
     subset : int64[n] or None
         Ids of the rows of the table.
     plan : Plan
-        Of the epoch.
+        The plan of the epoch.
     table : ScoreTable
         What it was planned from.
     stats : mapping of str to float
         As in `Sampler.stats`.
     before : Plan or None
-        Of the epoch before it, if there was one.
+        The plan of the epoch before it, if there was one.
     kept, hidden : Passed
         How the passes of the epoch before went.
     """
 
-    run: Mapping[str, Any]
+    run: RunFacts
     rank: int
     subset: NDArray[np.int64] | None
     plan: Plan
     table: ScoreTable
-    stats: Mapping[str, Any]
+    stats: Mapping[str, float]
     before: Plan | None
     kept: Passed
     hidden: Passed
@@ -105,7 +106,11 @@ class Report:
     """
 
     def __init__(
-        self, folder: str | os.PathLike[str], *, labels: Any = None, hidden: bool = False
+        self,
+        folder: str | os.PathLike[str],
+        *,
+        labels: ArrayLike | None = None,
+        hidden: bool = False,
     ) -> None:
         self.folder, self.hidden = Path(folder), bool(hidden)
         stored = self.folder / LABELS
@@ -120,7 +125,8 @@ class Report:
                 "holds a number for each class"
             )
         check_log(self.folder / FILE)
-        if self._new_labels and not may_write(stored, checked_labels(labels)):
+        new = self.labels if self._new_labels else None
+        if new is not None and not may_write(stored, new):
             raise ReportError(
                 f"{stored} is there, holds other labels, and was not written by a report: name "
                 "another folder, or leave out labels to use it"
@@ -128,7 +134,7 @@ class Report:
         self._class_sizes: list[int] | None = None
         self._seconds = 0.0  # of the last line
 
-    def facts(self) -> dict[str, Any]:
+    def facts(self) -> dict[str, object]:
         """Name what ranks must agree on to write one report together."""
         return {"hidden": self.hidden, "classes": self.num_classes}
 
@@ -153,17 +159,17 @@ class Report:
         self._seconds = time.perf_counter() - begin
         return failed
 
-    def _record(self, start: Start) -> tuple[dict[str, Any], NDArray[np.uint8] | None]:
+    def _record(self, start: Start) -> tuple[Record, NDArray[np.uint8] | None]:
         plan, table, before = start.plan, start.table, start.before
         group = table.group
         if before is not None and before.random.epoch == plan.random.epoch:
             before = None  # it starts again
         left_out = plan.rows_left_out()
         score = "loss" if "loss" in table else next(iter(table), None)
-        record = {
+        record: Record = {
             "version": VERSION,
             "epoch": plan.random.epoch,
-            "run": dict(start.run),
+            "run": start.run,
             "stats": {name: plain(value) for name, value in start.stats.items()},
             "previous": None if before is None else self._times(before, start.kept, start.hidden),
             "columns": {name: histogram(table, name, group) for name in table},
@@ -183,7 +189,7 @@ class Report:
         parts = group.all_gather(np.packbits(mask, bitorder="little"), "the hidden samples")
         return record, np.concatenate(parts)
 
-    def _times(self, before: Plan, kept: Passed, hidden: Passed) -> dict[str, Any]:
+    def _times(self, before: Plan, kept: Passed, hidden: Passed) -> Times:
         return {
             "epoch": before.random.epoch,
             "kept_seconds": kept.seconds,
@@ -195,7 +201,7 @@ class Report:
 
     def _classes(
         self, table: ScoreTable, left_out: NDArray[np.int64], group: Group
-    ) -> dict[str, Any] | None:
+    ) -> Classes | None:
         if self.labels is None:
             return None
         ids = table.index
@@ -214,7 +220,7 @@ class Report:
     def _store(
         self,
         subset: NDArray[np.int64] | None,
-        record: dict[str, Any],
+        record: Record,
         bits: NDArray[np.uint8] | None,
     ) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -222,19 +228,19 @@ class Report:
             assert self.labels is not None
             write_array(self.folder / LABELS, self.labels)
             self._new_labels = False
-        if bits is not None:
+        if bits is not None and record["hidden"] is not None:
             write_array(self.folder / record["hidden"], bits)
             if subset is not None:
                 write_array(self.folder / SUBSET, subset)
         append_line(self.folder / FILE, json.dumps(record, separators=(",", ":"), allow_nan=False))
 
 
-def as_report(report: Any) -> Report | None:
+def as_report(report: str | os.PathLike[str] | Report | None) -> Report | None:
     """Resolve the `report` argument of a sampler: None, a folder, or a Report."""
     return report if report is None or isinstance(report, Report) else Report(report)
 
 
-def checked_labels(labels: Any) -> NDArray[np.integer[Any]]:
+def checked_labels(labels: ArrayLike) -> NDArray[np.integer]:
     """Return labels as an array when they are integers from 0 on."""
     array = np.asarray(labels)
     if array.ndim != 1 or array.dtype.kind not in "iu":
@@ -252,15 +258,13 @@ def _check_length(labels: NDArray[Any] | None, ids: NDArray[np.int64]) -> None:
         raise ValueError(f"labels must be one for each sample, got {len(labels)}")
 
 
-def plain(number: Any) -> Any:
+def plain(number: object) -> object:
     """Return a number as JSON has it: None for what is not finite."""
     value = number.item() if hasattr(number, "item") else number
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def extreme(
-    table: ScoreTable, name: str | None, group: Group, *, hardest: bool
-) -> dict[str, Any] | None:
+def extreme(table: ScoreTable, name: str | None, group: Group, *, hardest: bool) -> Extreme | None:
     """Name the samples with the highest or lowest scores, those first; ties by the smaller id."""
     if name is None:
         return None
@@ -275,7 +279,7 @@ def extreme(
     return {"ids": ids[order].tolist(), "scores": scores.tolist()}
 
 
-def came_back(table: ScoreTable, before: Plan, plan: Plan, group: Group) -> dict[str, Any]:
+def came_back(table: ScoreTable, before: Plan, plan: Plan, group: Group) -> CameBack:
     """Count the samples that were hidden in the epoch before and are not now; name a few.
 
     Those named are a random sample, the same at any number of ranks.

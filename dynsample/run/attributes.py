@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,9 @@ from dynsample.policies.base import Policy
 from dynsample.report import Report
 from dynsample.run.run import Run
 from dynsample.table.table import ScoreTable
+
+if TYPE_CHECKING:
+    from dynsample.kernels.cuda import Device
 
 
 class RunAttributes:
@@ -60,7 +63,7 @@ class RunAttributes:
         return self._run.config.subset
 
     @property
-    def device(self) -> Any:
+    def device(self) -> Device | None:
         """The device of table and log; None for the host."""
         return self._run.config.device
 
@@ -86,7 +89,7 @@ class RunAttributes:
 
     @property
     def generation(self) -> int:
-        """Of the last save or load."""
+        """Number of the last generation that was saved or loaded."""
         return self._run.generation
 
     @property

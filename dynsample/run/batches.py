@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from inspect import GEN_CLOSED, getgeneratorstate
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from dynsample.plan.dealing import Steps
 from dynsample.run import resume
@@ -118,11 +118,11 @@ class BatchIterator:
         if cursor.owner() is self._place:
             cursor.owner = nobody
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> dict[str, object]:
         """State of the sampler, at the position of this iterator."""
         return resume.state_dict(self._run)
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
+    def load_state_dict(self, state: Mapping[str, object]) -> None:
         """Put the sampler, and with it this iterator, at a saved position."""
         resume.go_to_state(self._run, state)
         self._begin()

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dynsample.groups import Group
-from dynsample.kernels import HOST, Kernels
+from dynsample.kernels import HOST, AnyKernels
 from dynsample.kernels.convert import fingerprint as fingerprint_of
 from dynsample.plan.dealing import Steps
 from dynsample.plan.orders import Order
@@ -19,6 +19,9 @@ from dynsample.policies.base import Policy
 from dynsample.report import Report
 from dynsample.table.columns import Column
 from dynsample.table.log import ObservationLog
+
+if TYPE_CHECKING:
+    from dynsample.kernels.cuda import Device
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -42,7 +45,7 @@ class RunConfig:
     subset: NDArray[np.int64] | None
     columns: Mapping[str, Column]
     placement: str
-    device: Any
+    device: Device | None
     max_log_bytes: int
     report: Report | None
 
@@ -52,7 +55,7 @@ class RunConfig:
         return self.num_samples if self.subset is None else len(self.subset)
 
     @property
-    def kernels(self) -> Kernels:
+    def kernels(self) -> AnyKernels:
         """What works on the table, where that is."""
         if self.device is None:
             return HOST
@@ -66,7 +69,7 @@ class RunConfig:
         return None if self.subset is None else fingerprint_of(self.subset)
 
     @cached_property
-    def order_fingerprint(self) -> dict[str, Any]:
+    def order_fingerprint(self) -> dict[str, object]:
         """Identity of the order."""
         return self.order.fingerprint()
 

@@ -25,11 +25,12 @@ _NO_TICKET = np.uint32(0xFFFFFFFF)
 def fold(
     table: ScoreTable, ledger: Ledger, plan: Plan, group: Group, *, epoch: int, what: str
 ) -> int:
-    """Fold the logs of all ranks; give how many observations were of nothing issued.
+    """Fold the logs of all ranks; return how many observations were of nothing issued.
 
     Collective. As `Ledger.settle` and the fold on the CPU, with the same result.
     """
-    log: DeviceLog = ledger.log  # type: ignore[assignment]
+    log = ledger.log
+    assert log.on_device
     needs_tickets = plan.repeated and group.size > 1
     if ledger.fresh:
         found, unknown = _matched(log, ledger, plan, needs_tickets)
@@ -69,8 +70,8 @@ def _matched(log: DeviceLog, ledger: Ledger, plan: Plan, needs_tickets: bool) ->
         tickets = device.empty(len(rows), torch.int32)
     accepted, unknown = device.full(len(rows), False), device.full(1, 0)
     device.call(
-        "match", rows, places, len(rows), issued_rows, issued_places, len(issued), positions,
-        accepted, tickets, unknown,
+        device.kernels.match, rows, places, len(rows), issued_rows, issued_places, len(issued),
+        positions, accepted, tickets, unknown,
     )  # fmt: skip
     return Sorted(rows, places, values, accepted, tickets), int(unknown)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from dynsample.plan.plan import Plan
 from dynsample.run.ledger import Ledger
@@ -66,7 +66,7 @@ class Epoch:
         return self.folded or len(self.ledger.log) > 0
 
 
-def plan_stats(plan: Plan, table: ScoreTable) -> dict[str, Any]:
+def plan_stats(plan: Plan, table: ScoreTable) -> dict[str, float]:
     """Figures of a plan for `Sampler.stats`."""
     rows = table.num_samples
     return {

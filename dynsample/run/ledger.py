@@ -14,6 +14,7 @@ from dynsample.table.log import ObservationLog
 if TYPE_CHECKING:
     from dynsample.groups import Group
     from dynsample.plan.plan import Plan
+    from dynsample.table.places import Log
 
 PADDED, UNKNOWN = -1, -2  # instead of a position
 Rows = NDArray[np.uint32]
@@ -97,13 +98,13 @@ class Ledger:
     ----------
     log : ObservationLog
     issued : (Issued, Issued)
-        Of the kept and of the hidden pass, since the epoch began or was loaded.
+        What the kept and the hidden pass have issued since the epoch began or was loaded.
     outstanding : (uint32[M], int64[M])
         Rows, and their tickets, that were received and not observed before the state was saved
         which was loaded.
     """
 
-    def __init__(self, log: ObservationLog, folded: int | None = None) -> None:
+    def __init__(self, log: Log, folded: int | None = None) -> None:
         self.log = log
         self.issued = (Issued(), Issued())
         self.outstanding = (_NO_ROWS, _NO_TICKETS)
@@ -133,7 +134,7 @@ class Ledger:
         self,
         rows: Rows,
         tickets: Tickets,
-        signals: Mapping[str, Any],
+        signals: Mapping[str, NDArray[np.float32]],
         outstanding: tuple[Rows, Tickets],
     ) -> None:
         """Begin with what `state` gave, of this or of other ranks."""

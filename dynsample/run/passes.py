@@ -47,7 +47,7 @@ class Pass:
     start : int
         Cursor at which the last iterator began.
     batch_size : int
-        Of that iterator, on one rank.
+        Rows of a batch of that iterator, on one rank.
     counted : bool
         Whether all that was drawn went through loaders which count what their users receive.
     begun : bool

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from dynsample.groups import single
 from dynsample.groups.agreement import check_agreement
-from dynsample.kernels import Kernels
+from dynsample.kernels import Array, Kernels
+from dynsample.kernels.convert import host
 from dynsample.plan.plan import Plan, build_plan
 from dynsample.plan.selection import EpochRandom, Selection
 from dynsample.plan.sharded import build_sharded_plan
@@ -22,7 +23,12 @@ from dynsample.table.places import make_log
 from dynsample.table.table import ScoreTable
 
 if TYPE_CHECKING:
+    import torch
+    from numpy.typing import NDArray
+
     from dynsample.groups import Group
+    from dynsample.kernels.cuda import Device
+    from dynsample.table.places import Log
 
 
 def start(
@@ -40,17 +46,18 @@ def start(
     adopt(run, epoch, drop=restart)
 
 
-def adopt(run: Run, epoch: Epoch, *, drop: bool = False, **others: Any) -> None:
+def adopt(run: Run, epoch: Epoch, *, drop: bool = False, **others: object) -> None:
     """Have in place what an epoch needs, and then change the run in one statement."""
     log = epoch.ledger.log
     fetch(run, epoch)
     if run.config.device is not None:
         prepare(run, epoch)
     else:
-        log.set_allowed(epoch.plan.allowed())
+        assert isinstance(log, ObservationLog)
+        log.set_allowed(host(epoch.plan.allowed()))
     changed = {"epoch": epoch, "told": None, **others}
     # Whatever interrupts this comes before it, and nothing has changed, or after it.
-    _ = log.clear() if drop else None, vars(run).update(changed)  # type: ignore[func-returns-value]
+    _ = log.clear() if drop else None, vars(run).update(changed)
     run.config.policy.planned(epoch.number)
 
 
@@ -105,19 +112,19 @@ def plan_of(
     return build_plan(selection, table.num_samples, **given)
 
 
-def _on_host(selection: Selection, arrays: Kernels) -> Selection:
-    here: dict[str, Any] = {}
-    for name in ("hidden", "counts", "weights"):
-        value = getattr(selection, name)
-        here[name] = None if value is None else arrays.numpy(value)
-    return replace(selection, **here)
+def _on_host(selection: Selection, arrays: Kernels[Array]) -> Selection:
+    def here(array: Array | None) -> NDArray[Any] | None:
+        return None if array is None else arrays.numpy(array)
+
+    hidden, counts, weights = selection.hidden, selection.counts, selection.weights
+    return replace(selection, hidden=here(hidden), counts=here(counts), weights=here(weights))
 
 
-def empty(config: RunConfig, group: Group) -> tuple[ScoreTable, ObservationLog]:
+def empty(config: RunConfig, group: Group) -> tuple[ScoreTable, Log]:
     """Make a table and a log without observations, where the run wants them."""
     kernels, rows = config.kernels, config.num_rows
     signals = sorted({column.signal or name for name, column in config.columns.items()})
-    log: Any = make_log(kernels, rows, signals, config.max_log_bytes)
+    log = make_log(kernels, rows, signals, config.max_log_bytes)
     owners = group if config.placement == "sharded" else single()
     table = ScoreTable(rows, config.columns, config.subset, kernels, owners)
     if config.subset is not None:
@@ -125,7 +132,7 @@ def empty(config: RunConfig, group: Group) -> tuple[ScoreTable, ObservationLog]:
     return table, log
 
 
-def as_device(device: Any) -> Any:
+def as_device(device: str | torch.device | Device) -> Device | None:
     """Find a GPU, only where one was asked for: this imports torch."""
     if str(device) == "cpu":
         return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from dynsample.groups.agreement import check_agreement
 from dynsample.run.state import STATE_VERSION, identity
@@ -31,7 +31,7 @@ def check_ranks(run: Run, epoch: int, restart: bool) -> None:
     check_agreement(run.group, facts, f"the start of epoch {epoch}")
 
 
-def position_of(run: Run) -> dict[str, Any]:
+def position_of(run: Run) -> dict[str, object]:
     """Name the position that ranks must share."""
     epoch = run.epoch
     if epoch is None:

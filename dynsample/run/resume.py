@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -24,9 +24,10 @@ from dynsample.run.life import find_ranks, planned
 from dynsample.run.passes import Pass, dealt
 from dynsample.run.ranks import position_of
 from dynsample.run.run import Observations, Run
-from dynsample.run.saved_run import check, check_observed, check_tickets, damaged
+from dynsample.run.saved_run import Identity, check_observed, check_tickets, checked_facts, damaged
 from dynsample.run.state import (
     STATE_VERSION,
+    State,
     check_position,
     checked_identity,
     checked_state,
@@ -34,17 +35,44 @@ from dynsample.run.state import (
 )
 from dynsample.run.turn import alone, warn
 from dynsample.table.fold import fold_everywhere
-from dynsample.table.log import ObservationLog
 from dynsample.table.table import ScoreTable
+
+if TYPE_CHECKING:
+    from dynsample.groups import Group
+    from dynsample.table.places import Log
 
 ALLOWABLE = frozenset({"seed", "policy", "order", "fingerprint"})
 
 
-def state_dict(run: Run, positions: tuple[int, int] | None = None) -> dict[str, Any]:
+class _Place(NamedTuple):
+    """Positions of both passes, and where the kept one ends."""
+
+    kept: int
+    hidden: int
+    stop: int
+
+    @classmethod
+    def of(cls, state: State) -> _Place:
+        """Take them from a state."""
+        return cls(state["positions"], state["hidden_positions"], state["stop"])
+
+
+class _Read(NamedTuple):
+    """What this rank read of a saved state."""
+
+    saved: checkpoint.Saved
+    state: State
+    identity: Identity
+    table: ScoreTable
+    log: Log
+    observed: Tensors
+
+
+def state_dict(run: Run, positions: tuple[int, int] | None = None) -> dict[str, object]:
     """Return the position of a run: JSON-able, of a fixed size."""
     epoch = planned(run)
     kept, hidden = epoch.positions if positions is None else positions
-    state = {
+    state: dict[str, object] = {
         "version": STATE_VERSION,
         "num_samples": run.config.num_samples,
         "seed": run.config.seed,
@@ -55,23 +83,26 @@ def state_dict(run: Run, positions: tuple[int, int] | None = None) -> dict[str, 
         "digest": epoch.plan.digest,
         "generation": run.generation,
     }
-    return {**state, "folded": True} if epoch.folded else state
+    if epoch.folded:
+        state["folded"] = True
+    return state
 
 
-def go_to_state(run: Run, state: Mapping[str, Any]) -> None:
+def go_to_state(run: Run, state: Mapping[str, object]) -> None:
     """Go to the position of a state, as a call that nothing else begins in the middle of."""
     find_ranks(run)
     alone(run, "load_state_dict", partial(load_state_dict, run, state))
 
 
-def load_state_dict(run: Run, given: Mapping[str, Any]) -> None:
+def load_state_dict(run: Run, given: Mapping[str, object]) -> None:
     """Go to the position of a state in the plan that the present table gives."""
     state = checked_state(given, "the state")
-    for name in ("num_samples", "seed"):
-        if state[name] != getattr(run.config, name):
-            raise StateError(
-                f"the state has {name} {state[name]}, the sampler has {getattr(run.config, name)}"
-            )
+    for name, saved, here in (
+        ("num_samples", state["num_samples"], run.config.num_samples),
+        ("seed", state["seed"], run.config.seed),
+    ):
+        if saved != here:
+            raise StateError(f"the state has {name} {saved}, the sampler has {here}")
     current = run.epoch
     untouched = current is not None and current.positions == (0, 0) and current.put is None
     if current is not None and untouched and current.named and current.number != state["epoch"]:
@@ -96,7 +127,7 @@ def load_state_dict(run: Run, given: Mapping[str, Any]) -> None:
         ledger, stats = current.ledger, current.stats
     else:
         ledger, stats = Ledger(run.observations.log, folded=0), plan_stats(plan, run.table)
-    epoch = _epoch(run, plan, ledger, state, stats)
+    epoch = _epoch(run, plan, ledger, _Place.of(state), stats)
     if current is not None and same:
         epoch.over = current.over
     for cursor in epoch.passes:
@@ -108,19 +139,18 @@ def _epoch(
     run: Run,
     plan: Plan,
     ledger: Ledger,
-    state: Mapping[str, Any],
+    place: _Place,
     stats: dict[str, float],
 ) -> Epoch:
     """Make the epoch of a plan as a state says it was."""
-    kept, hidden = state["positions"], state["hidden_positions"]
     passes = (
-        Pass(False, state["stop"], received=kept),
-        Pass(True, planning.hidden_stop(plan), received=hidden),
+        Pass(False, place.stop, received=place.kept),
+        Pass(True, planning.hidden_stop(plan), received=place.hidden),
     )
     for cursor in passes:
         cursor.rewind()
         cursor.put_at_end = cursor.received >= cursor.stop
-    return Epoch(plan, passes, ledger, put=(kept, hidden), stats=stats)
+    return Epoch(plan, passes, ledger, put=(place.kept, place.hidden), stats=stats)
 
 
 def _issue(run: Run, epoch: Epoch, cursor: Pass) -> None:
@@ -156,8 +186,7 @@ def save(run: Run, path: str | os.PathLike[str], consumed: int | None) -> None:
     if group.size > 1:
         kept, hidden = positions
         here = {"position": kept, "hidden position": hidden, "generation": run.generation}
-        facts = {**position_of(run), **here}
-        check_agreement(group, {"save": str(path), **facts}, what)
+        check_agreement(group, {"save": str(path), **position_of(run), **here}, what)
     observed = epoch.ledger.state(epoch.plan, positions, group, what)
     group.agree(lambda: _check_counted(epoch, observed, consumed), what)
     first, last = table.bounds if table.sharded else _share(table.num_samples, group)
@@ -175,7 +204,7 @@ def save(run: Run, path: str | os.PathLike[str], consumed: int | None) -> None:
     run.generation = checkpoint.save(Path(path), files, facts, part, group)
 
 
-def _share(count: int, group: Any) -> tuple[int, int]:
+def _share(count: int, group: Group) -> tuple[int, int]:
     return group.rank * count // group.size, (group.rank + 1) * count // group.size
 
 
@@ -218,15 +247,15 @@ def load(run: Run, path: str | os.PathLike[str], allow: frozenset[str]) -> None:
     group, what = run.group, f"the load of {path}"
     if group.size > 1:
         check_agreement(group, {"load": str(path), "allow": sorted(allow)}, what)
-    saved, table, log, observed = group.agree(lambda: _read(run, path, allow), what)
+    read = group.agree(lambda: _read(run, path, allow), what)
     before = run.config.policy.state()
     try:
         if "policy" not in allow:
             with damaged(path, "the policy's state"):
-                run.config.policy.load_state(saved.read("policy"))
-        _restore(run, path, allow, saved, table, log, observed)
+                run.config.policy.load_state(read.saved.read("policy"))
+        _restore(run, path, allow, read)
     except BaseException:
-        if run.observations.log is not log:  # not adopted
+        if run.observations.log is not read.log:  # not adopted
             run.config.policy.load_state(before)
         raise
 
@@ -235,12 +264,10 @@ def _restore(
     run: Run,
     path: str | os.PathLike[str],
     allow: frozenset[str],
-    saved: checkpoint.Saved,
-    table: ScoreTable,
-    log: ObservationLog,
-    observed: Tensors,
+    read: _Read,
 ) -> None:
-    state, ledger = saved.facts["state"], Ledger(log)
+    saved, state, found, table, log, observed = read
+    ledger = Ledger(log)
     plan, again = _plan_of_state(run, path, allow, table, state)
     signals = {name: observed[f"signal/{name}"] for name in log.signals}
     outstanding = observed["outstanding/index"], observed["outstanding/ticket"]
@@ -248,24 +275,25 @@ def _restore(
     if again:
         fold_everywhere(table, log, ledger.carried, run.group, epoch=state["epoch"], by_ticket=True)
         plan, ledger = planning.make_plan(run.config, table, run.group, state["epoch"]), Ledger(log)
-        start = {"positions": 0, "hidden_positions": 0, "stop": planning.stop_of(run, plan)}
+        start = _Place(0, 0, planning.stop_of(run, plan))
         epoch = _epoch(run, plan, ledger, start, plan_stats(plan, table))
         epoch.put = None
     else:
-        epoch = _epoch(run, plan, ledger, state, plan_stats(plan, table))
+        epoch = _epoch(run, plan, ledger, _Place.of(state), plan_stats(plan, table))
         epoch.over = state.get("folded", False)
         if not epoch.over:
             with damaged(path, "the observations"):
                 check_tickets(observed, plan.num_positions + plan.num_hidden)
         for cursor in epoch.passes:
             ledger.issued[cursor.hidden].end = cursor.received
-    others = {
-        "table": table,
-        "observations": Observations(log),
-        "generation": saved.generation,
-    }
-    loaded = None if "fingerprint" in allow else saved.facts["identity"].get("fingerprint")
-    planning.adopt(run, epoch, loaded_fingerprint=loaded, **others)
+    planning.adopt(
+        run,
+        epoch,
+        table=table,
+        observations=Observations(log),
+        generation=saved.generation,
+        loaded_fingerprint=None if "fingerprint" in allow else found.get("fingerprint"),
+    )
 
 
 def _plan_of_state(
@@ -273,12 +301,12 @@ def _plan_of_state(
     path: str | os.PathLike[str],
     allow: frozenset[str],
     table: ScoreTable,
-    state: dict[str, Any],
+    state: State,
 ) -> tuple[Plan, bool]:
     """Return the plan that a state is of, and whether another one takes its place."""
     number = state["epoch"]
     if state.get("folded", False):  # its plan came from a table that is no more
-        state.update(stop=0, positions=0, hidden_positions=0)
+        state["stop"] = state["positions"] = state["hidden_positions"] = 0
         nothing = Selection(counts=table.arrays.no_counts(table.num_rows))
         return planning.plan_of(run.config, table, run.group, nothing, number), False
     plan = planning.make_plan(run.config, table, run.group, number)
@@ -297,15 +325,13 @@ def _plan_of_state(
     return plan, True
 
 
-def _read(
-    run: Run, path: str | os.PathLike[str], allow: frozenset[str]
-) -> tuple[checkpoint.Saved, ScoreTable, ObservationLog, Tensors]:
+def _read(run: Run, path: str | os.PathLike[str], allow: frozenset[str]) -> _Read:
     """Read this rank's rows and share of the observations, of whatever ranks wrote them."""
     saved = checkpoint.Saved(Path(path))
-    check(saved, path)
-    state = checked_state(saved.facts["state"], os.fspath(path))
+    facts = checked_facts(saved, path)
+    state = checked_state(facts["state"], os.fspath(path))
     here = identity(run, state["epoch"])
-    checked_identity(saved.facts["identity"], here, allow, ALLOWABLE, path)
+    checked_identity(facts["identity"], here, allow, ALLOWABLE, path)
     table, log = planning.empty(run.config, run.group)
     rows = [(first, last) for first, last, _, _ in saved.parts]
     with damaged(path, "the table"):
@@ -317,4 +343,4 @@ def _read(
         observed |= saved.cut("log", prefix, list(pairwise(ends)), share)
     with damaged(path, "the observations"):
         check_observed(observed, log.signals, table.num_samples)
-    return saved, table, log, observed
+    return _Read(saved, state, facts["identity"], table, log, observed)

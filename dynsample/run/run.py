@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING
 
 from dynsample import signals as signal_functions
 from dynsample.groups import Group
@@ -15,6 +15,11 @@ from dynsample.run.turn import warn
 from dynsample.table.log import ObservationLog
 from dynsample.table.rings import PinnedRing
 from dynsample.table.table import ScoreTable
+
+if TYPE_CHECKING:
+    import torch
+
+    from dynsample.table.places import Log
 
 
 class Observations:
@@ -31,11 +36,11 @@ class Observations:
         Loss weights of all rows, on the device: its address stays.
     """
 
-    def __init__(self, log: Any) -> None:
-        self.log: ObservationLog = log
+    def __init__(self, log: Log) -> None:
+        self.log = log
         self.ring = PinnedRing(log)
         self.known = {*signal_functions.NAMES, *log.signals}
-        self.weights: Any = None
+        self.weights: torch.Tensor | None = None
 
 
 @dataclass(eq=False)
@@ -55,7 +60,7 @@ class Run:
     data_set, loaded_fingerprint
         What gives the identity of the data set, and the one that a loaded state has.
     generation : int
-        Of the last save or load.
+        Number of the last generation that was saved or loaded.
     looking : callable or None
         Gives the iterator of batches that are not to be observed, while it is alive.
     told : int or None

@@ -5,14 +5,45 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, TypedDict
 
 from dynsample.disk.checkpoint import Saved, StateError, Tensors
-from dynsample.disk.fields import Mismatch, anything, array, integer, mapping, record, text
+from dynsample.disk.fields import Check, Mismatch, anything, array, integer, mapping, record, text
 from dynsample.kernels.checks import MAX_EPOCH, MAX_SAMPLES
 from dynsample.run.ledger import UNKNOWN
 
+if TYPE_CHECKING:
+    from typing_extensions import Required
+
 _COUNT = integer(0, 2**53)
-_IDENTITY = record(
+
+
+class Identity(TypedDict, total=False):
+    """What a saved run must have in common with the one that loads it."""
+
+    num_samples: Required[int]
+    subset: Required[object]
+    columns: Required[dict[str, str]]
+    seed: Required[object]
+    policy: Required[object]
+    order: Required[object]
+    fingerprint: object
+
+
+class _Position(TypedDict):
+    """As far as whoever reads a table needs it; `checked_state` checks all of it."""
+
+    epoch: int
+
+
+class Facts(TypedDict):
+    """What a sampler saves beside its arrays."""
+
+    state: _Position
+    identity: Identity
+
+
+_IDENTITY: Check[Identity] = record(
     {
         "num_samples": integer(0, MAX_SAMPLES),
         "subset": anything,
@@ -22,7 +53,9 @@ _IDENTITY = record(
         "order": anything,
     }
 )
-_FACTS = record({"state": record({"epoch": integer(0, MAX_EPOCH)}), "identity": _IDENTITY})
+_FACTS: Check[Facts] = record(
+    {"state": record({"epoch": integer(0, MAX_EPOCH)}), "identity": _IDENTITY}
+)
 _PARTS = array(array(_COUNT, length=4))
 
 
@@ -37,11 +70,11 @@ def damaged(path: str | os.PathLike[str], what: str) -> Iterator[None]:
         raise StateError(f"{path} is damaged: {what}: {error}") from error
 
 
-def check(saved: Saved, path: str | os.PathLike[str]) -> None:
-    """Raise a StateError unless facts and parts are those of a sampler."""
+def checked_facts(saved: Saved, path: str | os.PathLike[str]) -> Facts:
+    """Return the facts; raise a StateError unless they and the parts are those of a sampler."""
     try:
-        _FACTS(saved.facts, "facts")
         _PARTS(saved.parts, "parts")
+        return _FACTS(saved.facts, "facts")
     except Mismatch as error:
         raise StateError(f"{path} is damaged, or no state of a sampler: {error}") from None
 

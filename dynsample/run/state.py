@@ -6,19 +6,38 @@ import json
 import os
 from collections.abc import Callable, Mapping
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypedDict
 
 from dynsample.disk.checkpoint import StateError
-from dynsample.disk.fields import Mismatch, integer, one_of, record, text
+from dynsample.disk.fields import Check, Mismatch, integer, one_of, record, text
 from dynsample.kernels.checks import MAX_EPOCH, MAX_SAMPLES
 
 if TYPE_CHECKING:
+    from typing_extensions import Required
+
     from dynsample.plan.plan import Plan
     from dynsample.run.run import Run
 
 STATE_VERSION = 1
 _COUNT = integer(0, 2**53)
-_STATE = record(
+
+
+class State(TypedDict, total=False):
+    """The position of a run, as `Sampler.state_dict` returns it."""
+
+    version: Required[int]
+    num_samples: Required[int]
+    seed: Required[int]
+    epoch: Required[int]
+    positions: Required[int]
+    hidden_positions: Required[int]
+    stop: Required[int]
+    digest: Required[str]
+    generation: Required[int]
+    folded: bool
+
+
+_STATE: Check[State] = record(
     {
         "version": integer(1, 2**53),
         "num_samples": integer(0, MAX_SAMPLES),
@@ -35,7 +54,7 @@ _STATE = record(
 )
 
 
-def as_fingerprint(value: Any) -> Callable[[], str] | None:
+def as_fingerprint(value: object) -> Callable[[], str] | None:
     """Return what gives the identity of a data set, when there is one."""
     if value is not None and (not isinstance(value, str) or not value):
         raise TypeError(
@@ -69,7 +88,7 @@ def bring(run: Run, fingerprint: Callable[[], str]) -> None:
     run.data_set = known or fingerprint
 
 
-def checked_state(state: Any, what: str) -> dict[str, Any]:
+def checked_state(given: object, what: str) -> State:
     """Return a state when it is one, with numbers that can be; `what` is its name in the error.
 
     Raises
@@ -77,7 +96,7 @@ def checked_state(state: Any, what: str) -> dict[str, Any]:
     StateError
     """
     try:
-        _STATE(state, what)
+        state = _STATE(given, what)
         if state["version"] <= STATE_VERSION:
             integer(0, state["stop"])(state["positions"], f"{what}.positions")
     except Mismatch as error:
@@ -86,10 +105,10 @@ def checked_state(state: Any, what: str) -> dict[str, Any]:
         raise StateError(
             f"{what} has version {state['version']}, this dynsample reads up to {STATE_VERSION}"
         )
-    return dict(state)
+    return state
 
 
-def check_position(state: Mapping[str, Any], plan: Plan, what: str) -> None:
+def check_position(state: State, plan: Plan, what: str) -> None:
     """Raise a StateError unless the position of a state is one in its plan."""
     try:
         integer(0, plan.num_positions)(state["stop"], "stop")
@@ -98,7 +117,7 @@ def check_position(state: Mapping[str, Any], plan: Plan, what: str) -> None:
         raise StateError(f"{what}: {error}, as the plan of epoch {state['epoch']} has") from None
 
 
-def identity(run: Run, epoch: int) -> dict[str, Any]:
+def identity(run: Run, epoch: int) -> dict[str, object]:
     """Name what must be the same for a saved state to be of this run."""
     return {
         "num_samples": run.config.num_samples,
@@ -112,8 +131,8 @@ def identity(run: Run, epoch: int) -> dict[str, Any]:
 
 
 def checked_identity(
-    saved: Any,
-    here: Mapping[str, Any],
+    saved: Mapping[str, object],
+    here: Mapping[str, object],
     allow: frozenset[str],
     allowable: frozenset[str],
     path: str | os.PathLike[str],
@@ -124,8 +143,6 @@ def checked_identity(
     ------
     StateError
     """
-    if not isinstance(saved, Mapping):
-        raise StateError(f"{path} is damaged: its identity is a {type(saved).__name__}")
     present = json.loads(json.dumps(here))
     unknown = (
         {"fingerprint"}

@@ -3,20 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
 from dynsample import signals as signal_functions
-from dynsample.kernels.convert import is_tensor, like
+from dynsample.kernels.convert import as_tensor, is_tensor, like
+from dynsample.plan.plan import EpochPlan, Plan
 
 if TYPE_CHECKING:
-    from dynsample.plan.plan import Plan
+    import torch
+    from numpy.typing import NDArray
+
+    from dynsample.kernels import Array
+    from dynsample.kernels.cuda import Device
     from dynsample.run.epoch import Epoch
     from dynsample.run.run import Run
 
+    Ids: TypeAlias = NDArray[np.int64]
 
-def observe(run: Run, index: Any, logits: Any, targets: Any, signals: Mapping[str, Any]) -> None:
+
+def observe(
+    run: Run,
+    index: Array,
+    logits: Array | None,
+    targets: Array | None,
+    signals: Mapping[str, Array],
+) -> None:
     """Append one observation to the log of the run, wherever that is."""
     if run.epoch is None or run.looking is not None:
         _refuse(run)
@@ -26,7 +39,7 @@ def observe(run: Run, index: Any, logits: Any, targets: Any, signals: Mapping[st
         raise ValueError(
             f"unknown signals {unknown}; known are {', '.join(sorted(observations.known))}"
         )
-    log: Any = observations.log
+    log = observations.log
     if logits is not None or targets is not None:
         confidence = run.config.policy.confidence
         if log.on_device:
@@ -61,20 +74,21 @@ def prepare(run: Run, epoch: Epoch) -> None:
     """Have a log on a device expect the observations of an epoch, and renew the weights there."""
     positions = sum(each.stop for each in epoch.passes)
     steps = -(-positions // (run.config.batch_size * run.group.size)) + 2
-    log: Any = epoch.ledger.log
+    log = epoch.ledger.log
+    assert log.on_device
     log.expect(steps * run.config.batch_size, epoch.plan.allowed())
     if run.observations.weights is not None:
         _set_weights(run.observations.weights, epoch.plan)
 
 
-def _set_weights(there: Any, plan: Plan) -> None:
+def _set_weights(there: torch.Tensor, plan: Plan) -> None:
     if plan.weights is None:
         there.fill_(1.0)
     else:
-        there.copy_(plan.weights)
+        there.copy_(as_tensor(plan.weights))
 
 
-def weights(run: Run, epoch: Epoch, index: Any) -> Any:
+def weights(run: Run, epoch: Epoch, index: Array) -> Array:
     """Loss weights of a batch, of the kind and on the device of `index`."""
     # The last batch of a pass that has come to its end: it may be drawn ahead.
     padded = [
@@ -83,37 +97,40 @@ def weights(run: Run, epoch: Epoch, index: Any) -> Any:
         if each.padded is not None and each.received == each.stop
     ]
     config = run.config
-    there = config.device is not None and is_tensor(index) and config.placement == "replicated"
-    if there and index.device == config.device.torch_device:
-        return _weights_there(run, epoch.plan, index, padded)
+    device = None if config.placement == "sharded" else config.device
+    if device is not None and is_tensor(index) and index.device == device.torch_device:
+        return _weights_there(run, epoch.plan, device, index, padded)
     if padded and _is_padded(index, padded):
         values = np.zeros(1, np.float32)
     else:
         values = _weights_here(run, epoch.plan, index)
     result = like(values, index)
-    return result.to(index.device) if is_tensor(index) else result
+    return as_tensor(result).to(index.device) if is_tensor(index) else result
 
 
-def _is_padded(index: Any, padded: list[Any]) -> bool:
+def _is_padded(index: Array, padded: list[Ids]) -> bool:
     ids = index.detach().cpu().numpy() if is_tensor(index) else index
     return any(np.array_equal(np.reshape(ids, -1), each) for each in padded)
 
 
-def _weights_here(run: Run, plan: Plan, index: Any) -> Any:
-    log: Any = run.observations.log
-    if run.config.placement == "replicated" and not log.on_device:
+def _weights_here(run: Run, plan: Plan, index: Array) -> NDArray[np.float32]:
+    log = run.observations.log
+    if isinstance(plan, EpochPlan) and not log.on_device:
         return log.weights(index, plan.weights)
     return plan.weights_of(run.ids.rows_of(index).astype(np.int64))
 
 
-def _weights_there(run: Run, plan: Plan, index: Any, padded: list[Any]) -> Any:
+def _weights_there(
+    run: Run, plan: Plan, device: Device, index: torch.Tensor, padded: list[Ids]
+) -> torch.Tensor:
     """Gather on the device, without waiting for it, from a tensor whose address stays."""
-    if run.observations.weights is None:
-        run.observations.weights = run.table.arrays.full(run.table.num_samples, 1.0)
-        _set_weights(run.observations.weights, plan)
-    log: Any = run.observations.log
-    values = run.observations.weights[log.rows_of(index)]
+    log, there = run.observations.log, run.observations.weights
+    assert log.on_device
+    if there is None:
+        run.observations.weights = there = device.full(run.table.num_samples, 1.0)
+        _set_weights(there, plan)
+    values = there[log.rows_of(index)]
     for ids in padded:
         if ids.shape == tuple(index.shape):
-            values = values * (index != run.config.device.put(np.asarray(ids))).any()
+            values = values * (index != device.put(np.asarray(ids))).any()
     return values

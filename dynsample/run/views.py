@@ -24,7 +24,7 @@ class _View:
     ----------
     run : Run
     batch_size : int, optional
-        Of one rank; by default the sampler's.
+        Rows of a batch on one rank; by default those of the sampler's batches.
     most : int
         What the loader can take.
     """

@@ -6,20 +6,19 @@ The rules themselves are in `csrc/core/columns.h`, by the same names of kinds an
 from __future__ import annotations
 
 import math
-import sys
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dynsample.kernels.convert import is_tensor
+from dynsample.kernels import A, Array
+from dynsample.kernels.convert import as_tensor, is_tensor
+from dynsample.kernels.namespace import float32, namespace_of
 
-Array = Any  # of numpy, or a torch tensor on a device
-Parts = Mapping[str, Array]
-FoldSpec = tuple[str, int, float, dict[str, Array]]
+Parts: TypeAlias = Mapping[str, Array]
 
 
 def _check_int(name: str, value: object, least: int) -> None:
@@ -29,12 +28,11 @@ def _check_int(name: str, value: object, least: int) -> None:
         raise ValueError(f"{name} must be in [{least}, 2**32), got {value}")
 
 
-def _module(array: Array) -> Any:
-    return sys.modules["torch"] if is_tensor(array) else np
-
-
-def _float32(array: Array) -> Array:
-    return array.float() if is_tensor(array) else array.astype(np.float32)
+def _set(array: Array, values: Array) -> None:
+    if is_tensor(array):
+        array.copy_(as_tensor(values))
+    else:
+        array[:] = values
 
 
 def _float64(array: Array) -> Array:
@@ -122,7 +120,7 @@ class _OneNumber(Column):
 
     def set_values(self, parts: Parts, values: Array) -> None:
         """Set what is kept."""
-        parts["value"][:] = values
+        _set(parts["value"], values)
 
 
 @dataclass(frozen=True)
@@ -176,11 +174,11 @@ class Mean(Column):
     def value(self, parts: Parts) -> Array:
         """Return the mean."""
         with np.errstate(invalid="ignore", over="ignore"):
-            return _float32(parts["sum"] / parts["count"])
+            return float32(parts["sum"] / parts["count"])
 
     def set_values(self, parts: Parts, values: Array) -> None:
         """Set the sums, with counts of 1."""
-        parts["sum"][:] = values
+        _set(parts["sum"], values)
         parts["count"][:] = 1
 
 
@@ -227,7 +225,7 @@ class Window(Column):
     def value(self, parts: Parts) -> Array:
         """Return the standard deviation, NaN below two observations; two passes in float64."""
         values, count = parts["values"], parts["count"].clip(max=self.size)
-        module, number = _module(values), _float64(count)
+        module, number = namespace_of(values), _float64(count)
         with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
             total = module.zeros_like(number)
             for slot in range(self.size):  # a fixed order of additions on every machine
@@ -238,7 +236,7 @@ class Window(Column):
                 off = values[:, slot] - mean
                 squares += module.where(slot < count, off * off, 0.0)
             variance = squares / module.where(count > 1, number - 1.0, math.nan)
-            return _float32(module.sqrt(variance))
+            return float32(module.sqrt(variance))
 
 
 @dataclass(frozen=True)
@@ -282,8 +280,8 @@ class Uncertainty(Column):
         """Return the mean, NaN for a row with `size` observations or fewer."""
         windows = _float64(parts["count"]) - self.size
         with np.errstate(invalid="ignore", over="ignore"):
-            full = _module(windows).where(windows > 0, windows, math.nan)
-            return _float32(parts["sum"] / full)
+            full = namespace_of(windows).where(windows > 0, windows, math.nan)
+            return float32(parts["sum"] / full)
 
 
 @dataclass(frozen=True)
@@ -310,12 +308,14 @@ class Transitions(Column):
 
     def value(self, parts: Parts) -> Array:
         """Return the number of transitions, 0 for a row never observed."""
-        return _float32(parts["transitions"])
+        return float32(parts["transitions"])
 
 
 KINDS: tuple[type[Column], ...] = (Last, EMA, Mean, Max, Window, Uncertainty, Transitions)
 
 
-def native(column: Column, signal: int, parts: Parts) -> FoldSpec:
+def native(
+    column: Column, signal: int, parts: Mapping[str, A]
+) -> tuple[str, int, float, dict[str, A]]:
     """Describe a column to the native fold: kind, number of its signal, parameter, parts."""
     return column.kind, signal, column.parameter, dict(parts)

@@ -7,14 +7,15 @@ graph may hand over in its place, leads to the same memory, and the log may grow
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import ParamSpec
 
 import torch
 
 from dynsample.kernels.cuda.device import device_of
 from dynsample.table.cuda_observation import write_log, write_signals
 
+P = ParamSpec("P")
 SUPPORTED = hasattr(torch.library, "custom_op")  # torch 2.4; before it, appends break the graph
 
 
@@ -35,7 +36,7 @@ def _append_signals(
     write_signals(device_of(header), header, logits, targets, slots)
 
 
-def _define(name: str, schema: str, function: Any) -> Any:
+def _define(name: str, schema: str, function: Callable[P, None]) -> Callable[P, None]:
     operation = torch.library.custom_op(
         f"dynsample::{name}",
         function,

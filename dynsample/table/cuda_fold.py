@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from dynsample.groups.tensors import gather_tensors, send_tensors
+from dynsample.kernels.convert import as_tensor
 from dynsample.kernels.cuda import order
 from dynsample.kernels.cuda.device import Device
 from dynsample.plan.dealing import row_bounds
-from dynsample.table.columns import Column, native
+from dynsample.table.columns import Column, Parts, native
 
 if TYPE_CHECKING:
     import torch
+    from numpy.typing import NDArray
 
     from dynsample.groups import Group
+    from dynsample.kernels import Array
     from dynsample.table.cuda_log import DeviceLog
 
 
@@ -30,7 +33,7 @@ class Sorted:
     rows, places : int32[n]
         Row of each, -1 for one that was refused, which come last; and its place in the values.
     values : list of float32 tensors
-        Of every signal, by place.
+        The values of every signal, by place.
     accepted : bool[n] or None
         Which count; None is all.
     tickets : int32[n] or None
@@ -53,11 +56,11 @@ def sort(
     size = len(rows)
     sorted_rows, places = device.empty(size, torch.int32), device.empty(size, torch.int32)
     bits = max(num_rows.bit_length(), 1)  # -1 is above all rows in these
-    device.call_with_scratch("sort_rows", rows, keys, size, bits, sorted_rows, places)
+    device.call_with_scratch(device.kernels.sort_rows, rows, keys, size, bits, sorted_rows, places)
     return sorted_rows, places
 
 
-def sorted_log(log: DeviceLog, tickets: Any = None) -> Sorted:
+def sorted_log(log: DeviceLog, tickets: NDArray[np.int64] | None = None) -> Sorted:
     """Sort a log by itself, by (row, ticket) or in call order."""
     if tickets is not None:
         return _by_tickets(log, tickets)
@@ -66,7 +69,7 @@ def sorted_log(log: DeviceLog, tickets: Any = None) -> Sorted:
     return Sorted(rows, places, values)
 
 
-def _by_tickets(log: DeviceLog, tickets: Any) -> Sorted:
+def _by_tickets(log: DeviceLog, tickets: NDArray[np.int64]) -> Sorted:
     """Sort what has a ticket, by (row, ticket)."""
     kept = np.flatnonzero(tickets >= 0)
     device, places = log.device, log.device.put(kept)
@@ -110,8 +113,8 @@ def exchanged(
 def apply(
     log: DeviceLog,
     columns: Mapping[str, Column],
-    parts: Mapping[str, Mapping[str, torch.Tensor]],
-    seen: torch.Tensor,
+    parts: Mapping[str, Parts],
+    seen: Array,
     found: Sorted,
     epoch: int,
     first_row: int,
@@ -125,10 +128,10 @@ def apply(
         if not column.takes(epoch):
             continue
         number = log.signals.index(column.signal or name)
-        kind, _, parameter, tensors = native(column, number, parts[name])
-        addresses = {part: tensor.data_ptr() for part, tensor in tensors.items()}
+        kind, _, parameter, arrays = native(column, number, parts[name])
+        addresses = {part: as_tensor(array).data_ptr() for part, array in arrays.items()}
         specs.append((kind, parameter, addresses, found.values[number].data_ptr()))
     log.device.call(
-        "fold", log.parts, specs, found.rows, found.places, len(found.rows), found.accepted,
-        first_row, seen,
+        log.device.kernels.fold, log.parts, specs, found.rows, found.places, len(found.rows),
+        found.accepted, first_row, as_tensor(seen),
     )  # fmt: skip

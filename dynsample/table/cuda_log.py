@@ -9,7 +9,9 @@ import torch
 from numpy.typing import NDArray
 
 from dynsample import signals as signal_functions
+from dynsample.kernels import Array
 from dynsample.kernels.checks import choice
+from dynsample.kernels.convert import as_tensor
 from dynsample.kernels.cuda.device import Device
 from dynsample.table import cuda_compiled as compiled
 from dynsample.table import cuda_observation as reading
@@ -22,6 +24,8 @@ _SLOTS = (
     "loss", "correct", "confidence", "margin", "el2n", "l1", "max_margin", "sum_margin",
     "probability",
 )  # fmt: skip
+
+Output = tuple[torch.Tensor, torch.Tensor, list[int]]  # logits, targets, and where signals go
 
 
 class DeviceLog(LogMemory):
@@ -50,7 +54,7 @@ class DeviceLog(LogMemory):
         super().__init__(device, num_samples, signals, max_bytes)
         self._ring = UploadRing(self._torch_device)
 
-    def append(self, index: Any, signals: Mapping[str, Any]) -> None:
+    def append(self, index: object, signals: Mapping[str, object]) -> None:
         """Append one batch.
 
         Parameters
@@ -71,7 +75,7 @@ class DeviceLog(LogMemory):
         if not self.append_in_place(index, signals):
             self._append(index, signals)
 
-    def append_in_place(self, index: Any, signals: Mapping[str, Any]) -> bool:
+    def append_in_place(self, index: object, signals: Mapping[str, object]) -> bool:
         """Append when all is on the device as a kernel takes it; False, nothing done, when not."""
         if compiled.tracing():
             self._append(index, signals)
@@ -79,25 +83,24 @@ class DeviceLog(LogMemory):
         ids = reading.in_place(index, self._torch_device, reading.INDEX_TYPES)
         if ids is None:
             return False
-        numbers: tuple[int, ...] = ids
-        count = index.shape[0]
+        count = ids[0]
+        numbers: tuple[int, ...] = ids[1]
         for name in self.signals:
-            value: Any = signals.get(name)
-            more = reading.in_place(value, self._torch_device, reading.TYPES)
-            if more is None or value.shape[0] != count:
+            more = reading.in_place(signals.get(name), self._torch_device, reading.TYPES)
+            if more is None or more[0] != count:
                 return False
-            numbers += more
+            numbers += more[1]
         with self._changing:
-            self.device.call("append_log", self._header, count, numbers)
+            self.device.call(self.device.kernels.append_log, self._header, count, numbers)
         return True
 
     def append_logits(
         self,
-        index: Any,
-        logits: Any,
-        targets: Any,
+        index: object,
+        logits: object,
+        targets: object,
         confidence: str = "max",
-        signals: Mapping[str, Any] | None = None,
+        signals: Mapping[str, object] | None = None,
     ) -> None:
         """Append one batch, and compute signals that are not given from a model's output.
 
@@ -119,27 +122,26 @@ class DeviceLog(LogMemory):
             self.append(index, {**computed, **given})
             return
         reading.on_device(targets, "targets", self._torch_device)
-        signal_functions._check_kinds(logits, targets)
+        output = signal_functions.checked_output(logits, targets)
+        classes = output[0].shape[1]
         slots = [-1 if name in given else self._slot(name) for name in _SLOTS]
         if confidence == "target":
             slots = [*slots[:2], -1, *slots[3:], slots[2]]
         else:
             slots.append(-1)
         for name in ("margin", "max_margin"):
-            if slots[_SLOTS.index(name)] >= 0 and logits.shape[1] < 2:
-                raise ValueError(
-                    f"{name} needs logits of at least 2 classes, got {logits.shape[1]}"
-                )
-        self._append(index, given, (logits, targets, slots))
+            if slots[_SLOTS.index(name)] >= 0 and classes < 2:
+                raise ValueError(f"{name} needs logits of at least 2 classes, got {classes}")
+        self._append(index, given, (logits, as_tensor(output[1]), slots))
 
     def _slot(self, name: str) -> int:
         return self.signals.index(name) if name in self.signals else -1
 
     def _append(
         self,
-        index: Any,
-        signals: Mapping[str, Any],
-        output: tuple[Any, Any, list[int]] | None = None,
+        index: object,
+        signals: Mapping[str, object],
+        output: Output | None = None,
     ) -> None:
         if compiled.tracing():
             self._append_now(index, signals, output)
@@ -148,7 +150,7 @@ class DeviceLog(LogMemory):
             self._append_now(index, signals, output)
 
     def _append_now(
-        self, index: Any, signals: Mapping[str, Any], output: tuple[Any, Any, list[int]] | None
+        self, index: object, signals: Mapping[str, object], output: Output | None
     ) -> None:
         computed = () if output is None else _SLOTS
         if missing := [n for n in self.signals if n not in signals and n not in computed]:
@@ -178,7 +180,7 @@ class DeviceLog(LogMemory):
             self._ring.done()
 
     def _write_signals(
-        self, ids: torch.Tensor, logits: Any, targets: Any, slots: list[int]
+        self, ids: torch.Tensor, logits: torch.Tensor, targets: torch.Tensor, slots: list[int]
     ) -> None:
         _check_length("logits", logits, ids)
         logits = reading.plain(logits)
@@ -194,7 +196,7 @@ class DeviceLog(LogMemory):
         else:
             reading.write_signals(self.device, self._header, logits, targets, slots)
 
-    def _taken(self, name: str, value: Any) -> Any:
+    def _taken(self, name: str, value: object) -> object:
         """Return what a compiled graph can take: there, a copy from the host is part of it."""
         if not compiled.tracing() or reading.on_device(value, name, self._torch_device):
             return value
@@ -204,7 +206,7 @@ class DeviceLog(LogMemory):
         return value if isinstance(value, torch.Tensor) else self._ring.put(name, value)
 
 
-def _check_length(name: str, value: Any, ids: torch.Tensor) -> None:
+def _check_length(name: str, value: Array, ids: torch.Tensor) -> None:
     if value.shape[0] != ids.shape[0]:
         raise ValueError(
             f"{name} must have one value per id: it has {value.shape[0]}, index {ids.shape[0]}"

@@ -5,12 +5,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from dynsample import _core
+from dynsample.kernels import Array
 from dynsample.kernels.cuda.device import Device
 from dynsample.table.cuda_counts import Counts
 from dynsample.table.cuda_observation import on_device, read_index
@@ -48,7 +50,7 @@ class LogMemory:
         Which memory is open, and how much is in the closed one.
     """
 
-    on_device = True
+    on_device: Literal[True] = True
 
     def __init__(
         self, device: Device, num_samples: int, signals: Sequence[str], max_bytes: int
@@ -56,29 +58,27 @@ class LogMemory:
         host = ObservationLog(num_samples, signals, max_bytes)  # checks them
         self.num_samples, self.signals, self.max_bytes = num_samples, host.signals, max_bytes
         self.device = device
-        if len(self.signals) > device.constant("MOST_SIGNALS"):
-            most = device.constant("MOST_SIGNALS")
+        if len(self.signals) > device.kernels.MOST_SIGNALS:
+            most = device.kernels.MOST_SIGNALS
             raise ValueError(f"signals must be at most {most} on a device, got {len(signals)}")
         self._torch_device = device.torch_device
-        self._header = device.zeros(device.constant("LOG_BYTES") // 8, torch.int64)
+        self._header = device.zeros(device.kernels.LOG_BYTES // 8, torch.int64)
         self._memories = [Memory.empty(device, len(self.signals), 0) for _ in range(2)]
-        self.parts = device.constant("LogParts")()
+        self.parts = device.kernels.LogParts()
         self._changing = threading.RLock()  # no append while the memories change places
         self._row_of: torch.Tensor | None = None
         self._allowed: torch.Tensor | None = None
         self._retired: list[torch.Tensor | None] = []  # masks that an append may still read
-        device.call("load_step")
+        device.call(device.kernels.load_step)
         self._point()
 
     @property
     def _open(self) -> Memory:
-        memory: Memory = self._memories[self.parts.open]
-        return memory
+        return self._memories[self.parts.open]
 
     @property
     def _closed(self) -> Memory:
-        memory: Memory = self._memories[1 - self.parts.open]
-        return memory
+        return self._memories[1 - self.parts.open]
 
     def set_rows(self, row_of: NDArray[np.int32] | None) -> None:
         """Map ids to rows, int32[num_ids], -1 for an id that has none; None: an id is its row."""
@@ -90,14 +90,14 @@ class LogMemory:
             self._row_of = rows
             self._point()
 
-    def set_allowed(self, allowed: Any) -> None:
+    def set_allowed(self, allowed: Array | None) -> None:
         """Refuse ids whose row is False in `allowed`, bool[num_samples]; None allows all.
 
         A tensor of the device is borrowed: a change of it counts from the next call on.
         """
         self.expect(0, allowed)
 
-    def expect(self, count: int, allowed: Any) -> None:
+    def expect(self, count: int, allowed: Array | None) -> None:
         """Make room for `count` more observations, and `set_allowed`; waits once, without growth.
 
         Raises
@@ -117,7 +117,7 @@ class LogMemory:
                 self._point()
                 raise
 
-    def _mask(self, allowed: Any) -> torch.Tensor | None:
+    def _mask(self, allowed: Array | None) -> torch.Tensor | None:
         """Return what `set_allowed` takes as a tensor of the device."""
         mask = None
         if allowed is not None:
@@ -128,8 +128,10 @@ class LogMemory:
                 )
             if len(allowed) != self.num_samples:
                 raise ValueError(f"allowed must have {self.num_samples} rows, got {len(allowed)}")
-            there = on_device(allowed, "allowed", self._torch_device)
-            mask = allowed.contiguous() if there else self.device.put(np.asarray(allowed))
+            if on_device(allowed, "allowed", self._torch_device):
+                mask = allowed.contiguous()
+            else:
+                mask = self.device.put(np.asarray(allowed))
         return mask
 
     def rows_of(self, index: torch.Tensor) -> torch.Tensor:
@@ -204,11 +206,10 @@ class LogMemory:
 
     def _close(self) -> int:
         to = self._closed
-        needed: int = self.device.call_with_scratch(
-            "close_log", self._header, self.parts, self.capacity,
+        return self.device.call_with_scratch(
+            self.device.kernels.close_log, self._header, self.parts, self.capacity,
             len(to), to.rows, to.values, len(self.signals),
         )  # fmt: skip
-        return needed
 
     def drop_closed(self, *, folded: bool = True) -> None:
         """Drop the closed part, which counts in `num_folded` when it was folded."""
@@ -222,19 +223,17 @@ class LogMemory:
     @property
     def num_closed(self) -> int:
         """Observations of the closed part, without those refused."""
-        number: int = self.parts.num_closed
-        return number
+        return self.parts.num_closed
 
     @property
     def num_folded(self) -> int:
         """Observations that left the log as folded since the last `clear` or `restore`."""
-        number: int = self.parts.num_folded
-        return number
+        return self.parts.num_folded
 
     def counts(self) -> Counts:
         """Count what came, what was refused, and what did not fit."""
         self._settle()
-        opened = Counts.of(self.device.call("log_counts", self._header))
+        opened = Counts.of(self.device.call(self.device.kernels.log_counts, self._header))
         return self.closed_counts + opened
 
     @property
@@ -291,8 +290,7 @@ class LogMemory:
 
     def non_finite(self) -> int:
         """Values of all signals that are NaN or infinite."""
-        number: int = self.parts.non_finite
-        return number
+        return self.parts.non_finite
 
     def binary(self) -> list[bool]:
         """Whether every observation of a signal, in their order, is 0 or 1."""
@@ -303,10 +301,10 @@ class LogMemory:
         """Drop both parts, and set `num_folded` to 0; the memory is kept."""
         with self._changing:
             self._settle()
-            self.device.call("reset_log", self._header, self.parts, 0, 0, 0)
+            self.device.call(self.device.kernels.reset_log, self._header, self.parts, 0, 0, 0)
 
     def restore(
-        self, index: NDArray[np.uint32], signals: Mapping[str, Any], num_folded: int = 0
+        self, index: NDArray[np.uint32], signals: Mapping[str, object], num_folded: int = 0
     ) -> None:
         """Replace all content by a closed part: what `index()` and `signal(name)` gave, in rows."""
         host = ObservationLog(self.num_samples, self.signals, self.max_bytes)
@@ -320,19 +318,19 @@ class LogMemory:
             self._settle()
             self._memories[1 - self.parts.open] = memory
             counts = (size, num_folded, host.non_finite())
-            self.device.call("reset_log", self._header, self.parts, *counts)
+            self.device.call(self.device.kernels.reset_log, self._header, self.parts, *counts)
 
     @property
-    def native(self) -> Any:
+    def native(self) -> _core.ObservationLog:
         """The closed part, without the refused observations, as a `_core.ObservationLog`."""
         host = ObservationLog(self.num_samples, self.signals, self.max_bytes)
         host.restore(self.index(), {name: self.signal(name) for name in self.signals})
         return host.native
 
     def _point(self) -> Counts:
-        """Have the header lead to what is here; give what the open part has counted."""
+        """Have the header lead to what is here; return what the open part has counted."""
         there = self.device.call(
-            "point_log",
+            self.device.kernels.point_log,
             self._header,
             self.capacity,
             self._open.rows,
@@ -345,5 +343,5 @@ class LogMemory:
 
     def _settle(self) -> None:
         """Wait for the appends, on any stream: what they use is about to change, or read."""
-        self.device.call("settle")
+        self.device.call(self.device.kernels.settle)
         self._retired.clear()

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeGuard
 
 import numpy as np
 import torch
@@ -33,9 +33,11 @@ ABSENT: Numbers = (0, 0, 0)
 _PLAIN = (torch.Tensor, torch.nn.Parameter)
 
 
-def in_place(value: Any, device: torch.device, types: dict[Any, int]) -> Numbers | None:
-    """Describe a tensor that a kernel takes as it is, [B] or [B, 1]; None for any other value."""
-    if type(value) not in _PLAIN:
+def in_place(
+    value: object, device: torch.device, types: Mapping[torch.dtype, int]
+) -> tuple[int, Numbers] | None:
+    """Return B and the numbers of a tensor that a kernel takes as it is, [B] or [B, 1], or None."""
+    if not isinstance(value, torch.Tensor) or type(value) not in _PLAIN:
         return None
     code = types.get(value.dtype)
     if code is None or value.device != device or value.is_neg():
@@ -43,7 +45,7 @@ def in_place(value: Any, device: torch.device, types: dict[Any, int]) -> Numbers
     dims = value.dim()
     if dims != 1 and not (dims == 2 and value.shape[1] == 1):
         return None
-    return value.data_ptr(), code, value.stride(0)
+    return value.shape[0], (value.data_ptr(), code, value.stride(0))
 
 
 def described(tensor: torch.Tensor) -> Numbers:
@@ -51,14 +53,14 @@ def described(tensor: torch.Tensor) -> Numbers:
     return tensor.data_ptr(), TYPES[tensor.dtype], tensor.stride(0) if tensor.dim() else 1
 
 
-def from_elsewhere(value: Any) -> Any:
+def from_elsewhere(value: object) -> object:
     """Take an array of another library by DLPack; numpy and torch are left as they are."""
     if isinstance(value, (torch.Tensor, np.ndarray)) or not hasattr(value, "__dlpack__"):
         return value
-    return torch.from_dlpack(value)
+    return torch.utils.dlpack.from_dlpack(value)
 
 
-def on_device(value: Any, name: str, device: torch.device) -> bool:
+def on_device(value: object, name: str, device: torch.device) -> TypeGuard[torch.Tensor]:
     """Whether a value is there already; what is on a third device is an error."""
     if not isinstance(value, torch.Tensor):
         return False
@@ -69,7 +71,7 @@ def on_device(value: Any, name: str, device: torch.device) -> bool:
     return False
 
 
-def read_index(value: Any, device: torch.device) -> torch.Tensor | NDArray[Any]:
+def read_index(value: object, device: torch.device) -> torch.Tensor | NDArray[Any]:
     """Check ids: a tensor of `device` as the kernels take it, or an array to be copied there."""
     value = from_elsewhere(value)
     if not on_device(value, "index", device):
@@ -81,7 +83,7 @@ def read_index(value: Any, device: torch.device) -> torch.Tensor | NDArray[Any]:
     return plain(value)
 
 
-def read_signal(value: Any, name: str, device: torch.device) -> torch.Tensor | NDArray[Any]:
+def read_signal(value: object, name: str, device: torch.device) -> torch.Tensor | NDArray[Any]:
     """Check values of a signal, as `read_index` does ids."""
     value = from_elsewhere(value)
     if not on_device(value, name, device):
@@ -116,7 +118,7 @@ def write_log(
     numbers: tuple[int, ...] = described(ids)
     for value in values:
         numbers += ABSENT if value is None else described(value)
-    device.call("append_log", header, ids.shape[0], numbers)
+    device.call(device.kernels.append_log, header, ids.shape[0], numbers)
 
 
 def write_signals(
@@ -131,4 +133,4 @@ def write_signals(
     if classes > 1 and logits.stride(1) != 1:  # here, as a compiler may change it on the way
         logits = logits.contiguous()
     output = (*described(logits), *described(targets))
-    device.call("append_signals", header, count, classes, output, tuple(slots))
+    device.call(device.kernels.append_signals, header, count, classes, output, tuple(slots))

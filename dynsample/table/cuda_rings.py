@@ -25,7 +25,8 @@ class UploadRing:
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
-        self._slots = [_Slot(device) for _ in range(DEPTH)]
+        slots = DEPTH if device.type == "cuda" else 0
+        self._slots = [_Slot(device) for _ in range(slots)]
         self._next = 0
         self._open: _Slot | None = None
 
@@ -61,7 +62,7 @@ class _Slot:
     def __init__(self, device: torch.device) -> None:
         self._device = device
         self._buffers: dict[str, tuple[NDArray[Any], torch.Tensor, torch.Tensor]] = {}
-        self.event: Any = torch.cuda.Event() if device.type == "cuda" else None
+        self.event = torch.cuda.Event()
 
     def put(self, name: str, array: NDArray[Any]) -> torch.Tensor:
         size = len(array)

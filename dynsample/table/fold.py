@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 from dynsample import _core
 from dynsample.groups.standing import GroupError
 from dynsample.plan.dealing import block_shift, row_bounds
-from dynsample.table.log import Layout, ObservationLog, pack
+from dynsample.table.log import Layout, pack
 
 if TYPE_CHECKING:
     from dynsample.groups import Group
+    from dynsample.table.places import Log
     from dynsample.table.table import ScoreTable
 
 _CHUNK_BYTES = 1 << 28  # received from all ranks at a time
@@ -21,7 +22,7 @@ _CHUNK_BYTES = 1 << 28  # received from all ranks at a time
 
 def fold_everywhere(
     table: ScoreTable,
-    log: ObservationLog,
+    log: Log,
     tickets: NDArray[np.int64] | None,
     group: Group,
     *,
@@ -37,7 +38,7 @@ def fold_everywhere(
     """
     what = f"the exchange of the observations of epoch {epoch}"
     layout = _agreed_layout(table, log, group, epoch, by_ticket, what)
-    records, starts = pack(log, layout, tickets)
+    records, starts = pack(log.native, layout, tickets)
     words = len(records) // max(int(starts[-1]), 1)
     shift, size, sharded = layout[0], group.size, table.sharded
     bounds = row_bounds(table.num_samples, size) if sharded else [0, table.num_samples]
@@ -81,7 +82,7 @@ def fold_everywhere(
 
 
 def _agreed_layout(
-    table: ScoreTable, log: ObservationLog, group: Group, epoch: int, by_ticket: bool, what: str
+    table: ScoreTable, log: Log, group: Group, epoch: int, by_ticket: bool, what: str
 ) -> Layout:
     """Return shift, whether tickets travel, and which signals travel, as a bit or not."""
     shift = block_shift(table.num_samples, group.size, sharded=table.sharded)

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dynsample import _core
 from dynsample.kernels.convert import is_tensor
-from dynsample.table.columns import Column, FoldSpec, Parts, native
+from dynsample.table.columns import Column, native
 
 MAX_BYTES = 2**34
 
 # Shift of the rows of a block, whether tickets are in the records, and signals: number, as a bit.
 Layout = tuple[int, bool, list[tuple[int, bool]]]
+HostParts: TypeAlias = Mapping[str, Mapping[str, NDArray[Any]]]
+FoldSpec = tuple[str, int, float, dict[str, NDArray[Any]]]
 Packed = tuple[NDArray[np.uint32], NDArray[np.uint64]]  # records, and where each block starts
 
 
@@ -41,7 +43,7 @@ class ObservationLog:
     native : _core.ObservationLog
     """
 
-    on_device = False
+    on_device: Literal[False] = False
 
     def __init__(
         self, num_samples: int, signals: Sequence[str], max_bytes: int = MAX_BYTES
@@ -56,7 +58,7 @@ class ObservationLog:
             raise ValueError(f"signals must differ, got {self.signals}")
         self.native = _core.ObservationLog(num_samples, list(self.signals), max_bytes)
 
-    def append(self, index: Any, signals: Mapping[str, Any]) -> None:
+    def append(self, index: object, signals: Mapping[str, object]) -> None:
         """Append one batch: all of it, or nothing on an error.
 
         Parameters
@@ -78,11 +80,11 @@ class ObservationLog:
         if not self.append_in_place(index, signals):
             self._convert_and_append(index, signals)
 
-    def append_in_place(self, index: Any, signals: Mapping[str, Any]) -> bool:
+    def append_in_place(self, index: object, signals: Mapping[str, object]) -> bool:
         """Append when the arrays can be read as they are; False, with nothing done, when not."""
         return self.native.append(index, signals)
 
-    def _convert_and_append(self, index: Any, signals: Mapping[str, Any]) -> None:
+    def _convert_and_append(self, index: object, signals: Mapping[str, object]) -> None:
         if missing := [name for name in self.signals if name not in signals]:
             given = ", ".join(map(repr, signals)) or "none"
             raise ValueError(f"signals lack {', '.join(map(repr, missing))}; given: {given}")
@@ -107,7 +109,7 @@ class ObservationLog:
         """
         self.native.set_allowed(allowed)
 
-    def rows_of(self, index: Any) -> NDArray[np.uint32]:
+    def rows_of(self, index: object) -> NDArray[np.uint32]:
         """Return the rows of ids, uint32[B]; refuse what `append` refuses, with the same errors."""
         rows = self.native.rows_of(index)
         if rows is None:
@@ -115,7 +117,7 @@ class ObservationLog:
         assert rows is not None
         return rows
 
-    def weights(self, index: Any, weights: NDArray[np.float32] | None) -> NDArray[np.float32]:
+    def weights(self, index: object, weights: NDArray[np.float32] | None) -> NDArray[np.float32]:
         """Return the weights of ids; refuse what `append` refuses, with the same errors.
 
         Parameters
@@ -188,7 +190,7 @@ class ObservationLog:
         self.native.drop_closed(folded)
 
     def restore(
-        self, index: NDArray[np.uint32], signals: Mapping[str, Any], num_folded: int = 0
+        self, index: NDArray[np.uint32], signals: Mapping[str, object], num_folded: int = 0
     ) -> None:
         """Replace all content by a closed part: what `index()` and `signal(name)` gave, in rows."""
         if missing := [name for name in self.signals if name not in signals]:
@@ -201,7 +203,7 @@ def _register_torch() -> None:
     _core.register_torch(sys.modules["torch"])
 
 
-def _index(value: Any) -> NDArray[Any]:
+def _index(value: object) -> NDArray[Any]:
     if is_tensor(value):
         _register_torch()
         value = value.detach().cpu().numpy()
@@ -216,13 +218,13 @@ def _index(value: Any) -> NDArray[Any]:
     return np.require(value, value.dtype.newbyteorder("="), ["C", "A", "E"])
 
 
-def _signal(value: Any, name: str) -> NDArray[np.float32]:
+def _signal(value: object, name: str) -> NDArray[np.float32]:
     if is_tensor(value):
         _register_torch()
         if value.is_complex():
             raise TypeError(f"{name} must have a real dtype, got {value.dtype}")
         value = value.detach().resolve_neg().cpu().to(sys.modules["torch"].float32).numpy()
-    if np.ndim(value) == 0 and isinstance(value, (np.ndarray, np.generic, float, int)):
+    if isinstance(value, (np.ndarray, np.generic, float, int)) and np.ndim(value) == 0:
         raise ValueError(
             f"{name} must have one value per sample, got a single number: "
             f'the loss function lacks reduction="none"'
@@ -242,7 +244,7 @@ def _signal(value: Any, name: str) -> NDArray[np.float32]:
 def fold(
     log: ObservationLog,
     columns: Mapping[str, Column],
-    parts: Mapping[str, Parts],
+    parts: HostParts,
     seen: NDArray[np.bool_],
     *,
     epoch: int,
@@ -267,23 +269,23 @@ def fold(
         Position of each observation in the epoch's order; below zero: padded, dropped. Without
         them the call order counts.
     """
-    _core.fold(log.native, fold_specs(log, columns, parts, epoch), seen, tickets)
+    _core.fold(log.native, fold_specs(log.signals, columns, parts, epoch), seen, tickets)
 
 
-def pack(log: ObservationLog, layout: Layout, tickets: NDArray[np.int64] | None) -> Packed:
+def pack(log: _core.ObservationLog, layout: Layout, tickets: NDArray[np.int64] | None) -> Packed:
     """Sort the closed part of a log into blocks of rows, without those of a ticket below zero."""
-    return _core.pack(log.native, layout, tickets)
+    return _core.pack(log, layout, tickets)
 
 
 def fold_specs(
-    log: ObservationLog, columns: Mapping[str, Column], parts: Mapping[str, Parts], epoch: int
+    signals: Sequence[str], columns: Mapping[str, Column], parts: HostParts, epoch: int
 ) -> list[FoldSpec]:
     """Describe the columns that take observations of `epoch` to the native fold."""
     specs = []
     for name, column in columns.items():
         signal = column.signal or name
-        if signal not in log.signals:
-            raise ValueError(f"column {name!r} needs signal {signal!r}; the log has {log.signals}")
+        if signal not in signals:
+            raise ValueError(f"column {name!r} needs signal {signal!r}; the log has {signals}")
         if column.takes(epoch):
-            specs.append(native(column, log.signals.index(signal), parts[name]))
+            specs.append(native(column, signals.index(signal), parts[name]))
     return specs

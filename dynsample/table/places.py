@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dynsample.kernels import Array, Kernels
+from dynsample.kernels import AnyKernels, Array, Kernels
+from dynsample.kernels.convert import host
 from dynsample.table.columns import Column, Parts
-from dynsample.table.log import MAX_BYTES, ObservationLog
+from dynsample.table.log import MAX_BYTES, HostParts, ObservationLog
 from dynsample.table.log import fold as fold_here
 
 if TYPE_CHECKING:
@@ -20,7 +21,10 @@ if TYPE_CHECKING:
 
 
 def make_log(
-    kernels: Kernels, num_samples: int, signals: Sequence[str], max_bytes: int = MAX_BYTES
+    kernels: AnyKernels | Kernels[Array],
+    num_samples: int,
+    signals: Sequence[str],
+    max_bytes: int = MAX_BYTES,
 ) -> Log:
     """Make a log where the table is."""
     if not kernels.on_device:
@@ -32,7 +36,7 @@ def make_log(
     return DeviceLog(kernels.device, num_samples, signals, max_bytes)
 
 
-def append(log: Log, index: Any, signals: Mapping[str, Any]) -> None:
+def append(log: Log, index: Array, signals: Mapping[str, object]) -> None:
     """Append one batch, whole or with an error; on a device this waits for it."""
     if isinstance(log, ObservationLog):
         log.append(index, signals)
@@ -57,7 +61,8 @@ def fold(
 ) -> None:
     """Apply the closed part of a log to columns; see `dynsample.table.log.fold`."""
     if isinstance(log, ObservationLog):
-        fold_here(log, columns, parts, seen, epoch=epoch, tickets=tickets)
+        here = cast("HostParts", parts)
+        fold_here(log, columns, here, host(seen), epoch=epoch, tickets=tickets)
         return
     from dynsample.table import cuda_fold
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,8 +19,8 @@ from dynsample.kernels.arguments import is_multinomial
 from dynsample.kernels.convert import beside
 from dynsample.plan.selection import EpochRandom, Selection
 
-Floats = Array  # float32
-Mask = Array  # bool
+Floats: TypeAlias = Array  # float32
+Mask: TypeAlias = Array  # bool
 _POINTS = 1 << 18  # of a multinomial draw that are sent at a time
 
 
@@ -52,7 +53,7 @@ class Draw:
         return Selection(hidden=hidden, counts=self.counts, weights=weights)
 
 
-class Reductions:
+class Reductions(ABC):
     """Selections, sums and draws over the rows of a table, by all ranks that share them.
 
     They run over the rows that are known, which are those observed or imported, and whose value is
@@ -73,9 +74,13 @@ class Reductions:
     group: Group
     bounds: tuple[int, int]
     seen: Mask
-    known: Mask
-    arrays: Kernels
+    arrays: Kernels[Array]
     _all_known = False  # once found so, until a load
+
+    @property
+    @abstractmethod
+    def known(self) -> Mask:
+        """Rows that were observed or imported, bool[N]: what all this runs over."""
 
     @property
     def sharded(self) -> bool:
@@ -92,7 +97,7 @@ class Reductions:
         sums: list[int] = self.group.sum(np.array(numbers, np.int64), "a reduction").tolist()
         return sums
 
-    def _values(self, values: Any, name: str = "values") -> Floats:
+    def _values(self, values: Floats, name: str = "values") -> Floats:
         """Check what a caller gave for all rows; the message names the caller's argument."""
         return beside(values, name, np.float32, self.seen, "the table")
 
@@ -123,7 +128,7 @@ class Reductions:
             return self.arrays.hide_lowest(values, k, where, finite_only=True)
         return self._lowest(self.arrays.candidates(values, where), k)
 
-    def _lowest(self, candidates: Candidates, k: int) -> Mask:
+    def _lowest(self, candidates: Candidates[Array], k: int) -> Mask:
         """Find the k-th key in two rounds of histograms; ties go to the lower rows."""
         k = min(k, self._sum(candidates.count())[0])
         if k == 0:
@@ -288,22 +293,22 @@ class Reductions:
         key = self.bounds[0], substitute, random.seed, random.epoch
         return self._lowest(self.arrays.race(probabilities, *key), k)
 
-    def _rates(self, probabilities: Floats, k: int) -> Rates:
+    def _rates(self, probabilities: Floats, k: int) -> Rates[Array]:
         substitute, _ = self._survey(probabilities)
         sums = self.group.sum(self.arrays.exponent_sums(probabilities, substitute), "a draw")
         return self.arrays.rates(probabilities, sums, substitute, k)
 
-    def _sum_of_rates(self, rates: Rates) -> int:
+    def _sum_of_rates(self, rates: Rates[Array]) -> int:
         return int(self.group.sum(np.array([rates.total], np.uint64), "a draw")[0])
 
-    def _rates_before(self, rates: Rates) -> int:
+    def _rates_before(self, rates: Rates[Array]) -> int:
         return int(self.group.exclusive_scan(np.array([rates.total], np.uint64), "a draw")[0])
 
     def _inverse(self, probabilities: Floats, k: int) -> Floats:
         rates = self._rates(probabilities, k)
         return rates.inverse(self._sum_of_rates(rates), self.num_samples)
 
-    def _multinomial(self, rates: Rates, total: int, k: int, random: EpochRandom) -> Array:
+    def _multinomial(self, rates: Rates[Array], total: int, k: int, random: EpochRandom) -> Array:
         """Make a share of the points on every rank, and send them to the owners of their rows."""
         if not self.sharded:
             return rates.multinomial(k, random.seed, random.epoch)

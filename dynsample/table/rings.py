@@ -2,19 +2,41 @@
 
 from __future__ import annotations
 
-import sys
 from collections import deque
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias, TypeGuard
 
 from dynsample.kernels.convert import is_tensor
 from dynsample.kernels.wait import wait
-from dynsample.table.log import ObservationLog
+
+if TYPE_CHECKING:
+    import torch
+
+    from dynsample.kernels import Array
 
 DEPTH = 8
+Buffers: TypeAlias = "dict[str, torch.Tensor]"  # pinned memory, by what is copied into it
 
 
-def _on_cuda(value: Any) -> bool:
+class Appended(Protocol):
+    """The log that observations arrive in."""
+
+    signals: tuple[str, ...]
+
+    def append(self, index: object, signals: Mapping[str, object]) -> None:
+        """Append one batch."""
+
+
+class _Copied(NamedTuple):
+    """An observation on its way: its buffers, and when what is in them has arrived."""
+
+    arrived: list[torch.cuda.Event]
+    buffers: Buffers
+    ids: torch.Tensor
+    signals: dict[str, torch.Tensor]
+
+
+def _on_cuda(value: object) -> TypeGuard[torch.Tensor]:
     return is_tensor(value) and value.is_cuda
 
 
@@ -24,30 +46,31 @@ class PinnedRing:
     `push` never waits for the device unless `DEPTH` observations are still on their way.
     """
 
-    def __init__(self, log: ObservationLog) -> None:
+    def __init__(self, log: Appended) -> None:
         self._log = log
-        self._pending: deque[tuple[list[Any], Any, dict[str, Any]]] = deque()
-        self._free: list[dict[str, Any]] = []
+        self._pending: deque[_Copied] = deque()
+        self._free: list[Buffers] = []
 
     def __bool__(self) -> bool:
         """Whether observations are on their way."""
         return bool(self._pending)
 
-    def takes(self, index: Any, signals: Mapping[str, Any]) -> bool:
+    def takes(self, index: object, signals: Mapping[str, object]) -> bool:
         """Whether an observation must pass through the ring: it is on a GPU, or follows one."""
         if self._pending:
             return True
         return _on_cuda(index) or any(_on_cuda(signals.get(name)) for name in self._log.signals)
 
-    def push(self, index: Any, signals: Mapping[str, Any]) -> None:
+    def push(self, index: Array, signals: Mapping[str, Array]) -> None:
         """Start the copies of one observation; append those that have arrived to the log."""
         if len(self._pending) >= DEPTH:
             self._append_oldest()
-        torch = sys.modules["torch"]
+        import torch
+
         buffers = self._free.pop() if self._free else {}
-        host_index = self._copy(torch, buffers, "index", index, torch.int64)
+        host_index = self._copy(buffers, "index", index, torch.int64)
         host = {
-            name: self._copy(torch, buffers, name, signals[name], torch.float32)
+            name: self._copy(buffers, name, signals[name], torch.float32)
             for name in self._log.signals
             if name in signals
         }
@@ -57,10 +80,12 @@ class PinnedRing:
             # A copy runs on its tensor's device, which need not be the current one.
             arrived.append(torch.cuda.Event())
             arrived[-1].record(torch.cuda.current_stream(device))
-        self._pending.append((arrived, (buffers, host_index), host))
+        self._pending.append(_Copied(arrived, buffers, host_index, host))
         self.drain(everything=False)
 
-    def _copy(self, torch: Any, buffers: dict[str, Any], name: str, value: Any, dtype: Any) -> Any:
+    def _copy(self, buffers: Buffers, name: str, value: Array, dtype: torch.dtype) -> torch.Tensor:
+        import torch
+
         if not is_tensor(value):
             value = torch.from_numpy(value.copy())
         elif not value.is_cuda:
@@ -79,12 +104,12 @@ class PinnedRing:
             self._append_oldest()
 
     def _arrived(self) -> bool:
-        return all(event.query() for event in self._pending[0][0])
+        return all(event.query() for event in self._pending[0].arrived)
 
     def _append_oldest(self) -> None:
-        arrived, (buffers, index), signals = self._pending[0]
-        for event in arrived:
+        copied = self._pending[0]
+        for event in copied.arrived:
             wait(event, "the copy of an observation")
         self._pending.popleft()
-        self._free.append(buffers)
-        self._log.append(index, signals)
+        self._free.append(copied.buffers)
+        self._log.append(copied.ids, copied.signals)

@@ -5,21 +5,24 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Mapping
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dynsample import _core
 from dynsample.groups import Group, single
-from dynsample.kernels import HOST, Array, Kernels
+from dynsample.kernels import HOST, AnyKernels, Array, Kernels
 from dynsample.kernels.checks import MAX_SAMPLES, integer
-from dynsample.kernels.convert import as_numpy
+from dynsample.kernels.convert import as_numpy, host
 from dynsample.plan.dealing import row_bounds
 from dynsample.table import places
 from dynsample.table.columns import Column, Last
-from dynsample.table.log import Layout, ObservationLog, Packed, fold_specs
+from dynsample.table.log import Layout, Packed, fold_specs
 from dynsample.table.reductions import Floats, Mask, Reductions
+
+if TYPE_CHECKING:
+    from dynsample.table.places import Log
 
 
 class ScoreTable(Reductions):
@@ -50,10 +53,11 @@ class ScoreTable(Reductions):
         num_samples: int,
         columns: Mapping[str, Column],
         index: NDArray[np.int64] | None = None,
-        arrays: Kernels = HOST,
+        arrays: AnyKernels = HOST,
         group: Group | None = None,
     ) -> None:
-        self.arrays = arrays
+        # The arrays of a table are all of one kind, which these kernels take.
+        self.arrays = there = cast("Kernels[Array]", arrays)
         self.group = single() if group is None else group
         self.num_samples = integer(num_samples, "num_samples", 0, MAX_SAMPLES)
         first, last = row_bounds(self.num_samples, self.group.size)[self.group.rank :][:2]
@@ -61,15 +65,15 @@ class ScoreTable(Reductions):
         self.columns = {name: _checked_column(name, column) for name, column in columns.items()}
         self._index = None if index is None else _checked_index(index, self.num_samples)
         rows = self.num_rows
-        self.seen: Mask = arrays.mask(rows)
+        self.seen: Mask = there.mask(rows)
         self._all_seen = self._all_seen_anywhere = False  # once found so, until a load
         self._rows_given: Mask | None = None  # rows that were imported; None: none
-        self._parts: dict[str, dict[str, Any]] = {
-            name: {part: arrays.take(array) for part, array in column.allocate(rows).items()}
+        self._parts: dict[str, dict[str, Array]] = {
+            name: {part: there.take(array) for part, array in column.allocate(rows).items()}
             for name, column in self.columns.items()
         }
         self._imported: dict[str, Column] = {}
-        self._own_log: Any = None
+        self._own_log: Log | None = None
 
     # Content
 
@@ -127,7 +131,7 @@ class ScoreTable(Reductions):
             raise KeyError(f"no part {name}/{part}; the table has {known or 'none'}")
         return self.arrays.read_only(self._parts[name][part])
 
-    def observe(self, index: Any, *, epoch: int = 0, **signals: Any) -> None:
+    def observe(self, index: Array, *, epoch: int = 0, **signals: Array) -> None:
         """Fold one batch of observations at once.
 
         Parameters
@@ -157,7 +161,7 @@ class ScoreTable(Reductions):
             finally:  # after an error, or an interrupt on the way
                 log.clear()
 
-    def _log_of_its_own(self) -> Any:
+    def _log_of_its_own(self) -> Log:
         if self._own_log is None:
             names = {column.signal or name for name, column in self.columns.items()}
             log = places.make_log(self.arrays, self.num_samples, sorted(names))
@@ -168,14 +172,14 @@ class ScoreTable(Reductions):
             self._own_log = log
         return self._own_log
 
-    def fold(self, log: Any, *, epoch: int, tickets: NDArray[np.int64] | None = None) -> None:
+    def fold(self, log: Log, *, epoch: int, tickets: NDArray[np.int64] | None = None) -> None:
         """Apply the closed part of a log to the columns; see `dynsample.table.log.fold`."""
         given = self.columns, self._parts, self.seen
         places.fold(log, *given, epoch=epoch, tickets=tickets)
 
     def fold_packed(
         self,
-        log: ObservationLog,
+        log: Log,
         packed: list[Packed],
         layout: Layout,
         rows: tuple[int, int],
@@ -186,13 +190,13 @@ class ScoreTable(Reductions):
         begin = self.bounds[0]
         first, last = rows[0] - begin, rows[1] - begin
         parts = {
-            name: {part: array[first:last] for part, array in column.items()}
+            name: {part: host(array)[first:last] for part, array in column.items()}
             for name, column in self._parts.items()
         }
-        specs = fold_specs(log, self.columns, parts, epoch)
-        _core.fold_packed(packed, layout, specs, self.seen[first:last], last - first)
+        specs = fold_specs(log.signals, self.columns, parts, epoch)
+        _core.fold_packed(packed, layout, specs, host(self.seen)[first:last], last - first)
 
-    def set_column(self, name: str, values: Any) -> None:
+    def set_column(self, name: str, values: object) -> None:
         """Set a column to imported scores, and mark every row as known, though not as seen.
 
         Parameters
@@ -212,7 +216,7 @@ class ScoreTable(Reductions):
             column.set_values(self._parts[name], array)
         self._rows_given = self.arrays.mask(self.num_rows, True)
 
-    def rows(self, values: Any, name: str = "values") -> Floats:
+    def rows(self, values: object, name: str = "values") -> Floats:
         """Return the entries of a float32 array over the data set that belong to the rows."""
         first, last = self.bounds
         array = as_numpy(values, name, np.float32)
@@ -228,7 +232,7 @@ class ScoreTable(Reductions):
         taken: Floats = array[self.index]
         return taken
 
-    def checked(self, values: Any, name: str = "values") -> Floats:
+    def checked(self, values: object, name: str = "values") -> Floats:
         """Return `values` as the table keeps them when they are float32 with one entry per row."""
         array = self.arrays.checked(values, name)
         if len(array) != self.num_rows:
@@ -250,7 +254,7 @@ class ScoreTable(Reductions):
     def load(self, state: Mapping[str, NDArray[Any]]) -> None:
         """Replace all content by what `state` gave; imported columns come along.
 
-        Of a state without 'known', rows that were seen are known.
+        Where a state lacks 'known', the rows that were seen are known.
 
         Raises
         ------
@@ -296,7 +300,7 @@ def _read_only(array: NDArray[Any]) -> NDArray[Any]:
     return view
 
 
-def _checked_column(name: Any, column: Any) -> Column:
+def _checked_column(name: object, column: object) -> Column:
     if not isinstance(name, str) or not name or "/" in name or name in {"seen", "known"}:
         raise ValueError(
             "a column's name must be a non-empty string without '/', not 'seen' or 'known', got "
@@ -307,7 +311,7 @@ def _checked_column(name: Any, column: Any) -> Column:
     return column
 
 
-def _checked_index(index: Any, num_samples: int) -> NDArray[np.int64]:
+def _checked_index(index: object, num_samples: int) -> NDArray[np.int64]:
     array = as_numpy(index, "index", np.int64)
     if len(array) != num_samples:
         raise ValueError(f"index must have num_samples = {num_samples} entries, got {len(array)}")

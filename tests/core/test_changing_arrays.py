@@ -119,7 +119,7 @@ def test_observations_that_tickets_leave_out_are_left_out_once() -> None:
     log.close()
     with changing(SIZE, np.int64, 0, -1) as tickets:
         for _ in range(ROUNDS):
-            records, starts = pack(log, (12, False, []), tickets)
+            records, starts = pack(log.native, (12, False, []), tickets)
             assert len(records) == starts[-1] <= SIZE
 
 

@@ -211,8 +211,8 @@ def test_logs_folded_in_packs_are_one_log(case, pieces, shift, signals_as_bits):
     packed, specs = [], []
     for piece in np.array_split(random.permutation(len(index)), pieces):
         log = make_log(num_samples, index[piece], {k: v[piece] for k, v in signals.items()})
-        packed.append(pack(log, layout, tickets[piece]))
-        specs = fold_specs(log, COLUMNS, parts, 0)
+        packed.append(pack(log.native, layout, tickets[piece]))
+        specs = fold_specs(log.signals, COLUMNS, parts, 0)
     _core.fold_packed(packed, layout, specs, seen_parts, num_samples)
     assert_same(parts, whole)
     np.testing.assert_array_equal(seen_parts, seen)
@@ -369,7 +369,7 @@ class TestRefusals:
     def test_what_came_from_another_rank(self, records, starts, wrong):
         layout, rows = (2, False, [(0, False)]), 6  # blocks of 4 rows and of 2
         parts, seen = make_table(rows, self.columns)
-        specs = fold_specs(make_log(rows, [], {"loss": []}), self.columns, parts, 0)
+        specs = fold_specs(["loss"], self.columns, parts, 0)
         mine = (np.array([3, 7], np.uint32), np.array([0, 1, 1], np.uint64))
         theirs = (np.array(records, np.uint32), np.array(starts, np.uint64))
         with pytest.raises(_core.PackedError, match=f"^the log of rank 1 {wrong}$"):
@@ -387,7 +387,7 @@ class TestRefusals:
         layout = (1, False, [(0, False)])  # two blocks of two rows, of which the last is not there
         records, right = pack(make_log(3, [0, 1], {"loss": [1, 2]}), layout, None)
         parts, seen = make_table(3, self.columns)
-        specs = fold_specs(make_log(3, [], {"loss": []}), self.columns, parts, 0)
+        specs = fold_specs(["loss"], self.columns, parts, 0)
         assert right.tolist() == [0, 2, 2]
         packed = [(records, right), (records, np.array(starts, np.uint64))]
         with pytest.raises(_core.PackedError, match=r"^the log of rank 1 (has|does not have) "):

@@ -34,8 +34,8 @@ def test_no_error_and_no_context_is_left_behind(tmp_path: Path) -> None:
 
 def test_a_launch_is_not_blamed_for_a_call_that_failed_before_it(gpu: Device) -> None:
     torch = pytest.importorskip("torch")
-    nowhere, out = gpu._kernels.Stream(1000, 0), gpu.empty(9, torch.int32)
+    nowhere, out = gpu.kernels.Stream(1000, 0), gpu.empty(9, torch.int32)
     with pytest.raises(RuntimeError, match="failed on the GPU: invalid device ordinal"):
-        gpu._kernels.order_slice(nowhere, 9, *KEY.values(), 0, 0, 9, out.data_ptr())
+        gpu.kernels.order_slice(nowhere, 9, *KEY.values(), 0, 0, 9, out.data_ptr())
     found = order.order_slice(gpu, 9, None, **KEY)
     assert found.tolist() == ops.permute(9, **KEY).tolist()

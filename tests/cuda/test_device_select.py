@@ -86,7 +86,7 @@ def test_slices_that_are_not_aligned(device: Device, n: int, offset: int) -> Non
 
 def sampled_rows(device: Device, n: int) -> np.ndarray:
     """The rows that the kernels sample; only the speed depends on them."""
-    return np.array(device.call("sampled_rows", n), np.int64)
+    return np.array(device.call(device.kernels.sampled_rows, n), np.int64)
 
 
 @pytest.mark.parametrize("share", [0.1, 0.3, 0.9])

@@ -31,7 +31,7 @@ class Waits(TorchFunctionMode):
 
     def __init__(self, device: Device) -> None:
         super().__init__()
-        self._kernels: Callable[[], int] = device._kernels.waits
+        self._kernels: Callable[[], int] = device.kernels.waits
         self._begin = self._kernels()
         self._found: list[str] = []
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -33,7 +33,9 @@ def newest(folder: Path) -> int:
     return max((int(path.name.removeprefix("step-")) for path in paths), default=0)
 
 
-def save(folder: Path, number: int, model: Any, sampler: Sampler, group: Group) -> None:
+def save(
+    folder: Path, number: int, model: Mapping[str, object], sampler: Sampler, group: Group
+) -> None:
     """Write the model, and beside it the sampler, which makes the generation count. Collective.
 
     On one process a handler may call this in the middle of anything: nothing comes after the save
@@ -69,8 +71,8 @@ def forget_older(folder: Path, number: int, group: Group) -> None:
     group.agree(remove if group.rank == 0 else lambda: None, what)
 
 
-def load(folder: Path, sampler: Sampler, group: Group) -> Any:
-    """Load the newest generation into the sampler; give the model, None when there is none.
+def load(folder: Path, sampler: Sampler, group: Group) -> object:
+    """Load the newest generation into the sampler; return the model, None without one.
 
     Collective. Raises StateError when it cannot be loaded.
     """

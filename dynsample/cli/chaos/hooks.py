@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Iterator
-from typing import Any, TypeVar
+from functools import partial
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,7 @@ from dynsample.groups import Group
 from dynsample.groups.flat import Bytes
 from dynsample.policies.base import Policy
 
+P = ParamSpec("P")
 T = TypeVar("T")
 _EXCHANGE = "the exchange of the observations"  # as dynsample names what it waits for
 
@@ -27,7 +29,7 @@ class Hooks:
     ----------
     page : OwnPage
     kill : Kill, optional
-        Of this rank; one from outside is not done here.
+        The kill that is meant for this rank; one from outside is not done here.
     strike : callable
         Does the kill.
     """
@@ -55,12 +57,12 @@ class Hooks:
             self._page.die()
             self._strike()
 
-    def around(self, call: Callable[..., T]) -> Callable[..., T]:
+    def around(self, call: Callable[P, T]) -> Callable[P, T]:
         """Make a function that passes a point before `call`, and one after it."""
 
-        def hooked(*args: Any) -> T:
+        def hooked(*args: P.args, **named: P.kwargs) -> T:
             self()
-            result = call(*args)
+            result = call(*args, **named)
             self()
             return result
 
@@ -83,25 +85,33 @@ class HookedGroup(Group):
         super().__init__(group.rank, group.size, group.time_limit, group._standing)
         self._group, self._hooks = group, hooks
 
-    def _hooked(self, call: Callable[..., T], *given: Any) -> T:
-        exchange = given[-1].startswith(_EXCHANGE)  # what the call is for
+    def _hooked(self, what: str, call: Callable[[], T]) -> T:
+        exchange = what.startswith(_EXCHANGE)
         with self._hooks.phase("exchange") if exchange else contextlib.nullcontext():
-            return self._hooks.around(call)(*given)
+            return self._hooks.around(call)()
 
-    def _sum(self, *given: Any) -> NDArray[Any]:
-        return self._hooked(self._group._sum, *given)
+    def _sum(self, words: NDArray[Any], what: str) -> NDArray[Any]:
+        return self._hooked(what, lambda: self._group._sum(words, what))
 
-    def _scan(self, *given: Any) -> NDArray[Any]:
-        return self._hooked(self._group._scan, *given)
+    def _scan(self, words: NDArray[Any], what: str) -> NDArray[Any]:
+        return self._hooked(what, lambda: self._group._scan(words, what))
 
-    def _gather_rows(self, *given: Any) -> NDArray[Any]:
-        return self._hooked(self._group._gather_rows, *given)
+    def _gather_rows(self, row: NDArray[Any], what: str) -> NDArray[Any]:
+        return self._hooked(what, lambda: self._group._gather_rows(row, what))
 
-    def _all_gather(self, *given: Any) -> list[Bytes]:
-        return self._hooked(self._group._all_gather, *given)
+    def _all_gather(self, sent: Bytes, lengths: list[int], what: str) -> list[Bytes]:
+        return self._hooked(what, lambda: self._group._all_gather(sent, lengths, what))
 
-    def _turn(self, *given: Any) -> NDArray[np.int64]:
-        return self._hooked(self._group._turn, *given)
+    def _turn(self, values: NDArray[np.int64], what: str) -> NDArray[np.int64]:
+        return self._hooked(what, lambda: self._group._turn(values, what))
 
-    def _exchange(self, *given: Any) -> Bytes:
-        return self._hooked(self._group._exchange, *given)
+    def _exchange(
+        self,
+        sent: Bytes,
+        lengths: NDArray[np.int64],
+        counts: NDArray[np.int64],
+        longest: int,
+        what: str,
+    ) -> Bytes:
+        call = partial(self._group._exchange, sent, lengths, counts, longest, what)
+        return self._hooked(what, call)

@@ -67,7 +67,7 @@ class OwnPage:
         self._numbers[3] = _ALL.index(phase)
 
     def count(self) -> tuple[str, int]:
-        """Count a point of the present phase; give the phase and its points so far."""
+        """Count a point of the present phase; return the phase and its points so far."""
         phase = self._numbers[3]
         self._numbers[5] += 1
         self._numbers[6 + phase] += 1

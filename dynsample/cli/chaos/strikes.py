@@ -16,7 +16,7 @@ CAUGHT = (signal.SIGINT, signal.SIGTERM)
 def strike(orders: Orders) -> bool:
     """Do the kill that was ordered, now; False when nobody was there any more.
 
-    Of all ranks the one that may do this itself comes last.
+    Where several ranks are killed, the one that may be this one comes last.
     """
     kill = orders.kill
     assert kill is not None

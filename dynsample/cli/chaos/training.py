@@ -8,7 +8,7 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,15 +16,39 @@ from numpy.typing import NDArray
 from dynsample import Sampler
 from dynsample.cli.chaos import generations
 from dynsample.cli.chaos.hooks import Hooks
-from dynsample.cli.chaos.model import Model
+from dynsample.cli.chaos.model import Model, Output
 from dynsample.cli.chaos.records import Recorder, bits, from_bits
 from dynsample.cli.chaos.scenario import POLICIES, Orders
 from dynsample.cli.chaos.strikes import Signals
+from dynsample.disk.fields import Check, array, integer, one_of, optional, record, text
 from dynsample.groups import Group
 from dynsample.run.views import HiddenView
 
 SAVES = {"received": 0.15, "observed": 0.25, "planned": 0.3}  # chances
 _NO_WEIGHTS = np.empty(0, np.float32)
+
+
+class Pending(TypedDict):
+    """A batch that was received and not used yet: ids and weights, bit for bit."""
+
+    batch: list[str]
+    hidden: bool
+
+
+class State(TypedDict):
+    """What is saved beside the sampler."""
+
+    generation: int
+    step: int
+    weights: str
+    pending: Pending | None
+
+
+_COUNT = integer(0, 2**53)
+_PENDING: Check[Pending] = record({"batch": array(text, 2), "hidden": one_of(True, False)})
+_STATE: Check[State] = record(
+    {"generation": _COUNT, "step": _COUNT, "weights": text, "pending": optional(_PENDING)}
+)
 
 
 class StoppedError(Exception):
@@ -40,9 +64,9 @@ class Done:
     step : int
         Steps so far.
     positions : (int, int)
-        Of the kept and of the hidden pass, at the end of the step.
+        Positions of the kept and of the hidden pass, at the end of the step.
     weights : int64[F, C]
-        Of the model.
+        Weights of the model.
     """
 
     step: int
@@ -88,7 +112,7 @@ class Training:
         if self.group.size == 1:
             self.signals.at_once = self.save_at_once
         if pending:
-            self.catch_up(**pending)
+            self.catch_up(pending)
         while sampler.epoch < self.orders.scenario.epochs:
             with hooks.phase("step"):
                 for index in _counted(sampler):
@@ -104,7 +128,7 @@ class Training:
         with hooks.phase("end"):
             self.record_end()
 
-    def plan(self, epoch: int, pending: Any = None) -> None:
+    def plan(self, epoch: int, pending: Pending | None = None) -> None:
         """Go to an epoch; what a state left to do of it is not done yet."""
         self.planning = True
         with self.hooks.phase("plan"):
@@ -140,8 +164,9 @@ class Training:
             self.save({"batch": whole, "hidden": hidden})
         self.work(index, weights, own, rows, hidden)
 
-    def catch_up(self, batch: tuple[str, str], hidden: bool) -> None:
+    def catch_up(self, pending: Pending) -> None:
         """Do the step whose batch had been received, and not more, when the state was saved."""
+        batch, hidden = pending["batch"], pending["hidden"]
         index, weights = from_bits(batch[0], np.int64), from_bits(batch[1], np.float32)
         first, last = self.share(len(index))
         with self.hooks.phase("hidden" if hidden else "step"):
@@ -181,7 +206,7 @@ class Training:
         self.stop_if_told()
         self.save_perhaps("observed")
 
-    def observe(self, index: NDArray[np.int64], output: Any, hidden: bool) -> None:
+    def observe(self, index: NDArray[np.int64], output: Output, hidden: bool) -> None:
         """Report to the sampler."""
         with self.hooks.phase("hidden" if hidden else "observe"):
             self.hooks()
@@ -201,16 +226,16 @@ class Training:
         if self.drawn(when):
             self.save(None)
 
-    def save(self, pending: Any) -> None:
+    def save(self, pending: Pending | None) -> None:
         """Save, and remove what was saved before."""
         number = self._save(pending)
         self.recorder.append(saved=number)
         generations.forget_older(self.folder, number, self.group)
 
-    def _save(self, pending: Any) -> int:
+    def _save(self, pending: Pending | None) -> int:
         """Save model and sampler, and the batch that was received and not used yet."""
         number, done = next(self.numbers), self.done
-        state = {
+        state: State = {
             "generation": number,
             "step": done.step,
             "weights": bits(done.weights),
@@ -226,7 +251,7 @@ class Training:
         """Save in a handler, on one process. Inside `set_epoch` and `save` it comes after them."""
         self._save(self.in_hand())
 
-    def in_hand(self) -> Any:
+    def in_hand(self) -> Pending | None:
         """Find what the sampler gave and no step has used, wherever the loop is."""
         if self.planning:  # between two epochs everything was used
             return None
@@ -252,19 +277,19 @@ class Training:
         self.recorder.append(saved=self.generation)
         raise StoppedError
 
-    def load(self) -> Any:
-        """Go to where the newest checkpoint is; give its pending batch."""
-        state = generations.load(self.folder, self.sampler, self.group)
-        if state is None:
-            state = {"generation": 0, "step": 0, "pending": None}
-        else:
+    def load(self) -> Pending | None:
+        """Go to where the newest checkpoint is; return its pending batch."""
+        found = generations.load(self.folder, self.sampler, self.group)
+        state = None if found is None else _STATE(found, "the model's state")
+        if state is not None:
             weights = from_bits(state["weights"], np.int64)
             self.model.weights = weights.reshape(self.model.weights.shape)
-        self.generation = state["generation"]
+        self.generation = 0 if state is None else state["generation"]
         self.numbers = itertools.count(self.generation + 1)
-        self.done = Done(state["step"], (0, 0), self.model.weights.copy())
+        step = 0 if state is None else state["step"]
+        self.done = Done(step, (0, 0), self.model.weights.copy())
         self.recorder.append(loaded=self.generation, step=self.done.step)
-        return state["pending"]
+        return None if state is None else state["pending"]
 
     def digest(self) -> str:
         """Digest of the model's bits."""

@@ -51,7 +51,7 @@ def rank_of(orders: Orders) -> int:
 
 
 def main() -> int:
-    """Train; give the exit status."""
+    """Train; return the exit status."""
     orders = Orders.read(Path(sys.argv[1]))
     rank = rank_of(orders)
     kill = orders.kill if orders.kill and orders.kill.rank == rank else None

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 import dynsample as ds
 from dynsample.cli.demo.policies import HideHardest, ScaledRandomSubset
+from dynsample.kernels.convert import host
 from dynsample.policies.base import Policy
 from dynsample.reference.fold import fold
 from dynsample.reference.permute import permute
@@ -40,7 +41,7 @@ class RecordingSampler(ds.Sampler):
     def set_epoch(self, epoch: int, *, restart: bool = False) -> None:
         """Plan, and keep what was planned."""
         super().set_epoch(epoch, restart=restart)
-        given = self.plan.weights
+        given = host(self.plan.weights)
         weights = np.ones(self.num_samples, np.float32) if given is None else given
         self.epochs.append(Epoch(epoch, self.plan.hidden, self.plan.order, weights))
 

@@ -15,7 +15,8 @@ from dynsample.cli.inspect import svg
 from dynsample.cli.inspect.classes import Classes
 from dynsample.cli.printing import printable
 from dynsample.report import Cost
-from dynsample.report.reader import Record
+from dynsample.report.histogram import Histogram
+from dynsample.report.record import Record
 
 _SHADE = (0.13, 0.55, 0.70)  # of heat maps, under its share as opacity: right on light and on dark
 _TICKS = 9  # labels of an axis of bins at most
@@ -55,9 +56,10 @@ def scores(name: str, lines: Sequence[Record]) -> str | None:
     """Draw the histograms of one column as a heat map, with its median; None without values."""
     lines = [line for line in lines if name in line["columns"]]
     columns = [line["columns"][name] for line in lines]
-    known = [column for column in columns if column["quantiles"]]
-    if not known:
+    medians = [column["quantiles"][2] for column in columns if column["quantiles"]]
+    if not medians:
         return None
+    known = [column for column in columns if column["quantiles"]]
     widest = max(known, key=lambda column: (column["scale"] == "linear", column["edges"][-1]))
     edges = np.array(widest["edges"])
     counts = np.stack([_onto(column, edges) for column in columns])
@@ -72,8 +74,11 @@ def scores(name: str, lines: Sequence[Record]) -> str | None:
 
     def plot(axes: Axes) -> None:
         _heat(axes, opacity, epochs, (first, last))
-        middle = [(place, column["quantiles"]) for place, column in enumerate(columns)]
-        middle = [(place, _place(edges, q[2])) for place, q in middle if q]
+        middle = [
+            (place, _place(edges, column["quantiles"][2]))
+            for place, column in enumerate(columns)
+            if column["quantiles"]
+        ]
         axes.plot(
             *zip(*middle, strict=True), color=svg.SERIES[1], lw=1.5, marker="o", ms=3,
             clip_on=False, label="median",
@@ -85,7 +90,7 @@ def scores(name: str, lines: Sequence[Record]) -> str | None:
         axes.set_ylabel(_plain(name))
         axes.legend(frameon=False, loc="lower left", bbox_to_anchor=(0, 1), borderpad=0)
 
-    begin, end = known[0]["quantiles"][2], known[-1]["quantiles"][2]
+    begin, end = medians[0], medians[-1]
     text = f"Heat map over {len(epochs)} epochs; the median goes from {begin:.3g} to {end:.3g}."
     return svg.draw(f"scores-{_word(name)}", f"Histograms of {name} over epochs", text, plot)
 
@@ -111,7 +116,7 @@ def _number(value: float) -> str:
     return f"{value:.3g}" if abs(value) >= 0.1 else f"{value:.2g}"
 
 
-def _onto(column: Record, edges: NDArray[np.float64]) -> NDArray[np.int64]:
+def _onto(column: Histogram, edges: NDArray[np.float64]) -> NDArray[np.int64]:
     """Put counts into the bins of another range; its edges are, but for rare cases, also here."""
     counts = np.zeros(len(edges) - 1, np.int64)
     if column["quantiles"]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,14 +31,13 @@ class Classes:
         return self.hidden / np.maximum(self.samples, 1)
 
 
-def by_class(run: Run, labels: NDArray[np.integer[Any]] | None) -> Classes | None:
+def by_class(run: Run, labels: NDArray[np.integer] | None) -> Classes | None:
     """Take the counts of the report, or count its hidden samples by label; None without either."""
-    lines = [line for line in run.epochs if line.get("classes")]
-    if lines:
-        samples = np.array(lines[-1]["classes"]["samples"], np.int64)
-        lines = [line for line in lines if len(line["classes"]["hidden"]) == len(samples)]
-        hidden = np.array([line["classes"]["hidden"] for line in lines], np.int64)
-        return Classes([line["epoch"] for line in lines], samples, hidden)
+    counted = [(line["epoch"], line["classes"]) for line in run.epochs if line["classes"]]
+    if counted:
+        samples = np.array(counted[-1][1]["samples"], np.int64)
+        same = {e: found["hidden"] for e, found in counted if len(found["hidden"]) == len(samples)}
+        return Classes(list(same), samples, np.array(list(same.values()), np.int64))
     if labels is None:
         return None
     if run.epochs and len(labels) < run.epochs[-1]["run"]["num_samples"]:

@@ -6,7 +6,6 @@ import argparse
 import os
 import sys
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,7 +61,7 @@ def _run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _labels(path: Path, count: int) -> NDArray[np.integer[Any]]:
+def _labels(path: Path, count: int) -> NDArray[np.integer]:
     listed = path.suffix != ".npy"
     labels = checked_labels(np.array(files.parse_list(path)[1]) if listed else load_array(path))
     if len(labels) != count:

@@ -6,7 +6,6 @@ import html
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,7 +39,7 @@ def build(
     run: Run,
     balance: Sequence[Cost],
     classes: Classes | None,
-    labels: NDArray[np.integer[Any]] | None,
+    labels: NDArray[np.integer] | None,
     pictures: Pictures | None,
 ) -> str:
     """Return the page of a report that has at least one epoch."""
@@ -176,18 +175,22 @@ def _classes(classes: Classes | None) -> Iterable[str]:
 
 
 def _samples(
-    run: Run, labels: NDArray[np.integer[Any]] | None, pictures: Pictures | None
+    run: Run, labels: NDArray[np.integer] | None, pictures: Pictures | None
 ) -> Iterable[str]:
     yield "<h2>Samples</h2>"
     last = run.epochs[-1]
-    for kind, caption in (
-        ("hardest", "What is mislabelled often stays here for many epochs."),
-        ("easiest", "The lowest scores that are known."),
+    hardest, easiest = (
+        [line["hardest"] for line in run.epochs],
+        [line["easiest"] for line in run.epochs],
+    )
+    for kind, every, caption in (
+        ("hardest", hardest, "What is mislabelled often stays here for many epochs."),
+        ("easiest", easiest, "The lowest scores that are known."),
     ):
-        named = last.get(kind)
+        named = every[-1]
         if not named or not named["ids"]:
             continue
-        times = Counter(i for line in run.epochs if line.get(kind) for i in line[kind]["ids"])
+        times = Counter(i for each in every if each for i in each["ids"])
         score = last["score"]
         pairs = list(zip(named["ids"], named["scores"], strict=True))[:_SHOWN]
         notes = {
@@ -197,23 +200,24 @@ def _samples(
         yield f"<h3>{kind.capitalize()}, by {_text(score)}</h3>"
         yield f'<p class="quiet">Of epoch {last["epoch"]}. {caption}</p>'
         yield _cards(kind, notes, labels, pictures)
-    back = [line for line in run.epochs if line["came_back"] and line["came_back"]["count"]]
+    back = [(line["came_back"], line["epoch"]) for line in run.epochs if line["came_back"]]
+    back = [(came, epoch) for came, epoch in back if came["count"]]
     yield "<h3>Came back</h3>"
     if not back:
         yield '<p class="quiet">No sample was hidden in one epoch and kept in the next.</p>'
         return
-    named, epoch = back[-1]["came_back"], back[-1]["epoch"]
+    came, epoch = back[-1]
     yield (
-        f'<p class="quiet">{named["count"]:,} samples were hidden before epoch {epoch} and are in '
-        f"it{'; some of them, drawn at random' if named['count'] > _SHOWN else ''}.</p>"
+        f'<p class="quiet">{came["count"]:,} samples were hidden before epoch {epoch} and are in '
+        f"it{'; some of them, drawn at random' if came['count'] > _SHOWN else ''}.</p>"
     )
-    yield _cards("came back", dict.fromkeys(named["ids"][:_SHOWN], ""), labels, pictures)
+    yield _cards("came back", dict.fromkeys(came["ids"][:_SHOWN], ""), labels, pictures)
 
 
 def _cards(
     kind: str,
     notes: dict[int, str],
-    labels: NDArray[np.integer[Any]] | None,
+    labels: NDArray[np.integer] | None,
     pictures: Pictures | None,
 ) -> str:
     cards = []

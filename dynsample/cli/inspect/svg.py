@@ -46,13 +46,13 @@ def draw(
     Parameters
     ----------
     name : str
-        Of its ids in the page.
+        What its ids in the page begin with.
     title, description : str
         What a reader who does not see it is told.
     plot : callable
         Draws on the axes.
     height : float
-        In inches; it is 7.2 wide, and as wide as the page allows when shown.
+        Height in inches; the chart is 7.2 wide, and as wide as the page allows when shown.
     """
     with matplotlib.rc_context(_SETTINGS):
         figure = Figure(figsize=(7.2, height), layout="constrained")

@@ -12,7 +12,7 @@ from rich.text import Text
 from dynsample.cli.inspect.classes import Classes
 from dynsample.cli.printing import printable
 from dynsample.report import Cost, Run
-from dynsample.report.reader import Record
+from dynsample.report.record import Record
 
 _MEDIAN = 2  # place among the quantiles
 
@@ -60,7 +60,7 @@ def _row(line: Record, cost: Cost) -> list[str]:
 
 def median(line: Record) -> float | None:
     """Median of the score of an epoch."""
-    column = line["columns"].get(line["score"])
+    column = line["columns"].get(line["score"] or "")
     return column["quantiles"][_MEDIAN] if column and column["quantiles"] else None
 
 

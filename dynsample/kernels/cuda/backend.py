@@ -54,11 +54,10 @@ class OnDevice:
 
         return array.view(torch.uint32)
 
-    def checked(self, values: Any, name: str) -> torch.Tensor:
+    def checked(self, values: object, name: str) -> torch.Tensor:
         if not is_tensor(values) or values.device != self.device.torch_device:
             return self.device.put(as_numpy(values, name, np.float32))
-        tensor: torch.Tensor = column(values, name, np.float32)
-        return tensor
+        return column(values, name, np.float32)
 
     def full(self, size: int, value: float) -> torch.Tensor:
         return self.device.full(size, value)

@@ -27,7 +27,7 @@ def cdf_counts(
     values, where = checked_rows(values, where)
     device = device_of(values)
     counts = device.zeros(NUM_BINS, torch.int64)
-    device.call("cdf_counts", values, where, len(values), low, high, counts)
+    device.call(device.kernels.cdf_counts, values, where, len(values), low, high, counts)
     found: NDArray[np.uint64] = counts.cpu().numpy().view(np.uint64)
     return found
 
@@ -53,7 +53,17 @@ def cdf_keep(
     keep_below = device.put(_core.cdf_thresholds(counts, beta))
     kept = device.empty(len(values), torch.bool)
     device.call(
-        "cdf_keep", values, where, len(values), low, high, keep_below, seed, epoch, first, kept
+        device.kernels.cdf_keep,
+        values,
+        where,
+        len(values),
+        low,
+        high,
+        keep_below,
+        seed,
+        epoch,
+        first,
+        kept,
     )
     return kept
 
@@ -65,6 +75,6 @@ def power(values: torch.Tensor, exponent: float) -> torch.Tensor:
     values, exponent = checked_power(values, exponent)
     device = device_of(values)
     out = device.empty(len(values), torch.float32)
-    negative = device.call_with_scratch("power", values, len(values), exponent, out)
+    negative = device.call_with_scratch(device.kernels.power, values, len(values), exponent, out)
     refuse_negative("values", values, negative)
     return out

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 import numpy as np
 
@@ -12,6 +13,11 @@ from dynsample.kernels.convert import is_tensor
 if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
+
+    from dynsample._cuda import Allocate, Native, Stream
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 class Device:
@@ -24,30 +30,38 @@ class Device:
         `dynsample._cuda`.
     """
 
-    def __init__(self, torch_device: torch.device, kernels: Any) -> None:
+    def __init__(self, torch_device: torch.device, kernels: Native) -> None:
         self.torch_device = torch_device
-        self._kernels = kernels
+        self.kernels = kernels
 
-    def stream(self) -> Any:
-        """Torch's current stream of this device, for the kernels."""
+    def stream(self) -> Stream:
+        """Return torch's current stream of this device, for the kernels."""
         if self.torch_device.type != "cuda":
-            return self._kernels.Stream(0, 0)
+            return self.kernels.Stream(0, 0)
         import torch
 
         handle = torch.cuda.current_stream(self.torch_device).cuda_stream
-        return self._kernels.Stream(self.torch_device.index, handle)
+        return self.kernels.Stream(self.torch_device.index, handle)
 
-    def call(self, name: str, *arguments: Any) -> Any:
-        """Call a kernel on the current stream; tensors go as addresses, None as 0."""
-        return getattr(self._kernels, name)(self.stream(), *map(_argument, arguments))
+    def call(
+        self,
+        kernel: Callable[Concatenate[Stream, P], R],
+        *arguments: P.args,
+        **_: P.kwargs,
+    ) -> R:
+        """Call one of `kernels` on the current stream; tensors go as addresses, None as 0."""
+        native: Callable[..., R] = kernel
+        return native(self.stream(), *map(_argument, arguments))
 
-    def call_with_scratch(self, name: str, *arguments: Any) -> Any:
+    def call_with_scratch(
+        self,
+        kernel: Callable[Concatenate[Stream, Allocate, P], R],
+        *arguments: P.args,
+        **_: P.kwargs,
+    ) -> R:
         """Call a kernel that borrows memory from torch until it is done."""
-        return getattr(self._kernels, name)(self.stream(), self._bytes, *map(_argument, arguments))
-
-    def constant(self, name: str) -> Any:
-        """Return a number that the kernels were compiled with."""
-        return getattr(self._kernels, name)
+        native: Callable[..., R] = kernel
+        return native(self.stream(), self._bytes, *map(_argument, arguments))
 
     def _bytes(self, size: int) -> torch.Tensor:
         import torch
@@ -87,7 +101,7 @@ class Device:
         return f"Device({self.torch_device})"
 
 
-def _argument(value: Any) -> Any:
+def _argument(value: object) -> object:
     if value is None:
         return 0
     return value.data_ptr() if is_tensor(value) else value
@@ -96,7 +110,7 @@ def _argument(value: Any) -> Any:
 _devices: dict[torch.device, Device] = {}
 
 
-def as_device(device: Any) -> Device:
+def as_device(device: str | torch.device | Device) -> Device:
     """Find a CUDA device: "cuda", "cuda:1", a torch.device, or a `Device`.
 
     Raises

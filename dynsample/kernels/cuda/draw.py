@@ -25,7 +25,8 @@ def refuse_negative(name: str, values: torch.Tensor, row: int | None) -> None:
 def survey(probabilities: torch.Tensor) -> tuple[float, int]:
     """Return the largest finite probability, 0 if there is none, and how many are positive."""
     p = checked_probabilities(probabilities)
-    largest, positive, negative = device_of(p).call_with_scratch("survey", p, len(p))
+    device = device_of(p)
+    largest, positive, negative = device.call_with_scratch(device.kernels.survey, p, len(p))
     refuse_negative("probabilities", p, negative)
     return largest, positive
 
@@ -37,7 +38,7 @@ def exponent_sums(probabilities: torch.Tensor, substitute: float) -> NDArray[np.
     p = checked_probabilities(probabilities)
     device = device_of(p)
     sums = device.zeros(256, torch.int64)
-    device.call("exponent_sums", p, len(p), substitute, sums)
+    device.call(device.kernels.exponent_sums, p, len(p), substitute, sums)
     found: NDArray[np.uint64] = sums.cpu().numpy().view(np.uint64)
     return found
 
@@ -53,7 +54,7 @@ def race_keys(
     p = checked_probabilities(probabilities)
     device = device_of(p)
     keys = device.empty(len(p), torch.int32)
-    device.call("race_keys", p, len(p), first, substitute, seed, epoch, keys)
+    device.call(device.kernels.race_keys, p, len(p), first, substitute, seed, epoch, keys)
     return keys
 
 
@@ -63,7 +64,7 @@ class RatesPart:
     Parameters
     ----------
     probabilities : float32[N]
-        Of the part.
+        Probabilities of the rows of the part.
     sums : uint64[256]
         The `exponent_sums` of all rows.
     substitute : float
@@ -82,7 +83,7 @@ class RatesPart:
         self._device = device_of(p)
         self._until = self._device.empty(len(p), torch.int64)
         self._device.call_with_scratch(
-            "cumulative_rates", p, len(p), substitute, scale, self._until
+            self._device.kernels.cumulative_rates, p, len(p), substitute, scale, self._until
         )
 
     def __len__(self) -> int:
@@ -99,7 +100,15 @@ class RatesPart:
 
         counts = self._device.empty(len(self), torch.int32)
         self._device.call(
-            "systematic_counts", self._until, len(self), before, total, k, seed, epoch, counts
+            self._device.kernels.systematic_counts,
+            self._until,
+            len(self),
+            before,
+            total,
+            k,
+            seed,
+            epoch,
+            counts,
         )
         return counts
 
@@ -109,7 +118,14 @@ class RatesPart:
 
         counts = self._device.zeros(len(self), torch.int32)
         self._device.call(
-            "multinomial_counts", self._until, len(self), self.total, k, seed, epoch, counts
+            self._device.kernels.multinomial_counts,
+            self._until,
+            len(self),
+            self.total,
+            k,
+            seed,
+            epoch,
+            counts,
         )
         return counts
 
@@ -120,7 +136,13 @@ class RatesPart:
         given = self._device.put(points)
         counts = self._device.zeros(len(self), torch.int32)
         all_here = self._device.call_with_scratch(
-            "count_points", self._until, len(self), before, given, len(given), counts
+            self._device.kernels.count_points,
+            self._until,
+            len(self),
+            before,
+            given,
+            len(given),
+            counts,
         )
         if not all_here:
             raise ValueError("a point is in another part")
@@ -131,7 +153,14 @@ class RatesPart:
         import torch
 
         weights = self._device.empty(len(self), torch.float32)
-        self._device.call("inverse_probabilities", self._until, len(self), total, num_rows, weights)
+        self._device.call(
+            self._device.kernels.inverse_probabilities,
+            self._until,
+            len(self),
+            total,
+            num_rows,
+            weights,
+        )
         return weights
 
 
@@ -144,7 +173,7 @@ def multinomial_points(
     if first % 2:
         raise ValueError("first must be even")
     points = device.empty(count, torch.int64)
-    device.call("multinomial_points", total, seed, epoch, first, count, points)
+    device.call(device.kernels.multinomial_points, total, seed, epoch, first, count, points)
     return points
 
 

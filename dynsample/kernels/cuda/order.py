@@ -30,7 +30,7 @@ def order_slice(
 
     stop = n if stop is None else stop
     out = device.empty(stop - start, torch.int32)
-    device.call("order_slice", n, seed, epoch, stream, ids, start, stop - start, out)
+    device.call(device.kernels.order_slice, n, seed, epoch, stream, ids, start, stop - start, out)
     return out
 
 
@@ -39,7 +39,9 @@ def mark_slice(
 ) -> None:
     """Set the rows at positions [start, stop) of a permutation of all rows."""
     device = device_of(mask)
-    device.call("mark_slice", len(mask), seed, epoch, stream, start, stop - start, mask)
+    device.call(
+        device.kernels.mark_slice, len(mask), seed, epoch, stream, start, stop - start, mask
+    )
 
 
 def mask_ids(mask: torch.Tensor, *, invert: bool = False, size: int | None = None) -> torch.Tensor:
@@ -52,7 +54,7 @@ def mask_ids(mask: torch.Tensor, *, invert: bool = False, size: int | None = Non
     mask = column(mask, "mask", np.bool_)
     device = device_of(mask)
     ids, count = device.empty(len(mask), torch.int32), device.zeros(1, torch.int32)
-    device.call_with_scratch("select_ids", mask, invert, len(mask), ids, count)
+    device.call_with_scratch(device.kernels.select_ids, mask, invert, len(mask), ids, count)
     size = int(count) & 0xFFFFFFFF if size is None else size
     return ids[:size].clone()
 
@@ -65,5 +67,5 @@ def repeat_rows(counts: torch.Tensor, total: int) -> torch.Tensor:
     device = device_of(counts)
     out = device.empty(total, torch.int32)
     if total:
-        device.call_with_scratch("repeat_rows", counts, len(counts), total, out)
+        device.call_with_scratch(device.kernels.repeat_rows, counts, len(counts), total, out)
     return out

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,20 +34,20 @@ class _Rows:
         self.size = len(rows)
         if self.size >= 2**32:
             raise ValueError(f"arrays must have at most {2**32 - 1} rows, got {self.size}")
-        self._rows = self.device.call("rows", values, where, finite_only, self.size, keys)
+        self.native = self.device.call(
+            self.device.kernels.rows, values, where, finite_only, self.size, keys
+        )
 
-    def call(self, name: str, *arguments: Any) -> Any:
-        return self.device.call(name, self._rows, *arguments)
-
-    def call_with_scratch(self, name: str, *arguments: Any) -> Any:
-        return self.device.call_with_scratch(name, self._rows, *arguments)
-
-    def mask(self, name: str, *arguments: Any) -> torch.Tensor:
-        """Call a kernel that writes a mask, in words of four bytes."""
+    def words(self) -> torch.Tensor:
+        """Allocate a mask, which kernels write in words of four bytes."""
         import torch
 
-        words = self.device.empty((self.size + 3) // 4 * 4, torch.bool)
-        self.call_with_scratch(name, *arguments, words)
+        return self.device.empty((self.size + 3) // 4 * 4, torch.bool)
+
+    def lowest(self, k: int) -> torch.Tensor:
+        """Mark the `k` lowest: bool[N]."""
+        words = self.words()
+        self.device.call_with_scratch(self.device.kernels.hide_lowest, self.native, k, words)
         return words[: self.size]
 
 
@@ -56,13 +56,13 @@ def hide_lowest(
 ) -> torch.Tensor:
     """Mark the `k` lowest of float32[N] `scores`, as `dynsample.ops.hide_lowest`: bool[N]."""
     values, count, where = checked_selection(scores, k, eligible)
-    return _Rows(values, where, finite_only).mask("hide_lowest", count)
+    return _Rows(values, where, finite_only).lowest(count)
 
 
 def lowest_keys(keys: torch.Tensor, k: int) -> torch.Tensor:
     """Mark the `k` lowest of int32[N] `keys`, unsigned by their bits; -1 is left out: bool[N]."""
     rows = column(keys, "keys", np.int32)
-    return _Rows(None, keys=rows).mask("hide_lowest", integer(k, "k", 0, len(rows)))
+    return _Rows(None, keys=rows).lowest(integer(k, "k", 0, len(rows)))
 
 
 def sum_parts(
@@ -74,7 +74,7 @@ def sum_parts(
     rows = _Rows(*checked_rows(values, where), finite_only)
     size = len(_core.sum_parts(np.zeros(0, np.float32), None, False))
     parts = rows.device.empty(size, torch.int64)
-    rows.call("exact_sum", parts)
+    rows.device.call(rows.device.kernels.exact_sum, rows.native, parts)
     result: NDArray[np.int64] = parts.cpu().numpy()
     return result
 
@@ -84,8 +84,7 @@ def min_max(
 ) -> tuple[float, float]:
     """Lowest and highest value, as `dynsample.ops.min_max`; NaN when no row takes part."""
     rows = _Rows(*checked_rows(values, where), finite_only)
-    low, high = rows.call_with_scratch("min_max")
-    return low, high
+    return rows.device.call_with_scratch(rows.device.kernels.min_max, rows.native)
 
 
 class Candidates:
@@ -114,8 +113,11 @@ class Candidates:
 
     def count(self) -> int:
         """Count the rows that take part."""
-        below, _ = self._rows.call_with_scratch("tally", 2**32 - 1)
-        return int(below)
+        return self._tally(2**32 - 1)[0]
+
+    def _tally(self, key: int) -> tuple[int, int]:
+        device = self._rows.device
+        return device.call_with_scratch(device.kernels.tally, self._rows.native, key)
 
     def histogram(self, prefix: int | None = None) -> NDArray[np.uint32]:
         """Count upper halves of keys, or the lower ones of those with the upper half `prefix`.
@@ -124,15 +126,18 @@ class Candidates:
         """
         import torch
 
-        counts = self._rows.device.empty(1 << 16, torch.int32)
+        rows, device = self._rows.native, self._rows.device
+        counts = device.empty(1 << 16, torch.int32)
         upper = prefix is None
-        self._rows.call("key_histogram", upper, 0 if prefix is None else prefix, counts)
+        device.call(
+            device.kernels.key_histogram, rows, upper, 0 if prefix is None else prefix, counts
+        )
         result: NDArray[np.uint32] = counts.cpu().numpy().view(np.uint32)
         return result
 
     def tally(self, key: int) -> tuple[int, int]:
         """Count the rows with a key below `key`, and equal to it."""
-        below, equal = self._rows.call_with_scratch("tally", key)
+        below, equal = self._tally(key)
         self._key, self._equal = key, equal
         return below, equal
 
@@ -141,4 +146,8 @@ class Candidates:
 
         No ties may be asked for of the key of rows that take no part.
         """
-        return self._rows.mask("mark_below", self._key, self._equal, ties)
+        rows, device, words = self._rows, self._rows.device, self._rows.words()
+        device.call_with_scratch(
+            device.kernels.mark_below, rows.native, self._key, self._equal, ties, words
+        )
+        return words[: rows.size]
