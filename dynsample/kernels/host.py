@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from dynsample import _core
 from dynsample._core import Stream
-from dynsample.kernels.convert import as_numpy, host, like
+from dynsample.kernels.convert import host, like, reals_on_host
 from dynsample.kernels.protocol import Array, Candidates, Kernels, Rates
 
 
@@ -29,7 +29,7 @@ class Host:
         array[...] = values
 
     def numpy(self, array: Array) -> NDArray[Any]:
-        view: NDArray[Any] = array.view()
+        view: NDArray[Any] = host(array).view()
         view.flags.writeable = False
         return view
 
@@ -40,7 +40,7 @@ class Host:
         return array
 
     def checked(self, values: Array, name: str) -> Array:
-        return as_numpy(values, name, np.float32)
+        return reals_on_host(values, name)
 
     def full(self, size: int, value: float) -> Array:
         return np.full(size, value, np.float32)

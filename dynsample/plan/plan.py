@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -14,6 +14,7 @@ from dynsample import _core, ops
 from dynsample._core import Stream
 from dynsample.kernels import Array
 from dynsample.kernels.checks import MAX_SAMPLES, integer, random_key
+from dynsample.kernels.convert import host
 from dynsample.plan.dealing import Steps
 from dynsample.plan.orders import Order, Slice, as_order
 from dynsample.plan.selection import EpochRandom, Selection
@@ -277,6 +278,7 @@ def build_plan(
     """
     num_samples = integer(num_samples, "num_samples", 0, MAX_SAMPLES)
     seed, epoch, _ = random_key(seed, epoch)
+    selection = on_host(selection)
     check_selection(selection, num_samples)
     members, hidden_rows = selected_rows(selection, num_samples)
     return EpochPlan(
@@ -292,6 +294,12 @@ def build_plan(
         repeated=selection.counts is not None,
         order_by=as_order(order),
     )
+
+
+def on_host(selection: Selection) -> Selection:
+    """Return a selection whose arrays, tensors in host memory perhaps, are of numpy."""
+    arrays = {name: host(getattr(selection, name)) for name in ("hidden", "counts", "weights")}
+    return replace(selection, **arrays)
 
 
 def check_selection(selection: Selection, num_rows: int) -> None:

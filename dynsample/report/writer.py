@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from dynsample import ops
 from dynsample._core import Stream
+from dynsample.kernels.convert import integers
 from dynsample.report.histogram import histogram
 from dynsample.report.store import (
     FILE,
@@ -236,12 +237,7 @@ def as_report(report: Any) -> Report | None:
 
 def checked_labels(labels: Any) -> NDArray[np.integer[Any]]:
     """Return labels as an array when they are integers from 0 on."""
-    array = np.asarray(labels)
-    if array.ndim != 1 or array.dtype.kind not in "iu":
-        raise TypeError(
-            f"labels must be a one-dimensional integer array, got {array.dtype} of shape "
-            f"{array.shape}"
-        )
+    array = integers(labels, "labels")
     if len(array) and array.min() < 0:
         raise ValueError(f"labels must not be negative, got {array.min()}")
     return array

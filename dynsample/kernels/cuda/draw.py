@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dynsample import _core
-from dynsample.kernels.arguments import checked_probabilities
+from dynsample.kernels.convert import column
 from dynsample.kernels.cuda.device import Device, device_of
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ def refuse_negative(name: str, values: torch.Tensor, row: int | None) -> None:
 
 def survey(probabilities: torch.Tensor) -> tuple[float, int]:
     """Return the largest finite probability, 0 if there is none, and how many are positive."""
-    p = checked_probabilities(probabilities)
+    p = column(probabilities, "probabilities", np.float32)
     largest, positive, negative = device_of(p).call_with_scratch("survey", p, len(p))
     refuse_negative("probabilities", p, negative)
     return largest, positive
@@ -34,7 +34,7 @@ def exponent_sums(probabilities: torch.Tensor, substitute: float) -> NDArray[np.
     """Sum the probabilities as integers, by exponent: uint64[256]."""
     import torch
 
-    p = checked_probabilities(probabilities)
+    p = column(probabilities, "probabilities", np.float32)
     device = device_of(p)
     sums = device.zeros(256, torch.int64)
     device.call("exponent_sums", p, len(p), substitute, sums)
@@ -50,7 +50,7 @@ def race_keys(
 
     if first % 4:
         raise ValueError("first must be a multiple of 4")
-    p = checked_probabilities(probabilities)
+    p = column(probabilities, "probabilities", np.float32)
     device = device_of(p)
     keys = device.empty(len(p), torch.int32)
     device.call("race_keys", p, len(p), first, substitute, seed, epoch, keys)
@@ -77,7 +77,7 @@ class RatesPart:
     ) -> None:
         import torch
 
-        p = checked_probabilities(probabilities)
+        p = column(probabilities, "probabilities", np.float32)
         scale = _core.rate_scale(sums, substitute, k)
         self._device = device_of(p)
         self._until = self._device.empty(len(p), torch.int64)
@@ -146,14 +146,3 @@ def multinomial_points(
     points = device.empty(count, torch.int64)
     device.call("multinomial_points", total, seed, epoch, first, count, points)
     return points
-
-
-def draw_counts(
-    probabilities: torch.Tensor, k: int, seed: int, epoch: int, *, multinomial: bool
-) -> torch.Tensor:
-    """How often each row is drawn in k draws with replacement, int32[N]."""
-    substitute = survey(probabilities)[0] or 1.0
-    rates = RatesPart(probabilities, exponent_sums(probabilities, substitute), substitute, k)
-    if multinomial and k:
-        return rates.multinomial(k, seed, epoch)
-    return rates.systematic(0, rates.total, k, seed, epoch)
