@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -153,6 +154,11 @@ class WholePlan(Plan):
     @cached_property
     def _hidden_slice(self) -> Slice:
         return self._arrange(True)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out what is a function made here, and is made again."""
+        made = {"_kept_slice", "_hidden_slice"}
+        return {name: value for name, value in vars(self).items() if name not in made}
 
     def arranged(self, hidden: bool) -> Slice:
         """Return the function (first, last) -> rows of the order, or of the hidden pass."""

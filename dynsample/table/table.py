@@ -71,6 +71,9 @@ class ScoreTable(Reductions):
         self._imported: dict[str, Column] = {}
         self._own_log: Any = None
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "_own_log": None}  # empty between two calls
+
     # Content
 
     @property
