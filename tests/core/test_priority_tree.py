@@ -131,7 +131,7 @@ def test_new_rows_get_the_largest_priority_ever_seen():
     tree.update(torch.tensor([3]), torch.tensor([7.0], requires_grad=True))
     tree.update([3], [0.5])
     assert tree.max_priority == 7
-    with pytest.raises(ValueError, match="got 1e"):
+    with pytest.raises(ValueError, match="for id 5"):
         tree.update([4, 5], [9.0, 1e30])
     assert tree.max_priority == 7
     tree.update([4], [tree.max_priority])
