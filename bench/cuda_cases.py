@@ -14,8 +14,9 @@ from peers import cub_topk
 
 import dynsample as ds
 from dynsample import _core, ops
-from dynsample.kernels.cuda import draw, order, select
+from dynsample.kernels.cuda import order, select
 from dynsample.kernels.cuda.backend import OnDevice
+from dynsample.kernels.whole import counts_of
 from dynsample.table.columns import Last
 from dynsample.table.places import make_log
 
@@ -127,7 +128,7 @@ def draws(gpu: Gpu, n: int) -> Iterator[Case]:
     for method in ("systematic", "multinomial"):
 
         def ours(method: str = method) -> torch.Tensor:
-            return draw.draw_counts(p, n, multinomial=method == "multinomial", **KEY)
+            return counts_of(arrays, p, n, multinomial=method == "multinomial", **KEY)
 
         def check(method: str = method, ours: Callable[[], torch.Tensor] = ours) -> None:
             found = ours()

@@ -20,6 +20,7 @@ import dynsample as ds
 from dynsample import _core, ops
 from dynsample.kernels.cuda import coins, draw, order, select
 from dynsample.kernels.cuda.backend import OnDevice
+from dynsample.kernels.whole import counts_of, rates_of
 from dynsample.reference.fold import of_every_kind
 from dynsample.signals import NAMES
 from dynsample.table import cuda_fold as fold
@@ -139,12 +140,11 @@ def long_orders(gpu: Gpu) -> None:
 def draws(x: Inputs) -> None:
     p, arrays = x.there(x.p), OnDevice(x.device)
     for method in ("systematic", "multinomial"):
-        counts = draw.draw_counts(p, 2 * x.n, multinomial=method == "multinomial", **KEY)
+        counts = counts_of(arrays, p, 2 * x.n, multinomial=method == "multinomial", **KEY)
         same(counts, ops.draw_counts(x.p, 2 * x.n, method=method, **KEY), method)
         assert len(order.repeat_rows(counts, 2 * x.n)) == 2 * x.n
     same(arrays.draw_mask(p, x.n // 2, **KEY), ops.draw_mask(x.p, x.n // 2, **KEY), "draw_mask")
-    substitute = draw.survey(p)[0] or 1.0
-    rates = draw.RatesPart(p, draw.exponent_sums(p, substitute), substitute, x.n)
+    rates = rates_of(arrays, p, x.n)
     inverse = ops.inverse_probabilities(x.p, x.n)
     same(rates.inverse(rates.total, x.n), inverse, "inverse")
     points = draw.multinomial_points(x.device, rates.total, 3, 1, 0, x.n)

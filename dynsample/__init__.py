@@ -1,6 +1,6 @@
 """Dynamic data pruning and sampling for training loops."""
 
-from dynsample import batch, coreset, groups, ops, payload, report, signals
+from dynsample import batch, coreset, groups, ops, payload, report, signals, weights
 from dynsample.coreset.scoring import score, score_columns
 from dynsample.disk.checkpoint import StateError
 from dynsample.files.pack import PackError
@@ -64,4 +64,5 @@ __all__ = [
     "score",
     "score_columns",
     "signals",
+    "weights",
 ]

@@ -2,40 +2,66 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dynsample import _core
+from dynsample.kernels.checks import MAX_EPOCH, MAX_SAMPLES, integer, real
+from dynsample.kernels.convert import plain
+from dynsample.kernels.numbers import integers, sequence
 from dynsample.table.log import _index, _signal
+
+STATE_VERSION = 1
 
 
 class PriorityTree:
     """A 64-ary tree of exact prefix sums over `num_samples` priorities, all 0 at first.
 
     Priorities are kept as multiples of a unit (2**-26 for a million samples), a positive one as at
-    least one unit, so that sums never drift and do not depend on the order of the updates.
+    least one unit, so that sums never drift and do not depend on the order of the updates. A tree
+    pickles and copies.
 
     Parameters
     ----------
     num_samples : int in [1, 2**32)
 
+    Notes
+    -----
+    `update`, `draw` and `total` are what a step of training needs, and take the time of the batch.
+    `tree[ids]`, `sum` of a range and `min` read all priorities.
+
     References
     ----------
     Schaul et al., "Prioritized Experience Replay", ICLR 2016, section 3.3 and appendix B.2.1
     (stratified draws from a sum tree).
+
+    Examples
+    --------
+    >>> import dynsample as ds
+    >>> tree = ds.PriorityTree(4)
+    >>> tree.update([0, 2], [0.5, 1.5])
+    >>> tree.update([3], [tree.max_priority])  # a new row
+    >>> tree
+    PriorityTree(num_samples=4, total=3.5, max_priority=1.5)
+    >>> tree[2], tree.sum(0, 3), tree.min()
+    (1.5, 2.0, 0.5)
     """
 
     def __init__(self, num_samples: int) -> None:
-        if isinstance(num_samples, bool) or not isinstance(num_samples, int):
-            raise TypeError(f"num_samples must be an int, got {type(num_samples).__name__}")
-        if not 1 <= num_samples < 2**32:
-            raise ValueError(f"num_samples must be in [1, 2**32), got {num_samples}")
-        self._native = _core.PrefixTree(num_samples)
+        self._native = _core.PrefixTree(integer(num_samples, "num_samples", 1, MAX_SAMPLES))
+        self._largest = 0.0
 
     def __len__(self) -> int:
         return len(self._native)
+
+    def __repr__(self) -> str:
+        return (
+            f"PriorityTree(num_samples={len(self)}, total={self.total:g}, "
+            f"max_priority={self.max_priority:g})"
+        )
 
     @property
     def unit(self) -> float:
@@ -43,14 +69,57 @@ class PriorityTree:
         return float(2.0 ** -self._native.bits())
 
     @property
-    def max_priority(self) -> float:
+    def priority_limit(self) -> float:
         """The largest priority there may be; with it everywhere the sums still fit."""
         return self._native.max_priority()
+
+    @property
+    def max_priority(self) -> float:
+        """The largest priority ever given to `update`: what a new row gets; 1 while there is none.
+
+        It does not shrink when the row that had it gets another.
+        """
+        return self._largest or 1.0
 
     @property
     def total(self) -> float:
         """Sum of all priorities."""
         return self._native.total() * self.unit
+
+    def __getitem__(self, index: Any) -> Any:
+        """Return the priority of an id as a float, or those of int[B] as float64[B].
+
+        Raises
+        ------
+        IndexError
+            An id out of range.
+        """
+        number = plain(index)
+        single = isinstance(number, int)
+        ids = integers([number] if single else index, "index")
+        wrong = ids[(ids < 0) | (ids >= len(self))]
+        if len(wrong):
+            raise IndexError(f"index must be in [0, {len(self)}), got id {wrong[0]}")
+        priorities = self._native.units()[ids] * self.unit
+        return float(priorities[0]) if single else priorities
+
+    def sum(self, start: int = 0, end: int | None = None) -> float:
+        """Return the sum of the priorities of ids in [start, end); by default of all."""
+        units: int = self._range(start, end).sum(dtype=np.int64)
+        return float(units * self.unit)
+
+    def min(self, start: int = 0, end: int | None = None) -> float:
+        """Return the smallest positive priority of ids in [start, end), inf where there is none.
+
+        Rows of priority 0 cannot be drawn, so that `min() / total` is the least probability.
+        """
+        units = self._range(start, end)
+        positive = units[units > 0]
+        return float(positive.min() * self.unit) if len(positive) else float("inf")
+
+    def _range(self, start: int, end: int | None) -> NDArray[np.int64]:
+        stop = len(self) if end is None else integer(end, "end", 0, len(self))
+        return self._native.units()[integer(start, "start", 0, stop) : stop]
 
     def update(self, index: Any, priorities: Any) -> None:
         """Set priorities: all of them, or none on an error. Of a repeated id the last counts.
@@ -58,9 +127,9 @@ class PriorityTree:
         Parameters
         ----------
         index : int64[B] or int32[B]
-            Ids; numpy or torch.
-        priorities : float32[B]
-            In [0, max_priority]; other real dtypes are converted.
+            Ids; a sequence, numpy or torch. What is contiguous on the CPU is read in place.
+        priorities : float[B]
+            In [0, priority_limit], rounded to float32 and then to units; float32 is read in place.
 
         Raises
         ------
@@ -68,11 +137,15 @@ class PriorityTree:
             An id out of range.
         ValueError
             A priority that is NaN, negative or too large; other lengths.
+        TypeError
+            For what is not integers, or not real numbers.
         """
-        if self._native.update(index, priorities):
-            return
-        if not self._native.update(_index(index), _signal(priorities, "priorities")):
-            raise AssertionError("the tree refused arrays that were made for it")
+        if not self._native.update(index, priorities):
+            priorities = _signal(sequence(priorities, "priorities"), "priorities")
+            if not self._native.update(_index(sequence(index, "index")), priorities):
+                raise AssertionError("the tree refused arrays that were made for it")
+        if len(priorities):
+            self._largest = max(self._largest, priorities.max().item())
 
     def draw(
         self, k: int, *, seed: int, step: int
@@ -103,17 +176,35 @@ class PriorityTree:
         try:
             return self._native.draw(k, seed, step)
         except TypeError:  # looked at only now: this is called in every step
-            for name, value, limit in (("k", k, 32), ("seed", seed, 64), ("step", step, 32)):
-                if not 0 <= value < 2**limit:
-                    raise ValueError(f"{name} must be in [0, 2**{limit}), got {value}") from None
-            raise
+            return self._native.draw(
+                integer(k, "k", 0, MAX_SAMPLES),
+                integer(seed, "seed", 0, 2**64 - 1),
+                integer(step, "step", 0, MAX_EPOCH),
+            )
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the priorities, in units."""
-        return {"version": 1, "units": self._native.units()}
+        """Return the priorities, in units, and the largest one ever given."""
+        return {
+            "version": STATE_VERSION,
+            "units": self._native.units(),
+            "max_priority": self._largest,
+        }
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take the priorities of a `state_dict`."""
-        if state.get("version") != 1:
-            raise ValueError(f"version of the state must be 1, got {state.get('version')}")
-        self._native.load(np.ascontiguousarray(state["units"], np.int64))
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take the priorities of a `state_dict`, of a tree with as many samples."""
+        if state.get("version") != STATE_VERSION:
+            raise ValueError(
+                f"version of the state must be {STATE_VERSION}, got {state.get('version')}"
+            )
+        units = np.ascontiguousarray(state["units"], np.int64)
+        known = float(units.max(initial=0) * self.unit)  # of a state that does not say it
+        largest = real(state.get("max_priority", known), "max_priority", "[0, inf)")
+        self._native.load(units)
+        self._largest = largest
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"num_samples": len(self), **self.state_dict()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(state["num_samples"])  # type: ignore[misc]
+        self.load_state_dict(state)

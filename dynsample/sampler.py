@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Iterable, Mapping
 from functools import partial
@@ -10,7 +11,7 @@ from typing import Any
 from dynsample import groups
 from dynsample.kernels import A, Array
 from dynsample.kernels.checks import MAX_EPOCH, MAX_SAMPLES, choice, integer
-from dynsample.kernels.convert import as_subset
+from dynsample.kernels.numbers import as_subset
 from dynsample.plan.orders import Order, PageLocal, as_order
 from dynsample.plan.plan import Plan
 from dynsample.policies.base import Policy, as_policy
@@ -20,10 +21,9 @@ from dynsample.run import life, planning, resume, step
 from dynsample.run.attributes import RunAttributes
 from dynsample.run.batches import BatchIterator
 from dynsample.run.boundary import ObservationError as ObservationError
-from dynsample.run.config import RunConfig
+from dynsample.run.config import RunConfig, as_fingerprint
 from dynsample.run.passes import Batch
 from dynsample.run.run import Observations, Run
-from dynsample.run.state import as_fingerprint
 from dynsample.run.turn import alone, running
 from dynsample.run.views import AllView, HiddenView, PeekView
 from dynsample.table.columns import Column
@@ -77,6 +77,12 @@ class Sampler(RunAttributes):
     table : ScoreTable
     generation : int
         Of the last save or load.
+
+    Notes
+    -----
+    A sampler copies and pickles, by `copy` or `pickle`, with all that it has observed: the copy is
+    a run of its own that goes on at the same cursor. Ranks copy it together, and share the group. A
+    sampler of several ranks does not pickle, and one on a device does neither: `save` and `load`.
     """
 
     def __init__(
@@ -129,6 +135,9 @@ class Sampler(RunAttributes):
         table, log = planning.empty(config, ranks)
         auto = isinstance(group, str)
         self._run = Run(config, ranks, auto, table, Observations(log), data_set)
+
+    def __copy__(self) -> Sampler:
+        return copy.deepcopy(self)  # one run is not shared by two samplers
 
     # Epochs
 

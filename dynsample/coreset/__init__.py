@@ -21,6 +21,7 @@ from dynsample.coreset.scoring import mean_over_runs as mean_over_runs
 from dynsample.coreset.scoring import run_file as run_file
 from dynsample.kernels.checks import MAX_SAMPLES, choice, integer, real
 from dynsample.kernels.convert import is_tensor
+from dynsample.kernels.numbers import integers
 
 Ids = NDArray[np.int64]
 Scores = NDArray[Any]
@@ -200,10 +201,8 @@ def keep_balanced(
         Scores of a class to keep.
     seed : int in [0, 2**64)
     """
-    classes = labels.detach().cpu().numpy() if is_tensor(labels) else np.asarray(labels)
+    classes = integers(labels, "labels")
     choice(keep, "keep", ("highest", "lowest"))
-    if classes.ndim != 1 or (len(classes) and classes.dtype.kind not in "iu"):
-        raise TypeError(f"labels must be a one-dimensional integer array, got {classes.dtype}")
     values, k = _checked(np.zeros(len(classes)) if scores is None else scores, k)
     if len(values) != len(classes):
         raise ValueError(f"labels must have {len(values)} entries, one a score, got {len(classes)}")

@@ -16,7 +16,8 @@ from dynsample.disk.arrays import load_array
 from dynsample.disk.files import read_regular, refuse_overwrite, whole
 from dynsample.files.file_list import FileList
 from dynsample.files.file_list import read as read_list
-from dynsample.kernels.convert import as_subset, fingerprint
+from dynsample.kernels.convert import fingerprint
+from dynsample.kernels.numbers import as_subset
 
 FORMAT, VERSION = "dynsample coreset", 1
 SUFFIXES = (".txt", ".npy", ".json")

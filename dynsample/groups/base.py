@@ -46,6 +46,19 @@ class Group(Calls):
 
     device_group: ProcessGroup | None = None
 
+    def __deepcopy__(self, memo: dict[int, object]) -> Group:
+        """Return the group itself: it stands for the ranks, and they are not copied."""
+        return self
+
+    def __reduce__(self) -> str | tuple[Any, ...]:
+        if self.size > 1:
+            raise TypeError(
+                f"a group of {self.size} ranks cannot be pickled, nor can a sampler of one: it is "
+                "of this process. Make the sampler where it is used, and bring its state there by "
+                "sampler.save(path) and load(path), or state_dict()"
+            )
+        return super().__reduce__()
+
     def sum(self, values: ArrayLike, what: str) -> NDArray[Any]:
         """Elementwise sum over the ranks.
 

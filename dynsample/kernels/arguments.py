@@ -9,6 +9,7 @@ import numpy as np
 
 from dynsample.kernels.checks import integer, random_key
 from dynsample.kernels.convert import beside, column
+from dynsample.kernels.numbers import relative
 from dynsample.kernels.protocol import A
 
 MAX_DRAWS = 2**32 - 2  # the rates of more would not fit 64 bits
@@ -23,8 +24,8 @@ def is_multinomial(method: str) -> bool:
 
 
 def checked_probabilities(probabilities: A) -> A:
-    """Check the dtype and the shape of probabilities."""
-    return column(probabilities, "probabilities", np.float32)
+    """Return probabilities of whatever real dtype as float32."""
+    return relative(probabilities, "probabilities")
 
 
 def checked_draw(

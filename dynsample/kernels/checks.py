@@ -7,18 +7,18 @@ import operator
 from typing import SupportsFloat, SupportsIndex
 
 from dynsample._core import Stream
+from dynsample.kernels.convert import plain
 
 MAX_SAMPLES = 2**32 - 1
 MAX_EPOCH = 2**32 - 1
 
 
-def integer(value: SupportsIndex, name: str, low: int, high: int) -> int:
-    """Return `value` as an int of [low, high]."""
-    try:
-        number = operator.index(value)
-    except TypeError:
-        kind = type(value).__name__
-        raise TypeError(f"{name} must be an integer, got {kind} {value!r}") from None
+def integer(value: object, name: str, low: int, high: int) -> int:
+    """Return `value` as an int of [low, high]; a bool is none."""
+    number = plain(value)
+    if isinstance(number, bool) or not hasattr(number, "__index__"):
+        raise TypeError(f"{name} must be an integer, got {type(value).__name__} {value!r}")
+    number = operator.index(number)
     if not low <= number <= high:
         raise ValueError(f"{name} must be in [{low}, {high}], got {number}")
     return number
@@ -37,10 +37,11 @@ def random_key(
 
 def real(value: object, name: str, interval: str) -> float:
     """Return `value` as a finite float of an interval such as "[0, 1)"; an end may be inf."""
-    is_text = isinstance(value, (bool, str, bytes))
-    if is_text or not isinstance(value, SupportsFloat) or getattr(value, "ndim", False):
+    found = plain(value)
+    is_text = isinstance(found, (bool, str, bytes))
+    if is_text or not isinstance(found, SupportsFloat) or getattr(found, "ndim", False):
         raise TypeError(f"{name} must be a number, got {type(value).__name__} {value!r}")
-    number = float(value)
+    number = float(found)
     low, high = (float(end) for end in interval[1:-1].split(","))
     above = number >= low if interval[0] == "[" else number > low
     below = number <= high if interval[-1] == "]" else number < high
@@ -58,6 +59,7 @@ def choice(value: object, name: str, allowed: tuple[str, ...]) -> str:
 
 def boolean(value: object, name: str) -> bool:
     """Return `value` when it is True or False."""
-    if not isinstance(value, bool):
+    found = plain(value)
+    if not isinstance(found, bool):
         raise TypeError(f"{name} must be True or False, got {type(value).__name__} {value!r}")
-    return value
+    return found

@@ -1,4 +1,7 @@
-"""Arrays in, arrays of the same kind out: numpy, or torch tensors on the CPU, without a copy."""
+"""The door for arrays, numpy or torch: they are taken as they are, without a copy.
+
+Their dtype must be right. Numbers that a user makes up have a door of their own, `numbers`.
+"""
 
 from __future__ import annotations
 
@@ -47,20 +50,21 @@ def column(value: A, name: str, dtype: type[np.generic]) -> A:
 def _column(value: object, name: str, dtype: type[np.generic]) -> Array:
     if isinstance(value, np.ndarray) and value.dtype == dtype and value.ndim == 1:
         return np.ascontiguousarray(value)  # in every step: names of dtypes take numpy long to find
-    if is_tensor(value):
-        found, shape = str(value.dtype).removeprefix("torch."), tuple(value.shape)
-    elif isinstance(value, np.ndarray):
-        found, shape = str(value.dtype), value.shape
-    else:
+    if not is_tensor(value) and not isinstance(value, np.ndarray):
         kind = type(value).__name__
         raise TypeError(f"{name} must be a numpy array or a torch tensor, got {kind}")
-    wanted = np.dtype(dtype).name
+    found, shape, wanted = dtype_name(value), tuple(value.shape), np.dtype(dtype).name
     if found != wanted:
         hint = ": convert it to float32 first" if (wanted, found) == ("float32", "float64") else ""
         raise TypeError(f"{name} must have dtype {wanted}, got {found}{hint}")
     if len(shape) != 1:
         raise ValueError(f"{name} must have one dimension, got shape {shape}")
     return value.detach().contiguous() if is_tensor(value) else np.ascontiguousarray(value)
+
+
+def dtype_name(array: Array) -> str:
+    """Name a dtype of numpy or torch."""
+    return str(array.dtype).removeprefix("torch.") if is_tensor(array) else array.dtype.name
 
 
 def beside(value: A, name: str, dtype: type[np.generic], first: Array, first_name: str) -> A:
@@ -83,9 +87,14 @@ def _place(array: Array) -> str:
 
 def as_numpy(value: object, name: str, dtype: type[S]) -> NDArray[S]:
     """View `value`, as `column` gives it, as a numpy array; it must be in host memory."""
+    return host(_column(on_host(value, name), name, dtype))
+
+
+def on_host(value: object, name: str) -> object:
+    """Return `value`, unless it is a tensor on a device, which is an error."""
     if is_tensor(value) and value.device.type != "cpu":
         raise ValueError(f"{name} must be on the CPU, got a tensor on {value.device}")
-    return host(_column(value, name, dtype))
+    return value
 
 
 @overload
@@ -123,18 +132,3 @@ def fingerprint(array: NDArray[Any]) -> str:
     identity = hashlib.blake2b(f"{array.dtype.str}{array.shape}".encode(), digest_size=16)
     identity.update(np.ascontiguousarray(array).view(np.uint8).data)
     return identity.hexdigest()
-
-
-def as_subset(subset: object, num_samples: int) -> NDArray[np.int64]:
-    """Ids of a subset of the data set, ascending, when each is there once."""
-    ids = subset.detach().cpu().numpy() if is_tensor(subset) else np.asarray(subset)
-    if ids.ndim != 1 or (len(ids) and ids.dtype.kind not in "iu"):
-        raise TypeError(f"subset must be a one-dimensional integer array, got {ids.dtype}")
-    unique = np.unique(ids.astype(np.int64))
-    if len(unique) != len(ids):
-        raise ValueError(f"subset must not repeat ids: {len(ids) - len(unique)} are repeated")
-    if len(unique) and not (unique[0] >= 0 and unique[-1] < num_samples):
-        raise IndexError(
-            f"subset must hold ids in [0, {num_samples}), got {unique[0]} to {unique[-1]}"
-        )
-    return unique

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from dynsample import _core
 from dynsample._core import Stream
-from dynsample.kernels.convert import as_numpy, host, like
-from dynsample.kernels.protocol import Candidates, Kernels, Rates
+from dynsample.kernels.convert import host, like
+from dynsample.kernels.numbers import reals_on_host
+from dynsample.kernels.protocol import Array, Candidates, Kernels, Rates
 
 
 class Host:
@@ -29,8 +30,8 @@ class Host:
     def fill(self, array: NDArray[Any], values: NDArray[Any]) -> None:
         array[...] = values
 
-    def numpy(self, array: NDArray[Any]) -> NDArray[Any]:
-        view: NDArray[Any] = array.view()
+    def numpy(self, array: Array) -> NDArray[Any]:
+        view: NDArray[Any] = host(array).view()
         view.flags.writeable = False
         return view
 
@@ -41,7 +42,7 @@ class Host:
         return array
 
     def checked(self, values: object, name: str) -> NDArray[Any]:
-        return as_numpy(values, name, np.float32)
+        return reals_on_host(values, name)
 
     def full(self, size: int, value: float) -> NDArray[Any]:
         return np.full(size, value, np.float32)

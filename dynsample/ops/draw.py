@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dynsample import kernels
-from dynsample.kernels import A
+from dynsample.kernels import A, whole
 from dynsample.kernels.arguments import (
     MAX_DRAWS,
     checked_coins,
@@ -23,8 +23,10 @@ def draw_counts(
 
     Parameters
     ----------
-    probabilities : float32[N]
-        Not negative, of any sum. NaN and infinities draw like the largest finite one.
+    probabilities : float[N]
+        Any sequence of real numbers, not negative, of any sum; rounded to float32, after a scaling
+        by a power of two where float64 goes beyond. NaN and infinities draw like the largest finite
+        one.
     k : int in [0, 2**32 - 2]
     seed : int in [0, 2**64)
     epoch : int in [0, 2**32)
@@ -44,21 +46,9 @@ def draw_counts(
     """
     multinomial = is_multinomial(method)
     p, k, seed, epoch = checked_draw(probabilities, k, seed, epoch)
-    there, rates = kernels.of(p), _rates(p, k)
-    if not k:
-        counts = there.no_counts(len(p))
-    elif multinomial:
-        counts = rates.multinomial(k, seed, epoch)
-    else:
-        counts = rates.systematic(0, rates.total, k, seed, epoch)
+    there = kernels.of(p)
+    counts = whole.counts_of(there, p, k, seed, epoch, multinomial=multinomial)
     return like(there.unsigned(counts), probabilities)
-
-
-def _rates(probabilities: A, k: int) -> kernels.Rates[A]:
-    there = kernels.of(probabilities)
-    substitute = there.survey(probabilities)[0] or 1.0
-    sums = there.exponent_sums(probabilities, substitute)
-    return there.rates(probabilities, sums, substitute, k)
 
 
 def draw_mask(probabilities: A, k: int, *, seed: int, epoch: int) -> A:
@@ -70,7 +60,7 @@ def draw_mask(probabilities: A, k: int, *, seed: int, epoch: int) -> A:
 
     Parameters
     ----------
-    probabilities : float32[N]
+    probabilities : float[N]
         As in `draw_counts`.
     k : int in [0, number of positive probabilities]
     seed, epoch
@@ -100,7 +90,7 @@ def draw(
 
     Parameters
     ----------
-    probabilities : float32[N]
+    probabilities : float[N]
         As in `draw_counts`.
     k : int
     replacement : bool
@@ -132,7 +122,7 @@ def inverse_probabilities(probabilities: A, k: int) -> A:
 
     Parameters
     ----------
-    probabilities : float32[N]
+    probabilities : float[N]
         As in `draw_counts`.
     k : int in [0, 2**32 - 2]
         Draws of the epoch; p comes from the same integers as the draw.
@@ -143,7 +133,7 @@ def inverse_probabilities(probabilities: A, k: int) -> A:
         R / (N r), 0 where the probability is 0.
     """
     p, k = checked_probabilities(probabilities), integer(k, "k", 0, MAX_DRAWS)
-    rates = _rates(p, k)
+    rates = whole.rates_of(kernels.of(p), p, k)
     return like(rates.inverse(rates.total, len(p)), probabilities)
 
 

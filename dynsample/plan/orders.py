@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 
 from dynsample import _core
 from dynsample._core import Stream
+from dynsample.kernels.checks import MAX_SAMPLES, integer
 from dynsample.kernels.convert import fingerprint
+from dynsample.kernels.numbers import integers
 from dynsample.plan.selection import EpochRandom
 
 Slice = Callable[[int, int], NDArray[np.int64]]
@@ -89,18 +91,11 @@ class PageLocal:
     """
 
     def __init__(self, page_of: NDArray[np.integer], window: int) -> None:
-        pages = np.asarray(page_of)
-        if pages.ndim != 1 or pages.dtype.kind not in "iu":
-            raise TypeError(
-                f"page_of must be a one-dimensional integer array, got {pages.dtype} of shape "
-                f"{pages.shape}"
-            )
+        pages = integers(page_of, "page_of")
         if len(pages) and int(pages.min()) < 0:
             raise ValueError(f"page_of must not be negative, got {int(pages.min())}")
-        if window < 1:
-            raise ValueError(f"window must be at least 1, got {window}")
         self.page_of = pages.astype(np.int64)
-        self.window = int(window)
+        self.window = integer(window, "window", 1, MAX_SAMPLES)
 
     def arrange(self, members: NDArray[np.uint32], random: EpochRandom, stream: int) -> Slice:
         """Return the function (start, stop) -> rows at the positions [start, stop)."""

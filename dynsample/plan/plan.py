@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -154,6 +155,11 @@ class WholePlan(Plan):
     def _hidden_slice(self) -> Slice:
         return self._arrange(True)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out what is a function made here, and is made again."""
+        made = {"_kept_slice", "_hidden_slice"}
+        return {name: value for name, value in vars(self).items() if name not in made}
+
     def arranged(self, hidden: bool) -> Slice:
         """Return the function (first, last) -> rows of the order, or of the hidden pass."""
         return self._hidden_slice if hidden else self._kept_slice
@@ -279,6 +285,7 @@ def build_plan(
     """
     num_samples = integer(num_samples, "num_samples", 0, MAX_SAMPLES)
     seed, epoch, _ = random_key(seed, epoch)
+    selection = on_host(selection)
     check_selection(selection, num_samples)
     members, hidden_rows = selected_rows(selection, num_samples)
     return EpochPlan(
@@ -294,6 +301,12 @@ def build_plan(
         repeated=selection.counts is not None,
         order_by=as_order(order),
     )
+
+
+def on_host(selection: Selection) -> Selection:
+    """Return a selection whose arrays, tensors in host memory perhaps, are of numpy."""
+    arrays = {name: host(getattr(selection, name)) for name in ("hidden", "counts", "weights")}
+    return replace(selection, **arrays)
 
 
 def check_selection(selection: Selection, num_rows: int) -> None:

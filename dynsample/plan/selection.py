@@ -6,8 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from dynsample.kernels.checks import real
-from dynsample.kernels.convert import plain
+from dynsample.kernels.convert import column, is_tensor, plain
+from dynsample.kernels.numbers import integers, reals, sequence
 
 if TYPE_CHECKING:
     from dynsample.kernels import Array
@@ -30,6 +33,8 @@ class EpochRandom:
 @dataclass(frozen=True)
 class Selection:
     """What a policy decides for one epoch, row by row of the table; arrays where the table is.
+
+    Lists, and numbers of other dtypes, become arrays of those that are named here.
 
     Attributes
     ----------
@@ -55,8 +60,26 @@ class Selection:
     stats: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        lr_scale = real(plain(self.lr_scale), "selection.lr_scale", "[0, inf)")
+        if self.hidden is not None:
+            hidden = column(sequence(self.hidden, "selection.hidden"), "selection.hidden", np.bool_)
+            object.__setattr__(self, "hidden", hidden)
+        if self.counts is not None:
+            object.__setattr__(self, "counts", _as_counts(self.counts))
+        if self.weights is not None:
+            object.__setattr__(self, "weights", reals(self.weights, "selection.weights"))
+        lr_scale = real(self.lr_scale, "selection.lr_scale", "[0, inf)")
         object.__setattr__(self, "lr_scale", lr_scale)
         object.__setattr__(self, "refresh", bool(self.refresh))
         stats = {name: plain(value) for name, value in self.stats.items()}
         object.__setattr__(self, "stats", stats)
+
+
+def _as_counts(counts: object) -> Array:
+    """Return counts as they are on a device, where torch adds no uint32, or else as uint32."""
+    if is_tensor(counts) or (isinstance(counts, np.ndarray) and counts.dtype == np.uint32):
+        return counts
+    given = integers(counts, "selection.counts")
+    if len(given) and not 0 <= given.min() <= given.max() < 2**32:
+        wrong = given.min() if given.min() < 0 else given.max()
+        raise ValueError(f"selection.counts must be in [0, 2**32), got {wrong}")
+    return given.astype(np.uint32)

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dynsample.kernels.checks import MAX_SAMPLES, choice, integer, real
-from dynsample.kernels.convert import plain
 from dynsample.plan.selection import EpochRandom, Selection
 from dynsample.policies.base import Policy
 from dynsample.table.columns import Column, Last
@@ -73,7 +72,7 @@ class Kakurenbo(Policy):
         """Return the fraction of the samples that may be hidden in an epoch."""
         if self.schedule is None:
             return self.fraction
-        factor = real(plain(self.schedule(epoch)), f"schedule({epoch})", "[0, inf)")
+        factor = real(self.schedule(epoch), f"schedule({epoch})", "[0, inf)")
         return real(self.fraction * factor, f"fraction * schedule({epoch})", "[0, 1)")
 
     def select(self, table: ScoreTable, epoch: int, random: EpochRandom) -> Selection:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from dynsample import _core
 from dynsample.kernels.checks import MAX_SAMPLES, boolean, integer
-from dynsample.kernels.convert import as_numpy
+from dynsample.kernels.numbers import relative_on_host
 from dynsample.plan.selection import EpochRandom, Selection
 from dynsample.policies.base import Policy
 from dynsample.table.columns import Column, Last
@@ -74,10 +74,11 @@ class WeightedRandom(Policy):
 
     Parameters
     ----------
-    probabilities : float32 array over the data set, str, or callable(table) -> float32[N]
-        Up to a common factor, not negative: fixed, a column by name (its last value), or computed
-        from the table when an epoch is planned. What was never observed is NaN in a column, and
-        NaN is drawn with the largest finite probability.
+    probabilities : float[num_samples], str, or callable(table) -> float[N]
+        Up to a common factor, not negative: fixed, any sequence of real numbers over the data set;
+        a column by name (its last value); or computed from the table, for its rows, when an epoch
+        is planned. What was never observed is NaN in a column, and NaN is drawn with the largest
+        finite probability.
     num_draws : int, optional
         Draws of an epoch; None draws as many as there are samples.
     replacement : bool
@@ -85,6 +86,10 @@ class WeightedRandom(Policy):
 
     Notes
     -----
+    Probabilities are kept as float32: those of float64 that round to the same are drawn the same, a
+    positive one stays positive, and where the largest is outside of [2**-64, 2**64] fixed ones are
+    scaled by a power of two first. `dynsample.weights` works out those of classes.
+
     The weights that undo the sampling are 1 / (N p_i); `dynsample.ops.inverse_probabilities` gives
     them. Two policies compare equal only if they are the same object.
     """
@@ -114,7 +119,7 @@ class WeightedRandom(Policy):
         return {self.probabilities: Last()} if isinstance(self.probabilities, str) else {}
 
     def set_probabilities(self, probabilities: Any) -> None:
-        """Draw with other probabilities, float32 over the data set, from the next epoch on.
+        """Draw with other probabilities, a number for each sample, from the next epoch on.
 
         The epoch that has started already keeps its own, also when it is resumed. Of several that
         are set before an epoch starts the last one counts.
@@ -135,7 +140,7 @@ class WeightedRandom(Policy):
 
     def _checked(self, probabilities: Any) -> NDArray[np.float32]:
         """Copy probabilities that can be drawn from."""
-        array: NDArray[np.float32] = as_numpy(probabilities, "probabilities", np.float32).copy()
+        array: NDArray[np.float32] = relative_on_host(probabilities, "probabilities").copy()
         array.flags.writeable = False
         _, positive = _core.survey(array)  # refuses negative ones
         draws = len(array) if self.num_draws is None else self.num_draws

@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from dynsample import ops
 from dynsample._core import Stream
+from dynsample.kernels.numbers import integers
 from dynsample.report.histogram import histogram
 from dynsample.report.record import CameBack, Classes, Extreme, Record, RunFacts, Times
 from dynsample.report.store import (
@@ -242,12 +243,7 @@ def as_report(report: str | os.PathLike[str] | Report | None) -> Report | None:
 
 def checked_labels(labels: ArrayLike) -> NDArray[np.integer]:
     """Return labels as an array when they are integers from 0 on."""
-    array = np.asarray(labels)
-    if array.ndim != 1 or array.dtype.kind not in "iu":
-        raise TypeError(
-            f"labels must be a one-dimensional integer array, got {array.dtype} of shape "
-            f"{array.shape}"
-        )
+    array = integers(labels, "labels")
     if len(array) and array.min() < 0:
         raise ValueError(f"labels must not be negative, got {array.min()}")
     return array

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -19,9 +19,20 @@ from dynsample.policies.base import Policy
 from dynsample.report import Report
 from dynsample.table.columns import Column
 from dynsample.table.log import ObservationLog
+from dynsample.table.places import make_log
 
 if TYPE_CHECKING:
     from dynsample.kernels.cuda import Device
+    from dynsample.table.places import Log
+
+
+def as_fingerprint(value: object) -> Callable[[], str] | None:
+    """Return what gives the identity of a data set, when there is one."""
+    if value is not None and (not isinstance(value, str) or not value):
+        raise TypeError(
+            f"fingerprint must be a non-empty string, got {type(value).__name__} {value!r}"
+        )
+    return None if value is None else lambda: value
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -80,6 +91,14 @@ class RunConfig:
         row_of = np.full(self.num_samples, -1, np.int32)
         row_of[self.subset] = np.arange(len(self.subset), dtype=np.int32)
         return row_of
+
+    def new_log(self) -> Log:
+        """Return an empty log, where the run wants it."""
+        signals = sorted({column.signal or name for name, column in self.columns.items()})
+        log = make_log(self.kernels, self.num_rows, signals, self.max_log_bytes)
+        if self.subset is not None:
+            log.set_rows(self.row_of())
+        return log
 
     @cached_property
     def host_ids(self) -> ObservationLog:

@@ -114,6 +114,9 @@ class Ledger:
         # for the epoch before.
         self._first_issue: int | None = None
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "log": None}  # the run brings it back
+
     @property
     def folded(self) -> bool:
         """Whether observations of this epoch went from the log to the table."""

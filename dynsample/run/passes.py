@@ -82,6 +82,9 @@ class Pass:
     timed: int = 0
     _since: float = 0.0
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "owner": nobody}  # no iterator goes along
+
     @property
     def used_up(self) -> bool:
         """Whether all of it was handed out; an empty pass, when an iterator has begun."""

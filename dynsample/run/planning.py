@@ -19,7 +19,6 @@ from dynsample.run.passes import Pass
 from dynsample.run.run import Observations, Run
 from dynsample.run.step import prepare
 from dynsample.table.log import ObservationLog
-from dynsample.table.places import make_log
 from dynsample.table.table import ScoreTable
 
 if TYPE_CHECKING:
@@ -123,13 +122,9 @@ def _on_host(selection: Selection, arrays: Kernels[Array]) -> Selection:
 def empty(config: RunConfig, group: Group) -> tuple[ScoreTable, Log]:
     """Make a table and a log without observations, where the run wants them."""
     kernels, rows = config.kernels, config.num_rows
-    signals = sorted({column.signal or name for name, column in config.columns.items()})
-    log = make_log(kernels, rows, signals, config.max_log_bytes)
     owners = group if config.placement == "sharded" else single()
     table = ScoreTable(rows, config.columns, config.subset, kernels, owners)
-    if config.subset is not None:
-        log.set_rows(config.row_of())
-    return table, log
+    return table, config.new_log()
 
 
 def as_device(device: str | torch.device | Device) -> Device | None:

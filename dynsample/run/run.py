@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dynsample import signals as signal_functions
 from dynsample.groups import Group
+from dynsample.kernels.convert import host
 from dynsample.plan.dealing import Steps
-from dynsample.run.config import RunConfig
+from dynsample.run.config import RunConfig, as_fingerprint
 from dynsample.run.epoch import Epoch
-from dynsample.run.turn import warn
+from dynsample.run.turn import running, warn
 from dynsample.table.log import ObservationLog
 from dynsample.table.rings import PinnedRing
 from dynsample.table.table import ScoreTable
@@ -84,6 +85,48 @@ class Run:
     told: int | None = None
     put_off: list[Callable[[], None]] = field(default_factory=list)
     warned: set[str] = field(default_factory=set)
+
+    def __getstate__(self) -> dict[str, object]:
+        """Say all that another run would go on with, on the host; its iterators stay here.
+
+        Raises
+        ------
+        TypeError
+            When the log is on a device.
+        RuntimeError
+            When a call that changes the run has not ended.
+        """
+        if self.config.device is not None:
+            raise TypeError(
+                f"a sampler on {self.config.device.torch_device} cannot be pickled or copied: what "
+                "it observed is on the device. Make another one, and bring the state there by "
+                "sampler.save(path) and load(path)"
+            )
+        if (other := running(self)) is not None:
+            raise RuntimeError(f"the sampler cannot be copied while {other[0]} runs")
+        self.observations.ring.drain(everything=True)
+        log = self.observations.log
+        log.close()
+        signals = {name: log.signal(name) for name in log.signals}
+        return {
+            **vars(self),
+            "observations": (log.index(), signals, log.num_folded),
+            "data_set": self.fingerprint,
+            "looking": None,
+            "put_off": [],
+        }
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        vars(self).update(state)
+        log = self.config.new_log()
+        assert isinstance(log, ObservationLog)  # as that which `__getstate__` let through
+        log.restore(*state["observations"])
+        self.observations = Observations(log)
+        self.data_set = as_fingerprint(state["data_set"])
+        if self.epoch is not None:
+            self.epoch.ledger.log = log
+            allowed = self.epoch.plan.allowed()
+            log.set_allowed(None if allowed is None else host(allowed))
 
     @property
     def fingerprint(self) -> str | None:

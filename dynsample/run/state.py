@@ -54,15 +54,6 @@ _STATE: Check[State] = record(
 )
 
 
-def as_fingerprint(value: object) -> Callable[[], str] | None:
-    """Return what gives the identity of a data set, when there is one."""
-    if value is not None and (not isinstance(value, str) or not value):
-        raise TypeError(
-            f"fingerprint must be a non-empty string, got {type(value).__name__} {value!r}"
-        )
-    return None if value is None else lambda: value
-
-
 def bring(run: Run, fingerprint: Callable[[], str]) -> None:
     """Note the identity of the data set that a loader reads; it is asked for when it is needed.
 

@@ -15,17 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dynsample.kernels import A, Array
+from dynsample.kernels.checks import integer, real
 from dynsample.kernels.convert import as_tensor, is_tensor
 from dynsample.kernels.namespace import float32, namespace_of
 
 Parts: TypeAlias = Mapping[str, Array]
-
-
-def _check_int(name: str, value: object, least: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{name} must be an int, got {type(value).__name__}")
-    if not least <= value < 2**32:
-        raise ValueError(f"{name} must be in [{least}, 2**32), got {value}")
 
 
 def _set(array: Array, values: Array) -> None:
@@ -69,8 +63,8 @@ class Column(ABC):
             raise TypeError(f"signal must be a str or None, got {type(self.signal).__name__}")
         if self.signal == "":
             raise ValueError("signal must not be empty")
-        if self.until is not None:
-            _check_int("until", self.until, 0)
+        if self.until is not None:  # a number of Python: the repr of a column is its identity
+            object.__setattr__(self, "until", integer(self.until, "until", 0, 2**32 - 1))
 
     def takes(self, epoch: int) -> bool:
         """Whether observations of `epoch` count."""
@@ -147,10 +141,7 @@ class EMA(_OneNumber):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if isinstance(self.decay, bool) or not isinstance(self.decay, (int, float)):
-            raise TypeError(f"decay must be a float, got {type(self.decay).__name__}")
-        if not 0 <= self.decay < 1:
-            raise ValueError(f"decay must be in [0, 1), got {self.decay}")
+        object.__setattr__(self, "decay", real(self.decay, "decay", "[0, 1)"))
 
     @property
     def parameter(self) -> float:
@@ -194,21 +185,16 @@ class Max(_OneNumber):
 
 
 @dataclass(frozen=True)
-class Window(Column):
-    """The last `size` observations and their standard deviation (ddof=1).
-
-    Parameters
-    ----------
-    size : int
-        Observations kept; observation t of a row is at ``values[row, t % size]``.
-    """
+class _OfWindow(Column):
+    """A column that keeps the last `size` observations of every row."""
 
     size: int = 10
-    kind = "window"
+    least_size: ClassVar[int] = 1
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _check_int("size", self.size, 1)
+        size = integer(self.size, "size", self.least_size, 2**32 - 1)
+        object.__setattr__(self, "size", size)
 
     @property
     def parameter(self) -> float:
@@ -221,6 +207,19 @@ class Window(Column):
             "values": np.zeros((num_samples, self.size), np.float32),
             "count": np.zeros(num_samples, np.uint32),
         }
+
+
+@dataclass(frozen=True)
+class Window(_OfWindow):
+    """The last `size` observations and their standard deviation (ddof=1).
+
+    Parameters
+    ----------
+    size : int
+        Observations kept; observation t of a row is at ``values[row, t % size]``.
+    """
+
+    kind = "window"
 
     def value(self, parts: Parts) -> Array:
         """Return the standard deviation, NaN below two observations; two passes in float64."""
@@ -240,7 +239,7 @@ class Window(Column):
 
 
 @dataclass(frozen=True)
-class Uncertainty(Column):
+class Uncertainty(_OfWindow):
     """Dynamic uncertainty: the mean of ``10 * std`` over the windows of `size` observations.
 
     Of all full windows but the present one, so that T observations of a row count T - size times,
@@ -256,25 +255,12 @@ class Uncertainty(Column):
     He et al., "Large-scale Dataset Pruning with Dynamic Uncertainty", 2023, equations 2 and 3.
     """
 
-    size: int = 10
     kind = "uncertainty"
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        _check_int("size", self.size, 2)
-
-    @property
-    def parameter(self) -> float:
-        """The size."""
-        return float(self.size)
+    least_size = 2
 
     def allocate(self, num_samples: int) -> dict[str, NDArray[Any]]:
-        """Allocate `values` float32[N, size], `count` uint32[N] and `sum` float64[N]."""
-        return {
-            "values": np.zeros((num_samples, self.size), np.float32),
-            "count": np.zeros(num_samples, np.uint32),
-            "sum": np.zeros(num_samples, np.float64),
-        }
+        """Allocate what a window has, and `sum` float64[N]."""
+        return {**super().allocate(num_samples), "sum": np.zeros(num_samples, np.float64)}
 
     def value(self, parts: Parts) -> Array:
         """Return the mean, NaN for a row with `size` observations or fewer."""

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dynsample import _core
+from dynsample.kernels.checks import MAX_SAMPLES, integer
 from dynsample.kernels.convert import is_tensor
 from dynsample.table.columns import Column, native
 
@@ -48,15 +49,11 @@ class ObservationLog:
     def __init__(
         self, num_samples: int, signals: Sequence[str], max_bytes: int = MAX_BYTES
     ) -> None:
-        if isinstance(num_samples, bool) or not isinstance(num_samples, int):
-            raise TypeError(f"num_samples must be an int, got {type(num_samples).__name__}")
-        if not 0 <= num_samples < 2**32:
-            raise ValueError(f"num_samples must be in [0, 2**32), got {num_samples}")
-        self.num_samples = num_samples
+        self.num_samples = integer(num_samples, "num_samples", 0, MAX_SAMPLES)
         self.signals = tuple(signals)
         if len(set(self.signals)) != len(self.signals):
             raise ValueError(f"signals must differ, got {self.signals}")
-        self.native = _core.ObservationLog(num_samples, list(self.signals), max_bytes)
+        self.native = _core.ObservationLog(self.num_samples, list(self.signals), max_bytes)
 
     def append(self, index: object, signals: Mapping[str, object]) -> None:
         """Append one batch: all of it, or nothing on an error.
@@ -209,6 +206,8 @@ def _index(value: object) -> NDArray[Any]:
         value = value.detach().cpu().numpy()
     if not isinstance(value, np.ndarray):
         raise TypeError(f"index must be a numpy array or a tensor, got {type(value).__name__}")
+    if not value.size:  # also an empty list, which has no dtype of its own
+        value = value.astype(np.int64)
     if value.dtype.kind != "i" or value.dtype.itemsize not in (4, 8):
         raise TypeError(f"index must have dtype int64 or int32, got {value.dtype}")
     if value.ndim == 2 and value.shape[1] == 1:

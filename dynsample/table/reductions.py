@@ -17,6 +17,7 @@ from dynsample.groups import Group
 from dynsample.kernels import Array, Candidates, Kernels, Rates
 from dynsample.kernels.arguments import is_multinomial
 from dynsample.kernels.convert import beside
+from dynsample.kernels.whole import check_enough, stand_in
 from dynsample.plan.selection import EpochRandom, Selection
 
 Floats: TypeAlias = Array  # float32
@@ -280,16 +281,13 @@ class Reductions(ABC):
             lambda: self.arrays.survey(probabilities), "the check of the probabilities"
         )
         everywhere = self.group.all_gather(np.array([largest]), "a draw")
-        return float(np.concatenate(everywhere).max()) or 1.0, self._sum(positive)[0]
+        return stand_in(float(np.concatenate(everywhere).max())), self._sum(positive)[0]
 
     def _race(self, probabilities: Floats, k: int, random: EpochRandom) -> Mask:
         if not self.sharded:
             return self.arrays.draw_mask(probabilities, k, random.seed, random.epoch)
         substitute, positive = self._survey(probabilities)
-        if k > positive:
-            raise ValueError(
-                f"k must be at most the number of positive probabilities, {positive}, got {k}"
-            )
+        check_enough(k, positive)
         key = self.bounds[0], substitute, random.seed, random.epoch
         return self._lowest(self.arrays.race(probabilities, *key), k)
 

@@ -15,6 +15,7 @@ from dynsample.groups import Group, single
 from dynsample.kernels import HOST, AnyKernels, Array, Kernels
 from dynsample.kernels.checks import MAX_SAMPLES, integer
 from dynsample.kernels.convert import as_numpy, host
+from dynsample.kernels.numbers import reals_on_host
 from dynsample.plan.dealing import row_bounds
 from dynsample.table import places
 from dynsample.table.columns import Column, Last
@@ -74,6 +75,9 @@ class ScoreTable(Reductions):
         }
         self._imported: dict[str, Column] = {}
         self._own_log: Log | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "_own_log": None}  # empty between two calls
 
     # Content
 
@@ -204,8 +208,8 @@ class ScoreTable(Reductions):
         name : str
             A column whose value says all that it keeps, such as one of kind Last or Mean; or a new
             name, which becomes a Last column that takes no observations.
-        values : float32[N]
-            numpy or torch.
+        values : float[N]
+            Any sequence of real numbers; rounded to float32.
         """
         array = self.checked(values)
         column = self.columns.get(name)
@@ -217,9 +221,9 @@ class ScoreTable(Reductions):
         self._rows_given = self.arrays.mask(self.num_rows, True)
 
     def rows(self, values: object, name: str = "values") -> Floats:
-        """Return the entries of a float32 array over the data set that belong to the rows."""
+        """Return those of numbers over the data set that belong to the rows, float32."""
         first, last = self.bounds
-        array = as_numpy(values, name, np.float32)
+        array = reals_on_host(values, name)
         if self._index is None:
             if len(array) != self.num_samples:
                 raise ValueError(f"{name} must have {self.num_samples} entries, got {len(array)}")
@@ -233,7 +237,7 @@ class ScoreTable(Reductions):
         return taken
 
     def checked(self, values: object, name: str = "values") -> Floats:
-        """Return `values` as the table keeps them when they are float32 with one entry per row."""
+        """Return `values` as the table keeps them, float32, when they are one number per row."""
         array = self.arrays.checked(values, name)
         if len(array) != self.num_rows:
             raise ValueError(f"{name} must have {self.num_rows} entries, got {len(array)}")

@@ -31,7 +31,7 @@ SOURCES = sorted(
 FLOORS = [
     {"_core", "_cuda"},
     {"kernels"},
-    {"cuda", "signals"},
+    {"cuda", "signals", "weights"},
     {"groups", "ops"},
     {"disk"},
     {"plan"},

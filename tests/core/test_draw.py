@@ -261,7 +261,7 @@ def test_power_names_the_first_of_the_negative_values() -> None:
         (lambda p: ds.ops.draw_counts(p, -1, seed=0, epoch=0), ValueError, r"k must be in \[0,"),
         (lambda p: ds.ops.draw_counts(p, 2**32, seed=0, epoch=0), ValueError, "k must be in"),
         (lambda p: ds.ops.draw_counts(p, 1.5, seed=0, epoch=0), TypeError, "k must be an integer"),
-        (lambda p: ds.ops.draw_counts(p.astype(float), 1, seed=0, epoch=0), TypeError, "float32"),
+        (lambda p: ds.ops.draw_counts(p * 1j, 1, seed=0, epoch=0), TypeError, "real numbers"),
         (lambda p: ds.ops.draw_counts(p[None], 1, seed=0, epoch=0), ValueError, "one dimension"),
         (lambda p: ds.ops.draw_counts(p, 1, seed=-1, epoch=0), ValueError, "seed must be in"),
         (lambda p: ds.ops.draw_mask(p, 9, seed=0, epoch=0), ValueError, "probabilities, 8, got 9"),

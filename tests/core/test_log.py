@@ -304,9 +304,9 @@ def test_what_index_and_signal_give_is_a_copy():
 @pytest.mark.parametrize(
     ("num_samples", "signals", "error", "message"),
     [
-        (2**32, ("loss",), ValueError, r"num_samples must be in \[0, 2\*\*32\), got 4294967296"),
-        (-1, ("loss",), ValueError, r"num_samples must be in \[0, 2\*\*32\), got -1"),
-        (2.0, ("loss",), TypeError, "num_samples must be an int, got float"),
+        (2**32, ("loss",), ValueError, r"num_samples must be in \[0, 4294967295\], got 4294967296"),
+        (-1, ("loss",), ValueError, r"num_samples must be in \[0, 4294967295\], got -1"),
+        (2.0, ("loss",), TypeError, "num_samples must be an integer, got float"),
         (5, ("loss", "loss"), ValueError, "signals must differ"),
     ],
 )

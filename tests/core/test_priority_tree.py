@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -94,10 +95,81 @@ def test_steps_and_seeds_draw_differently():
 
 def test_the_largest_priorities_fit():
     tree = PriorityTree(1000)
-    tree.update(np.arange(1000), np.full(1000, tree.max_priority, np.float32))
-    assert tree.total == pytest.approx(1000 * tree.max_priority)
+    tree.update(np.arange(1000), np.full(1000, tree.priority_limit, np.float32))
+    assert tree.total == pytest.approx(1000 * tree.priority_limit)
     index, _ = tree.draw(1000, seed=0, step=0)
     np.testing.assert_array_equal(index, np.arange(1000))
+
+
+@given(st.lists(PRIORITIES, min_size=1, max_size=70), st.data())
+def test_priorities_sums_and_minima_are_those_of_the_oracle(priorities, data):
+    tree = filled(priorities)
+    kept = [unit * tree.unit for unit in reference.units(np.float32(priorities), tree.unit)]
+    ids = st.integers(0, len(kept) - 1)
+    index = data.draw(st.lists(ids, max_size=9))
+    assert tree[index].tolist() == [kept[i] for i in index]
+    assert tree[index[:1] or [0]].dtype == np.float64
+    one = data.draw(ids)
+    for way in (int, np.int64, np.array, torch.tensor):
+        assert tree[way(one)] == kept[one]
+        assert isinstance(tree[way(one)], float)
+    start, end = sorted(data.draw(st.tuples(ids, ids)))
+    assert tree.sum(start, end) == sum(kept[start:end])
+    assert tree.min(start, end) == min((p for p in kept[start:end] if p), default=np.inf)
+    assert tree.sum(start) == sum(kept[start:])
+    assert tree.sum() == tree.total == sum(kept)
+    assert tree.min() == min((p for p in kept if p), default=np.inf)
+
+
+def test_new_rows_get_the_largest_priority_ever_seen():
+    tree = PriorityTree(9)
+    assert tree.max_priority == 1
+    tree.update([0], [0.0])
+    assert tree.max_priority == 1
+    tree.update([1, 2], [0.25, 0.125])
+    assert tree.max_priority == 0.25  # not the 1 from before there was one
+    tree.update(torch.tensor([3]), torch.tensor([7.0], requires_grad=True))
+    tree.update([3], [0.5])
+    assert tree.max_priority == 7
+    with pytest.raises(ValueError, match="for id 5"):
+        tree.update([4, 5], [9.0, 1e30])
+    assert tree.max_priority == 7
+    tree.update([4], [tree.max_priority])
+    assert tree[4] == 7
+    assert repr(tree) == "PriorityTree(num_samples=9, total=7.875, max_priority=7)"
+
+
+def test_a_state_without_the_largest_priority_has_the_largest_there_is():
+    tree, other = filled([1, 5, 2]), PriorityTree(3)
+    tree.update([1], [3.0])
+    state = tree.state_dict()
+    other.load_state_dict(state)
+    assert other.max_priority == 5
+    del state["max_priority"]
+    other.load_state_dict(state)
+    assert other.max_priority == 3
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda t: t[3], IndexError, r"index must be in \[0, 3\), got id 3"),
+        (lambda t: t[[0, -1]], IndexError, "got id -1"),
+        (lambda t: t[0.5], TypeError, "index must be a one-dimensional integer array"),
+        (lambda t: t[True], TypeError, "index must be a one-dimensional integer array, got bool"),
+        (lambda t: t["a"], TypeError, "index must be a sequence of numbers, got str 'a'"),
+        (lambda t: t.sum(0, 4), ValueError, r"end must be in \[0, 3\], got 4"),
+        (lambda t: t.min(2, 1), ValueError, r"start must be in \[0, 1\], got 2"),
+        (lambda t: t.sum(-1), ValueError, r"start must be in \[0, 3\], got -1"),
+        (lambda t: t.update([0], None), TypeError, "priorities must be a sequence of numbers"),
+        (lambda t: t.update([0], ["a"]), TypeError, "priorities must be a sequence of numbers"),
+        (lambda t: t.update([0.0], [1.0]), TypeError, "index must have dtype int64 or int32"),
+        (lambda t: t.draw(1.5, seed=0, step=0), TypeError, "k must be an integer, got float 1.5"),
+    ],
+)
+def test_what_a_tree_cannot_answer_is_named(call, error, message):
+    with pytest.raises(error, match=message):
+        call(filled([1, 2, 3]))
 
 
 def test_a_state_brings_back_the_tree():
@@ -136,7 +208,7 @@ def test_other_refusals():
     with pytest.raises(ValueError, match="priorities must have a positive one before a draw"):
         tree.draw(1, seed=0, step=0)
     assert len(tree.draw(0, seed=0, step=0)[0]) == 0
-    with pytest.raises(ValueError, match=r"step must be in \[0, 2\*\*32\), got -1"):
+    with pytest.raises(ValueError, match=r"step must be in \[0, 4294967295\], got -1"):
         tree.draw(1, seed=0, step=-1)
     with pytest.raises(ValueError, match="units must have 3 entries, got 2"):
         tree.load_state_dict({"version": 1, "units": np.zeros(2, np.int64)})
@@ -144,5 +216,5 @@ def test_other_refusals():
         tree.load_state_dict({"version": 1, "units": np.array([0, -1, 0])})
     with pytest.raises(ValueError, match="version of the state must be 1, got 2"):
         tree.load_state_dict({"version": 2})
-    with pytest.raises(ValueError, match=r"num_samples must be in \[1, 2\*\*32\), got 0"):
+    with pytest.raises(ValueError, match=r"num_samples must be in \[1, 4294967295\], got 0"):
         PriorityTree(0)

@@ -29,6 +29,7 @@ NAMES = {
         "NAMES", "compute", "confidence", "correct", "el2n", "l1", "loss", "margin", "max_margin",
         "probability", "sum_margin",
     ],
+    "dynsample.weights": ["balanced", "effective_number", "repeat_factor"],
     "dynsample.reference": [],
     "dynsample.cuda": ["CudaUnavailable", "load", "require"],
     "dynsample.files": ["Samples", "from_names", "open_samples", "parse_list", "scan"],

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from dynsample import _core, ops
 from dynsample.kernels.cuda import Device, draw
+from dynsample.kernels.whole import stand_in
 
 SAME_DEVICE = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 KEY = {"seed": 2**63 + 5, "epoch": 7}
@@ -112,7 +113,7 @@ def test_the_most_draws_and_their_weights_are_those_of_the_cpu(device: Device, n
 def test_the_lowest_keys_are_the_rows_that_the_cpu_draws(device: Device, name: str) -> None:
     p = INPUTS[name]
     largest, positive = draw.survey(device.put(p))
-    keys = draw.race_keys(device.put(p), 0, largest or 1.0, **KEY).cpu().numpy().view(np.uint32)
+    keys = draw.race_keys(device.put(p), 0, stand_in(largest), **KEY).cpu().numpy().view(np.uint32)
     assert np.array_equal(keys == 2**32 - 1, p == 0)
     for k in (0, positive // 3, positive):
         assert np.array_equal(race_order(keys, k), ops.draw_mask(p, k, **KEY))
@@ -147,7 +148,7 @@ def test_any_draw_is_that_of_the_cpu(
         ops.draw_counts(p, k, **key, method=method),
     )
     same(ops_on(device).inverse_probabilities(there, k), ops.inverse_probabilities(p, k))
-    keys = draw.race_keys(there, 0, largest or 1.0, **key).cpu().numpy().view(np.uint32)
+    keys = draw.race_keys(there, 0, stand_in(largest), **key).cpu().numpy().view(np.uint32)
     most = min(k, positive)
     assert np.array_equal(race_order(keys, most), ops.draw_mask(p, most, **key))
 
@@ -161,7 +162,7 @@ def test_parts_add_up_to_the_whole(
     surveys = [draw.survey(part) for part in pieces]
     if not sum(positive for _, positive in surveys):
         return
-    substitute = draw.survey(device.put(p))[0] or 1.0
+    substitute = stand_in(draw.survey(device.put(p))[0])
     sums = sum(draw.exponent_sums(part, substitute) for part in pieces)
     parts = [draw.RatesPart(part, sums, substitute, k) for part in pieces]
     before, total = parts[0].total, parts[0].total + parts[1].total
@@ -231,7 +232,7 @@ def test_the_first_negative_probability_is_named_as_on_the_cpu(
         (lambda o, p: o.draw_counts(p, 2**32, **KEY), ValueError, "k must be in"),
         (lambda o, p: o.draw_counts(p, 1, seed=-1, epoch=0), ValueError, "seed must be in"),
         (lambda o, p: o.draw_counts(p, 1, **KEY, method="alias"), ValueError, "got 'alias'"),
-        (lambda o, p: o.draw_counts(p.double(), 1, **KEY), TypeError, "float32, got float64"),
+        (lambda o, p: o.draw_counts(p * 1j, 1, **KEY), TypeError, "real numbers, got dtype compl"),
         (lambda o, p: o.draw_counts(p[None], 1, **KEY), ValueError, "one dimension"),
         (lambda o, p: draw.survey(p.tolist()), TypeError, "or a torch tensor, got list"),
         (

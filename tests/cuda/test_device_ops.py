@@ -92,11 +92,11 @@ def bad(name: str) -> list[tuple[str, dict[str, Any]]]:
     column = next(iter(good))
     wrong: list[tuple[str, Any]] = [
         (column, good[column][:, None]),
-        (column, good[column].astype(np.float64)),
-        (column, good[column].astype(np.int16)),
-        (column, good[column].tolist()),
         (column, None),
     ]
+    if column != "probabilities":  # which may be any sequence of real numbers
+        wrong += [(column, good[column].astype(dtype)) for dtype in (np.float64, np.int16)]
+        wrong += [(column, good[column].tolist())]
     for mask in {"eligible", "where"} & good.keys():
         array = good[mask]
         wrong += [(mask, array[1:]), (mask, array.astype(np.int8)), (mask, array[None])]

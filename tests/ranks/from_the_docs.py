@@ -20,13 +20,14 @@ import dynsample as ds
 from dynsample import groups
 from tests.ranks.world import join
 
-DOCS = Path(__file__).parents[2] / "docs" / "ranks.md"
+DOCS = Path(__file__).parents[2] / "docs"
 N, EPOCHS = 480, 4
 STOPS = (25, 70)  # steps of all epochs at which the signal comes
 
 
-def snippets() -> str:
-    return "\n".join(re.findall("```python\n(.*?)```", DOCS.read_text(), re.S))
+def snippets(page: str) -> str:
+    """All that a page has of Python, in a row."""
+    return "\n".join(re.findall("```python\n(.*?)```", (DOCS / page).read_text(), re.S))
 
 
 def main() -> None:
@@ -52,7 +53,7 @@ def main() -> None:
 
         given = {"sampler": sampler, "model": model, "torch": torch, "train": train}
         try:
-            exec(snippets(), {**given, "checkpoint": checkpoint, "epochs": EPOCHS})
+            exec(snippets("ranks.md"), {**given, "checkpoint": checkpoint, "epochs": EPOCHS})
             print(f"rank {rank} ends with {[trained.count(e) for e in range(EPOCHS)]}", flush=True)
         except SystemExit:
             print(f"rank {rank} stops after {len(trained)}", flush=True)

@@ -9,9 +9,11 @@ import numpy as np
 
 from dynsample import _core
 from dynsample._core import Stream
-from dynsample.kernels.convert import as_numpy, column, is_tensor
+from dynsample.kernels.convert import as_tensor, is_tensor
 from dynsample.kernels.cuda import coins, draw, order, select
 from dynsample.kernels.cuda.device import Device
+from dynsample.kernels.numbers import reals, reals_on_host
+from dynsample.kernels.whole import check_enough, counts_of, stand_in
 
 if TYPE_CHECKING:
     import torch
@@ -56,8 +58,8 @@ class OnDevice:
 
     def checked(self, values: object, name: str) -> torch.Tensor:
         if not is_tensor(values) or values.device != self.device.torch_device:
-            return self.device.put(as_numpy(values, name, np.float32))
-        return column(values, name, np.float32)
+            return self.device.put(reals_on_host(values, name))
+        return as_tensor(reals(values, name))
 
     def full(self, size: int, value: float) -> torch.Tensor:
         return self.device.full(size, value)
@@ -179,11 +181,8 @@ class OnDevice:
 
     def draw_mask(self, probabilities: torch.Tensor, k: int, seed: int, epoch: int) -> torch.Tensor:
         largest, positive = draw.survey(probabilities)
-        if k > positive:
-            raise ValueError(
-                f"k must be at most the number of positive probabilities, {positive}, got {k}"
-            )
-        keys = draw.race_keys(probabilities, 0, largest or 1.0, seed, epoch)
+        check_enough(k, positive)
+        keys = draw.race_keys(probabilities, 0, stand_in(largest), seed, epoch)
         return select.lowest_keys(keys, k)
 
     def sample(
@@ -202,7 +201,7 @@ class OnDevice:
         multinomial: bool,
     ) -> torch.Tensor:
         if replacement:
-            counts = draw.draw_counts(probabilities, k, seed, epoch, multinomial=multinomial)
+            counts = counts_of(self, probabilities, k, seed, epoch, multinomial=multinomial)
             rows = order.repeat_rows(counts, k)
         else:
             rows = order.mask_ids(self.draw_mask(probabilities, k, seed, epoch))

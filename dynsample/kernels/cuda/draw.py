@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dynsample import _core
-from dynsample.kernels.arguments import checked_probabilities
+from dynsample.kernels.convert import column
 from dynsample.kernels.cuda.device import Device, device_of
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ def refuse_negative(name: str, values: torch.Tensor, row: int | None) -> None:
 
 def survey(probabilities: torch.Tensor) -> tuple[float, int]:
     """Return the largest finite probability, 0 if there is none, and how many are positive."""
-    p = checked_probabilities(probabilities)
+    p = column(probabilities, "probabilities", np.float32)
     device = device_of(p)
     largest, positive, negative = device.call_with_scratch(device.kernels.survey, p, len(p))
     refuse_negative("probabilities", p, negative)
@@ -35,7 +35,7 @@ def exponent_sums(probabilities: torch.Tensor, substitute: float) -> NDArray[np.
     """Sum the probabilities as integers, by exponent: uint64[256]."""
     import torch
 
-    p = checked_probabilities(probabilities)
+    p = column(probabilities, "probabilities", np.float32)
     device = device_of(p)
     sums = device.zeros(256, torch.int64)
     device.call(device.kernels.exponent_sums, p, len(p), substitute, sums)
@@ -51,7 +51,7 @@ def race_keys(
 
     if first % 4:
         raise ValueError("first must be a multiple of 4")
-    p = checked_probabilities(probabilities)
+    p = column(probabilities, "probabilities", np.float32)
     device = device_of(p)
     keys = device.empty(len(p), torch.int32)
     device.call(device.kernels.race_keys, p, len(p), first, substitute, seed, epoch, keys)
@@ -78,7 +78,7 @@ class RatesPart:
     ) -> None:
         import torch
 
-        p = checked_probabilities(probabilities)
+        p = column(probabilities, "probabilities", np.float32)
         scale = _core.rate_scale(sums, substitute, k)
         self._device = device_of(p)
         self._until = self._device.empty(len(p), torch.int64)
@@ -175,14 +175,3 @@ def multinomial_points(
     points = device.empty(count, torch.int64)
     device.call(device.kernels.multinomial_points, total, seed, epoch, first, count, points)
     return points
-
-
-def draw_counts(
-    probabilities: torch.Tensor, k: int, seed: int, epoch: int, *, multinomial: bool
-) -> torch.Tensor:
-    """How often each row is drawn in k draws with replacement, int32[N]."""
-    substitute = survey(probabilities)[0] or 1.0
-    rates = RatesPart(probabilities, exponent_sums(probabilities, substitute), substitute, k)
-    if multinomial and k:
-        return rates.multinomial(k, seed, epoch)
-    return rates.systematic(0, rates.total, k, seed, epoch)
