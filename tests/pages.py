@@ -11,7 +11,8 @@ ROOT = Path(__file__).parents[1]
 
 def blocks(page: str, language: str = "python") -> list[str]:
     """Return the blocks of a page in one language, in order; of a diff, what it leads to."""
-    found = re.findall(rf"```{language}\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
+    fenced = re.compile(rf"^```{language}\n(.*?)^```", re.DOTALL | re.MULTILINE)
+    found = fenced.findall((ROOT / page).read_text())
     return [_after(block) for block in found] if language == "diff" else found
 
 
