@@ -18,7 +18,7 @@ from mpi4py import MPI
 from tests import pages
 
 PAGE = "docs/migrate/kakurenbo.md"
-HIDING, IMPORTANCE, _ = pages.blocks(PAGE)
+HIDING, IMPORTANCE = pages.blocks(PAGE)
 WORLD = MPI.COMM_WORLD
 N, CLASSES = 203, 4
 EPOCHS = (0, 1, 2, 3, 60)  # the last is beyond a milestone

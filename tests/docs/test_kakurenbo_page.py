@@ -16,6 +16,6 @@ def test_the_page_hides_scales_and_draws_as_published(ranks: int, tmp_path: Path
     with launchers.world(
         "mpich", ranks, tmp_path, "-m", "mpi4py", "-m", "tests.docs.kakurenbo_ranks"
     ) as world:
-        assert not any(world.wait()), world.output()
+        assert not any(world.wait(600)), world.output()
     for rank in range(ranks):
         assert f"rank {rank} of {ranks} is right" in world.output()
