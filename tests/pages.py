@@ -10,13 +10,13 @@ ROOT = Path(__file__).parents[1]
 
 
 def blocks(page: str, language: str = "python") -> list[str]:
-    """Return the blocks of a page in one language, in order; of a diff, what it leads to."""
-    fenced = re.compile(rf"^```{language}\n(.*?)^```", re.DOTALL | re.MULTILINE)
-    found = fenced.findall((ROOT / page).read_text())
-    return [_after(block) for block in found] if language == "diff" else found
+    """Return the blocks of a page in one language, in order."""
+    fenced = re.compile(rf"^```{language}\n(.+?)^```", re.DOTALL | re.MULTILINE)
+    return fenced.findall((ROOT / page).read_text())
 
 
-def _after(diff: str) -> str:
+def after(diff: str) -> str:
+    """Return what a diff leads to."""
     kept = [line for line in diff.splitlines() if not line.startswith(("-", "@@"))]
     return "\n".join(line[1:] for line in kept)
 

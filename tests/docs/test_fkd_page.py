@@ -16,6 +16,7 @@ from PIL import Image
 
 import dynsample as ds
 from dynsample.payload import original_order
+from dynsample.torch import DataLoader
 from tests import pages
 
 PAGE = "docs/migrate/fkd.md"
@@ -176,3 +177,23 @@ def test_dali_shows_the_same_crops(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert sorted(index) == list(range(N))
     for i, image in zip(index, names["images"], strict=True):
         assert (image - expected[EPOCHS - 1, i][0]).abs().mean() < 0.1, i  # noise has about 1
+
+
+def test_the_snippet_of_the_readme_relabels_and_trains(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (snippet,) = (block for block in pages.blocks("README.md") if "Writer(" in block)
+    dataset = pages.run(PAGE, [DATASET], {})["Shown"](
+        write_images(tmp_path / "images"), [0] * N, transform
+    )
+
+    def network(images: torch.Tensor) -> torch.Tensor:
+        return images.flatten(1)[:, :1000]
+
+    given = {
+        "ds": ds, "DataLoader": DataLoader, "train_set": dataset, "epochs": 2, "teacher": network,
+        "student": network, "sampler": ds.Sampler(N, batch_size=8),
+    }  # fmt: skip
+    loss = pages.run("README.md", [snippet], given)["loss"]
+    assert abs(loss) < 1e-5  # the student is the teacher, but for rounding to float16

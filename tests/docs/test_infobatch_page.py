@@ -39,7 +39,7 @@ def test_every_epoch_holds_what_the_published_rule_keeps(monkeypatch: pytest.Mon
         "train_set": torch.utils.data.TensorDataset(images, labels), "model": model, "F": F,
         "optimizer": torch.optim.SGD(model.parameters(), 0.5), "num_epochs": EPOCHS,
     }  # fmt: skip
-    pages.run(PAGE, [code], given)
+    pages.run(PAGE, [pages.after(code)], given)
     last = np.full(N, np.nan)
     for epoch, losses in enumerate(epochs):
         pruned = 0 < epoch < int(0.875 * EPOCHS)

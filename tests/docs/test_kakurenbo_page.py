@@ -12,6 +12,7 @@ from tests.ranks import launchers
 @pytest.mark.parametrize("ranks", [1, 2])
 def test_the_page_hides_scales_and_draws_as_published(ranks: int, tmp_path: Path) -> None:
     pytest.importorskip("torch")
+    pytest.importorskip("tqdm")
     launchers.require("mpich")
     with launchers.world(
         "mpich", ranks, tmp_path, "-m", "mpi4py", "-m", "tests.docs.kakurenbo_ranks"
