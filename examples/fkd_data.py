@@ -89,8 +89,8 @@ class Folder(Data):
 
         with Image.open(file) as image:
             top, left, height, width = view.pixels(image.height, image.width)
-            box = (left, top, left + width, top + height)
-            shown = image.convert("RGB").resize(self.size, Image.Resampling.BILINEAR, box)
+            part = image.convert("RGB").crop((left, top, left + width, top + height))
+        shown = part.resize(self.size, Image.Resampling.BILINEAR)
         pixels = np.asarray(shown, np.float32).transpose(2, 0, 1) / 127.5 - 1
         return torch.from_numpy(pixels[..., ::-1].copy() if view.flip else pixels)
 

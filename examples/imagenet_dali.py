@@ -40,7 +40,9 @@ from dynsample.torch import scaled_lr
 
 MEAN, DEVIATION = [123.675, 116.28, 103.53], [58.395, 57.12, 57.375]
 POLICIES: dict[str, Callable[[argparse.Namespace], ds.Policy]] = {
-    "kakurenbo": lambda args: make("kakurenbo", fraction=args.fraction, tau=args.tau),
+    "kakurenbo": lambda args: make(
+        "kakurenbo", fraction=args.fraction, tau=args.tau, warmup_epochs=args.warmup_epochs
+    ),
     "infobatch": lambda args: make("infobatch", ratio=args.fraction, epochs=args.epochs),
     "none": lambda args: make("uniform"),
 }

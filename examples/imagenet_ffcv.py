@@ -46,10 +46,7 @@ from dynsample.torch import scaled_lr
 MEAN, STD = (123.7, 116.3, 103.5), (58.4, 57.1, 57.4)  # of ImageNet, in steps of 8-bit pixels
 POLICIES: dict[str, Callable[[argparse.Namespace], ds.Policy]] = {
     "kakurenbo": lambda args: make(
-        "kakurenbo",
-        fraction=args.fraction,
-        tau=args.tau,
-        warmup_epochs=math.ceil(args.warmup_epochs),
+        "kakurenbo", fraction=args.fraction, tau=args.tau, warmup_epochs=args.warmup_epochs
     ),
     "infobatch": lambda args: make("infobatch", ratio=args.fraction, epochs=args.epochs),
     "none": lambda args: make("uniform"),

@@ -69,7 +69,7 @@ POLICIES: dict[str, Callable[[argparse.Namespace], ds.Policy]] = {
         fraction=args.fraction,
         tau=args.tau,
         schedule=fraction_schedule(args),
-        warmup_epochs=math.ceil(args.warmup_epochs),
+        warmup_epochs=args.warmup_epochs,
         refresh_every=args.refresh_every,
     ),
     "iswr": lambda args: make("importance"),

@@ -217,7 +217,10 @@ def _dyn_unc(
         f"{len(found)} epochs of {count} samples: windows of {args.window}, "
         f"{state.nbytes / 2**20:.0f} MiB kept between epochs; {found[0].name} to {found[-1].name}"
     )
-    return state.score(), None, [line]
+    scores, said = state.score(), [line]
+    if zero := int(np.isnan(scores).sum()):
+        said.append(f"{zero} samples have probability 0 in all epochs: not seen, or rounded to 0")
+    return scores, None, said
 
 
 def _labels(args: argparse.Namespace, full: FileList | None) -> NDArray[Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -84,7 +85,8 @@ def import_original(
         `--fkd-path` of the published scripts. A file is torch.save of [crops float32[B, 4], flips
         bool[B], row of the partner int64[B], lambda, box, logits float16[B, C]], the three between
         flips and logits None without a mix, the box None with mixup. Only tensors and numbers are
-        loaded: a file that wants to run code is refused.
+        loaded: a file that wants to run code is refused. Logits in float32, as without their
+        `--use-fp16`, are rounded to float16 with a UserWarning.
     path : path
     order : callable
         From the epoch to the ids in the order of the relabel phase, int64[N]: `original_order`,
@@ -108,6 +110,12 @@ def import_original(
     """
     epochs = _numbered(Path(source), "epoch_", "")
     first = _load(_numbered(epochs[0], "batch_", ".tar")[0])
+    if labels == "fp16" and first.logits.element_size() > 2:
+        warnings.warn(
+            f"{source} holds logits in {str(first.logits.dtype).removeprefix('torch.')}: the store "
+            "keeps them rounded to float16",
+            stacklevel=2,
+        )
     mix = "none" if first.partner is None else "mixup" if first.box is None else "cutmix"
     facts = Facts(
         num_samples=len(order(0)),

@@ -22,9 +22,10 @@ class View(NamedTuple):
     flip: bool
 
     def pixels(self, height: int, width: int) -> tuple[int, int, int, int]:
-        """Top, left, height and width of the crop in an image of this size.
+        """Return top, left, height and width of the crop in an image of this size.
 
-        Rounded to whole pixels, at least one and inside of the image.
+        Its edges are rounded to whole pixels, as in the published replay and in DALI; the crop has
+        at least one pixel and lies inside of the image.
 
         Examples
         --------
@@ -32,8 +33,13 @@ class View(NamedTuple):
         (8, 0, 16, 20)
         """
         top, left, tall, wide = self.crop
-        rows = max(1, min(round(tall * height), height))
-        columns = max(1, min(round(wide * width), width))
-        first_row = max(0, min(round(top * height), height - rows))
-        first_column = max(0, min(round(left * width), width - columns))
+        first_row, rows = _span(top, tall, height)
+        first_column, columns = _span(left, wide, width)
         return first_row, first_column, rows, columns
+
+
+def _span(start: float, share: float, length: int) -> tuple[int, int]:
+    """First pixel along one side of an image, and how many."""
+    first = max(0, min(round(start * length), length - 1))
+    stop = min(round(start * length + share * length), length)
+    return first, max(1, stop - first)

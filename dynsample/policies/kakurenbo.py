@@ -27,8 +27,9 @@ class Kakurenbo(Policy):
         A candidate stays hidden only if predicted correctly with at least this confidence.
     schedule : callable(epoch) -> float, optional
         Factor of `fraction` in an epoch, `dynsample.schedules.kakurenbo(90)` for one; None: 1.
-    warmup_epochs : int
-        Epochs at the start whose learning rate is left alone; samples are hidden from epoch 1 on.
+    warmup_epochs : float
+        Length of the warm-up: the learning rate of epochs that begin in it is left alone. Samples
+        are hidden from epoch 1 on.
     refresh_every : int
         Hidden samples are due for a forward pass in epochs divisible by this.
     confidence : "max" or "target"
@@ -47,7 +48,7 @@ class Kakurenbo(Policy):
     fraction: float = 0.3
     tau: float = 0.7
     schedule: Callable[[int], float] | None = None
-    warmup_epochs: int = 0
+    warmup_epochs: float = 0
     refresh_every: int = 1
     confidence: str = "max"
     lr: str = "maximum"
@@ -56,7 +57,7 @@ class Kakurenbo(Policy):
         super().__post_init__()
         real(self.fraction, "fraction", "[0, 1)")
         real(self.tau, "tau", "[0, 1]")
-        integer(self.warmup_epochs, "warmup_epochs", 0, MAX_SAMPLES)
+        real(self.warmup_epochs, "warmup_epochs", "[0, inf)")
         integer(self.refresh_every, "refresh_every", 1, MAX_SAMPLES)
         choice(self.confidence, "confidence", ("max", "target"))
         choice(self.lr, "lr", ("maximum", "realised"))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
+import importlib
 import re
 from pathlib import Path
 from typing import Any
@@ -95,6 +97,18 @@ def test_kakurenbo_on_two_ranks(tmp_path: Path, launcher: str) -> None:
         assert not any(world.wait()), world.output()
     assert "2 ranks" in world.output()
     assert set(rows(world.output())) >= {"kakurenbo", "forget-static"}
+
+
+@pytest.mark.parametrize(
+    ("script", "needs"),
+    [("kakurenbo", "torch"), ("imagenet_dali", "nvidia.dali"), ("imagenet_ffcv", "ffcv")],
+)
+def test_the_policy_has_the_warm_up_of_the_learning_rate(script: str, needs: str) -> None:
+    pytest.importorskip(needs, exc_type=ImportError)
+    given = {"fraction": 0.3, "tau": 0.7, "refresh_every": 1, "fraction_epochs": 90}
+    args = argparse.Namespace(**given, warmup_epochs=1.5)
+    policy = importlib.import_module(script).POLICIES["kakurenbo"](args)
+    assert policy.warmup_epochs == 1.5
 
 
 def test_batch_reweighting_compares_and_writes_scores(run_example, tmp_path: Path) -> None:

@@ -7,7 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
+from tests import pages
+
+ROOT = pages.ROOT
 
 # Appended to a changed script: KAKURENBO did hide samples.
 HIDES = """
@@ -33,7 +35,7 @@ def stock_script(name: str) -> str:
 
 def changed(script: str, first_line: str) -> str:
     """Apply the README's diff that begins with `first_line`, whose hunks are separated by @@."""
-    diffs = re.findall(r"```diff\n(.+?)```", (ROOT / "README.md").read_text(), re.S)
+    diffs = pages.blocks("README.md", "diff")
     (diff,) = [diff for diff in diffs if diff.startswith(first_line + "\n")]
     for hunk in re.split(r"^@@\n", diff, flags=re.MULTILINE):
         lines = hunk.splitlines(keepends=True)

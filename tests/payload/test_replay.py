@@ -181,3 +181,24 @@ def test_a_view_in_pixels_stays_inside() -> None:
         top, left, height, width = View(0, crop, False).pixels(7, 5)
         assert 0 <= top < top + height <= 7
         assert 0 <= left < left + width <= 5
+
+
+@given(
+    st.lists(st.floats(0, 1, width=32), min_size=4, max_size=4),
+    st.integers(1, 40),
+    st.integers(1, 40),
+)
+def test_the_edges_of_a_view_are_those_that_pil_crops_at(
+    shares: list[float], height: int, width: int
+) -> None:
+    image = pytest.importorskip("PIL.Image")
+    y, x, tall, wide = (shares[0] * (1 - shares[2]), shares[1] * (1 - shares[3]), *shares[2:])
+    numbered = image.fromarray(np.arange(height * width, dtype=np.int32).reshape(height, width))
+    box = (x * width, y * height, x * width + wide * width, y * height + tall * height)
+    cropped = np.array(numbered.crop(box))
+    top, left, rows, columns = View(0, (y, x, tall, wide), False).pixels(height, width)
+    if cropped.size:
+        numbers = np.array(numbered)[top : top + rows, left : left + columns]
+        np.testing.assert_array_equal(numbers, cropped)
+    else:
+        assert 1 in (rows, columns)

@@ -19,7 +19,7 @@ def policies(draw: st.DrawFn) -> ds.Kakurenbo:
         fraction=draw(st.floats(0, 1, exclude_max=True)),
         tau=draw(st.sampled_from([0.0, 0.7, 0.9, 1.0])),
         schedule=draw(st.sampled_from([None, ds.schedules.kakurenbo(90)])),
-        warmup_epochs=draw(st.integers(0, 5)),
+        warmup_epochs=draw(st.integers(0, 5) | st.floats(0, 5)),
         refresh_every=draw(st.integers(1, 4)),
         lr=draw(st.sampled_from(["maximum", "realised"])),
     )
@@ -55,6 +55,8 @@ def test_epoch_0_hides_nothing_and_warm_up_leaves_the_learning_rate() -> None:
     policy = ds.Kakurenbo(fraction=0.5, warmup_epochs=3)
     assert [hidden_rows(select(policy, table, e)) for e in range(3)] == [[], [0], [0]]
     assert [select(policy, table, e).lr_scale for e in range(5)] == [1, 1, 1, 2, 2]
+    policy = ds.Kakurenbo(fraction=0.5, warmup_epochs=1.5)  # epoch 1 begins in it
+    assert [select(policy, table, e).lr_scale for e in range(4)] == [1, 1, 2, 2]
 
 
 def test_ties_go_to_the_smaller_index() -> None:
@@ -85,7 +87,8 @@ def test_refresh_is_due_every_so_many_epochs() -> None:
     [
         ({"fraction": 1.0}, r"fraction must be in \[0, 1\), got 1.0"),
         ({"tau": 1.5}, r"tau must be in \[0, 1\], got 1.5"),
-        ({"warmup_epochs": -1}, "warmup_epochs must be in"),
+        ({"warmup_epochs": -1}, r"warmup_epochs must be in \[0, inf\), got -1"),
+        ({"warmup_epochs": math.nan}, r"warmup_epochs must be in \[0, inf\), got nan"),
         ({"refresh_every": 0}, r"refresh_every must be in \[1, "),
         ({"confidence": "both"}, "confidence must be one of 'max', 'target', got 'both'"),
         ({"lr": "real"}, "lr must be one of 'maximum', 'realised', got 'real'"),

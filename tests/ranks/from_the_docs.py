@@ -6,7 +6,6 @@ In each rank: `python -m tests.ranks.from_the_docs TRANSPORT CHECKPOINT`. Rank 1
 from __future__ import annotations
 
 import os
-import re
 import signal
 import sys
 import warnings
@@ -18,16 +17,12 @@ import torch
 
 import dynsample as ds
 from dynsample import groups
+from tests import pages
 from tests.ranks.world import join
 
-DOCS = Path(__file__).parents[2] / "docs"
+PAGE = "docs/ranks.md"
 N, EPOCHS = 480, 4
 STOPS = (25, 70)  # steps of all epochs at which the signal comes
-
-
-def snippets(page: str) -> str:
-    """All that a page has of Python, in a row."""
-    return "\n".join(re.findall("```python\n(.*?)```", (DOCS / page).read_text(), re.S))
 
 
 def main() -> None:
@@ -53,7 +48,9 @@ def main() -> None:
 
         given = {"sampler": sampler, "model": model, "torch": torch, "train": train}
         try:
-            exec(snippets("ranks.md"), {**given, "checkpoint": checkpoint, "epochs": EPOCHS})
+            pages.run(
+                PAGE, pages.blocks(PAGE), {**given, "checkpoint": checkpoint, "epochs": EPOCHS}
+            )
             print(f"rank {rank} ends with {[trained.count(e) for e in range(EPOCHS)]}", flush=True)
         except SystemExit:
             print(f"rank {rank} stops after {len(trained)}", flush=True)

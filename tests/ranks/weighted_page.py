@@ -17,9 +17,10 @@ from torch.utils.data import DataLoader
 
 import dynsample as ds
 from dynsample import groups
-from tests.ranks.from_the_docs import snippets
+from tests import pages
 from tests.ranks.world import join
 
+PAGE = "docs/weighted-sampling.md"
 SIZES, EPOCHS = (500, 60, 7), 3
 
 
@@ -48,7 +49,7 @@ def main() -> None:
         "train": lambda images, targets: trained.append(targets.tolist()),
         "repeated": lambda index: drawn.extend(index.tolist()),
     }  # fmt: skip
-    exec(snippets("weighted-sampling.md"), given)
+    given = pages.run(PAGE, pages.blocks(PAGE), given)
     steps = len(trained) // EPOCHS
     for epoch in range(EPOCHS):
         classes = list(chain(*trained[epoch * steps : (epoch + 1) * steps]))
