@@ -182,7 +182,7 @@ class PriorityTree:
                 integer(step, "step", 0, MAX_EPOCH),
             )
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> dict[str, object]:
         """Return the priorities, in units, and the largest one ever given."""
         return {
             "version": STATE_VERSION,
@@ -202,7 +202,7 @@ class PriorityTree:
         self._native.load(units)
         self._largest = largest
 
-    def __getstate__(self) -> dict[str, Any]:
+    def __getstate__(self) -> dict[str, object]:
         return {"num_samples": len(self), **self.state_dict()}
 
     def __setstate__(self, state: dict[str, Any]) -> None:

@@ -6,7 +6,6 @@ numpy alone. Each function takes the labels of the whole data set and gives a nu
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +19,7 @@ __all__ = ["balanced", "effective_number", "repeat_factor"]
 Floats = NDArray[np.float64]
 
 
-def balanced(labels: Any, power: float = 1.0) -> Floats:
+def balanced(labels: object, power: float = 1.0) -> Floats:
     """Weigh each sample by (1 / samples of its class) ** power.
 
     Parameters
@@ -53,7 +52,7 @@ def balanced(labels: Any, power: float = 1.0) -> Floats:
     return _with_mean_one(((sizes.min(initial=1) / sizes) ** power)[class_of])
 
 
-def effective_number(labels: Any, beta: float) -> Floats:
+def effective_number(labels: object, beta: float) -> Floats:
     """Weigh each sample by 1 / E, E = (1 - beta ** n) / (1 - beta) with n samples of its class.
 
     Parameters
@@ -87,7 +86,7 @@ def effective_number(labels: Any, beta: float) -> Floats:
     return _with_mean_one(((1 - beta) / reached)[class_of])
 
 
-def repeat_factor(labels: Any, threshold: float) -> Floats:
+def repeat_factor(labels: object, threshold: float) -> Floats:
     """Say how often to repeat each sample, so that rare classes are seen: LVIS's repeat factors.
 
     The factor of a class is max(1, sqrt(threshold / f)), f the fraction of the samples that have
@@ -129,7 +128,7 @@ def repeat_factor(labels: Any, threshold: float) -> Floats:
     return factors
 
 
-def _classes(labels: Any) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _classes(labels: object) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return the number of every label's class, and how many labels each class has."""
     _, class_of, sizes = np.unique(
         integers(labels, "labels"), return_inverse=True, return_counts=True
@@ -141,7 +140,7 @@ def _with_mean_one(weights: Floats) -> Floats:
     return weights * (len(weights) / weights.sum()) if len(weights) else weights
 
 
-def _pairs(labels: Any) -> tuple[NDArray[np.int64], NDArray[np.int64], int]:
+def _pairs(labels: object) -> tuple[NDArray[np.int64], NDArray[np.int64], int]:
     """Return each pair of a sample and a class of its own once, and the number of samples."""
     array = labels.detach().cpu().numpy() if is_tensor(labels) else labels
     if isinstance(array, np.ndarray) and array.ndim > 1:
@@ -152,8 +151,7 @@ def _pairs(labels: Any) -> tuple[NDArray[np.int64], NDArray[np.int64], int]:
             )
         sample, label = np.nonzero(array)
         return sample, label, len(array)
-    nested = isinstance(array, Sequence) and any(np.ndim(one) or _is_sized(one) for one in array)
-    if not nested:
+    if not isinstance(array, Sequence) or not any(map(_is_sequence, array)):
         flat = integers(array, "labels").astype(np.int64)
         return np.arange(len(flat)), flat, len(flat)
     rows = [integers(one, f"labels[{j}]").astype(np.int64) for j, one in enumerate(array)]
@@ -163,5 +161,5 @@ def _pairs(labels: Any) -> tuple[NDArray[np.int64], NDArray[np.int64], int]:
     return sample, label, len(rows)
 
 
-def _is_sized(value: Any) -> bool:
-    return hasattr(value, "__len__")
+def _is_sequence(value: object) -> bool:
+    return hasattr(value, "__len__") and getattr(value, "ndim", 1) > 0

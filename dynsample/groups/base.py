@@ -50,7 +50,7 @@ class Group(Calls):
         """Return the group itself: it stands for the ranks, and they are not copied."""
         return self
 
-    def __reduce__(self) -> str | tuple[Any, ...]:
+    def __reduce__(self) -> str | tuple[object, ...]:
         if self.size > 1:
             raise TypeError(
                 f"a group of {self.size} ranks cannot be pickled, nor can a sampler of one: it is "

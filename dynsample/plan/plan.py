@@ -6,7 +6,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -155,7 +154,7 @@ class WholePlan(Plan):
     def _hidden_slice(self) -> Slice:
         return self._arrange(True)
 
-    def __getstate__(self) -> dict[str, Any]:
+    def __getstate__(self) -> dict[str, object]:
         """Leave out what is a function made here, and is made again."""
         made = {"_kept_slice", "_hidden_slice"}
         return {name: value for name, value in vars(self).items() if name not in made}

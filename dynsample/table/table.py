@@ -76,7 +76,7 @@ class ScoreTable(Reductions):
         self._imported: dict[str, Column] = {}
         self._own_log: Log | None = None
 
-    def __getstate__(self) -> dict[str, Any]:
+    def __getstate__(self) -> dict[str, object]:
         return {**vars(self), "_own_log": None}  # empty between two calls
 
     # Content
