@@ -94,16 +94,16 @@ class DataLoader(Following, TorchDataLoader[Any]):
 
     Notes
     -----
-    Where the index, int64[B], is in a batch depends on what the collate function returns:
+    Where the index, int64[B], is depends on what the collate function returns:
 
-    * A mapping (dict, OrderedDict, BatchEncoding, TensorDict, ...): under `index_name`, in a copy of
-      the same class. A batch that has this key already is an error.
-    * A tuple or list of fields, as the default makes of tuples: last, in a copy of the same class.
-      Fields are tensors, arrays, tuples and lists; among them anything may stand, as the lambda of
-      a mixup does. Mappings are fields in a tuple, and in a list that torch's `default_collate` made.
-    * Anything else: `(batch, index)`. That is a tensor, a namedtuple, which has the fields that it
-      has, an object, strings, and a list that is not made of fields: the samples themselves, as
-      `collate_fn=lambda samples: samples` gives them, or numbers, mappings and objects.
+    * A mapping (dict, OrderedDict, BatchEncoding, TensorDict): under `index_name`, in a copy of
+      its class. That the batch has this key already is an error.
+    * A tuple or list of fields: last, in a copy of its class. Fields are tensors, arrays, tuples,
+      lists, and whatever stands beside one of them, as the lambda of a mixup does. Mappings are
+      fields in a tuple, and in a list that torch's `default_collate` made of tuples.
+    * All else: `(batch, index)`. That is a tensor; a namedtuple, which cannot have one field more;
+      an object; what is not made of fields: strings, numbers, mappings in a list, or the samples
+      themselves, as with `collate_fn=lambda samples: samples`.
     """
 
     def __init__(
@@ -145,12 +145,12 @@ class DataLoader(Following, TorchDataLoader[Any]):
         self._feed = _Feed(sampler)
         super().__init__(dataset, batch_sampler=self._feed, **options)
         # What torch sets with a batch sampler says nothing, and it lets nobody set it later.
-        vars(self).update(
+        self.__dict__.update(
             sampler=sampler, batch_size=sampler.batch_size, drop_last=sampler.drop_last
         )
         self._loops = Loops("the same workers" if self.persistent_workers else None)
 
-    def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
+    def __iter__(self) -> Iterator[Any]:
         return self._loop(self._feed.sampler)
 
     def _followed(self, what: str) -> Sampler:
@@ -170,16 +170,18 @@ class DataLoader(Following, TorchDataLoader[Any]):
             feed.ids = None
 
     def _get_iterator(self) -> Any:
-        """Make torch's iterator, which reads a loader's attributes, with the index in its parts."""
-        wired, indexed = copy.copy(self), self._payload is None
-        vars(wired).update(
+        """Make torch's iterator of a loader like this one, whose parts pass the index on."""
+        wired = copy.copy(self)
+        wired.__dict__.update(
             dataset=self._fetched,
-            collate_fn=IndexedCollate(self.collate_fn, self._index_name)
-            if indexed
-            else ReplayedCollate(self.collate_fn),
+            collate_fn=self._joined(self.collate_fn),
             worker_init_fn=_WorkerStart(self.dataset, self.worker_init_fn),
         )
         return TorchDataLoader._get_iterator(wired)
+
+    def _joined(self, collate: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        indexed = self._payload is None
+        return IndexedCollate(collate, self._index_name) if indexed else ReplayedCollate(collate)
 
     def __len__(self) -> int:
         """Batches of the epoch."""

@@ -1,4 +1,4 @@
-"""The index in a batch: samples are fetched with their ids, which are joined to what is collated."""
+"""The index in a batch: fetched with the samples, and joined to what is made of them."""
 
 from __future__ import annotations
 

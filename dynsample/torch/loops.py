@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Sized
+from inspect import GEN_CLOSED, getgeneratorstate
 from typing import Any, NamedTuple
-
 
 
 class Failed(NamedTuple):
@@ -97,7 +97,7 @@ class Loop:
                 ) from None
             raise
         except BaseException:
-            self._broken = self._steps.gi_frame is None
+            self._broken = getgeneratorstate(self._steps) == GEN_CLOSED
             raise
         if isinstance(batch, Failed):
             try:
