@@ -33,8 +33,8 @@ from dynsample.table.log import MAX_BYTES
 class Sampler(RunAttributes):
     """Batches of sample ids, planned every epoch by a policy from what `observe` reported.
 
-    Iterating gives int64[B] arrays; the sampler is also a `batch_sampler` for torch's DataLoader, where
-    its `sampler` slot, which is for one id at a time, is an error.
+    Iterating gives int64[B] arrays; the sampler is also a `batch_sampler` for torch's DataLoader.
+    The `sampler` there is for one id at a time, and an error.
 
     Parameters
     ----------

@@ -28,8 +28,8 @@ def refuse_sampler_slot() -> None:
     """
     if sys._getframe(2).f_globals.get("__name__") in _COLLECTORS:
         raise TypeError(
-            "a dynsample.Sampler gives batches: give it to torch's DataLoader as batch_sampler=, not "
-            "as sampler=, or take dynsample.torch.DataLoader(dataset, sampler=sampler)"
+            "a dynsample.Sampler gives batches: give it to torch's DataLoader as batch_sampler=, "
+            "not as sampler=, or take dynsample.torch.DataLoader(dataset, sampler=sampler)"
         )
 
 
