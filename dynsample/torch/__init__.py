@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch.utils.data import DataLoader as TorchDataLoader
@@ -19,6 +19,7 @@ from dynsample.sampler import Sampler
 from dynsample.torch.batches import IndexedCollate, IndexedDataset
 from dynsample.torch.loops import Drawn, Loop, Made
 
+T = TypeVar("T")
 _OURS = ("batch_size", "shuffle", "batch_sampler", "drop_last")
 
 
@@ -59,7 +60,7 @@ class _WorkerStart:
             self.init(worker)
 
 
-class DataLoader(Following, TorchDataLoader[Any]):
+class DataLoader(Following, TorchDataLoader[T]):
     """torch's DataLoader in the order of a `Sampler`, with the index of every sample.
 
     Takes torch's arguments, but for those that the sampler decides. Counts the batches that the

@@ -69,6 +69,7 @@ def test_attributes_are_what_the_user_gave() -> None:
         worker_init_fn=open_file,
     )
     assert isinstance(loader, Stock)
+    assert DataLoader[int](data, sampler=sampler).dataset is data
     assert loader.dataset is data
     assert loader.sampler is loader.batch_sampler.sampler is sampler
     assert (loader.batch_size, loader.drop_last) == (BATCH, True)
