@@ -69,8 +69,8 @@ class PinnedRing:
 
         buffers = self._free.pop() if self._free else {}
         check_ids(index)
-        given = index if is_tensor(index) else as_ids(index)
-        host_index = self._copy(buffers, "index", given, torch.int64)
+        ids = index if is_tensor(index) else as_ids(index)
+        host_index = self._copy(buffers, "index", ids, torch.int64)
         host = {
             name: self._copy(buffers, name, signals[name], torch.float32)
             for name in self._log.signals
