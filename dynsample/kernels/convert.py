@@ -95,7 +95,7 @@ def check_ids(value: object, name: str = "index") -> None:
     if not isinstance(value, np.ndarray) and not is_tensor(value):
         kind = type(value).__name__
         raise TypeError(f"{name} must be a numpy array or a torch tensor, got {kind}")
-    found, shape = str(value.dtype).removeprefix("torch."), tuple(value.shape)
+    found, shape = dtype_name(value), tuple(value.shape)
     integers = found.startswith(("int", "uint")) if is_tensor(value) else value.dtype.kind in "iu"
     if not integers and 0 not in shape:  # an empty list has no dtype of its own
         raise TypeError(f"{name} must have an integer dtype, got {found}")

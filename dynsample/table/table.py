@@ -14,7 +14,7 @@ from dynsample import _core
 from dynsample.groups import Group, single
 from dynsample.kernels import HOST, AnyKernels, Array, Kernels
 from dynsample.kernels.checks import MAX_SAMPLES, integer
-from dynsample.kernels.convert import as_ids, as_numpy, host
+from dynsample.kernels.convert import as_ids, host
 from dynsample.kernels.numbers import reals_on_host
 from dynsample.plan.dealing import row_bounds
 from dynsample.table import places

@@ -333,7 +333,7 @@ def test_only_force_replaces_a_file_that_holds_something_else(
 @pytest.mark.parametrize(
     ("ids", "count", "message"),
     [
-        (np.ones(N, np.bool_), N, "subset must have an integer dtype, got bool"),
+        (np.ones(N, np.bool_), N, "subset must be a one-dimensional integer array, got bool"),
         (np.array([0, -1]), N, r"subset must hold ids in \[0, 6\), got -1 to 0"),
         (np.array([0, 1]), N + 1, "must have 7 lines, got 6"),
     ],
