@@ -85,13 +85,21 @@ def _place(array: Array) -> str:
     return "the CPU" if place == "cpu" else place
 
 
-def to_host(value: object) -> Any:
+@overload
+def to_host(value: Array) -> NDArray[Any]: ...
+
+
+@overload
+def to_host(value: object) -> object: ...
+
+
+def to_host(value: object) -> object:
     """Return a tensor, wherever it is, as a numpy array; anything else as it is."""
     return value.detach().cpu().numpy() if is_tensor(value) else value
 
 
-def check_ids(value: object, name: str = "index") -> None:
-    """Refuse what are not ids: an array or tensor [B] or [B, 1] of any integer dtype."""
+def check_ids(value: object, name: str = "index") -> Array:
+    """Return ids as they are: an array or tensor [B] or [B, 1] of any integer dtype."""
     if not isinstance(value, np.ndarray) and not is_tensor(value):
         kind = type(value).__name__
         raise TypeError(f"{name} must be a numpy array or a torch tensor, got {kind}")
@@ -101,6 +109,7 @@ def check_ids(value: object, name: str = "index") -> None:
         raise TypeError(f"{name} must have an integer dtype, got {found}")
     if len(shape) != 1 and (len(shape) != 2 or shape[1] != 1):
         raise ValueError(f"{name} must have one dimension, got shape {shape}")
+    return value
 
 
 def as_ids(value: object, name: str = "index") -> NDArray[np.int64]:
@@ -109,9 +118,7 @@ def as_ids(value: object, name: str = "index") -> NDArray[np.int64]:
     The one door for ids that users give. They are taken by value: one that int64 does not hold is
     an IndexError that names it.
     """
-    on_host(value, name)
-    check_ids(value, name)
-    ids: NDArray[Any] = to_host(value)
+    ids = to_host(check_ids(on_host(value, name), name))
     if ids.dtype.kind == "u" and ids.size and ids.max() > np.iinfo(np.int64).max:
         raise IndexError(f"{name} must hold ids below 2**63, got {ids.max()}")
     return np.require(ids.reshape(-1), np.int64, ["C", "A", "E"])

@@ -5,11 +5,11 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from torch.utils.data import DataLoader as TorchDataLoader
-from torch.utils.data import IterableDataset, get_worker_info
+from torch.utils.data import Dataset, IterableDataset, get_worker_info
 
 from dynsample.loading import Following, Loops
 from dynsample.payload.source import Source
@@ -18,6 +18,10 @@ from dynsample.run.state import bring
 from dynsample.sampler import Sampler
 from dynsample.torch.batches import IndexedCollate, IndexedDataset
 from dynsample.torch.loops import Drawn, Loop, Made
+
+if TYPE_CHECKING:
+    from dynsample.loading import Opened
+    from dynsample.loading import Source as Looped
 
 T = TypeVar("T")
 _OURS = ("batch_size", "shuffle", "batch_sampler", "drop_last")
@@ -30,7 +34,7 @@ class _Feed:
         self.sampler = sampler
         self.ids: Drawn | None = None  # of the loop that is about to begin
 
-    def __iter__(self) -> Iterator[Any]:
+    def __iter__(self) -> Iterator[list[int]]:
         if self.ids is None:
             raise RuntimeError(
                 "another loader was made of the parts of a dynsample.torch.DataLoader, and would "
@@ -38,7 +42,7 @@ class _Feed:
                 "move batches to accelerator.device; with Lightning set "
                 "Trainer(use_distributed_sampler=False)"
             )
-        return self.ids
+        return self.ids  # type: ignore[return-value]
 
     def __len__(self) -> int:
         return len(self.sampler)
@@ -51,7 +55,7 @@ class _Feed:
 class _WorkerStart:
     """Shows a worker the data set that the user gave, and calls the user's `worker_init_fn`."""
 
-    def __init__(self, dataset: Any, init: Callable[[int], None] | None) -> None:
+    def __init__(self, dataset: Dataset[object], init: Callable[[int], None] | None) -> None:
         self.dataset, self.init = dataset, init
 
     def __call__(self, worker: int) -> None:
@@ -151,16 +155,16 @@ class DataLoader(Following, TorchDataLoader[T]):
         )
         self._loops = Loops("the same workers" if self.persistent_workers else None)
 
-    def __iter__(self) -> Iterator[Any]:
+    def __iter__(self) -> Loop:
         return self._loop(self._feed.sampler)
 
     def _followed(self, what: str) -> Sampler:
         return self._feed.sampler
 
-    def _loop(self, source: Any) -> Iterator[Any]:
+    def _loop(self, source: Looped) -> Loop:
         return Loop(source, self._loops.run(source, self._begin))
 
-    def _begin(self, source: Any) -> Any:
+    def _begin(self, source: Looped) -> Opened:
         feed = self._feed
         ids = source.batches(prefetching=True)
         dated = self._payload is not None
@@ -170,7 +174,7 @@ class DataLoader(Following, TorchDataLoader[T]):
         finally:
             feed.ids = None
 
-    def _get_iterator(self) -> Any:
+    def _get_iterator(self) -> Iterator[object]:
         """Make torch's iterator of a loader like this one, whose parts pass the index on."""
         wired = copy.copy(self)
         wired.__dict__.update(
@@ -178,9 +182,10 @@ class DataLoader(Following, TorchDataLoader[T]):
             collate_fn=self._joined(self.collate_fn),
             worker_init_fn=_WorkerStart(self.dataset, self.worker_init_fn),
         )
-        return TorchDataLoader._get_iterator(wired)
+        made: Iterator[object] = TorchDataLoader._get_iterator(wired)
+        return made
 
-    def _joined(self, collate: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    def _joined(self, collate: Callable[..., object]) -> Callable[..., object]:
         indexed = self._payload is None
         return IndexedCollate(collate, self._index_name) if indexed else ReplayedCollate(collate)
 

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping, MutableMapping, MutableSequence
-from typing import Any
+from typing import TypeAlias, TypeGuard
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.utils.data import default_collate
+from torch.utils.data import Dataset, default_collate
+
+Fields: TypeAlias = tuple[object, ...] | MutableSequence[object]
 
 
-class IndexedDataset(torch.utils.data.Dataset[Any]):
+class IndexedDataset(Dataset[object]):
     """Fetches the samples of a batch together with their ids."""
 
-    def __init__(self, dataset: Any) -> None:
+    def __init__(self, dataset: Dataset[object]) -> None:
         self.dataset = dataset
 
-    def __getitems__(self, index: NDArray[np.int64]) -> tuple[Any, NDArray[np.int64]]:
+    def __getitems__(self, index: NDArray[np.int64]) -> tuple[object, NDArray[np.int64]]:
         ids = index.tolist()
         if getitems := getattr(self.dataset, "__getitems__", None):
             return getitems(ids), index
@@ -35,10 +37,10 @@ class IndexedCollate:
         Key of the index in a mapping.
     """
 
-    def __init__(self, collate: Callable[[Any], Any], name: str) -> None:
+    def __init__(self, collate: Callable[[object], object], name: str) -> None:
         self.collate, self.name = collate, name
 
-    def __call__(self, fetched: tuple[Any, NDArray[np.int64]]) -> Any:
+    def __call__(self, fetched: tuple[object, NDArray[np.int64]]) -> object:
         """Return the batch with its index, as the docstring of the DataLoader says."""
         samples, ids = fetched
         batch, index = self.collate(samples), torch.from_numpy(ids)
@@ -48,7 +50,7 @@ class IndexedCollate:
             return _with_field(batch, index)
         return batch, index
 
-    def _has_fields(self, batch: Any, samples: Any) -> bool:
+    def _has_fields(self, batch: object, samples: object) -> TypeGuard[Fields]:
         """Whether a batch is made of fields; a field has as many rows as there are samples."""
         if not isinstance(batch, (tuple, MutableSequence)) or hasattr(batch, "_fields"):
             return False
@@ -60,12 +62,12 @@ class IndexedCollate:
         return any(isinstance(field, kinds) for field in batch)
 
 
-def _same_items(batch: Any, samples: list[Any]) -> bool:
+def _same_items(batch: Fields, samples: list[object]) -> bool:
     same = zip(batch, samples, strict=False)
     return len(batch) == len(samples) and all(here is there for here, there in same)
 
 
-def _with_key(batch: Mapping[Any, Any], name: str, index: torch.Tensor) -> Any:
+def _with_key(batch: Mapping[object, object], name: str, index: torch.Tensor) -> object:
     """Return a copy of a mapping with the index in it, of the same class where that can be had."""
     if name in batch:
         raise ValueError(
@@ -82,7 +84,7 @@ def _with_key(batch: Mapping[Any, Any], name: str, index: torch.Tensor) -> Any:
         return {**batch, name: index}
 
 
-def _with_field(batch: Any, index: torch.Tensor) -> Any:
+def _with_field(batch: Fields, index: torch.Tensor) -> object:
     """Return a copy of a sequence with the index last, of the same class where that can be had."""
     try:
         if isinstance(batch, MutableSequence):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Sized
 from inspect import GEN_CLOSED, getgeneratorstate
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 
 class Failed(NamedTuple):
@@ -26,14 +26,14 @@ class Drawn:
         Goes with the ids, to workers that may outlive it.
     """
 
-    def __init__(self, ids: Iterator[Any], epoch: int | None) -> None:
+    def __init__(self, ids: Iterator[object], epoch: int | None) -> None:
         self._ids, self._epoch = ids, epoch
         self.asked = self.batches = 0
 
     def __iter__(self) -> Drawn:
         return self
 
-    def __next__(self) -> Any:
+    def __next__(self) -> object:
         ids = next(self._ids, None)
         self.asked += 1
         if ids is None:
@@ -45,16 +45,16 @@ class Drawn:
 class Made:
     """Batches of torch's iterator, with `Failed` for those that are gone with an error."""
 
-    def __init__(self, batches: Iterator[Any], drawn: Drawn) -> None:
+    def __init__(self, batches: Iterator[object], drawn: Drawn) -> None:
         self._batches, self._drawn, self._given = batches, drawn, 0
 
     def __iter__(self) -> Made:
         return self
 
-    def __next__(self) -> Any:
+    def __next__(self) -> object:
         asked = self._drawn.asked
         try:
-            batch = next(self._batches)
+            batch: object = next(self._batches)
         except StopIteration as error:
             if self._given == self._drawn.batches:
                 raise
@@ -77,7 +77,7 @@ def _stopped(error: StopIteration) -> Failed:
 class Loop:
     """What a user iterates: raises what `Failed` holds, and goes on with the next batch."""
 
-    def __init__(self, source: Sized, steps: Generator[Any, None, None]) -> None:
+    def __init__(self, source: Sized, steps: Generator[object, None, None]) -> None:
         self._source, self._steps, self._broken = source, steps, False
 
     def __iter__(self) -> Loop:
@@ -86,7 +86,7 @@ class Loop:
     def __len__(self) -> int:
         return len(self._source)
 
-    def __next__(self) -> Any:
+    def __next__(self) -> object:
         try:
             batch = next(self._steps)
         except StopIteration:
