@@ -19,7 +19,7 @@ from dynsample.policies.uniform import Uniform
 from dynsample.report import Report, as_report
 from dynsample.run import life, planning, resume, step
 from dynsample.run.attributes import RunAttributes
-from dynsample.run.batches import BatchIterator
+from dynsample.run.batches import BatchIterator, refuse_sampler_slot
 from dynsample.run.boundary import ObservationError as ObservationError
 from dynsample.run.config import RunConfig, as_fingerprint
 from dynsample.run.passes import Batch
@@ -34,6 +34,7 @@ class Sampler(RunAttributes):
     """Batches of sample ids, planned every epoch by a policy from what `observe` reported.
 
     Iterating gives int64[B] arrays; the sampler is also a `batch_sampler` for torch's DataLoader.
+    The `sampler` there is for one id at a time, and an error.
 
     Parameters
     ----------
@@ -176,10 +177,12 @@ class Sampler(RunAttributes):
 
     def __len__(self) -> int:
         """Batches of the current epoch, the same number on every rank, whatever the cursor."""
+        refuse_sampler_slot()
         self._run.told = told = life.num_batches(self._run)
         return told
 
     def __iter__(self) -> BatchIterator:
+        refuse_sampler_slot()
         return self.batches(prefetching=False)
 
     def batches(self, *, prefetching: bool) -> BatchIterator:
@@ -235,8 +238,8 @@ class Sampler(RunAttributes):
 
         Parameters
         ----------
-        index : int64[B]
-            Ids of the batch, as the loader gave them; numpy or torch.
+        index : int[B]
+            Ids of the batch, as the loader gave them; numpy or torch, of any integer dtype.
         logits, targets : [B, C] and int[B], optional
             The signals that the columns need are computed from these.
         **signals : float[B] or [B, 1]
@@ -257,8 +260,8 @@ class Sampler(RunAttributes):
 
         Parameters
         ----------
-        index : int64[B] or int32[B]
-            Ids that this epoch issued; numpy or torch.
+        index : int[B]
+            Ids that this epoch issued; numpy or torch, of any integer dtype.
 
         Raises
         ------

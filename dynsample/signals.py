@@ -152,7 +152,9 @@ def _checked_kinds(logits: Array, targets: Array) -> tuple[Array, Array]:
     if str(logits.dtype).removeprefix("torch.") not in _FLOATS:
         raise TypeError(f"logits must have dtype {', '.join(_FLOATS)}, got {logits.dtype}")
     if not str(targets.dtype).removeprefix("torch.").startswith(("int", "uint")):
-        raise TypeError(f"targets must have an integer dtype, got {targets.dtype}")
+        mixed = '; what to observe of mixed targets says "mixup and CutMix" in docs/recipes.md'
+        hint = mixed if len(targets.shape) == 2 else ""
+        raise TypeError(f"targets must have an integer dtype, got {targets.dtype}{hint}")
     if len(logits.shape) != 2 or logits.shape[1] < 1:
         raise ValueError(f"logits must have shape [B, C], got {tuple(logits.shape)}")
     if tuple(targets.shape) != (logits.shape[0],):

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from dynsample import signals
 from dynsample.disk.arrays import load_array
 from dynsample.kernels.checks import choice, integer
-from dynsample.kernels.convert import as_tensor
+from dynsample.kernels.convert import as_ids, as_tensor, to_host
 from dynsample.loading import Following
 from dynsample.table.columns import Column, Mean, Transitions, Uncertainty
 
@@ -109,12 +109,12 @@ def _parts(batch: object) -> Sequence[torch.Tensor]:
 
 def _ids(index: torch.Tensor) -> NDArray[np.int64]:
     """Check what a loader gave last."""
-    ids: NDArray[Any] = index.detach().cpu().numpy().reshape(-1)
+    ids: NDArray[Any] = to_host(index).reshape(-1)
     if ids.dtype.kind not in "iu":
         raise TypeError(
             f"loader must give integer ids last, after inputs and labels, got {ids.dtype}"
         )
-    return ids.astype(np.int64)
+    return as_ids(ids)
 
 
 def _warn_of_nan(scores: dict[str, NDArray[np.float32]], index: NDArray[np.int64]) -> None:

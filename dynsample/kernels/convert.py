@@ -85,6 +85,45 @@ def _place(array: Array) -> str:
     return "the CPU" if place == "cpu" else place
 
 
+@overload
+def to_host(value: Array) -> NDArray[Any]: ...
+
+
+@overload
+def to_host(value: object) -> object: ...
+
+
+def to_host(value: object) -> object:
+    """Return a tensor, wherever it is, as a numpy array; anything else as it is."""
+    return value.detach().cpu().numpy() if is_tensor(value) else value
+
+
+def check_ids(value: object, name: str = "index") -> Array:
+    """Return ids as they are: an array or tensor [B] or [B, 1] of any integer dtype."""
+    if not isinstance(value, np.ndarray) and not is_tensor(value):
+        kind = type(value).__name__
+        raise TypeError(f"{name} must be a numpy array or a torch tensor, got {kind}")
+    found, shape = dtype_name(value), tuple(value.shape)
+    integers = found.startswith(("int", "uint")) if is_tensor(value) else value.dtype.kind in "iu"
+    if not integers and 0 not in shape:  # an empty list has no dtype of its own
+        raise TypeError(f"{name} must have an integer dtype, got {found}")
+    if len(shape) != 1 and (len(shape) != 2 or shape[1] != 1):
+        raise ValueError(f"{name} must have one dimension, got shape {shape}")
+    return value
+
+
+def as_ids(value: object, name: str = "index") -> NDArray[np.int64]:
+    """Return ids in host memory as a contiguous int64[B], whatever integer dtype they have.
+
+    The one door for ids that users give. They are taken by value: one that int64 does not hold is
+    an IndexError that names it.
+    """
+    ids = to_host(check_ids(on_host(value, name), name))
+    if ids.dtype.kind == "u" and ids.size and ids.max() > np.iinfo(np.int64).max:
+        raise IndexError(f"{name} must hold ids below 2**63, got {ids.max()}")
+    return np.require(ids.reshape(-1), np.int64, ["C", "A", "E"])
+
+
 def as_numpy(value: object, name: str, dtype: type[S]) -> NDArray[S]:
     """View `value`, as `column` gives it, as a numpy array; it must be in host memory."""
     return host(_column(on_host(value, name), name, dtype))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from dynsample.kernels.convert import dtype_name, host, is_tensor, on_host
+from dynsample.kernels.convert import as_ids, dtype_name, host, is_tensor, on_host
 from dynsample.kernels.namespace import namespace_of
 from dynsample.kernels.protocol import A, Array
 
@@ -133,7 +133,7 @@ def integers(value: object, name: str) -> NDArray[np.integer]:
 def as_subset(subset: object, num_samples: int) -> NDArray[np.int64]:
     """Ids of a subset of the data set, ascending, when each is there once."""
     ids = integers(subset, "subset")
-    unique = np.unique(ids.astype(np.int64))
+    unique = np.unique(as_ids(ids, "subset"))
     if len(unique) != len(ids):
         raise ValueError(f"subset must not repeat ids: {len(ids) - len(unique)} are repeated")
     if len(unique) and not (unique[0] >= 0 and unique[-1] < num_samples):

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from dynsample import _core
-from dynsample.kernels.convert import as_numpy
+from dynsample.kernels.convert import as_ids
 
 if TYPE_CHECKING:
     from dynsample.kernels import Array
@@ -25,7 +24,7 @@ def gather_rows(columns: Sequence[NDArray[Any]], index: Array) -> list[NDArray[A
     ----------
     columns : sequence of array [N, ...]
         C-contiguous, of any dtype, with as many rows as each other.
-    index : int64[B]
+    index : int[B]
         Rows in [0, N); repeated ones are fine.
 
     Returns
@@ -41,7 +40,7 @@ def gather_rows(columns: Sequence[NDArray[Any]], index: Array) -> list[NDArray[A
     """
     if not columns:
         return []
-    return _core.gather_rows(list(columns), as_numpy(index, "index", np.int64))
+    return _core.gather_rows(list(columns), as_ids(index))
 
 
 def read_ahead(columns: Sequence[NDArray[Any]], index: Array) -> None:
@@ -52,4 +51,4 @@ def read_ahead(columns: Sequence[NDArray[Any]], index: Array) -> None:
     columns, index
         As in `gather_rows`.
     """
-    _core.read_ahead(list(columns), as_numpy(index, "index", np.int64))
+    _core.read_ahead(list(columns), as_ids(index))

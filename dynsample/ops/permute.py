@@ -10,7 +10,7 @@ from dynsample._core import Stream
 from dynsample.kernels import A
 from dynsample.kernels.arguments import checked_slice, slice_bounds
 from dynsample.kernels.checks import MAX_SAMPLES, integer, random_key
-from dynsample.kernels.convert import as_numpy, like
+from dynsample.kernels.convert import as_ids, like
 
 
 def permute(
@@ -89,7 +89,7 @@ def unpermute(n: int, values: A, *, seed: int, epoch: int, stream: int = Stream.
     Parameters
     ----------
     n : int in [0, 2**32 - 1]
-    values : int64[M], each in [0, n)
+    values : int[M], each in [0, n)
     seed, epoch, stream
         As in `permute`.
 
@@ -103,6 +103,6 @@ def unpermute(n: int, values: A, *, seed: int, epoch: int, stream: int = Stream.
         When a value is not in [0, n).
     """
     n = integer(n, "n", 0, MAX_SAMPLES)
-    array = as_numpy(values, "values", np.int64)
+    array = as_ids(values, "values")
     seed, epoch, stream = random_key(seed, epoch, stream)
     return like(_core.unpermute(n, array, seed, epoch, stream), values)

@@ -12,7 +12,6 @@ from dynsample import ops
 from dynsample._core import Stream
 from dynsample.kernels import Array
 from dynsample.kernels.checks import random_key, real
-from dynsample.kernels.convert import as_numpy
 from dynsample.payload.facts import Facts
 
 _TRIES = 10
@@ -73,7 +72,7 @@ class Views:
         if self._drawn is None or self._drawn[0] != epoch:
             self._drawn = epoch, self._draw(epoch)
         columns = self._drawn[1]
-        rows = ops.gather_rows(list(columns.values()), as_numpy(index, "index", np.int64))
+        rows = ops.gather_rows(list(columns.values()), index)
         return dict(zip(columns, rows, strict=True))
 
     def _draw(self, epoch: int) -> Arrays:

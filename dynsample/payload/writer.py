@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from dynsample.kernels import Array
 from dynsample.kernels.checks import integer
-from dynsample.kernels.convert import is_tensor
+from dynsample.kernels.convert import as_ids, is_tensor, to_host
 from dynsample.payload.epoch_file import (
     PayloadError,
     epoch_of,
@@ -81,7 +81,7 @@ class EpochWriter:
 
         Parameters
         ----------
-        index : int64[B]
+        index : int[B]
         logits : float[B, C]
             Raw outputs of the teacher on the mixed images.
         **view
@@ -110,7 +110,7 @@ class EpochWriter:
         self._added[ids] = True
 
     def _ids(self, index: Array) -> NDArray[np.int64]:
-        ids = _rows(index, "index", (len(index),), "int64")
+        ids = as_ids(to_host(index))
         n = self.facts.num_samples
         if len(ids) and not (ids.min() >= 0 and ids.max() < n):
             raise IndexError(f"index must hold ids in [0, {n}), got {ids.min()} to {ids.max()}")

@@ -14,7 +14,7 @@ from dynsample import _core, ops
 from dynsample._core import Stream
 from dynsample.kernels import Array
 from dynsample.kernels.checks import MAX_SAMPLES, integer, random_key
-from dynsample.kernels.convert import host
+from dynsample.kernels.convert import as_ids, host
 from dynsample.plan.dealing import Steps
 from dynsample.plan.orders import Order, Slice, as_order
 from dynsample.plan.selection import EpochRandom, Selection
@@ -275,7 +275,7 @@ def build_plan(
     seed : int in [0, 2**64)
     epoch : int in [0, 2**32)
     order : "random", "sequential" or PageLocal
-    index : int64[num_samples], optional
+    index : int[num_samples], optional
         Id of every row of the table, ascending; by default rows are ids.
 
     Returns
@@ -293,7 +293,7 @@ def build_plan(
         members=members,
         hidden_rows=hidden_rows,
         weights=host(selection.weights),
-        index=index,
+        index=None if index is None else as_ids(index),
         lr_scale=selection.lr_scale,
         refresh=selection.refresh,
         stats=selection.stats,

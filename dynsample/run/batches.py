@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import weakref
 from collections.abc import Generator, Mapping
 from inspect import GEN_CLOSED, getgeneratorstate
@@ -15,6 +16,21 @@ from dynsample.run.passes import Batch, as_batch, dealt, nobody
 from dynsample.run.run import Run
 
 T = TypeVar("T")
+
+# Where torch and torchdata have the BatchSampler that makes batches of what a sampler gives.
+_COLLECTORS = ("torch.utils.data.sampler", "torchdata.stateful_dataloader.sampler")
+
+
+def refuse_sampler_slot() -> None:
+    """Raise when the caller's caller is a stock BatchSampler: it would make batches of batches.
+
+    A DataLoader says nothing to what it is given as `sampler=`, so that only who iterates tells.
+    """
+    if sys._getframe(2).f_globals.get("__name__") in _COLLECTORS:
+        raise TypeError(
+            "a dynsample.Sampler gives batches: give it to torch's DataLoader as batch_sampler=, "
+            "not as sampler=, or take dynsample.torch.DataLoader(dataset, sampler=sampler)"
+        )
 
 
 class _Place:

@@ -9,7 +9,7 @@ from typing import TypeVar
 import numpy as np
 
 from dynsample.kernels.checks import MAX_SAMPLES, integer
-from dynsample.run.batches import BatchIterator
+from dynsample.run.batches import BatchIterator, refuse_sampler_slot
 from dynsample.run.life import begin_pass, find_ranks, planned
 from dynsample.run.passes import Batch, as_batch, dealt
 from dynsample.run.run import Run
@@ -40,6 +40,7 @@ class HiddenView(_View):
     """The hidden samples of the epoch, to iterate after it; empty when no refresh is due."""
 
     def __iter__(self) -> BatchIterator:
+        refuse_sampler_slot()
         return self.batches(prefetching=False)
 
     def __len__(self) -> int:
@@ -89,6 +90,7 @@ class AllView(_View):
     """
 
     def __iter__(self) -> LookIterator:
+        refuse_sampler_slot()
         return self.batches(prefetching=False)
 
     def __len__(self) -> int:

@@ -59,7 +59,7 @@ class DeviceLog(LogMemory):
 
         Parameters
         ----------
-        index : int64[B] or int32[B]
+        index : int[B]
             Ids; on the device, or on the host, from where it is copied without waiting: then it may
             be changed at once. numpy, torch, or what gives DLPack.
         signals : mapping of str to array [B] or [B, 1]
@@ -70,7 +70,7 @@ class DeviceLog(LogMemory):
         ValueError
             A missing signal, other lengths, a loss that was reduced, a tensor on a third device.
         TypeError
-            Something that is no array, or not of a real (for the index: int64, int32) dtype.
+            Something that is no array, or not of a real (for the index: integer) dtype.
         """
         if not self.append_in_place(index, signals):
             self._append(index, signals)

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from dynsample.kernels.convert import check_ids
 from dynsample.kernels.cuda.device import Device
 from dynsample.table.log import _index, _signal
 
@@ -76,11 +77,10 @@ def read_index(value: object, device: torch.device) -> torch.Tensor | NDArray[An
     value = from_elsewhere(value)
     if not on_device(value, "index", device):
         return _index(value)
-    if value.dtype not in INDEX_TYPES:
-        raise TypeError(f"index must have dtype int64 or int32, got {_name(value.dtype)}")
-    if value.dim() != 1 and not (value.dim() == 2 and value.shape[1] == 1):
-        raise ValueError(f"index must have one dimension, got shape {tuple(value.shape)}")
-    return plain(value)
+    if value.dtype not in INDEX_TYPES or value.dim() != 1:
+        check_ids(value)
+    value = plain(value)
+    return value if value.dtype in INDEX_TYPES else value.long()
 
 
 def read_signal(value: object, name: str, device: torch.device) -> torch.Tensor | NDArray[Any]:
@@ -105,10 +105,6 @@ def plain(tensor: torch.Tensor) -> torch.Tensor:
     """Take the values alone: no gradient, no subclass, no negation that was put off."""
     tensor = tensor.detach().resolve_neg()
     return tensor if type(tensor) in _PLAIN else tensor.as_subclass(torch.Tensor)
-
-
-def _name(dtype: torch.dtype) -> str:
-    return str(dtype).removeprefix("torch.")
 
 
 def write_log(

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from dynsample import _core
 from dynsample.kernels.checks import MAX_SAMPLES, integer
-from dynsample.kernels.convert import is_tensor
+from dynsample.kernels.convert import as_ids, check_ids, is_tensor, to_host
 from dynsample.table.columns import Column, native
 
 MAX_BYTES = 2**34
@@ -60,7 +60,7 @@ class ObservationLog:
 
         Parameters
         ----------
-        index : int64[B] or int32[B]
+        index : int[B]
             Ids; numpy or torch. Contiguous int64 and float32 on the CPU is read in place.
         signals : mapping of str to array [B] or [B, 1]
             At least the log's signals; others are ignored. Any real dtype becomes float32.
@@ -72,7 +72,7 @@ class ObservationLog:
         ValueError
             An id not issued, a missing signal, other lengths, a loss that was reduced.
         TypeError
-            Something that is no array, or not of a real (for the index: int64, int32) dtype.
+            Something that is no array, or not of a real (for the index: integer) dtype.
         """
         if not self.append_in_place(index, signals):
             self._convert_and_append(index, signals)
@@ -119,7 +119,7 @@ class ObservationLog:
 
         Parameters
         ----------
-        index : int64[B] or int32[B]
+        index : int[B]
             Ids, as `append` takes them.
         weights : float32[num_samples] or None
             Weight of every row; None is 1 for all.
@@ -200,21 +200,11 @@ def _register_torch() -> None:
     _core.register_torch(sys.modules["torch"])
 
 
-def _index(value: object) -> NDArray[Any]:
+def _index(value: object) -> NDArray[np.int64]:
     if is_tensor(value):
         _register_torch()
-        value = value.detach().cpu().numpy()
-    if not isinstance(value, np.ndarray):
-        raise TypeError(f"index must be a numpy array or a tensor, got {type(value).__name__}")
-    if not value.size:  # also an empty list, which has no dtype of its own
-        value = value.astype(np.int64)
-    if value.dtype.kind != "i" or value.dtype.itemsize not in (4, 8):
-        raise TypeError(f"index must have dtype int64 or int32, got {value.dtype}")
-    if value.ndim == 2 and value.shape[1] == 1:
-        value = value[:, 0]
-    if value.ndim != 1:
-        raise ValueError(f"index must have one dimension, got shape {value.shape}")
-    return np.require(value, value.dtype.newbyteorder("="), ["C", "A", "E"])
+        check_ids(value)
+    return as_ids(to_host(value))
 
 
 def _signal(value: object, name: str) -> NDArray[np.float32]:

@@ -14,7 +14,7 @@ from dynsample import _core
 from dynsample.groups import Group, single
 from dynsample.kernels import HOST, AnyKernels, Array, Kernels
 from dynsample.kernels.checks import MAX_SAMPLES, integer
-from dynsample.kernels.convert import as_numpy, host
+from dynsample.kernels.convert import as_ids, host
 from dynsample.kernels.numbers import reals_on_host
 from dynsample.plan.dealing import row_bounds
 from dynsample.table import places
@@ -316,7 +316,7 @@ def _checked_column(name: object, column: object) -> Column:
 
 
 def _checked_index(index: object, num_samples: int) -> NDArray[np.int64]:
-    array = as_numpy(index, "index", np.int64)
+    array = as_ids(index)
     if len(array) != num_samples:
         raise ValueError(f"index must have num_samples = {num_samples} entries, got {len(array)}")
     if num_samples and not (array[0] >= 0 and array[-1] < MAX_SAMPLES):

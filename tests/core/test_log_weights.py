@@ -73,9 +73,9 @@ def test_they_are_refused_as_an_observation_is(
 @pytest.mark.parametrize(
     ("index", "error", "message"),
     [
-        (np.array([True, False]), TypeError, "index must have dtype int64 or int32, got bool"),
-        (np.array([0.0]), TypeError, "index must have dtype int64 or int32, got float64"),
-        ([0], TypeError, "index must be a numpy array or a tensor, got list"),
+        (np.array([True, False]), TypeError, "index must have an integer dtype, got bool"),
+        (np.array([0.0]), TypeError, "index must have an integer dtype, got float64"),
+        ([0], TypeError, "index must be a numpy array or a torch tensor, got list"),
         (np.zeros((1, 3), np.int64), ValueError, "index must have one dimension"),
     ],
 )

@@ -5,7 +5,8 @@ A module has
 * `VARIANTS`, a dict of name -> keyword arguments of `open_loader`: ways of running the loader that
   all must pass;
 * `PREFETCH`, a tuple of prefetch depths to try;
-* `FILES`, whether samples are read from their own files while iterating;
+* `FILES`, whether samples are read from their own files while iterating; then also `GOES_ON`,
+  whether a batch that cannot be read is gone and the loop goes on behind it, or comes again;
 * optionally `STOCK`, the variants that run somebody else's loader, which takes what it drew for
   received and cannot go on after an error;
 * `open_loader(tree, sampler, *, prefetch=None, **variant) -> OpenLoader`.

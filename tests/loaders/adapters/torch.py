@@ -42,7 +42,7 @@ if importlib.util.find_spec("torchdata"):
 STOCK = ("torchdata",)
 SLOW = ("spawned",)  # its workers import everything
 PREFETCH = (1, 4)
-FILES = True
+FILES = GOES_ON = True
 
 
 class ImageFolder(torch.utils.data.Dataset[Any]):
