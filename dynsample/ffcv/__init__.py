@@ -51,7 +51,8 @@ class Loader(Following, FFCVLoader):
     """FFCV's Loader in the order of a `Sampler`: (image, label, ..., index).
 
     Takes FFCV's arguments. With neither `sampler` nor `policy` it is FFCV's loader, of the same
-    order, length and outputs, but for iterators that may be left, dropped or fail at any time.
+    order, length and outputs, but for iterators that may be left, dropped or fail at any time. With
+    one of them, what the sampler decides cannot be set on the loader; the error says where it is.
 
     Parameters
     ----------
