@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import weakref
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from nvidia.dali import Pipeline
 
 from dynsample.sampler import Sampler
+
+Meta = dict[str, int]
 
 UNNAMED = "__DynsampleReader"  # as DALI itself calls a reader that has no name
 NOT_RUN = (
@@ -35,28 +37,31 @@ def answer(pipeline: Pipeline, sampler: Sampler, name: str | None) -> None:
     ours, kind = name or UNNAMED, type(pipeline)
     held = weakref.ref(pipeline)  # one that holds itself would outlive its last user
 
-    def reader_meta(name: str | None = None) -> Any:
+    def one(name: str) -> Meta:
+        found: Meta = _meta(sampler) if name == ours else kind.reader_meta(held(), name)
+        return found
+
+    def every() -> dict[str, Meta]:
+        return {**kind.reader_meta(held()), ours: _meta(sampler)}
+
+    def reader_meta(name: str | None = None) -> Meta | dict[str, Meta]:
         """Return what is known of a reader, or by name of all of them."""
-        if name == ours:
-            return _meta(sampler)
-        found = kind.reader_meta(held(), name)
-        return found if name is not None else {**found, ours: _meta(sampler)}
+        return every() if name is None else one(name)
 
-    def epoch_size(name: str | None = None) -> Any:
+    def epoch_size(name: str | None = None) -> int | Meta:
         """Return the size of a reader's epoch over all ranks, or by name of all of them."""
-        found = reader_meta(name)
-        if name is not None:
-            return found["epoch_size_padded"]
-        return {reader: meta["epoch_size_padded"] for reader, meta in found.items()}
+        if name is None:
+            return {each: meta["epoch_size_padded"] for each, meta in every().items()}
+        return one(name)["epoch_size_padded"]
 
-    def run(*_: Any, **__: Any) -> NoReturn:
+    def run(*_: object, **__: object) -> NoReturn:
         """Say who runs the pipeline."""
         raise RuntimeError(NOT_RUN)
 
     pipeline.reader_meta, pipeline.epoch_size, pipeline.run = reader_meta, epoch_size, run
 
 
-def _meta(sampler: Sampler) -> dict[str, int]:
+def _meta(sampler: Sampler) -> Meta:
     len(sampler)  # which remembers that a size was told: the next epoch's may differ
     positions, ranks = sampler.plan.num_positions, sampler.group.size
     return {

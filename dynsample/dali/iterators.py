@@ -20,11 +20,11 @@ from dynsample.sampler import Sampler
 class _OfEpoch:
     """A number that goes with the epoch, beside one that an instance can have under its name."""
 
-    def __init__(self, count: Callable[[Any], int]) -> None:
+    def __init__(self, count: Callable[[_Following], int]) -> None:
         self._count = count
         self.__doc__ = count.__doc__
 
-    def __get__(self, iterator: Any, owner: type) -> Any:
+    def __get__(self, iterator: _Following | None, owner: type) -> _OfEpoch | int:
         return self if iterator is None else self._count(iterator)
 
 

@@ -14,17 +14,16 @@ Given = Mapping[str, Any]
 _END = "Sampler(drop_last=) decides how an epoch ends"
 
 
-def bound(stock: type, given: tuple[Any, ...], named: Given) -> dict[str, Any]:
+def bound(stock: type, given: tuple[object, ...], named: Given) -> Given:
     """Name the arguments that DALI's own iterator would take in these places.
 
     Only those that were given: DALI fills the last batch of an epoch by default, and a script that
     says so asks for more than one that leaves it out.
     """
     try:
-        named = inspect.signature(stock).bind(*given, **named).arguments
+        return inspect.signature(stock).bind(*given, **named).arguments
     except TypeError as error:
         raise TypeError(f"{stock.__name__} {error}") from None
-    return dict(named)
 
 
 def check(given: Given, sampler: Sampler, reader: str | None) -> bool:

@@ -148,7 +148,7 @@ custom_fields, drop_last, batches_ahead, recompile
         self.extras = as_tables(extras or {}, int(self.reader.num_samples))
         self.payload = as_store(payload, int(self.reader.num_samples))
 
-    def __setattr__(self, name: str, value: Any) -> None:
+    def __setattr__(self, name: str, value: object) -> None:
         if name in DECIDED and self.__dict__.get("sampler") is not None:
             raise AttributeError(
                 f"{name} cannot be set, as the loader follows a sampler: {DECIDED[name]}"

@@ -31,7 +31,7 @@ DECIDED = {
 STALE = ("traversal_order", "first_traversal_order", "next_epoch")  # FFCV's, not the sampler's
 
 
-def is_planned(sampler: Any, policy: Any, extras: Any, payload: Any) -> bool:
+def is_planned(sampler: object, policy: object, extras: object, payload: object) -> bool:
     """Whether a loader with these arguments follows a sampler."""
     if sampler is not None and policy is not None:
         raise TypeError("give sampler or policy, not both: a sampler has its policy")
@@ -73,7 +73,7 @@ def check_distributed(sampler: Sampler, distributed: bool | None) -> None:
         )
 
 
-def check_file(sampler: Sampler, reader: Reader, order: Any) -> None:
+def check_file(sampler: Sampler, reader: Reader, order: object) -> None:
     """Raise when the sampler is not for this file, or has not the order that was asked for."""
     if sampler.num_samples != reader.num_samples:
         raise ValueError(

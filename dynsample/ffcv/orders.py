@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from ffcv.loader import OrderOption
 from ffcv.reader import Reader
@@ -33,7 +31,7 @@ def page_local(fname: str | Reader, batch_size: int) -> PageLocal:
     return PageLocal(page_of - pages.min(), window=2 * batch_size)
 
 
-def plan_order(order: Any, reader: Reader, batch_size: int) -> str | PageLocal:
+def plan_order(order: object, reader: Reader, batch_size: int) -> str | PageLocal:
     """Return an `OrderOption` as `Sampler(order=...)` takes it."""
     if order == OrderOption.QUASI_RANDOM:
         return page_local(reader, batch_size)

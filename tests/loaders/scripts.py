@@ -33,11 +33,6 @@ def stock_script(name: str) -> str:
     return Path(__file__).with_name(name).read_text().replace("  # noqa: B007", "")
 
 
-def snippet(page: str) -> str:
-    """Return the Python of a page."""
-    return "\n".join(re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(), re.DOTALL))
-
-
 def changed(script: str, first_line: str) -> str:
     """Apply the README's diff that begins with `first_line`, whose hunks are separated by @@."""
     diffs = pages.blocks("README.md", "diff")

@@ -12,8 +12,10 @@ pytest.importorskip("nvidia.dali.experimental.dynamic", reason="this DALI has no
 
 import torch
 from images import read_ids, write_tree
-from scripts import snippet
 
+from tests import pages
+
+PAGE = "docs/dali.md"
 N, BATCH, EPOCHS = 53, 8, 4
 
 
@@ -34,7 +36,7 @@ class Seeing(torch.nn.Module):
 def test_dynamic_mode_shows_every_sample_that_is_planned_and_no_other(tmp_path: Any) -> None:
     torch.manual_seed(0)
     model = Seeing()
-    names: dict[str, Any] = {
+    given: dict[str, Any] = {
         "root": write_tree(tmp_path / "tree", N).root,
         "batch_size": BATCH,
         "device": "cpu",
@@ -43,7 +45,7 @@ def test_dynamic_mode_shows_every_sample_that_is_planned_and_no_other(tmp_path: 
         "optimizer": torch.optim.SGD(model.parameters(), lr=0.01),
         "epochs": EPOCHS,
     }
-    exec(compile(snippet("docs/dali.md"), "docs/dali.md", "exec"), names)
+    names = pages.run(PAGE, pages.blocks(PAGE), given)
     sampler = names["sampler"]
     assert sampler.epoch == EPOCHS - 1
     assert sampler.plan.num_hidden > 0
