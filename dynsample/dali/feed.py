@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from nvidia.dali import Pipeline
 
+from dynsample.dali.answers import NOT_RUN, answer, refuse_debug
 from dynsample.files import Samples
 from dynsample.sampler import Sampler
 
@@ -45,7 +46,7 @@ class Feed:
         self.in_flight: deque[Ids] = deque()
         self.error: Exception | None = None
         self._inputs = inputs
-        self._batches: Iterator[Ids] = iter(())
+        self._batches: Iterator[Ids] | None = None  # no pass was opened
 
     def read_ids(self) -> Ids:
         """Return the samples that the pipeline reads for the batches in flight."""
@@ -64,6 +65,8 @@ class Feed:
     def __call__(self, _: int) -> Any:
         """Return the next batch; DALI takes StopIteration for the end of its epoch."""
         # DALI passes its own count of batches, without which it would doubt its checkpoints.
+        if self._batches is None:
+            raise RuntimeError(NOT_RUN)
         ids = next(self._batches)
         try:
             inputs = self._inputs(ids)
@@ -78,11 +81,13 @@ def attach(pipeline: Pipeline, feed: Feed) -> None:
     """Note that `feed` is the source of `pipeline`."""
     if pipeline in _feeds:
         raise ValueError("a pipeline can have one reader of dynsample.dali, got a second one")
+    answer(pipeline, feed.sampler, feed.name)
     _feeds[pipeline] = feed
 
 
 def feed_of(pipeline: Pipeline, name: str) -> Feed:
     """Feed of a pipeline that was given as argument `name`."""
+    refuse_debug(pipeline)
     feed = _feeds.get(pipeline)
     if feed is None:
         raise ValueError(

@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import nvidia.dali
 from nvidia.dali.plugin import pytorch as stock
-from nvidia.dali.plugin.base_iterator import LastBatchPolicy
 
+from dynsample.dali import options
 from dynsample.dali.feed import Feed, feed_of
 from dynsample.dali.stream import Batch, Stream
 from dynsample.loading import Following
-from dynsample.run.views import HiddenView
+from dynsample.run.views import HiddenView, PassIterator
 from dynsample.sampler import Sampler
 
-_UNUSED = {"auto_reset", "dynamic_shape"}  # nothing is reset before the next epoch is planned
-_REFUSED = {
-    "size": "the sampler decides how long an epoch is",
-    "fill_last_batch": "Sampler(drop_last=) decides how an epoch ends",
-    "last_batch_padded": "Sampler(drop_last=) decides how an epoch ends",
-}
+
+class _OfEpoch:
+    """A number that goes with the epoch, beside one that an instance can have under its name."""
+
+    def __init__(self, count: Callable[[_Following], int]) -> None:
+        self._count = count
+        self.__doc__ = count.__doc__
+
+    def __get__(self, iterator: _Following | None, owner: type) -> _OfEpoch | int:
+        return self if iterator is None else self._count(iterator)
 
 
 class _Following(Following):
@@ -34,17 +38,13 @@ class _Following(Following):
         sampler: Sampler,
         index_name: str,
         hidden_pipeline: Any,
-        options: dict[str, Any],
+        given: options.Given,
     ) -> None:
         if not isinstance(sampler, Sampler):
             kind = type(sampler).__name__
             raise TypeError(f"sampler must be a dynsample.Sampler, got {kind}")
         pipeline = _only(pipelines)
-        _check_options(options, sampler)
         feed = feed_of(pipeline, "pipelines")
-        name = options.get("reader_name")
-        if name is not None and name != feed.name:
-            raise ValueError(f"reader_name is {name!r}, the reader's name is {feed.name!r}")
         if feed.sampler is not sampler:
             raise ValueError("sampler must be the one that the pipeline's reader was given")
         if pipeline.max_batch_size != sampler.batch_size:
@@ -54,15 +54,16 @@ class _Following(Following):
             )
         for pipe in (pipeline, hidden_pipeline):
             _check_queues(pipe)
+        self._reusable = options.check(given, sampler, feed.name)
         if index_name not in output_map:
             output_map = [*output_map, index_name]
         self.sampler = sampler
-        self._reusable = options.get("auto_reset") in (True, "yes")
-        self._current: Generator[Batch, None, None] | None = None
+        self._current: PassIterator[Batch] | None = None
         self._used_up = False
         # Of ourselves only what others read off an iterator is used; a stream has one of its own,
         # so that no pass holds us, and a loader that is dropped is gone.
         stock.DALIGenericIterator.__init__(self, pipeline, output_map, prepare_first_batch=False)
+        del self._size  # with it gone, the class has that of the epoch
         _check_outputs(pipeline, output_map)
         self._kept = self._hidden = _stream(pipeline, output_map, feed, index_name)
         self._streams = {"kept": self._kept}
@@ -104,12 +105,13 @@ class _Following(Following):
     def _most(self) -> int:  # type: ignore[override]
         return int(self._hidden.pipeline.max_batch_size)
 
-    def _loop(self, source: Any) -> Generator[Batch, None, None]:
+    def _loop(self, source: Any) -> PassIterator[Batch]:
         """Iterate through the pipeline; the hidden samples through theirs, if there is one.
 
         Without one, a pass over the kept samples that is not finished is left at its cursor.
         """
-        return (self._hidden if isinstance(source, HiddenView) else self._kept).batches(source)
+        stream = self._hidden if isinstance(source, HiddenView) else self._kept
+        return PassIterator(stream.batches(source), source)
 
     def reset(self) -> None:
         """Do nothing, as the next epoch begins when the sampler has planned it.
@@ -122,6 +124,16 @@ class _Following(Following):
     def __len__(self) -> int:
         """Batches of the epoch."""
         return len(self.sampler)
+
+    @_OfEpoch
+    def _size(self) -> int:
+        """Rows of all batches of the epoch, full ones: what scripts divide by the batch size."""
+        return len(self) * self.sampler.batch_size
+
+    @property
+    def _size_no_pad(self) -> int:
+        """Samples of the epoch, over all ranks."""
+        return self.sampler.plan.num_positions
 
     def checkpoints(self) -> Any:
         """Return DALI's checkpoints of the pipeline; `state_dict` has them with the position."""
@@ -180,27 +192,6 @@ def _check_queues(pipeline: Any) -> None:
         )
 
 
-def _check_options(options: dict[str, Any], sampler: Sampler) -> None:
-    for name, value in options.items():
-        if name in _REFUSED:
-            raise TypeError(f"delete {name}={value!r} from the iterator: {_REFUSED[name]}")
-        if name == "last_batch_policy":
-            allowed = LastBatchPolicy.DROP if sampler.drop_last else LastBatchPolicy.PARTIAL
-            if value is not allowed:
-                raise ValueError(
-                    f"last_batch_policy must be {allowed} as the sampler has "
-                    f"drop_last={sampler.drop_last}, got {value}"
-                )
-        elif name == "prepare_first_batch":
-            if value:
-                raise ValueError(
-                    "delete prepare_first_batch=True from the iterator: a batch cannot be "
-                    "prepared before its epoch is planned"
-                )
-        elif name not in {*_UNUSED, "reader_name"}:
-            raise TypeError(f"the iterator got an unexpected argument {name}={value!r}")
-
-
 def _check_outputs(pipeline: Any, output_map: list[str]) -> None:
     found = len(pipeline._names_and_devices)
     if found != len(output_map):
@@ -228,22 +219,26 @@ class DALIGenericIterator(_Following, stock.DALIGenericIterator):
     hidden_pipeline : Pipeline, optional
         For `hidden()`, when it is to be interleaved with the kept samples, or to differ from them;
         its batch size is its own. By default the same pipeline serves after the epoch.
-    **options
-        Those of DALI's iterator. `reader_name` is compared; `auto_reset` only says whether `next`
-        goes on after the end of an epoch; what the sampler decides is refused.
+    *given, **named
+        Those of DALI's iterator, in its order. Each is accepted where it means what the sampler has
+        decided, as do the defaults: `size` a rank's share of the data set or of the epoch,
+        `last_batch_policy` PARTIAL, or DROP with `drop_last`; FILL only where it has no effect in
+        DALI either. `auto_reset` says whether `next` goes on after the end of an epoch. No batch is
+        prepared before its epoch is planned, whatever `prepare_first_batch` is.
     """
 
     def __init__(
         self,
         pipelines: Any,
         output_map: list[str],
-        *,
+        *given: Any,
         sampler: Sampler,
         index_name: str = "index",
         hidden_pipeline: Any = None,
-        **options: Any,
+        **named: Any,
     ) -> None:
-        self._follow(pipelines, list(output_map), sampler, index_name, hidden_pipeline, options)
+        theirs = options.bound(stock.DALIGenericIterator, (pipelines, output_map, *given), named)
+        self._follow(pipelines, list(output_map), sampler, index_name, hidden_pipeline, theirs)
 
 
 class DALIClassificationIterator(_Following, stock.DALIClassificationIterator):
@@ -252,11 +247,12 @@ class DALIClassificationIterator(_Following, stock.DALIClassificationIterator):
     def __init__(
         self,
         pipelines: Any,
-        *,
+        *given: Any,
         sampler: Sampler,
         index_name: str = "index",
         hidden_pipeline: Any = None,
-        **options: Any,
+        **named: Any,
     ) -> None:
+        theirs = options.bound(stock.DALIClassificationIterator, (pipelines, *given), named)
         names = ["data", "label"]
-        self._follow(pipelines, names, sampler, index_name, hidden_pipeline, options)
+        self._follow(pipelines, names, sampler, index_name, hidden_pipeline, theirs)

@@ -261,8 +261,8 @@ def cuda_headers() -> list[Path]:
         if all(found):
             return list(dict.fromkeys(folder for folder in found if folder))
     raise OperatorUnavailable(
-        "no headers of the CUDA runtime found; install a CUDA toolkit, or the packages "
-        "nvidia-cuda-runtime, nvidia-cuda-crt and nvidia-cuda-cccl"
+        "no headers of the CUDA runtime found; install a CUDA toolkit, or what the extra of this "
+        "DALI brings: dynsample[dali], dynsample[dali-cuda120] or dynsample[dali-cuda110]"
     )
 
 

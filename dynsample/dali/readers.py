@@ -8,6 +8,7 @@ from typing import Any
 from nvidia.dali import Pipeline, fn
 
 from dynsample.dali import operator
+from dynsample.dali.answers import refuse_debug
 from dynsample.dali.feed import Feed, attach
 from dynsample.dali.held import hold
 from dynsample.dali.reading import InPython, Kind, Native, Reading
@@ -113,6 +114,7 @@ def _read(
         check_source(payload, len(samples))
     if Pipeline.current() is None:
         raise RuntimeError("a reader belongs into the definition of a pipeline")
+    refuse_debug(Pipeline.current())
     reading: Reading = InPython(samples)
     if native := operator.library():
         samples = held = hold(native, samples)

@@ -26,25 +26,33 @@ except ImportError as error:
     ) from error
 
 from dynsample import groups
+from dynsample.ffcv.agreement import (
+    DECIDED,
+    STALE,
+    check_agreement,
+    check_distributed,
+    check_file,
+    is_planned,
+)
+from dynsample.ffcv.orders import page_local, plan_order
 from dynsample.ffcv.stream import Stream
 from dynsample.ffcv.tables import as_store, as_tables, rows
 from dynsample.kernels.convert import fingerprint as fingerprint_of
 from dynsample.loading import Following, Loops
-from dynsample.plan.orders import PageLocal, as_order
 from dynsample.policies.base import Policy
 from dynsample.run.state import bring
+from dynsample.run.views import PassIterator
 from dynsample.sampler import Sampler
 
 __all__ = ["Loader", "OrderOption", "page_local"]
-
-_ORDERS = {OrderOption.SEQUENTIAL: "sequential", OrderOption.RANDOM: "random"}
 
 
 class Loader(Following, FFCVLoader):
     """FFCV's Loader in the order of a `Sampler`: (image, label, ..., index).
 
     Takes FFCV's arguments. With neither `sampler` nor `policy` it is FFCV's loader, of the same
-    order, length and outputs, but for iterators that may be left, dropped or fail at any time.
+    order, length and outputs, but for iterators that may be left, dropped or fail at any time. With
+    one of them, what the sampler decides cannot be set on the loader; the error says where it is.
 
     Parameters
     ----------
@@ -91,9 +99,9 @@ custom_fields, drop_last, batches_ahead, recompile
         extras: Mapping[str, Any] | None = None,
         payload: Any = None,
     ) -> None:
-        planned = _is_planned(sampler, policy, extras, payload)
+        planned = is_planned(sampler, policy, extras, payload)
         if sampler is not None:
-            _check_agreement(
+            check_agreement(
                 sampler,
                 indices,
                 distributed,
@@ -126,17 +134,31 @@ custom_fields, drop_last, batches_ahead, recompile
                 batch_size,
                 seed=self.seed,
                 drop_last=self.drop_last,
-                order=_plan_order(order or OrderOption.SEQUENTIAL, self.reader, batch_size),
+                order=plan_order(order or OrderOption.SEQUENTIAL, self.reader, batch_size),
                 subset=indices,
                 group=groups.single() if distributed is False else "auto",
             )
-            _check_distributed(self.sampler, distributed)
+            check_distributed(self.sampler, distributed)
         elif sampler is not None:
-            _check_file(sampler, self.reader, order)
+            check_file(sampler, self.reader, order)
         if self.sampler is not None:
             bring(self.sampler.run, partial(_fingerprint, self.reader))
+            for name in STALE:
+                del self.__dict__[name]
         self.extras = as_tables(extras or {}, int(self.reader.num_samples))
         self.payload = as_store(payload, int(self.reader.num_samples))
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if name in DECIDED and self.__dict__.get("sampler") is not None:
+            raise AttributeError(
+                f"{name} cannot be set, as the loader follows a sampler: {DECIDED[name]}"
+            )
+        super().__setattr__(name, value)
+
+    def __getattr__(self, name: str) -> Any:
+        if name in STALE:
+            raise AttributeError(f"no {name}, as the loader follows a sampler: {DECIDED[name]}")
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     def __len__(self) -> int:
         """Batches of the epoch."""
@@ -175,15 +197,15 @@ custom_fields, drop_last, batches_ahead, recompile
         if self.code is None or self.recompile:
             self.generate_code()
 
-    def _loop(self, source: Any) -> Iterator[Any]:
-        return self._loops.run(source, self._begin)
+    def _loop(self, source: Any) -> PassIterator[Any]:
+        return PassIterator(self._loops.run(source, self._begin), source)
 
     def _begin(self, source: Any) -> Any:
         ids = source.batches(prefetching=True)
         drawn: deque[NDArray[np.int64]] = deque()
         self._prepare()
         view = copy.copy(self)  # what FFCV's iterator reads, at the batch size of this pass
-        view.batch_size = source.batch_size
+        view.__dict__.update(batch_size=source.batch_size, traversal_order=None)
         stream = Stream(view, _drawing(ids, drawn))
         return ids, self._outputs(drawn, stream), stream.close
 
@@ -211,94 +233,6 @@ def _with_row(field: Any) -> Any:
     return field.unsqueeze(0) if squeezed else field
 
 
-def page_local(fname: str | Reader, batch_size: int) -> PageLocal:
-    """Order that reads each page of a file once: QUASI_RANDOM, as `Sampler(order=...)` takes it.
-
-    Shuffles windows of 2 * `batch_size` pages, as many as FFCV keeps in memory. It is part of the
-    plan, so that it also holds under many ranks: each reads every page, and keeps a window of them.
-    The window is too, so that a run that will go on with another batch size, as on another number
-    of ranks does, keeps the `batch_size` given here.
-    """
-    reader = fname if isinstance(fname, Reader) else Reader(fname)
-    allocated = reader.alloc_table
-    if not len(allocated):
-        raise ValueError(
-            f"{reader.file_name} keeps no data in pages: QUASI_RANDOM has no use, choose RANDOM"
-        )
-    pages = (allocated["ptr"] // reader.page_size).astype(np.int64)
-    page_of = np.full(int(reader.num_samples), pages.min())
-    page_of[allocated["sample_id"].astype(np.int64)[::-1]] = pages[::-1]  # the first one stays
-    return PageLocal(page_of - pages.min(), window=2 * batch_size)
-
-
 def _fingerprint(reader: Reader) -> str:
     """Identity of a file: its table of samples."""
     return fingerprint_of(np.ascontiguousarray(reader.metadata).view(np.uint8).reshape(-1))
-
-
-def _plan_order(order: Any, reader: Reader, batch_size: int) -> str | PageLocal:
-    if order == OrderOption.QUASI_RANDOM:
-        return page_local(reader, batch_size)
-    if order not in _ORDERS:
-        raise ValueError(f"order must be an OrderOption with sampler or policy, got {order!r}")
-    return _ORDERS[order]
-
-
-def _is_planned(sampler: Any, policy: Any, extras: Any, payload: Any) -> bool:
-    if sampler is not None and policy is not None:
-        raise TypeError("give sampler or policy, not both: a sampler has its policy")
-    if sampler is not None and not isinstance(sampler, Sampler):
-        raise TypeError(f"sampler must be a dynsample.Sampler, got {type(sampler).__name__}")
-    planned = sampler is not None or policy is not None
-    if extras and not planned:
-        raise TypeError("extras are rows by index: they need sampler or policy")
-    if payload is not None and not planned:
-        raise TypeError("payload is rows by index: it needs sampler or policy")
-    return planned
-
-
-def _check_agreement(
-    sampler: Sampler, indices: Any, distributed: bool | None, **given: int | None
-) -> None:
-    """Raise when an argument says something else than the sampler."""
-    for name, value in given.items():
-        if value is not None and value != getattr(sampler, name):
-            raise ValueError(
-                f"{name} is {value} and the sampler's is {getattr(sampler, name)}: give it to "
-                "Sampler, not here"
-            )
-    if indices is not None and (
-        sampler.subset is None or not np.array_equal(np.sort(np.asarray(indices)), sampler.subset)
-    ):
-        raise ValueError("indices differ from the sampler's: give Sampler(subset=indices)")
-    _check_distributed(sampler, distributed)
-
-
-def _check_distributed(sampler: Sampler, distributed: bool | None) -> None:
-    size = sampler.group.size
-    if distributed is not None and bool(distributed) != (size > 1):
-        ranks = "one process" if size == 1 else f"{size} ranks"
-        raise ValueError(
-            f"distributed is {distributed} and the sampler plans for {ranks}: leave it out, which "
-            "follows the sampler's group"
-        )
-
-
-def _check_file(sampler: Sampler, reader: Reader, order: Any) -> None:
-    """Raise when the sampler is not for this file, or has not the order that was asked for."""
-    if sampler.num_samples != reader.num_samples:
-        raise ValueError(
-            f"{reader.file_name} has {reader.num_samples} samples, the sampler was made for "
-            f"{sampler.num_samples}"
-        )
-    if order is None:
-        return
-    wanted = as_order(_plan_order(order, reader, sampler.batch_size)).fingerprint()
-    found = sampler.run.config.order_fingerprint
-    if {**wanted, "window": None} != {**found, "window": None}:  # any window reads pages once
-        paged = order == OrderOption.QUASI_RANDOM
-        hint = "dynsample.ffcv.page_local(fname, batch_size)" if paged else repr(wanted["name"])
-        raise ValueError(
-            f"order asks for {wanted['name']}, the sampler has {found['name']}: leave order out, "
-            f"or make Sampler(order={hint})"
-        )

@@ -53,13 +53,19 @@ def running(run: Guarded) -> tuple[str, bool] | None:
     The stacks are asked, as a flag would stay behind where an interrupt comes in between.
     """
     here = threading.get_ident()
-    for thread, top in sys._current_frames().items():
-        frame: FrameType | None = top
-        while frame is not None:
-            if frame.f_code is _run.__code__ and frame.f_locals["run"] is run:
-                return frame.f_locals["what"], thread == here
-            frame = frame.f_back
-    return None
+    frame: FrameType | None = None
+    tops = sys._current_frames()
+    try:
+        while tops:
+            thread, frame = tops.popitem()
+            while frame is not None:
+                if frame.f_code is _run.__code__ and frame.f_locals["run"] is run:
+                    return frame.f_locals["what"], thread == here
+                frame = frame.f_back
+        return None
+    finally:  # this frame is among them: one that knew itself would stay, with those of all callers
+        frame = None
+        tops.clear()
 
 
 def warn(message: str) -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterator
-from typing import TypeVar
+from collections.abc import Generator, Iterator, Sized
+from typing import Generic, TypeVar
 
 import numpy as np
 
@@ -51,6 +51,33 @@ class HiddenView(_View):
         """Iterate; with `prefetching` the loader counts what its user receives."""
         begin_pass(self._run, hidden=True)
         return BatchIterator(self._run, True, self.batch_size, prefetching)
+
+
+class PassIterator(Generic[T]):
+    """Batches that a loader makes of a pass, which knows how many there are.
+
+    Parameters
+    ----------
+    batches : generator
+    source : Sampler or a view of it
+        Its length is that of the whole pass, wherever in it the batches begin.
+    """
+
+    def __init__(self, batches: Generator[T, None, None], source: Sized) -> None:
+        self._batches, self._source = batches, source
+
+    def __iter__(self) -> PassIterator[T]:
+        return self
+
+    def __next__(self) -> T:
+        return next(self._batches)
+
+    def __len__(self) -> int:
+        return len(self._source)
+
+    def close(self) -> None:
+        """Give the pass up, as a loop does that is left."""
+        self._batches.close()
 
 
 class LookIterator:

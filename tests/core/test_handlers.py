@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 import sys
 import threading
 import warnings
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
@@ -184,3 +186,19 @@ def test_on_several_ranks_a_save_inside_of_set_epoch_is_refused(
         return ""
 
     assert all("was called while set_epoch(1) runs" in error for error in simulate(2, body))
+
+
+def test_a_call_holds_nothing_of_its_callers_when_it_has_ended() -> None:
+    class Tensor:
+        """What a caller holds."""
+
+    def plan() -> weakref.ref[Tensor]:
+        batch = Tensor()
+        ds.Sampler(8).set_epoch(0)
+        return weakref.ref(batch)
+
+    gc.disable()  # which would find it, later
+    try:
+        assert plan()() is None
+    finally:
+        gc.enable()

@@ -79,6 +79,29 @@ def test_looks_leave_the_epoch_as_it_is(opened: Callable[..., Any]) -> None:
     assert sorted(kept + ids(loader.hidden())) == list(range(N))
 
 
+def test_every_pass_says_how_many_batches_it_has(opened: Callable[..., Any]) -> None:
+    sampler, loader = opened()
+    loader.set_epoch(0)
+    train(sampler, loader)
+    assert loader.lengths() == (0, -(-N // BATCH))
+    loader.set_epoch(1)
+    state = sampler.state_dict()
+    for size in (3, None):
+        rows = size or BATCH
+        assert loader.lengths(size) == (-(-sampler.plan.num_hidden // rows), -(-N // rows))
+    assert sampler.state_dict() == state
+    assert sum(1 for _ in loader.all()) == loader.lengths()[1]
+    ids(loader)
+    assert sum(1 for _ in loader.hidden()) == loader.lengths()[0] > 1
+
+
+def test_a_loader_shows_its_sampler_and_the_batch_size(opened: Callable[..., Any]) -> None:
+    sampler, loader = opened()
+    found, batch_size = loader.attributes
+    assert found is sampler
+    assert batch_size == sampler.batch_size == BATCH
+
+
 def test_all_is_refused_while_the_loop_runs_and_a_used_up_epoch_is_an_error(
     opened: Callable[..., Any],
 ) -> None:

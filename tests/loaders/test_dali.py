@@ -282,13 +282,6 @@ def test_a_reader_needs_a_fitting_sampler_and_a_pipeline_of_its_own(
 
 
 ITERATOR = [
-    ({"size": 29}, TypeError, "delete size=29 from the iterator"),
-    ({"fill_last_batch": False}, TypeError, "delete fill_last_batch=False"),
-    ({"last_batch_padded": True}, TypeError, "delete last_batch_padded=True"),
-    ({"prepare_first_batch": True}, ValueError, "delete prepare_first_batch=True"),
-    ({"last_batch_policy": LastBatchPolicy.DROP}, ValueError, "must be .*PARTIAL.*got .*DROP"),
-    ({"reader_name": "Other"}, ValueError, "reader_name is 'Other', the reader's name is 'Reader'"),
-    ({"sizes": 1}, TypeError, "unexpected argument sizes=1"),
     ({"sampler": None}, TypeError, r"sampler must be a dynsample\.Sampler, got NoneType"),
     ({"sampler": ds.Sampler(N, batch_size=BATCH)}, ValueError, "sampler must be the one that"),
 ]

@@ -78,6 +78,15 @@ class Opened:
         """Look at the next batches."""
         return [self._form(batch) for batch in self._loader.peek(n)]
 
+    def lengths(self, batch_size: int | None = None) -> tuple[int, int]:
+        """Count the batches of the hidden pass and of `all`, as the loader says it."""
+        return len(self._loader.hidden(batch_size)), len(self._loader.all(batch_size))
+
+    @property
+    def attributes(self) -> tuple[Any, int]:
+        """Sampler and batch size, as scripts read them off a loader."""
+        return self._loader.sampler, self._loader.batch_size
+
     def set_epoch(self, epoch: int) -> None:
         """Name an epoch."""
         self._loader.set_epoch(epoch)
