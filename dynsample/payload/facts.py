@@ -78,9 +78,11 @@ class Facts:
         boolean(self.crops, "crops")
         choice(self.mix, "mix", MIXES)
         as_labels(self.labels, self.num_classes)
-        if self.mix == "cutmix":
-            if self.size is None:
-                raise ValueError('size must be (height, width) with mix="cutmix", got None')
+        if self.mix == "cutmix" or self.size is not None:
+            if not isinstance(self.size, (tuple, list)) or len(self.size) != 2:
+                raise ValueError(
+                    f"size must be (height, width) with mix={self.mix!r}, got {self.size!r}"
+                )
             for length in self.size:
                 integer(length, "size", 1, 2**31 - 1)
 

@@ -156,6 +156,8 @@ def test_what_cannot_be_kept_is_named(change: dict, message: str, tmp_path: Path
         ({"labels": "top13"}, r"k of labels must be in \[1, 12\], got 13"),
         ({"mix": "both"}, "mix must be one of 'none', 'mixup', 'cutmix', got 'both'"),
         ({"mix": "cutmix"}, r"size must be \(height, width\)"),
+        ({"mix": "cutmix", "size": 8}, r"size must be \(height, width\) .*, got 8"),
+        ({"size": (8, 8, 3)}, r"size must be \(height, width\) .*, got \(8, 8, 3\)"),
     ],
 )
 def test_facts_that_make_no_sense_are_named(arguments: dict, message: str) -> None:
