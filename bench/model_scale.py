@@ -46,7 +46,7 @@ RANKS = (8, 16, 32, 64, 128, 256, 512, 1024)
 SAMPLES = (1_281_167, 14_197_122, 100_000_000, 1_000_000_000)
 SIZES = tuple(8 << shift for shift in range(0, 22, 3))  # bytes of the messages that are fitted
 REPEATS = 15
-BOUND = 1.25  # how much more a rank may allocate when there are four times as many of everything
+PER_RANK, PER_ROW = 2048, 128  # bytes that a rank may allocate for each other rank and each row
 _KILOBYTES = 1 if sys.platform == "darwin" else 1024  # in a unit of ru_maxrss
 
 
@@ -251,10 +251,11 @@ def run_simulation(args: argparse.Namespace) -> int:
             status = 1
     if len(cases) > 1:
         small, part, whole = peaks.values()
-        print(f"four times the ranks and samples: {whole / small:.2f} times the bytes of a rank")
-        print(f"four times the samples: {whole / part:.2f} times the bytes of a rank")
-        if whole > BOUND * small:
-            print(f"more than {BOUND} times: not O(n / ranks)")
+        of_rank = (whole - small) / (ranks - ranks // 4)
+        of_row = (whole - part) / ((n - n // 4) / ranks)
+        print(f"for each further rank {of_rank:.0f} bytes, for each further row {of_row:.0f}")
+        if of_rank > PER_RANK or of_row > PER_ROW:
+            print(f"more than {PER_RANK} for a rank, or {PER_ROW} for a row: not O(ranks + rows)")
             status = 1
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _KILOBYTES
     print(
