@@ -378,14 +378,14 @@ class TestRefusals:
 
     def test_bits_for_a_signal_that_is_not_0_or_1(self):
         with pytest.raises(ValueError, match="a signal is not 0 or 1"):
-            pack(make_log(2, [0], {"loss": [2]}), (12, False, [(0, True)]), None)
+            pack(make_log(2, [0], {"loss": [2]}).native, (12, False, [(0, True)]), None)
 
     @pytest.mark.parametrize(
         "starts", [[1, 2, 2], [0, 3, 2], [0, 2, 1], [0, 1, 2**63], [], [0, 2], [0, 0, 2]]
     )
     def test_a_pack_whose_blocks_are_not_of_it(self, starts):
         layout = (1, False, [(0, False)])  # two blocks of two rows, of which the last is not there
-        records, right = pack(make_log(3, [0, 1], {"loss": [1, 2]}), layout, None)
+        records, right = pack(make_log(3, [0, 1], {"loss": [1, 2]}).native, layout, None)
         parts, seen = make_table(3, self.columns)
         specs = fold_specs(["loss"], self.columns, parts, 0)
         assert right.tolist() == [0, 2, 2]

@@ -186,7 +186,7 @@ def test_a_selection_of_another_kind_or_place_is_refused(device: Device) -> None
     ):
         with pytest.raises(ValueError, match=f"hidden must be a tensor on .*, got {found}"):
             build_device_plan(Selection(hidden=hidden), 5, device, seed=0, epoch=0)
-    with pytest.raises(TypeError, match="mask must have dtype bool, got float32"):
+    with pytest.raises(TypeError, match=r"selection\.hidden must have dtype bool, got float32"):
         build_device_plan(Selection(hidden=device.full(5, 1.0)), 5, device, seed=0, epoch=0)
 
 
