@@ -149,11 +149,25 @@ custom_fields, drop_last, batches_ahead, recompile
         self.payload = as_store(payload, int(self.reader.num_samples))
 
     def __setattr__(self, name: str, value: object) -> None:
-        if name in DECIDED and self.__dict__.get("sampler") is not None:
-            raise AttributeError(
-                f"{name} cannot be set, as the loader follows a sampler: {DECIDED[name]}"
-            )
+        if self.__dict__.get("sampler") is not None:
+            if name in DECIDED:
+                raise AttributeError(
+                    f"{name} cannot be set, as the loader follows a sampler: {DECIDED[name]}"
+                )
+            if name == "sampler":
+                self._follow(value)
         super().__setattr__(name, value)
+
+    def _follow(self, sampler: object) -> None:
+        """Take what another sampler has decided, when it is for the same file and batch size."""
+        if not isinstance(sampler, Sampler):
+            raise TypeError(f"sampler must be a dynsample.Sampler, got {type(sampler).__name__}")
+        check_agreement(sampler, None, None, batch_size=self.batch_size)
+        check_file(sampler, self.reader, None)
+        bring(sampler.run, partial(_fingerprint, self.reader))
+        everything = np.arange(sampler.num_samples, dtype="uint64")
+        indices = everything if sampler.subset is None else sampler.subset
+        self.__dict__.update(seed=sampler.seed, drop_last=sampler.drop_last, indices=indices)
 
     def __getattr__(self, name: str) -> Any:
         if name in STALE:

@@ -24,7 +24,7 @@ DECIDED = {
     "distributed": "make Sampler(group=...)",
     "next_epoch": "call loader.set_epoch(epoch); loader.sampler.epoch is the current one",
     **dict.fromkeys(
-        ("fname", "os_cache", "pipelines", "custom_fields", "sampler", "policy"),
+        ("fname", "os_cache", "pipelines", "custom_fields", "policy"),
         "make another Loader",
     ),
 }

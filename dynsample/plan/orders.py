@@ -104,16 +104,17 @@ class PageLocal:
                 f"page_of must have an entry for every sample: it has {len(self.page_of)}, the "
                 f"epoch holds sample {int(members[-1])}"
             )
-        key = random.seed, random.epoch
+        seed, epoch = random.seed, random.epoch
         pages = self.page_of[members]
         num_pages = int(pages.max()) + 1 if len(pages) else 0
-        rank = _core.unpermute(num_pages, np.arange(num_pages), *key, Stream.PAGES)
+        rank = _core.unpermute(num_pages, np.arange(num_pages), seed, epoch, Stream.PAGES)
         window = rank[pages] // self.window
         stops = np.cumsum(np.bincount(window))
         if Stream.PAGE_WINDOWS + 2 * len(stops) > 2**31:
             raise ValueError(f"window must be larger: {len(stops)} windows are too many")
+        first = Stream.PAGE_WINDOWS + stream
         chunks = [
-            _core.order_slice(part, *key, Stream.PAGE_WINDOWS + 2 * number + stream, 0, len(part))
+            _core.order_slice(part, seed, epoch, first + 2 * number, 0, len(part))
             for number, part in enumerate(
                 np.split(members[np.argsort(window, kind="stable")], stops[:-1])
             )

@@ -46,7 +46,6 @@ def loader(beton: str) -> Loader:
         ("distributed", True, r"make Sampler\(group="),
         ("next_epoch", 3, r"call loader\.set_epoch\(epoch\)"),
         ("first_traversal_order", np.arange(5), r"sampler\.plan\.order is that of the epoch"),
-        ("sampler", ds.Sampler(N), "make another Loader"),
         ("policy", ds.Uniform(), "make another Loader"),
         ("fname", "other.beton", "make another Loader"),
         ("pipelines", {}, "make another Loader"),
@@ -86,6 +85,22 @@ def test_what_would_not_be_true_of_the_epoch_cannot_be_read(
 ) -> None:
     with pytest.raises(AttributeError, match=cure):
         read(loader)
+
+
+def test_another_sampler_of_the_same_file_can_be_followed(beton: str) -> None:
+    loader = Loader(beton, BATCH, num_workers=1, sampler=ds.Sampler(N, batch_size=BATCH))
+    other = ds.Sampler(N, batch_size=BATCH, seed=3, subset=np.array([1, 5, 6]))
+    loader.sampler = other
+    assert [index.tolist() for *_, index in loader] == [other.plan.order.tolist()]
+    assert (loader.seed, loader.indices.tolist()) == (3, [1, 5, 6])
+    for wrong, error, message in (
+        (None, TypeError, "sampler must be a dynsample.Sampler, got NoneType"),
+        (ds.Sampler(N + 1, batch_size=BATCH), ValueError, f"the sampler was made for {N + 1}"),
+        (ds.Sampler(N, batch_size=BATCH + 1), ValueError, "batch_size is"),
+    ):
+        with pytest.raises(error, match=message):
+            loader.sampler = wrong
+    assert loader.sampler is other
 
 
 def test_what_is_read_is_that_of_the_sampler(beton: str) -> None:
