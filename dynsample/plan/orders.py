@@ -112,9 +112,10 @@ class PageLocal:
         stops = np.cumsum(np.bincount(window))
         if Stream.PAGE_WINDOWS + 2 * len(stops) > 2**31:
             raise ValueError(f"window must be larger: {len(stops)} windows are too many")
-        first = Stream.PAGE_WINDOWS + stream
         chunks = [
-            _core.order_slice(part, seed, epoch, first + 2 * number, 0, len(part))
+            _core.order_slice(
+                part, seed, epoch, Stream.PAGE_WINDOWS + 2 * number + stream, 0, len(part)
+            )
             for number, part in enumerate(
                 np.split(members[np.argsort(window, kind="stable")], stops[:-1])
             )
