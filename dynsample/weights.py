@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dynsample.kernels.checks import real
-from dynsample.kernels.convert import is_tensor
+from dynsample.kernels.convert import to_host
 from dynsample.kernels.numbers import integers
 
 __all__ = ["balanced", "effective_number", "repeat_factor"]
@@ -142,7 +142,7 @@ def _with_mean_one(weights: Floats) -> Floats:
 
 def _pairs(labels: object) -> tuple[NDArray[np.int64], NDArray[np.int64], int]:
     """Return each pair of a sample and a class of its own once, and the number of samples."""
-    array = labels.detach().cpu().numpy() if is_tensor(labels) else labels
+    array = to_host(labels)
     if isinstance(array, np.ndarray) and array.ndim > 1:
         if array.ndim > 2 or array.dtype != np.bool_:
             raise TypeError(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from dynsample.kernels.convert import as_ids, dtype_name, host, is_tensor, on_host
+from dynsample.kernels.convert import as_ids, dtype_name, host, is_tensor, on_host, to_host
 from dynsample.kernels.namespace import namespace_of
 from dynsample.kernels.protocol import A, Array
 
@@ -122,8 +122,7 @@ def integers(value: object, name: str) -> NDArray[np.integer]:
     TypeError
         For anything else, and for other than one dimension.
     """
-    given = sequence(value, name)
-    array = host(given.detach().cpu() if is_tensor(given) else given)
+    array = to_host(sequence(value, name))
     if array.ndim != 1 or (len(array) and array.dtype.kind not in "iu"):
         found = f"{array.dtype} of shape {array.shape}"
         raise TypeError(f"{name} must be a one-dimensional integer array, got {found}")

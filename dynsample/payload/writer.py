@@ -135,7 +135,7 @@ class EpochWriter:
 def _rows(values: ArrayLike, name: str, shape: tuple[int, ...], dtype: str) -> NDArray[Any]:
     """Return an array of this shape and dtype; a kind of number that would lose is an error."""
     array = values.detach().float() if is_tensor(values) and name == "logits" else values
-    array = np.asarray(array.detach().cpu().numpy() if is_tensor(array) else array)
+    array = np.asarray(to_host(array))
     if array.shape != shape:
         raise ValueError(f"{name} must have shape {list(shape)}, got {list(array.shape)}")
     wanted = np.dtype(dtype)

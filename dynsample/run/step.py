@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 
 from dynsample import signals as signal_functions
-from dynsample.kernels.convert import as_tensor, is_tensor, like
+from dynsample.kernels.convert import as_tensor, is_tensor, like, to_host
 from dynsample.plan.plan import EpochPlan, Plan
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ def weights(run: Run, epoch: Epoch, index: Array) -> Array:
 
 
 def _is_padded(index: Array, padded: list[Ids]) -> bool:
-    ids = index.detach().cpu().numpy() if is_tensor(index) else index
+    ids = to_host(index)
     return any(np.array_equal(np.reshape(ids, -1), each) for each in padded)
 
 

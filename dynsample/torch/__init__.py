@@ -162,7 +162,7 @@ class DataLoader(Following, TorchDataLoader[T]):
         return self._feed.sampler
 
     def _loop(self, source: Looped) -> Loop:
-        return Loop(source, self._loops.run(source, self._begin))
+        return Loop(self._loops.run(source, self._begin), source)
 
     def _begin(self, source: Looped) -> Opened:
         feed = self._feed

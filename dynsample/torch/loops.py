@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Sized
+from collections.abc import Iterator
 from inspect import GEN_CLOSED, getgeneratorstate
 from typing import NamedTuple
+
+from dynsample.run.views import PassIterator
 
 
 class Failed(NamedTuple):
@@ -74,21 +76,14 @@ def _stopped(error: StopIteration) -> Failed:
     return Failed(wrong)
 
 
-class Loop:
+class Loop(PassIterator[object]):
     """What a user iterates: raises what `Failed` holds, and goes on with the next batch."""
 
-    def __init__(self, source: Sized, steps: Generator[object, None, None]) -> None:
-        self._source, self._steps, self._broken = source, steps, False
-
-    def __iter__(self) -> Loop:
-        return self
-
-    def __len__(self) -> int:
-        return len(self._source)
+    _broken = False
 
     def __next__(self) -> object:
         try:
-            batch = next(self._steps)
+            batch = super().__next__()
         except StopIteration:
             if self._broken:
                 raise RuntimeError(
@@ -97,7 +92,7 @@ class Loop:
                 ) from None
             raise
         except BaseException:
-            self._broken = getgeneratorstate(self._steps) == GEN_CLOSED
+            self._broken = getgeneratorstate(self._batches) == GEN_CLOSED
             raise
         if isinstance(batch, Failed):
             try:
@@ -105,7 +100,3 @@ class Loop:
             finally:
                 del self, batch  # an error that is kept keeps no loop open
         return batch
-
-    def close(self) -> None:
-        """Leave the loop, as dropping it does."""
-        self._steps.close()

@@ -18,7 +18,7 @@ import torch
 import dynsample as ds
 from dynsample import groups
 from tests import pages
-from tests.ranks.world import join
+from tests.ranks.world import join, leave
 
 PAGE = "docs/ranks.md"
 N, EPOCHS = 480, 4
@@ -54,9 +54,7 @@ def main() -> None:
             print(f"rank {rank} ends with {[trained.count(e) for e in range(EPOCHS)]}", flush=True)
         except SystemExit:
             print(f"rank {rank} stops after {len(trained)}", flush=True)
-    group.barrier("the end")
-    if transport == "torch":
-        os._exit(0)  # threads of gloo can abort a process that unwinds
+    leave(transport, group)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,6 @@ In each rank: `python -m tests.ranks.weighted_page TRANSPORT`.
 
 from __future__ import annotations
 
-import os
 import sys
 import warnings
 from itertools import chain
@@ -18,7 +17,7 @@ from torch.utils.data import DataLoader
 import dynsample as ds
 from dynsample import groups
 from tests import pages
-from tests.ranks.world import join
+from tests.ranks.world import join, leave
 
 PAGE = "docs/weighted-sampling.md"
 SIZES, EPOCHS = (500, 60, 7), 3
@@ -58,9 +57,7 @@ def main() -> None:
     times = group.sum(np.bincount(drawn, minlength=len(train_set)), "counts of samples")
     missed = np.abs(times - given["factors"]).max()
     print(f"rank {rank} repeated {times.sum()}, within 1: {missed <= 1}", flush=True)
-    group.barrier("the end")
-    if transport == "torch":
-        os._exit(0)  # threads of gloo can abort a process that unwinds
+    leave(transport, group)
 
 
 if __name__ == "__main__":

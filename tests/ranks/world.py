@@ -53,6 +53,13 @@ def join(transport: str) -> int:
     return rank
 
 
+def leave(transport: str, group: groups.Group) -> None:
+    """End when all ranks have come to the end."""
+    group.barrier("the end")
+    if transport == "torch":
+        os._exit(0)  # threads of gloo can abort a process that unwinds
+
+
 def library(transport: str) -> str:
     """What carries the messages."""
     if transport == "torch":
