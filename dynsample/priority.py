@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from dynsample import _core
 from dynsample.kernels.checks import MAX_EPOCH, MAX_SAMPLES, integer, real
-from dynsample.kernels.convert import plain
+from dynsample.kernels.convert import as_ids, plain
 from dynsample.kernels.numbers import integers, sequence
 from dynsample.table.log import _index, _signal
 
@@ -30,8 +31,8 @@ class PriorityTree:
 
     Notes
     -----
-    `update`, `draw` and `total` are what a step of training needs, and take the time of the batch.
-    `tree[ids]`, `sum` of a range and `min` read all priorities.
+    All take the time of the batch, `sum` and `total` next to none, but for `min`, which reads the
+    priorities of its range.
 
     References
     ----------
@@ -52,7 +53,6 @@ class PriorityTree:
 
     def __init__(self, num_samples: int) -> None:
         self._native = _core.PrefixTree(integer(num_samples, "num_samples", 1, MAX_SAMPLES))
-        self._largest = 0.0
 
     def __len__(self) -> int:
         return len(self._native)
@@ -79,7 +79,7 @@ class PriorityTree:
 
         It does not shrink when the row that had it gets another.
         """
-        return self._largest or 1.0
+        return self._native.largest() or 1.0
 
     @property
     def total(self) -> float:
@@ -96,30 +96,24 @@ class PriorityTree:
         """
         number = plain(index)
         single = isinstance(number, int)
-        ids = integers([number] if single else index, "index")
-        wrong = ids[(ids < 0) | (ids >= len(self))]
-        if len(wrong):
-            raise IndexError(f"index must be in [0, {len(self)}), got id {wrong[0]}")
-        priorities = self._native.units()[ids] * self.unit
+        ids = as_ids(integers([number] if single else index, "index"), "index")
+        priorities = self._native.units_of(ids) * self.unit
         return float(priorities[0]) if single else priorities
 
     def sum(self, start: int = 0, end: int | None = None) -> float:
         """Return the sum of the priorities of ids in [start, end); by default of all."""
-        units: int = self._range(start, end).sum(dtype=np.int64)
-        return float(units * self.unit)
+        return self._native.sum(*self._range(start, end)) * self.unit
 
     def min(self, start: int = 0, end: int | None = None) -> float:
         """Return the smallest positive priority of ids in [start, end), inf where there is none.
 
         Rows of priority 0 cannot be drawn, so that `min() / total` is the least probability.
         """
-        units = self._range(start, end)
-        positive = units[units > 0]
-        return float(positive.min() * self.unit) if len(positive) else float("inf")
+        return self._native.min(*self._range(start, end)) * self.unit or math.inf
 
-    def _range(self, start: int, end: int | None) -> NDArray[np.int64]:
+    def _range(self, start: int, end: int | None) -> tuple[int, int]:
         stop = len(self) if end is None else integer(end, "end", 0, len(self))
-        return self._native.units()[integer(start, "start", 0, stop) : stop]
+        return integer(start, "start", 0, stop), stop
 
     def update(self, index: Any, priorities: Any) -> None:
         """Set priorities: all of them, or none on an error. Of a repeated id the last counts.
@@ -144,8 +138,6 @@ class PriorityTree:
             priorities = _signal(sequence(priorities, "priorities"), "priorities")
             if not self._native.update(_index(sequence(index, "index")), priorities):
                 raise AssertionError("the tree refused arrays that were made for it")
-        if len(priorities):
-            self._largest = max(self._largest, priorities.max().item())
 
     def draw(
         self, k: int, *, seed: int, step: int
@@ -187,7 +179,7 @@ class PriorityTree:
         return {
             "version": STATE_VERSION,
             "units": self._native.units(),
-            "max_priority": self._largest,
+            "max_priority": self._native.largest(),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -199,8 +191,7 @@ class PriorityTree:
         units = np.ascontiguousarray(state["units"], np.int64)
         known = float(units.max(initial=0) * self.unit)  # of a state that does not say it
         largest = real(state.get("max_priority", known), "max_priority", "[0, inf)")
-        self._native.load(units)
-        self._largest = largest
+        self._native.load(units, largest)
 
     def __getstate__(self) -> dict[str, object]:
         return {"num_samples": len(self), **self.state_dict()}

@@ -57,6 +57,7 @@ void PrefixTree::update(std::span<const Id> index, std::span<const float> priori
                                 std::to_string(index.size()));
   }
   const double scale = std::ldexp(1.0, bits_), highest = max_priority();
+  double largest = largest_;
   std::vector<std::uint32_t> rows(index.size());
   std::vector<std::int64_t> units(index.size());
   for (std::size_t j = 0; j < index.size(); ++j) {
@@ -75,8 +76,10 @@ void PrefixTree::update(std::span<const Id> index, std::span<const float> priori
     rows[j] = static_cast<std::uint32_t>(id);
     const auto rounded = static_cast<std::int64_t>(priority * scale + 0.5);
     units[j] = priority > 0 && rounded == 0 ? 1 : rounded;
+    largest = std::max(largest, priority);
   }
   kernels().tree.update(arrays(), rows.data(), units.data(), rows.size());
+  largest_ = largest;
 }
 
 template void PrefixTree::update(std::span<const std::int32_t>, std::span<const float>);
@@ -114,7 +117,21 @@ void PrefixTree::draw(std::uint64_t seed, std::uint32_t step, std::span<std::int
   }
 }
 
-void PrefixTree::load(std::span<const std::int64_t> given) {
+std::int64_t PrefixTree::sum_before(std::size_t count) const {
+  const std::int64_t* line = leaves_.data()->value + count / kLine * kLine;
+  std::int64_t sum = std::accumulate(line, line + count % kLine, std::int64_t{0});
+  std::size_t child = count / kLine;
+  for (const Buffer<TreeNode>& level : nodes_) {
+    const std::size_t lines = child % kFan / kLine, children = child % kLine;
+    const TreeNode* node = level.data() + child / kFan;  // is there if the child is not the first
+    if (lines > 0) sum += node->lines.value[lines - 1];
+    if (children > 0) sum += node->children[lines].value[children - 1];
+    child /= kFan;
+  }
+  return child == 0 ? sum : total();
+}
+
+void PrefixTree::load(std::span<const std::int64_t> given, double largest) {
   if (given.size() != size_) {
     throw std::invalid_argument("units must have " + std::to_string(size_) + " entries, got " +
                                 std::to_string(given.size()));
@@ -126,6 +143,7 @@ void PrefixTree::load(std::span<const std::int64_t> given) {
                                   std::to_string(unit));
     }
   }
+  largest_ = largest;
   std::copy(units.begin(), units.end(), leaves_.data()->value);
   std::vector<std::int64_t> sums(leaves_.size());  // of the children of the level
   for (std::size_t line = 0; line < sums.size(); ++line) {

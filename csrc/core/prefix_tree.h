@@ -34,11 +34,15 @@ class PrefixTree {
 
   // The leaves in units; load throws std::invalid_argument for a wrong size or value.
   std::span<const std::int64_t> units() const { return {leaves_.data()->value, size_}; }
-  void load(std::span<const std::int64_t> units);
+  void load(std::span<const std::int64_t> units, double largest);
+
+  // The sum of the first `count` <= size() leaves, in units; reads one line of each level.
+  std::int64_t sum_before(std::size_t count) const;
 
   std::size_t size() const { return size_; }
   int bits() const { return bits_; }
   double max_priority() const;
+  double largest() const { return largest_; }  // ever given to update, not rounded
   std::int64_t total() const { return nodes_.back().back().total(); }
 
  private:
@@ -47,6 +51,7 @@ class PrefixTree {
   std::size_t size_;
   int bits_;
   std::int64_t max_units_;  // size * max_units < 2^63
+  double largest_ = 0;
   Buffer<TreeLine> leaves_;
   std::vector<Buffer<TreeNode>> nodes_;
 };

@@ -87,13 +87,27 @@ def updates_priorities(index: np.ndarray) -> None:
     assert 0 < tree.total() <= 1000 << tree.bits()
 
 
+def takes_priorities(index: np.ndarray) -> None:
+    tree = _core.PrefixTree(1000)
+    tree.update(np.arange(1000), np.ones(1000, np.float32))
+    assert (tree.units_of(index) == 1 << tree.bits()).all()
+
+
 def inverts_a_permutation(index: np.ndarray) -> None:
     assert (_core.unpermute(1000, index, 0, 0, 0) < 1000).all()
 
 
 @pytest.mark.parametrize(
     "use",
-    [gathers, reads_ahead, appends, maps_to_rows, updates_priorities, inverts_a_permutation],
+    [
+        gathers,
+        reads_ahead,
+        appends,
+        maps_to_rows,
+        updates_priorities,
+        takes_priorities,
+        inverts_a_permutation,
+    ],
 )
 def test_an_index_is_used_as_it_was_checked_or_refused(
     use: Callable[[np.ndarray], None],
@@ -155,5 +169,5 @@ def test_priorities_that_are_loaded_are_those_that_were_checked() -> None:
     with changing(SIZE, np.int64, 1, -FAR) as units:
         for _ in range(ROUNDS):
             with suppress(*ERRORS):
-                tree.load(units)
+                tree.load(units, 0.0)
             assert (tree.units() >= 0).all()

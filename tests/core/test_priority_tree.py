@@ -48,6 +48,10 @@ def test_trees_of_every_height_equal_the_oracle(size):
     expected, expected_probability = reference.draw(wanted, 300, seed=2**64 - 1, step=3)
     np.testing.assert_array_equal(index, expected)
     np.testing.assert_array_equal(probability, expected_probability)
+    for count in {0, 1, 8, 9, 64, 512, 513, 4096, 32768, size - 1, size}:
+        if count <= size:
+            assert tree.sum(0, count) == sum(wanted[:count]) * tree.unit
+            assert tree.sum(count) == sum(wanted[count:]) * tree.unit
 
 
 @settings(max_examples=30)
