@@ -106,6 +106,7 @@ class Group(Calls):
         Returns
         -------
         list of arrays, by rank
+            That of this rank may be `values` itself.
         """
         array = one_dimensional(values, "values")
         sent = as_bytes(array)

@@ -162,8 +162,10 @@ class MPIGroup(Group):
 
     def _all_gather_in_turn(self, sent: Bytes, lengths: list[int], what: str) -> list[Bytes]:
         """Gather what is large pair by pair: without the copies through MPI's own buffers."""
-        received = [np.empty(length, np.uint8) for length in lengths]
-        received[self.rank][:] = sent
+        received = [
+            sent if rank == self.rank else np.empty(length, np.uint8)
+            for rank, length in enumerate(lengths)
+        ]
         for turn in range(1, self.size):
             to, source = (self.rank + turn) % self.size, (self.rank - turn) % self.size
             for start in range(0, max(lengths), _MAX_BYTES):

@@ -125,8 +125,11 @@ class TorchGroup(Group):
             padded[: len(sent)] = sent
             rows = self._gather_rows(padded, what)
             return [row[:length] for row, length in zip(rows, lengths, strict=True)]
-        received = [np.empty(length, np.uint8) for length in lengths]
-        received[self.rank][:] = sent
+        own = np.require(sent, requirements="W")  # torch warns of what it may not write to
+        received = [
+            own if rank == self.rank else np.empty(length, np.uint8)
+            for rank, length in enumerate(lengths)
+        ]
         for rank, part in enumerate(received):
             if len(part):
                 self._broadcast(part, self._ranks[rank], what)
