@@ -1,4 +1,5 @@
-# The CUDA module: its own library and extension, never a dependency of _core.
+# The CUDA module: its own library and extension, never a dependency of _core. Its bindings are
+# compiled in one go, as those of _core are.
 
 if(NOT DYNSAMPLE_CUDA MATCHES "^(AUTO|ON|OFF)$")
   message(FATAL_ERROR "DYNSAMPLE_CUDA must be AUTO, ON or OFF, got '${DYNSAMPLE_CUDA}'")
@@ -43,6 +44,7 @@ if(with_cuda)
                                -Xfatbin=-compress-all>)
   file(GLOB cuda_bind_sources CONFIGURE_DEPENDS csrc/bind/cuda*.cpp)
   pybind11_add_module(_cuda NO_EXTRAS ${cuda_bind_sources})
+  set_target_properties(_cuda PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 0)
   target_link_libraries(_cuda PRIVATE dynsample_cuda)
   list(JOIN CMAKE_CUDA_ARCHITECTURES " " architectures)
   target_compile_definitions(_cuda PRIVATE DYNSAMPLE_CUDA_ARCHITECTURES="${architectures}")
@@ -64,7 +66,9 @@ if(DYNSAMPLE_CUDA_ON_HOST)
   endforeach()
   file(GLOB cuda_bind_sources CONFIGURE_DEPENDS csrc/bind/cuda*.cpp)
   pybind11_add_module(_cuda_on_host NO_EXTRAS ${cuda_bind_sources} ${host_sources})
-  set_target_properties(_cuda_on_host PROPERTIES CXX_STANDARD 17)
+  set_target_properties(_cuda_on_host PROPERTIES CXX_STANDARD 17
+                        UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 0)
+  set_source_files_properties(${host_sources} PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)
   target_compile_definitions(_cuda_on_host PRIVATE DYNSAMPLE_CUDA_ON_HOST)
   if(DYNSAMPLE_RACES)
     target_compile_definitions(_cuda_on_host PRIVATE DYNSAMPLE_CUDA_THREADS)
