@@ -21,6 +21,7 @@ KERNELS = (
     "log_weights",
     "permute",
     "priority_tree",
+    "race",
     "random",
     "select",
     "sum",

@@ -100,11 +100,10 @@ void cdf_keep(const CdfPart& part, const CdfCounts& counts, double beta, std::ui
   std::ranges::copy(cdf_thresholds(counts, beta), keep_below.begin());
   keep_below[kCdfBins] = std::uint64_t{1} << 32;  // takes no part: kept
   const std::size_t size = part.values.size();
-  const Chunks chunks((size + kBatch - 1) / kBatch, kThreadRows / kBatch);
-  chunks.run([&](std::size_t, std::size_t begin, std::size_t end) {
+  Chunks(size, kThreadRows, kBatch).run([&](std::size_t, std::size_t begin, std::size_t end) {
     std::array<std::uint32_t, kBatch> words, bins;
-    for (std::size_t at = begin * kBatch; at < std::min(end * kBatch, size); at += kBatch) {
-      const std::size_t here = std::min(kBatch, size - at);
+    for (std::size_t at = begin; at < end; at += kBatch) {
+      const std::size_t here = std::min(kBatch, end - at);
       kernels().random.fill(seed, (first + at) / 4, epoch, kBernoulli, (here + 3) / 4,
                             words.data());
       part.bins(at, here, bins.data());

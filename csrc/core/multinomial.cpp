@@ -73,15 +73,15 @@ class PointCounter {
   // for each of them twice.
   template <class Points>
   void add(std::size_t size, const Points& points) {
-    const Chunks chunks((size + kBatch - 1) / kBatch, kThreadPoints / kBatch);
+    const Chunks chunks(size, kThreadPoints, kBatch);
     const std::size_t blocks = until_.size();
     std::vector<std::size_t> places(chunks.count() * blocks);
     const auto for_points = [&](const auto& body) {
       chunks.run([&](std::size_t chunk, std::size_t begin, std::size_t end) {
         std::size_t* const of_block = places.data() + chunk * blocks;
         std::array<std::uint64_t, kBatch> batch;
-        for (std::size_t at = begin * kBatch; at < std::min(end * kBatch, size); at += kBatch) {
-          const std::span here(batch.data(), std::min(kBatch, size - at));
+        for (std::size_t at = begin; at < end; at += kBatch) {
+          const std::span here(batch.data(), std::min(kBatch, end - at));
           points(at, here);
           for (const std::uint64_t point : here) body(point, of_block[block_of_(point)]);
         }

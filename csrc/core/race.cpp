@@ -5,55 +5,140 @@
 #include <stdexcept>
 #include <string>
 
-#include "core/chunks.h"
 #include "core/dispatch.h"
 #include "core/draw.h"
-#include "core/kth_key.h"
+#include "core/made_keys.h"
 #include "core/mask.h"
+#include "core/race_key.h"
 #include "core/random.h"
 #include "core/select.h"
 
 namespace dynsample {
 namespace {
 
-constexpr std::size_t kThreadRows = std::size_t{1} << 17;  // not worth another thread
-constexpr std::size_t kBatch = 1024;
+constexpr std::size_t kBatch = MadeKeys::kBatch;
+constexpr std::uint32_t kOne = 0x3F800000;  // the bits of 1, the p of all for equal chances
 
-// Keys of n rows, the first of which has the number `first`; batch(at, words, keys) works out those
-// from `at` on.
-template <class Batch>
-KeyBuffer keys_of(std::size_t n, std::size_t first, std::uint64_t seed, std::uint32_t epoch,
-                  const Batch& batch) {
-  if (first % 4) throw std::invalid_argument("first must be a multiple of 4");
-  KeyBuffer keys = key_buffer(n);
-  Chunks((n + kBatch - 1) / kBatch, kThreadRows / kBatch)
-      .run([&](std::size_t, std::size_t begin, std::size_t end) {
-        std::array<std::uint32_t, kBatch> words;
-        for (std::size_t at = begin * kBatch; at < std::min(end * kBatch, n); at += kBatch) {
-          const std::size_t here = std::min(kBatch, n - at);
-          kernels().random.fill(seed, (first + at) / 4, epoch, kRace, (here + 3) / 4, words.data());
-          batch(at, std::span<const std::uint32_t>(words.data(), here), keys.data() + at);
-        }
-      });
-  return keys;
+// The words of up to kBatch rows, the first of which has a number that is a multiple of 4.
+class Words {
+ public:
+  Words(std::uint64_t seed, std::uint32_t epoch) : seed_(seed), epoch_(epoch) {}
+
+  using Batch = std::array<std::uint32_t, kBatch>;
+  void fill(std::size_t first, std::size_t n, Batch& out) const {
+    kernels().random.fill(seed_, first / 4, epoch_, kRace, (n + 3) / 4, out.data());
+  }
+
+ private:
+  std::uint64_t seed_;
+  std::uint32_t epoch_;
+};
+
+class Race final : public MadeKeys {
+ public:
+  Race(std::span<const float> probabilities, std::size_t first, float substitute, Words words)
+      : MadeKeys(probabilities.size()),
+        probabilities_(probabilities),
+        first_(first),
+        substitute_(substitute),
+        words_(words) {
+    if (first % 4) throw std::invalid_argument("first must be a multiple of 4");
+  }
+
+  void make(std::size_t first, std::span<std::uint32_t> keys) const override {
+    Words::Batch words;
+    words_.fill(first_ + first, keys.size(), words);
+    kernels().draw.race(&probabilities_[first], words.data(), keys.size(), substitute_,
+                        keys.data());
+  }
+
+ private:
+  std::span<const float> probabilities_;
+  std::size_t first_;
+  float substitute_;
+  Words words_;
+};
+
+// Words in the place of keys, the largest first. A row of word 0, which comes last of all, is left
+// out: it is missed only where it is drawn, and then by the selection, which finds too few rows.
+class DescendingWords final : public MadeKeys {
+ public:
+  DescendingWords(std::span<const std::uint8_t> where, std::size_t size, Words words)
+      : MadeKeys(size), where_(where), words_(words) {}
+
+  void make(std::size_t first, std::span<std::uint32_t> out) const override {
+    Words::Batch words;
+    words_.fill(first, out.size(), words);
+    kernels().draw.equal_race(where_.empty() ? nullptr : &where_[first], words.data(), out.size(),
+                              out.data());
+  }
+
+ private:
+  std::span<const std::uint8_t> where_;
+  Words words_;
+};
+
+// The first of [0, 2^32 - 1) that passes, else 2^32 - 1; all that come after one that passes do.
+template <class Test>
+std::uint32_t first_of(const Test& passes) {
+  std::uint32_t low = 0, high = ~0u;
+  while (low < high) {
+    const std::uint32_t middle = low + (high - low) / 2;
+    if (passes(middle)) {
+      high = middle;
+    } else {
+      low = middle + 1;
+    }
+  }
+  return low;
 }
 
-void draw_lowest(const KeyBuffer& keys, std::size_t k, std::span<std::uint8_t> mask) {
-  Rows rows = {};
-  rows.size = mask.size();
-  rows.keys = keys.data();
-  hide_lowest(rows, k, mask);
-}
+// A race of equal chances is decided by the words, without an exponential for each: no larger word
+// has a larger one (core/race_key.h). Only the candidates are given keys, by which they tie.
+class EqualRace final : public MadeKeys {
+ public:
+  EqualRace(std::span<const std::uint8_t> where, std::size_t size, Words words)
+      : MadeKeys(size), where_(where), words_(words), descending_(where, size, words) {}
+
+  void make(std::size_t first, std::span<std::uint32_t> keys) const override {
+    Words::Batch words;
+    words_.fill(first, keys.size(), words);
+    std::array<float, kBatch> chances;
+    for (std::size_t j = 0; j < keys.size(); ++j) {
+      chances[j] = where_.empty() || where_[first + j] ? 1.0f : 0.0f;
+    }
+    kernels().draw.race(chances.data(), words.data(), keys.size(), 1, keys.data());
+  }
+
+  Split split(std::size_t begin, std::size_t end, std::uint32_t low, std::uint32_t high,
+              std::uint64_t* below, std::uint32_t* keys, std::uint32_t* ids,
+              std::size_t capacity) const override {
+    const auto key = [](std::uint32_t word) { return race_key(kOne, word, kOne); };
+    const std::uint32_t first = first_of([=](std::uint32_t x) { return key(~x) >= low; });
+    const std::uint32_t after = first_of([=](std::uint32_t x) { return key(~x) > high; });
+    const Split found = descending_.split(begin, end, first, after - 1, below, keys, ids, capacity);
+    std::array<float, kBatch> equal;
+    equal.fill(1);
+    Words::Batch words;
+    for (std::size_t at = 0; at < found.inside; at += kBatch) {
+      const std::size_t here = std::min(kBatch, found.inside - at);
+      for (std::size_t j = 0; j < here; ++j) words[j] = ~keys[at + j];
+      kernels().draw.race(equal.data(), words.data(), here, 1, keys + at);
+    }
+    return found;
+  }
+
+ private:
+  std::span<const std::uint8_t> where_;
+  Words words_;
+  DescendingWords descending_;
+};
 
 }  // namespace
 
 KeyBuffer race_keys(std::span<const float> probabilities, std::size_t first, float substitute,
                     std::uint64_t seed, std::uint32_t epoch) {
-  return keys_of(probabilities.size(), first, seed, epoch,
-                 [&](std::size_t at, std::span<const std::uint32_t> words, std::uint32_t* keys) {
-                   kernels().draw.race(probabilities.data() + at, words.data(), words.size(),
-                                       substitute, keys);
-                 });
+  return Race(probabilities, first, substitute, Words(seed, epoch)).stored();
 }
 
 void draw_mask(std::span<const float> probabilities, std::size_t k, std::uint64_t seed,
@@ -63,7 +148,7 @@ void draw_mask(std::span<const float> probabilities, std::size_t k, std::uint64_
     throw std::invalid_argument("k must be at most the number of positive probabilities, " +
                                 std::to_string(all.positive) + ", got " + std::to_string(k));
   }
-  draw_lowest(race_keys(probabilities, 0, all.substitute(), seed, epoch), k, mask);
+  hide_lowest(Race(probabilities, 0, all.substitute(), Words(seed, epoch)), k, mask);
 }
 
 void sample_mask(std::span<const std::uint8_t> where, std::size_t k, std::uint64_t seed,
@@ -73,19 +158,7 @@ void sample_mask(std::span<const std::uint8_t> where, std::size_t k, std::uint64
     throw std::invalid_argument("k must be at most the number of rows to draw from, " +
                                 std::to_string(most) + ", got " + std::to_string(k));
   }
-  std::array<float, kBatch> equal;
-  equal.fill(1);
-  const KeyBuffer keys =
-      keys_of(mask.size(), 0, seed, epoch,
-              [&](std::size_t at, std::span<const std::uint32_t> words, std::uint32_t* out) {
-                kernels().draw.race(equal.data(), words.data(), words.size(), 1, out);
-                if (where.empty()) return;
-                const std::uint8_t* const there = &where[at];
-                for (std::size_t j = 0; j < words.size(); ++j) {
-                  out[j] |= 0u - static_cast<std::uint32_t>(there[j] == 0);
-                }
-              });
-  draw_lowest(keys, k, mask);
+  hide_lowest(EqualRace(where, mask.size(), Words(seed, epoch)), k, mask);
 }
 
 }  // namespace dynsample

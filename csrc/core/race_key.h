@@ -15,7 +15,8 @@ DYNSAMPLE_INLINE float choose_float(std::uint32_t mask, float yes, float no) {
 }
 
 // -log(u) of u = (word + 1/2) / 2^32 by 2 atanh((m - 1) / (m + 1)), m in [sqrt(1/2), sqrt(2)). For
-// u near 1, m - 1 comes from 1 - u, which is as exact as u is near 0.
+// u near 1, m - 1 comes from 1 - u, which is as exact as u is near 0. It never rises from one word
+// to the next, and falls from 0 to 1, which core/race.cpp relies on: all 2^32 were tried.
 DYNSAMPLE_INLINE float exponential(std::uint32_t word) {
   const std::uint32_t upper = 0u - (word >> 31);
   const std::int32_t side = static_cast<std::int32_t>(word ^ upper);

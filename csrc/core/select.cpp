@@ -65,12 +65,21 @@ class Selection {
   Selection(const Rows& rows, std::size_t k, std::uint8_t* hidden)
       : rows_(rows), k_(k), hidden_(hidden), chunks_(rows.size), expected_(rows.size) {}
 
+  Selection(const MadeKeys& made, std::size_t k, std::uint8_t* hidden)
+      : made_(&made),
+        rows_{nullptr, nullptr, false, made.size()},
+        k_(k),
+        hidden_(hidden),
+        chunks_(made.size(), MadeKeys::kThreadRows, MadeKeys::kUnit),
+        expected_(made.size()) {}
+
   void run() {
     take_sample();
     for (const double deviations : {3.0, 9.0}) {  // odds of 1 in 400 that one read is not enough
       set_bracket(deviations);
       if (by_candidates()) return;
     }
+    if (made_) store();
     if (k_ >= count_eligible(rows_)) return hide_eligible();
     if (by_tie(low_) || by_tie(high_)) return;
     by_radix();
@@ -87,6 +96,7 @@ class Selection {
   void take_sample();
   void set_bracket(double deviations);
   bool by_candidates();
+  void store();
   void hide_eligible();
   bool by_tie(std::uint32_t key);
   void by_radix();
@@ -94,7 +104,9 @@ class Selection {
   static std::size_t settle(Part& part, std::uint32_t kth, std::size_t ties);
 
   const SelectKernels& kernel_ = kernels().select;
-  const Rows rows_;
+  const MadeKeys* const made_ = nullptr;
+  Rows rows_;         // of made keys: only their number, until they are stored
+  KeyBuffer stored_;  // made keys
   const std::size_t k_;
   std::uint8_t* const hidden_;
   const Chunks chunks_;
@@ -111,10 +123,15 @@ void Selection::take_sample() {
   if (rows_.size <= kSmall) return;
   const Runs runs(rows_);
   sample_.resize(runs.count() * kRun);
-  for (std::size_t run = 0, j = 0; run < runs.count(); ++run) {
-    runs.fetch(std::min(run + kAhead, runs.count() - 1));
+  for (std::size_t run = 0; run < runs.count(); ++run) {
+    const std::span<std::uint32_t> keys(&sample_[run * kRun], kRun);
     const std::size_t first = runs.first_row(run);
-    for (std::size_t i = first; i < first + kRun; ++i) sample_[j++] = row_key(rows_, i);
+    if (made_) {
+      made_->make(first, keys);
+      continue;
+    }
+    runs.fetch(std::min(run + kAhead, runs.count() - 1));
+    for (std::size_t j = 0; j < kRun; ++j) keys[j] = row_key(rows_, first + j);
   }
 }
 
@@ -167,8 +184,10 @@ bool Selection::by_candidates() {
             key_buffer(capacity),
             key_buffer(capacity),
             {}};
-    part.found = kernel_.split(rows_, first, last, low_, high_, part.below.data(), part.keys.data(),
-                               part.ids.data(), capacity);
+    std::uint64_t* const below = part.below.data();
+    std::uint32_t *const keys = part.keys.data(), *const ids = part.ids.data();
+    part.found = made_ ? made_->split(first, last, low_, high_, below, keys, ids, capacity)
+                       : kernel_.split(rows_, first, last, low_, high_, below, keys, ids, capacity);
     if (part.found.inside > capacity) overflow = true;
   });
   std::size_t below = 0, inside = 0;
@@ -201,6 +220,11 @@ std::uint32_t Selection::kth_of(const std::vector<Part>& parts, std::size_t insi
   return kth_key(keys, k);
 }
 
+void Selection::store() {
+  stored_ = made_->stored();
+  rows_.keys = stored_.data();
+}
+
 void Selection::hide_eligible() {
   chunks_.run([&](std::size_t, std::size_t first, std::size_t last) {
     kernel_.mark(rows_, first, last, kNotEligibleKey, 0, hidden_);
@@ -229,6 +253,24 @@ void Selection::by_radix() {
   if (!by_tie(upper << 16 | lower)) throw std::logic_error("radix selection missed its key");
 }
 
+template <class Source>  // Rows or MadeKeys
+void hide_lowest_of(const Source& source, std::size_t size, std::size_t k,
+                    std::span<std::uint8_t> hidden) {
+  check_num_rows(size);
+  if (hidden.size() != size) {
+    throw std::invalid_argument("hidden must have one byte for each score");
+  }
+  if (k > size) {
+    throw std::invalid_argument("k must be in [0, " + std::to_string(size) + "], got " +
+                                std::to_string(k));
+  }
+  if (k == 0) {
+    std::fill(hidden.begin(), hidden.end(), std::uint8_t{0});
+  } else {
+    Selection(source, k, hidden.data()).run();
+  }
+}
+
 }  // namespace
 
 std::vector<std::int64_t> sampled_rows(const Rows& rows) {
@@ -245,19 +287,11 @@ std::vector<std::int64_t> sampled_rows(const Rows& rows) {
 }
 
 void hide_lowest(const Rows& rows, std::size_t k, std::span<std::uint8_t> hidden) {
-  check_num_rows(rows.size);
-  if (hidden.size() != rows.size) {
-    throw std::invalid_argument("hidden must have one byte for each score");
-  }
-  if (k > rows.size) {
-    throw std::invalid_argument("k must be in [0, " + std::to_string(rows.size) + "], got " +
-                                std::to_string(k));
-  }
-  if (k == 0) {
-    std::fill(hidden.begin(), hidden.end(), std::uint8_t{0});
-  } else {
-    Selection(rows, k, hidden.data()).run();
-  }
+  hide_lowest_of(rows, rows.size, k, hidden);
+}
+
+void hide_lowest(const MadeKeys& keys, std::size_t k, std::span<std::uint8_t> hidden) {
+  hide_lowest_of(keys, keys.size(), k, hidden);
 }
 
 void below(const Rows& rows, float bound, std::span<std::uint8_t> mask) {

@@ -6,6 +6,7 @@
 #include <span>
 #include <vector>
 
+#include "core/made_keys.h"
 #include "core/rows.h"
 
 namespace dynsample {
@@ -19,6 +20,10 @@ namespace dynsample {
 // decided. A sample that misled costs time, never the answer. O(n) time, O(n^(2/3)) scratch. Throws
 // std::invalid_argument when sizes differ, k > rows.size, or rows.size > 2^32 - 1.
 void hide_lowest(const Rows& rows, std::size_t k, std::span<std::uint8_t> hidden);
+
+// The same by keys that are made: twice for rows of the sample, once for the others, and stored
+// only if the sample misled.
+void hide_lowest(const MadeKeys& keys, std::size_t k, std::span<std::uint8_t> hidden);
 
 // Sets mask[i] = 1 for the eligible rows whose score is less than `bound`, 0 elsewhere; none are
 // less than NaN. Throws std::invalid_argument when sizes differ.

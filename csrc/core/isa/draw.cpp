@@ -35,6 +35,15 @@ void race(const float* p, const std::uint32_t* words, std::size_t n, float subst
   for (std::size_t i = 0; i < n; ++i) out[i] = race_key(float_bits(p[i]), words[i], instead);
 }
 
+void equal_race(const std::uint8_t* where, const std::uint32_t* words, std::size_t n,
+                std::uint32_t* out) {
+  if (where) {
+    for (std::size_t i = 0; i < n; ++i) out[i] = ~words[i] | (0u - std::uint32_t{where[i] == 0});
+  } else {
+    for (std::size_t i = 0; i < n; ++i) out[i] = ~words[i];
+  }
+}
+
 void power(const double* values, std::size_t n, Exponent exponent, double* out) {
   for (std::size_t i = 0; i < n; ++i) out[i] = power_of(values[i], exponent);
 }
@@ -62,6 +71,6 @@ void bins(const float* values, const std::uint8_t* where, std::size_t n, CdfRang
 }  // namespace
 
 extern const DrawKernels draw_kernels;
-const DrawKernels draw_kernels = {survey, rates, race, power, bins};
+const DrawKernels draw_kernels = {survey, rates, race, equal_race, power, bins};
 
 }  // namespace dynsample::DYNSAMPLE_ISA_NAME

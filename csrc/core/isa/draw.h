@@ -23,6 +23,10 @@ struct DrawKernels {
   // out[i] = a key that orders as -log((words[i] + 1/2) / 2^32) / p[i], 2^32 - 1 where p[i] is 0.
   void (*race)(const float* p, const std::uint32_t* words, std::size_t n, float substitute,
                std::uint32_t* out);
+  // out[i] = ~words[i], which orders as that key does where all p are the same; 2^32 - 1 where
+  // where[i] is 0. `where` may be null: none is.
+  void (*equal_race)(const std::uint8_t* where, const std::uint32_t* words, std::size_t n,
+                     std::uint32_t* out);
   // out[i] = values[i] ^ exponent; 0 stays 0 and NaN stays NaN. To another array.
   void (*power)(const double* values, std::size_t n, Exponent exponent, double* out);
   // out[i] = the bin of values[i], kCdfBins where it takes no part; see core/cdf.h.
