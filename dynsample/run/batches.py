@@ -142,3 +142,5 @@ class BatchIterator:
         """Put the sampler, and with it this iterator, at a saved position."""
         resume.go_to_state(self._run, state)
         self._begin()
+        finished = state["positions"] == state["stop"]
+        self._place.cursor.anew = finished and state["epoch"] != self._place.epoch.number

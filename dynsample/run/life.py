@@ -121,6 +121,9 @@ def begin_pass(run: Run, hidden: bool) -> None:
     find_ranks(run)
     epoch = planned(run)
     cursor = epoch.passes[hidden]
+    if cursor.anew and not epoch.observed:
+        cursor.received = 0
+    cursor.anew = False
     if not cursor.used_up:
         _warn_of_a_look(run, epoch, cursor)
         return

@@ -54,6 +54,10 @@ class Pass:
         Whether an iterator has begun.
     put_at_end : bool
         Whether a load put the cursor where the pass ends.
+    anew : bool
+        Whether the next iterator starts at 0 unless something was observed: the one before was
+        given the state of another epoch that was finished. torchdata's loader drops an iterator
+        with a state of a loop that had ended for another one, after its workers drew from it.
     observed : int
         Observations of the log when the first iterator began.
     padded : int64[1] or None
@@ -75,6 +79,7 @@ class Pass:
     counted: bool = True
     begun: bool = False
     put_at_end: bool = False
+    anew: bool = False
     observed: int = 0
     padded: NDArray[np.int64] | None = None
     owner: Callable[[], object] = field(default=nobody, repr=False)

@@ -129,7 +129,7 @@ def load_state_dict(run: Run, given: Mapping[str, object]) -> None:
         ledger, stats = Ledger(run.observations.log, folded=0), plan_stats(plan, run.table)
     epoch = _epoch(run, plan, ledger, _Place.of(state), stats)
     if current is not None and same:
-        epoch.over = current.over
+        epoch.over, epoch.named = current.over, current.named
     for cursor in epoch.passes:
         _issue(run, epoch, cursor)
     planning.adopt(run, epoch, drop=not same)

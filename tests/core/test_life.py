@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -195,6 +196,53 @@ def test_a_state_of_another_epoch_leaves_an_explicit_epoch_alone() -> None:
     with pytest.warns(RuntimeWarning, match=r"a state of epoch 1 came after set_epoch\(2\)"):
         batches.load_state_dict(state)
     np.testing.assert_array_equal(take(batches), resumed.plan.order)
+
+
+def finished(epoch: int) -> dict[str, Any]:
+    sampler = kakurenbo()
+    sampler.set_epoch(epoch)
+    take(sampler)
+    return sampler.state_dict()
+
+
+@pytest.mark.filterwarnings("ignore:a state of epoch 1 came after")
+def test_an_iterator_that_took_a_finished_state_and_was_dropped_used_nothing_up() -> None:
+    sampler = kakurenbo()
+    sampler.set_epoch(2)
+    dropped = iter(sampler)
+    dropped.load_state_dict(finished(1))
+    take(dropped, 2)
+    np.testing.assert_array_equal(take(sampler), sampler.plan.order)
+    with pytest.raises(RuntimeError, match="epoch 2 is used up"):
+        iter(sampler)
+
+
+@pytest.mark.filterwarnings("ignore:a state of epoch 1 came after")
+def test_an_iterator_that_took_a_finished_state_and_was_observed_is_gone_on_with() -> None:
+    sampler = kakurenbo()
+    sampler.set_epoch(2)
+    batches = iter(sampler)
+    batches.load_state_dict(finished(1))
+    observe(sampler, next(batches))
+    np.testing.assert_array_equal(take(sampler), sampler.plan.order[B:])
+
+
+@pytest.mark.filterwarnings("ignore:a state of epoch 1 came after")
+def test_a_finished_state_that_a_sampler_took_makes_no_iterator_begin_anew() -> None:
+    sampler = make()
+    sampler.set_epoch(2)
+    state = finished(1) | {"seed": sampler.seed}
+    sampler.load_state_dict(state)
+    first = take(sampler, 2)
+    np.testing.assert_array_equal(np.concatenate([first, take(sampler)]), sampler.plan.order)
+
+
+def test_a_named_epoch_stays_named_when_a_state_of_it_comes_afterwards() -> None:
+    sampler = kakurenbo()
+    sampler.set_epoch(1)
+    sampler.load_state_dict(finished(1))
+    assert len(take(sampler)) == 0
+    assert sampler.epoch == 1
 
 
 # drop_last

@@ -67,6 +67,45 @@ def test_a_stateful_data_loader_resumes_at_any_batch_from_a_state_of_fixed_size(
     assert [index.tolist() for *_, index in loader] == order[4:]
 
 
+WORKERS = [{"num_workers": 0}, {"num_workers": 2}, {"num_workers": 2, "persistent_workers": True}]
+
+
+@pytest.mark.parametrize("workers", WORKERS, ids=["no workers", "workers", "persistent"])
+@pytest.mark.parametrize("taken", ["at the last batch", "after the loop"])
+@pytest.mark.parametrize("rows", [16, N], ids=["all drawn ahead", "some drawn ahead"])
+def test_a_stateful_data_loader_loses_nothing_at_the_border_of_an_epoch(
+    workers: dict[str, Any], taken: str, rows: int
+) -> None:
+    torchdata = pytest.importorskip("torchdata.stateful_dataloader")
+
+    def open_loader() -> tuple[ds.Sampler, Any]:
+        sampler = ds.Sampler(rows, batch_size=BATCH, seed=5)
+        samples = torch.utils.data.Subset(SamplesWithIndex(), range(rows))
+        return sampler, torchdata.StatefulDataLoader(samples, batch_sampler=sampler, **workers)
+
+    sampler, loader = open_loader()
+    sampler.set_epoch(2)
+    for batch, _ in enumerate(loader, 1):
+        if batch == len(sampler):
+            state = loader.state_dict()
+    if taken == "after the loop":
+        state = loader.state_dict()
+
+    sampler, loader = open_loader()
+    loader.load_state_dict(state)
+    sampler.set_epoch(2)  # is finished
+    assert list(loader) == []
+    sampler.set_epoch(3)
+    assert [i for *_, index in loader for i in index.tolist()] == sampler.plan.order.tolist()
+
+    sampler, loader = open_loader()
+    loader.load_state_dict(state)
+    sampler.set_epoch(3)
+    with pytest.warns(RuntimeWarning, match=r"a state of epoch 2 came after set_epoch\(3\)"):
+        found = [i for *_, index in loader for i in index.tolist()]
+    assert found == sampler.plan.order.tolist()
+
+
 def test_the_state_of_a_stateful_data_loader_does_not_grow_with_the_data_set() -> None:
     pytest.importorskip("torchdata")
     sizes = []
