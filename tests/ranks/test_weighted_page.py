@@ -30,6 +30,7 @@ def test_the_snippets_of_the_page_balance_the_classes(transport: str, tmp_path: 
         lines = f"rank {rank} of {RANKS} trained on [189, 189, 189]"
         assert world.output().count(lines) == 3, world.output()
         assert f"rank {rank} repeated 580, within 1: True" in world.output()
+        assert f"rank {rank} of mixed labels trained on [189, 189, 189]" in world.output()
 
 
 @pytest.mark.parametrize("placement", ["replicated", "sharded"])

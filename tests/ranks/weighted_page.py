@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Subset
 
 import dynsample as ds
 from dynsample import groups
@@ -35,6 +35,12 @@ class ByClass(torch.utils.data.Dataset[Any]):
         return index, self.targets[index]
 
 
+class Mixed(ByClass):
+    """The same in an order that has nothing to do with classes."""
+
+    targets = np.random.default_rng(0).permutation(ByClass.targets).tolist()
+
+
 def main() -> None:
     transport = sys.argv[1]
     rank = join(transport)
@@ -48,7 +54,8 @@ def main() -> None:
         "train": lambda images, targets: trained.append(targets.tolist()),
         "repeated": lambda index: drawn.extend(index.tolist()),
     }  # fmt: skip
-    given = pages.run(PAGE, pages.blocks(PAGE), given)
+    (balanced, repeated, by_class) = pages.blocks(PAGE)
+    given = pages.run(PAGE, [balanced, repeated], given)
     steps = len(trained) // EPOCHS
     for epoch in range(EPOCHS):
         classes = list(chain(*trained[epoch * steps : (epoch + 1) * steps]))
@@ -57,6 +64,11 @@ def main() -> None:
     times = group.sum(np.bincount(drawn, minlength=len(train_set)), "counts of samples")
     missed = np.abs(times - given["factors"]).max()
     print(f"rank {rank} repeated {times.sum()}, within 1: {missed <= 1}", flush=True)
+    even: list[int] = []
+    given |= {"np": np, "Subset": Subset, "train_set": Mixed()}
+    pages.run(PAGE, [by_class], {**given, "even": lambda targets: even.extend(targets.tolist())})
+    counts = group.sum(np.bincount(even, minlength=len(SIZES)), "counts of classes")
+    print(f"rank {rank} of mixed labels trained on {counts.tolist()}", flush=True)
     leave(transport, group)
 
 
