@@ -7,9 +7,7 @@ PYTHON ?= python3
 VENV := .venv
 VENV110 := .venv-dali110
 BIN := $(VENV)/bin
-# Modules are compiled when they are first imported: most of what is installed never is.
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
-INSTALL := $(PIP) install --no-compile
 # Three CUDA architectures are enough for a check of the build; wheels take those of cmake/cuda.cmake.
 TESTED_ARCHS := $(or $(DYNSAMPLE_CUDA_ARCHS),80-real;90-real;100-real)
 
@@ -110,7 +108,7 @@ clean:
 $(VENV)/.tools: requirements/build.txt requirements/demo.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "installing the packages of requirements/demo.txt into $(VENV)"
-	$(INSTALL) -r requirements/build.txt -r requirements/demo.txt
+	$(PIP) install -r requirements/build.txt -r requirements/demo.txt
 	touch $@
 
 $(VENV)/.built: $(VENV)/.tools $(NATIVE)
@@ -121,12 +119,12 @@ $(VENV)/.built: $(VENV)/.tools $(NATIVE)
 
 $(VENV)/.test-ready: $(VENV)/.built requirements/test.txt
 	@echo "installing the packages of requirements/test.txt into $(VENV)"
-	$(INSTALL) -r requirements/test.txt
+	$(PIP) install -r requirements/test.txt
 	touch $@
 
 $(VENV)/.dali: $(VENV)/.tools requirements/dali.txt
 	@echo "installing the packages of requirements/dali.txt into $(VENV)"
-	$(INSTALL) -r requirements/dali.txt
+	$(PIP) install -r requirements/dali.txt
 	touch $@
 
 # Without Open MPI its tests are skipped; the stamp is of MPICH and mpi4py.
@@ -135,7 +133,7 @@ $(VENV)/.mpi: $(VENV)/.tools requirements/mpi.txt
 	@$(FIND_OPENMPI) || \
 	  echo "Open MPI is left out and its tests are skipped; it needs: apt-get install $(OPENMPI_APT)"
 	@echo "installing the packages of requirements/mpi.txt into $(VENV)"
-	$(INSTALL) -r requirements/mpi.txt
+	$(PIP) install -r requirements/mpi.txt
 	touch $@
 
 # Without a browser its tests are skipped, and another look is taken the next time.
@@ -148,7 +146,7 @@ $(VENV)/.browser: | $(VENV)/.tools
 $(VENV110)/.ready: requirements/dali110.txt
 	test -x $(VENV110)/bin/python || $(PYTHON) -m venv $(VENV110)
 	@echo "installing the packages of requirements/dali110.txt into $(VENV110)"
-	$(VENV110)/bin/python -m pip --disable-pip-version-check -qq install --no-compile -r requirements/dali110.txt
+	$(VENV110)/bin/python -m pip --disable-pip-version-check -qq install -r requirements/dali110.txt
 	touch $@
 
 # Without the libraries there is no FFCV, no stamp, and another look the next time.
@@ -156,7 +154,7 @@ $(VENV)/.ffcv: $(VENV)/.tools requirements/ffcv.txt
 	@$(call apt,$(FIND_FFCV_APT),$(FFCV_APT))
 	@if $(FIND_FFCV_APT); then \
 	  echo "installing the packages of requirements/ffcv.txt into $(VENV)"; \
-	  $(INSTALL) --no-deps -r requirements/ffcv.txt && touch $@; \
+	  $(PIP) install --no-deps -r requirements/ffcv.txt && touch $@; \
 	else \
 	  echo "FFCV is left out and its tests are skipped; it needs: apt-get install $(FFCV_APT)"; \
 	fi
