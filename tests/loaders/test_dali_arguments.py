@@ -234,8 +234,10 @@ def test_a_debug_pipeline_is_refused_for_what_it_is(tree: ImageTree) -> None:
 
     with pytest.raises(ValueError, match="cannot feed a debug pipeline"):
         dali.DALIClassificationIterator(debugged(), sampler=sampler)
+    pipeline = debugged()
+    pipeline.build()
     with pytest.raises(ValueError, match="cannot feed a debug pipeline"):
-        debugged().run()
+        pipeline.run()
 
 
 @pipeline_def(batch_size=7, num_threads=1, device_id=None)
