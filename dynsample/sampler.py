@@ -8,6 +8,9 @@ from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from dynsample import groups
 from dynsample.kernels import A, Array
 from dynsample.kernels.checks import MAX_EPOCH, MAX_SAMPLES, choice, integer
@@ -17,7 +20,7 @@ from dynsample.plan.plan import Plan
 from dynsample.policies.base import Policy, as_policy
 from dynsample.policies.uniform import Uniform
 from dynsample.report import Report, as_report
-from dynsample.run import life, planning, resume, step
+from dynsample.run import handout, life, planning, position, resume, step
 from dynsample.run.attributes import RunAttributes
 from dynsample.run.batches import BatchIterator, refuse_sampler_slot
 from dynsample.run.boundary import ObservationError as ObservationError
@@ -69,6 +72,11 @@ class Sampler(RunAttributes):
         What the observations of an epoch may take on a rank; beyond it `observe` is an error.
     report : path or Report, optional
         A folder that takes a line of figures at the start of every epoch, for `dynsample inspect`.
+    issue : "sampler" or "external"
+        Who hands the plan out: the sampler, in batches for every rank; or a framework that shards,
+        batches and prefetches a `dynsample.torch.IndexSampler` on its own. The plan is the same.
+        "external" is for replicated tables without `drop_last`; see the page "Frameworks that own
+        the sampler".
     fingerprint : str, optional
         Identity of the data set: a state that was saved with another one is refused. The loaders
         of DALI and FFCV bring that of their files.
@@ -102,6 +110,7 @@ class Sampler(RunAttributes):
         device: Any = "cpu",
         max_log_bytes: int = MAX_BYTES,
         report: str | os.PathLike[str] | Report | None = None,
+        issue: str = "sampler",
         fingerprint: str | None = None,
     ) -> None:
         samples = integer(num_samples, "num_samples", 0, MAX_SAMPLES)
@@ -131,7 +140,9 @@ class Sampler(RunAttributes):
             device=planning.as_device(device),
             max_log_bytes=max_log_bytes,
             report=folder,
+            issue=choice(issue, "issue", ("sampler", "external")),
         )
+        config.check_external()
         config.check_drop_last(ranks)
         table, log = planning.empty(config, ranks)
         auto = isinstance(group, str)
@@ -178,6 +189,7 @@ class Sampler(RunAttributes):
     def __len__(self) -> int:
         """Batches of the current epoch, the same number on every rank, whatever the cursor."""
         refuse_sampler_slot()
+        self._run.check_deals()
         self._run.told = told = life.num_batches(self._run)
         return told
 
@@ -195,6 +207,7 @@ class Sampler(RunAttributes):
         RuntimeError
             When the epoch is used up, and `set_epoch` named it.
         """
+        self._run.check_deals()
         life.begin_pass(self._run, hidden=False)
         return BatchIterator(self._run, False, self.batch_size, prefetching)
 
@@ -203,6 +216,7 @@ class Sampler(RunAttributes):
 
         Fewer at the end of an epoch. They are not to be observed.
         """
+        self._run.check_deals()
         return list(PeekView(self._run, n))
 
     def all(self, batch_size: int | None = None) -> AllView:
@@ -221,6 +235,7 @@ class Sampler(RunAttributes):
     @property
     def hidden(self) -> HiddenView:
         """The hidden samples of this epoch, to iterate after it; empty without a due refresh."""
+        self._run.check_deals()
         life.planned(self._run)
         return HiddenView(self._run)
 
@@ -294,8 +309,13 @@ class Sampler(RunAttributes):
 
     @property
     def progress(self) -> float:
-        """Epochs done, as a fraction, for schedules by iteration while epochs shrink."""
+        """Epochs done, as a fraction, for schedules by iteration while epochs shrink.
+
+        With `issue="external"` by what this rank observed, times the number of ranks.
+        """
         epoch = life.planned(self._run)
+        if self._run.config.external:
+            return epoch.number + handout.progress(self._run, epoch)
         kept = epoch.passes[0]
         return epoch.number + (kept.received / kept.stop if kept.stop else 1.0)
 
@@ -307,9 +327,20 @@ class Sampler(RunAttributes):
 
     # State
 
+    @property
+    def outstanding(self) -> NDArray[np.int64]:
+        """Ids handed out on any rank and observed on none, int64[M], in the order of the plan.
+
+        With `issue="external"`. Collective.
+        """
+        return handout.outstanding(self._run)
+
     def state_dict(self) -> dict[str, Any]:
-        """Position in the epoch: small, JSON-able, of this process. The table is in `save`."""
-        return resume.state_dict(self._run)
+        """Position in the epoch: small, JSON-able, of this process. The table is in `save`.
+
+        With `issue="external"` positions are those handed out; what was used is in `save` too.
+        """
+        return position.state_dict(self._run)
 
     def load_state_dict(self, state: Mapping[str, object]) -> None:
         """Go to a position that `state_dict` gave; plans its epoch from the present table.
@@ -319,7 +350,7 @@ class Sampler(RunAttributes):
         StateError
             When the state is of another run, or of a plan that the present table does not give.
         """
-        resume.go_to_state(self._run, state)
+        position.go_to_state(self._run, state)
 
     def save(self, path: str | os.PathLike[str], *, consumed: int | None = None) -> None:
         """Write table, log and position into a directory, whole or not at all.
@@ -332,6 +363,8 @@ class Sampler(RunAttributes):
             Batches that your loop received since it began to iterate, over the sampler or over its
             hidden samples. Needed when a stock DataLoader, or a loop over the sampler itself, has
             drawn rows that were not observed; the loaders of dynsample count themselves.
+            With `issue="external"` samples, not batches: what the loops of all ranks used since
+            `set_epoch` or `load`, of a policy without columns whose samples were not observed.
 
         Notes
         -----

@@ -106,6 +106,7 @@ def _read(
 ) -> tuple[Any, ...]:
     if not isinstance(sampler, Sampler):
         raise TypeError(f"sampler must be a dynsample.Sampler, got {type(sampler).__name__}")
+    sampler.run.check_deals()
     if len(samples) != sampler.num_samples:
         raise ValueError(
             f"the sampler was made for {sampler.num_samples} samples, {what} hold {len(samples)}"

@@ -48,7 +48,8 @@ def is_planned(sampler: object, policy: object, extras: object, payload: object)
 def check_agreement(
     sampler: Sampler, indices: Any, distributed: bool | None, **given: int | None
 ) -> None:
-    """Raise when an argument says something else than the sampler."""
+    """Raise when an argument says something else than the sampler, or others hand its plan out."""
+    sampler.run.check_deals()
     for name, value in given.items():
         if value is not None and value != getattr(sampler, name):
             raise ValueError(

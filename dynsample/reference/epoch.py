@@ -1,4 +1,4 @@
-"""Oracle of an epoch: from everything that was observed to what the epoch must be."""
+"""Oracle of an epoch: what it must be, and what is left of one that others hand out."""
 
 from __future__ import annotations
 
@@ -13,6 +13,53 @@ from dynsample.reference.fold import fold
 from dynsample.reference.policies import Expected, expect
 
 Observation = tuple[NDArray[Any], dict[str, NDArray[Any]]]
+
+
+class ExternalEpoch:
+    """An epoch that others hand out: any rank observes any id, as often as it likes.
+
+    Parameters
+    ----------
+    order : sequence of int
+        Ids by position, those of the hidden pass behind the others.
+
+    Attributes
+    ----------
+    taken : dict of int to Any
+        What was observed of a position, of those settled when the epoch was saved.
+    surplus : int
+        Observations beyond what the epoch holds, of those settled.
+    """
+
+    def __init__(self, order: Sequence[int]) -> None:
+        self.order = [int(one) for one in order]
+        self.taken: dict[int, Any] = {}
+        self.surplus = 0
+        self._log: list[tuple[int, int, int, Any]] = []  # number on its rank, rank, id, value
+
+    def observe(self, rank: int, ids: Iterable[int], values: Iterable[Any]) -> None:
+        """Note what a rank observes."""
+        for one, value in zip(ids, values, strict=True):
+            number = sum(other == rank for _, other, _, _ in self._log)
+            self._log.append((number, rank, int(one), value))
+
+    def settled(self) -> ExternalEpoch:
+        """Give each observation the first free position of its id, the earliest one first."""
+        result = ExternalEpoch(self.order)
+        result.taken, result.surplus = dict(self.taken), self.surplus
+        for _, _, one, value in sorted(self._log, key=lambda each: each[:2]):
+            places = [place for place, other in enumerate(self.order) if other == one]
+            free = [place for place in places if place not in result.taken]
+            if free:
+                result.taken[free[0]] = value
+            else:
+                result.surplus += 1
+        return result
+
+    def left(self) -> list[int]:
+        """Return the ids of the positions that were not observed, in order."""
+        taken = self.settled().taken
+        return [one for place, one in enumerate(self.order) if place not in taken]
 
 
 def state_from_observations(

@@ -58,6 +58,11 @@ class RunAttributes:
         return self._run.config.placement
 
     @property
+    def issue(self) -> str:
+        """Who hands the plan out: "sampler" or "external"."""
+        return self._run.config.issue
+
+    @property
     def subset(self) -> NDArray[np.int64] | None:
         """Ids that are trained on, ascending; None for all."""
         return self._run.config.subset

@@ -9,10 +9,10 @@ from inspect import GEN_CLOSED, getgeneratorstate
 from typing import TypeVar
 
 from dynsample.plan.dealing import Steps
-from dynsample.run import resume
+from dynsample.run import position
 from dynsample.run.ledger import PADDED
 from dynsample.run.life import planned
-from dynsample.run.passes import Batch, as_batch, dealt, nobody
+from dynsample.run.passes import Batch, as_batch, check_turn, dealt, nobody
 from dynsample.run.run import Run
 
 T = TypeVar("T")
@@ -52,16 +52,9 @@ class _Place:
 
     def check(self) -> None:
         """Raise when the run left the plan, or another iterator took over the pass."""
-        epoch, cursor = self.run.epoch, self.cursor
-        if epoch is None or epoch.passes[cursor.hidden] is not cursor:
-            raise RuntimeError(
-                f"epoch {self.plan.random.epoch} was left while it was being iterated: finish or "
-                "drop the iterator before set_epoch or load"
-            )
-        if cursor.owner() is not self:
-            raise RuntimeError(
-                "another iterator went on with the same pass: finish or drop one of them first"
-            )
+        epoch = self.run.epoch
+        passes = None if epoch is None else epoch.passes
+        check_turn(passes, self.cursor, self.plan.random.epoch, self)
 
     def draw(self, start: int, stop: int) -> Batch:
         """Return this rank's batch of the step [start, stop) and note it as issued."""
@@ -136,11 +129,11 @@ class BatchIterator:
 
     def state_dict(self) -> dict[str, object]:
         """State of the sampler, at the position of this iterator."""
-        return resume.state_dict(self._run)
+        return position.state_dict(self._run)
 
     def load_state_dict(self, state: Mapping[str, object]) -> None:
         """Put the sampler, and with it this iterator, at a saved position."""
-        resume.go_to_state(self._run, state)
+        position.go_to_state(self._run, state)
         self._begin()
         finished = state["positions"] == state["stop"]
         self._place.cursor.anew = finished and state["epoch"] != self._place.epoch.number

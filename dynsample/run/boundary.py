@@ -33,10 +33,13 @@ class Folded:
     ----------
     non_finite : int
         Values that are NaN or infinite.
+    surplus : int
+        Observations beyond what others had to hand out.
     seconds : float
     """
 
     non_finite: int = 0
+    surplus: int = 0
     seconds: float = 0.0
 
 
@@ -46,15 +49,17 @@ def close_epoch(run: Run, epoch: Epoch) -> Folded:
     what = f"the end of epoch {plan.random.epoch}"
     begin = time.perf_counter()
     log.close()
-    counts = np.array([log.num_closed, log.non_finite(), epoch.passes[0].drawn, int(epoch.folded)])
-    observed, non_finite, drawn, before = group.sum(counts, what).tolist()
+    drawn_here = [each.drawn for each in epoch.passes]
+    counts = np.array([log.num_closed, log.non_finite(), int(epoch.folded), *drawn_here])
+    observed, non_finite, before, drawn, refreshed = group.sum(counts, what).tolist()
     if not observed:
         if run.config.policy.columns and drawn and not before:
             warn_unobserved(run, plan)
         return Folded()
-    _warn_of_refresh(run, epoch)
+    if not (run.config.external and refreshed):  # else only who hands out knows how much of it
+        _warn_of_refresh(run, epoch)
     detail = log.refusals()
-    not_issued = fold(run.table, epoch.ledger, plan, group)
+    not_issued, surplus = fold(run.table, epoch.ledger, plan, group)
     if non_finite:
         _warn_of_nan(run, plan, non_finite)
     if not_issued:
@@ -65,25 +70,30 @@ def close_epoch(run: Run, epoch: Epoch) -> Folded:
             "batches that did not come from this sampler); they were left out of the table"
             f"{': ' if detail else ''}{detail}. Calling set_epoch again goes on without them"
         )
-    return Folded(non_finite, time.perf_counter() - begin)
+    return Folded(non_finite, surplus, time.perf_counter() - begin)
 
 
-def fold(table: ScoreTable, ledger: Ledger, plan: Plan, group: Group) -> int:
-    """Move what a ledger of `plan` has observed into a table; count what was not issued."""
+def fold(table: ScoreTable, ledger: Ledger, plan: Plan, group: Group) -> tuple[int, int]:
+    """Move what a ledger of `plan` has observed into a table; count what it leaves out of it.
+
+    Returns
+    -------
+    not_issued, surplus : int
+        See `Settled`.
+    """
     epoch = plan.random.epoch
     what = f"the observations of epoch {epoch}"
     if table.arrays.on_device:
         from dynsample.run import cuda_settle as on_device
 
-        not_issued = on_device.fold(table, ledger, plan, group, epoch=epoch, what=what)
+        return on_device.fold(table, ledger, plan, group, epoch=epoch, what=what)
+    tickets, not_issued, surplus = ledger.settle(plan, group, what)
+    if group.size == 1:
+        table.fold(ledger.log, epoch=epoch, tickets=tickets)
     else:
-        tickets, not_issued = ledger.settle(plan, group, what)
-        if group.size == 1:
-            table.fold(ledger.log, epoch=epoch, tickets=tickets)
-        else:
-            by_ticket = ledger.by_ticket(plan, group)
-            fold_everywhere(table, ledger.log, tickets, group, epoch=epoch, by_ticket=by_ticket)
-    return not_issued
+        by_ticket = ledger.by_ticket(plan, group)
+        fold_everywhere(table, ledger.log, tickets, group, epoch=epoch, by_ticket=by_ticket)
+    return not_issued, surplus
 
 
 def _warn_of_refresh(run: Run, epoch: Epoch) -> None:
@@ -130,6 +140,7 @@ def begin_epoch(run: Run, number: int, folded: Folded, *, named: bool, restart: 
         **plan_stats(plan, run.table),
         "not_issued": 0,
         "non_finite": folded.non_finite,
+        "surplus": folded.surplus,
         "fold_seconds": folded.seconds,
     }
     start(run, plan, named=named, stats=stats, restart=restart)

@@ -59,6 +59,12 @@ class RunConfig:
     device: Device | None
     max_log_bytes: int
     report: Report | None
+    issue: str = "sampler"
+
+    @property
+    def external(self) -> bool:
+        """Whether others hand the plan out."""
+        return self.issue == "external"
 
     @property
     def num_rows(self) -> int:
@@ -111,6 +117,21 @@ class RunConfig:
         """Return how a pass is dealt; by default in batches of the run's size."""
         size = self.batch_size if batch_size is None else batch_size
         return Steps(size, group.rank, group.size)
+
+    def check_external(self) -> None:
+        """Raise when others are to hand out what they cannot."""
+        if not self.external:
+            return
+        if self.placement == "sharded":
+            raise ValueError(
+                'placement must be "replicated" with issue="external", got "sharded": every rank '
+                "hands out the whole order"
+            )
+        if self.drop_last:
+            raise ValueError(
+                'drop_last must be False with issue="external", got True: the framework makes the '
+                "batches, and its loader can drop the last one"
+            )
 
     def check_drop_last(self, group: Group) -> None:
         """Raise when a batch of all ranks is larger than the data set, and would be dropped."""

@@ -8,6 +8,7 @@ import numpy as np
 
 from dynsample.kernels.cuda.device import Device
 from dynsample.plan.cuda import DevicePlan
+from dynsample.run.external_ledger import ExternalLedger
 from dynsample.table.cuda_fold import Sorted, apply, exchanged, sort, sorted_log
 
 if TYPE_CHECKING:
@@ -24,33 +25,49 @@ _NO_TICKET = np.uint32(0xFFFFFFFF)
 
 def fold(
     table: ScoreTable, ledger: Ledger, plan: Plan, group: Group, *, epoch: int, what: str
-) -> int:
-    """Fold the logs of all ranks; return how many observations were of nothing issued.
+) -> tuple[int, int]:
+    """Fold the logs of all ranks; see `boundary.fold`.
 
     Collective. As `Ledger.settle` and the fold on the CPU, with the same result.
     """
-    log = ledger.log
+    log, surplus = ledger.log, 0
     assert log.on_device
     needs_tickets = plan.repeated and group.size > 1
-    if ledger.fresh:
-        found, unknown = _matched(log, ledger, plan, needs_tickets)
-    else:  # some were received before a save: where they belong is worked out on the host
-        tickets = ledger.tickets(plan)
-        found, unknown = sorted_log(log, tickets), int(np.count_nonzero(tickets == -2))
-    counts = log.closed_counts
-    refused = counts.out_of_range + counts.not_allowed + counts.lost
-    mine = np.array([unknown, len(ledger.outstanding[0]), refused])
-    unknown, outstanding, refused = map(int, group.sum(mine, what))
-    if unknown and outstanding:
-        tickets, unknown, _ = ledger.settle_late(ledger.tickets(plan), group, what)
-        found = sorted_log(log, tickets)
+    if isinstance(ledger, ExternalLedger):
+        tickets, not_issued, surplus = ledger.settle(plan, group, what)
+        found, refused = sorted_log(log, tickets), group.sum(np.array([_refused(log)]), what)
+        not_issued += int(refused[0])
+    else:
+        found, not_issued = _settled(log, ledger, plan, group, needs_tickets, what)
     if group.size > 1:
         found = exchanged(
             log, found, group, sharded=table.sharded, by_ticket=needs_tickets, what=what
         )
     columns, first = table.columns, table.bounds[0]
     apply(log, columns, table.all_parts(), table.seen, found, epoch, first)
-    return unknown + refused
+    return not_issued, surplus
+
+
+def _refused(log: DeviceLog) -> int:
+    counts = log.closed_counts
+    return counts.out_of_range + counts.not_allowed + counts.lost
+
+
+def _settled(
+    log: DeviceLog, ledger: Ledger, plan: Plan, group: Group, needs_tickets: bool, what: str
+) -> tuple[Sorted, int]:
+    """Sort what counts, and count what was not issued, on all ranks."""
+    if ledger.fresh:
+        found, unknown = _matched(log, ledger, plan, needs_tickets)
+    else:  # some were received before a save: where they belong is worked out on the host
+        tickets = ledger.tickets(plan)
+        found, unknown = sorted_log(log, tickets), int(np.count_nonzero(tickets == -2))
+    mine = np.array([unknown, len(ledger.outstanding[0]), _refused(log)])
+    unknown, outstanding, refused = map(int, group.sum(mine, what))
+    if unknown and outstanding:
+        tickets, unknown, _ = ledger.settle_late(ledger.tickets(plan), group, what)
+        found = sorted_log(log, tickets)
+    return found, unknown + refused
 
 
 def _matched(log: DeviceLog, ledger: Ledger, plan: Plan, needs_tickets: bool) -> tuple[Sorted, int]:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+import numpy as np
+from numpy.typing import NDArray
+
 from dynsample.plan.plan import Plan
 from dynsample.run.ledger import Ledger
 from dynsample.run.passes import Pass
@@ -33,6 +36,9 @@ class Epoch:
     stats : dict of str to float
     latest : Pass or None
         The pass in which an iterator began last.
+    used : bool[P + H] or None
+        Positions of both passes that do not come again, as of the last load or `set_epoch`, where
+        others hand the plan out; None: none.
     """
 
     plan: Plan
@@ -43,6 +49,7 @@ class Epoch:
     over: bool = False
     stats: dict[str, float] = field(default_factory=dict)
     latest: Pass | None = None
+    used: NDArray[np.bool_] | None = None
 
     @property
     def number(self) -> int:
@@ -64,6 +71,17 @@ class Epoch:
     def observed(self) -> bool:
         """Whether anything was observed in this epoch on this rank."""
         return self.folded or len(self.ledger.log) > 0
+
+    def keep_off(self, used: NDArray[np.bool_]) -> None:
+        """Have the next iterators, which are of others, leave out positions of both passes."""
+        self.used = used
+        for cursor, count in zip(self.passes, self.count(used), strict=True):
+            cursor.received, cursor.begun = count, False
+
+    def count(self, used: NDArray[np.bool_]) -> tuple[int, int]:
+        """Count the used positions of each pass."""
+        kept, hidden = used[: self.passes[0].stop], used[self.plan.num_positions :]
+        return int(np.count_nonzero(kept)), int(np.count_nonzero(hidden))
 
 
 def plan_stats(plan: Plan, table: ScoreTable) -> dict[str, float]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,23 @@ Tickets = NDArray[np.int64]
 
 _NO_ROWS = np.empty(0, np.uint32)
 _NO_TICKETS = np.empty(0, np.int64)
+
+
+class Settled(NamedTuple):
+    """Which positions the observations of this rank belong to, and what belongs to none.
+
+    Attributes
+    ----------
+    tickets : int64[n] or None
+        None when they make no difference: all observations count, in call order.
+    not_issued, surplus : int
+        Observations of all ranks of nothing that was issued, which is an error; and of what was
+        observed before, which is none.
+    """
+
+    tickets: Tickets | None
+    not_issued: int
+    surplus: int = 0
 
 
 class Issued:
@@ -192,10 +209,9 @@ class Ledger:
             return False
         return _core.all_issued(self.rows(), self.log.native, before, unique)
 
-    def settle(self, plan: Plan, group: Group, what: str) -> tuple[Tickets | None, int]:
-        """Tickets of the log, and how many observations of all ranks are of nothing issued.
+    def settle(self, plan: Plan, group: Group, what: str) -> Settled:
+        """Settle which positions the observations of all ranks belong to.
 
-        None for the tickets when they make no difference: all observations count, in call order.
         Collective. Any rank may observe what was received, by whichever rank, before a state was
         saved.
         """
@@ -204,11 +220,11 @@ class Ledger:
         counts = np.array([unknown, len(self.outstanding[0])])
         unknown_everywhere, outstanding = group.sum(counts, what).tolist()
         if not unknown_everywhere or not outstanding:
-            return tickets, unknown_everywhere
+            return Settled(tickets, unknown_everywhere)
         if tickets is None:
             tickets = self.tickets(plan)
         tickets, unknown_everywhere, _ = self.settle_late(tickets, group, what)
-        return tickets, unknown_everywhere
+        return Settled(tickets, unknown_everywhere)
 
     def settle_late(
         self, tickets: Tickets, group: Group, what: str
@@ -252,10 +268,16 @@ class Ledger:
         still &= ~np.isin(issued, tickets) & ~np.isin(issued, taken)
         if self.folded:  # the epoch is over, and what was observed of it is no longer known
             still[:] = False
+        return self._arrays(tickets, rows[still], issued[still])
+
+    def _arrays(
+        self, tickets: Tickets, rows: Rows, outstanding: Tickets
+    ) -> dict[str, NDArray[Any]]:
+        """Return what is saved: the log with its tickets, and what is still to be observed."""
         return {
             "index": self.log.index(),
             "ticket": tickets,
             **{f"signal/{name}": self.log.signal(name) for name in self.log.signals},
-            "outstanding/index": rows[still],
-            "outstanding/ticket": issued[still],
+            "outstanding/index": rows,
+            "outstanding/ticket": outstanding,
         }

@@ -11,6 +11,7 @@ from dynsample import groups
 from dynsample.disk.checkpoint import StateError
 from dynsample.run import boundary
 from dynsample.run.epoch import Epoch
+from dynsample.run.external_ledger import ExternalLedger
 from dynsample.run.passes import Pass
 from dynsample.run.planning import join, start
 from dynsample.run.ranks import check_ranks
@@ -68,6 +69,13 @@ def _again(run: Run, epoch: Epoch) -> None:
     kept, number = epoch.passes[0], epoch.number
     put, named = epoch.put, epoch.named
     epoch.put, epoch.named = None, True
+    if isinstance(epoch.ledger, ExternalLedger):
+        if not epoch.folded and _observed_anywhere(run, epoch):
+            what = f"what is left of epoch {number}"
+            epoch.keep_off(epoch.ledger.used(epoch.plan, run.group, what))
+        else:
+            epoch.passes[0].begun = epoch.passes[1].begun = False
+        return
     if put is not None:
         if put != epoch.positions:
             run.warn_once(

@@ -41,9 +41,10 @@ class Pass:
     stop : int
         Where the pass ends, fixed when the epoch is planned.
     drawn : int
-        Positions handed to whatever iterates.
+        Positions handed to whatever iterates; of `left` where others hand the plan out.
     received : int
         Positions the users' loops received: the cursor. Behind `drawn` by what a loader prefetches.
+        Where others hand the plan out, those of `Epoch.used`.
     start : int
         Cursor at which the last iterator began.
     batch_size : int
@@ -68,6 +69,8 @@ class Pass:
         From the start of each iterator until the last batch that it handed out.
     timed : int
         Positions received in that time.
+    left : int64[M] or range
+        Positions that the last iterator gives, where others hand the plan out.
     """
 
     hidden: bool
@@ -85,6 +88,7 @@ class Pass:
     owner: Callable[[], object] = field(default=nobody, repr=False)
     seconds: float = 0.0
     timed: int = 0
+    left: NDArray[np.int64] | range = range(0)
     _since: float = 0.0
 
     def __getstate__(self) -> dict[str, Any]:
@@ -117,6 +121,31 @@ class Pass:
         }
         # All at once and last: a batch whose way is interrupted before this was not received.
         return vars(self).update(moved) or batch
+
+
+def check_turn(passes: tuple[Pass, Pass] | None, cursor: Pass, number: int, owner: object) -> None:
+    """Raise when a run left the epoch of an iterator, or another one took over its pass.
+
+    Parameters
+    ----------
+    passes : (Pass, Pass) or None
+        Those of the run now.
+    cursor : Pass
+        That of the iterator.
+    number : int
+        Its epoch.
+    owner : object
+        Itself.
+    """
+    if passes is None or passes[cursor.hidden] is not cursor:
+        raise RuntimeError(
+            f"epoch {number} was left while it was being iterated: finish or drop the iterator "
+            "before set_epoch or load"
+        )
+    if cursor.owner() is not owner:
+        raise RuntimeError(
+            "another iterator went on with the same pass: finish or drop one of them first"
+        )
 
 
 def dealt(steps: Steps, start: int, stop: int) -> tuple[int, int, int]:

@@ -14,6 +14,7 @@ from dynsample.plan.selection import EpochRandom, Selection
 from dynsample.plan.sharded import build_sharded_plan
 from dynsample.run.config import RunConfig
 from dynsample.run.epoch import Epoch
+from dynsample.run.external_ledger import ExternalLedger
 from dynsample.run.ledger import Ledger
 from dynsample.run.passes import Pass
 from dynsample.run.run import Observations, Run
@@ -38,11 +39,16 @@ def start(
     epoch = Epoch(
         plan,
         (Pass(False, stop_of(run, plan)), Pass(True, hidden_stop(plan))),
-        Ledger(log, folded=0) if restart else Ledger(log),
+        new_ledger(run.config, log, folded=0 if restart else None),
         named=named,
         stats=stats,
     )
     adopt(run, epoch, drop=restart)
+
+
+def new_ledger(config: RunConfig, log: Log, folded: int | None = None) -> Ledger:
+    """Make the ledger of an epoch; see `Ledger`."""
+    return (ExternalLedger if config.external else Ledger)(log, folded)
 
 
 def adopt(run: Run, epoch: Epoch, *, drop: bool = False, **others: object) -> None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -19,21 +17,22 @@ from dynsample.plan.plan import Plan
 from dynsample.plan.selection import Selection
 from dynsample.run import planning
 from dynsample.run.epoch import Epoch, plan_stats
-from dynsample.run.ledger import Ledger
-from dynsample.run.life import find_ranks, planned
-from dynsample.run.passes import Pass, dealt
+from dynsample.run.external_ledger import ExternalLedger
+from dynsample.run.handout import consumed_positions
+from dynsample.run.life import planned
+from dynsample.run.position import Place, epoch_at, state_dict
 from dynsample.run.ranks import position_of
 from dynsample.run.run import Observations, Run
 from dynsample.run.saved_run import Identity, check_observed, check_tickets, checked_facts, damaged
 from dynsample.run.state import (
-    STATE_VERSION,
     State,
+    check_issue,
     check_position,
     checked_identity,
     checked_state,
     identity,
 )
-from dynsample.run.turn import alone, warn
+from dynsample.run.turn import warn
 from dynsample.table.fold import fold_everywhere
 from dynsample.table.table import ScoreTable
 
@@ -42,19 +41,6 @@ if TYPE_CHECKING:
     from dynsample.table.places import Log
 
 ALLOWABLE = frozenset({"seed", "policy", "order", "fingerprint"})
-
-
-class _Place(NamedTuple):
-    """Positions of both passes, and where the kept one ends."""
-
-    kept: int
-    hidden: int
-    stop: int
-
-    @classmethod
-    def of(cls, state: State) -> _Place:
-        """Take them from a state."""
-        return cls(state["positions"], state["hidden_positions"], state["stop"])
 
 
 class _Read(NamedTuple):
@@ -68,112 +54,6 @@ class _Read(NamedTuple):
     observed: Tensors
 
 
-def state_dict(run: Run, positions: tuple[int, int] | None = None) -> dict[str, object]:
-    """Return the position of a run: JSON-able, of a fixed size."""
-    epoch = planned(run)
-    kept, hidden = epoch.positions if positions is None else positions
-    state: dict[str, object] = {
-        "version": STATE_VERSION,
-        "num_samples": run.config.num_samples,
-        "seed": run.config.seed,
-        "epoch": epoch.number,
-        "positions": kept,
-        "hidden_positions": hidden,
-        "stop": epoch.passes[0].stop,
-        "digest": epoch.plan.digest,
-        "generation": run.generation,
-    }
-    if epoch.folded:
-        state["folded"] = True
-    return state
-
-
-def go_to_state(run: Run, state: Mapping[str, object]) -> None:
-    """Go to the position of a state, as a call that nothing else begins in the middle of."""
-    find_ranks(run)
-    alone(run, "load_state_dict", partial(load_state_dict, run, state))
-
-
-def load_state_dict(run: Run, given: Mapping[str, object]) -> None:
-    """Go to the position of a state in the plan that the present table gives."""
-    state = checked_state(given, "the state")
-    for name, saved, here in (
-        ("num_samples", state["num_samples"], run.config.num_samples),
-        ("seed", state["seed"], run.config.seed),
-    ):
-        if saved != here:
-            raise StateError(f"the state has {name} {saved}, the sampler has {here}")
-    current = run.epoch
-    untouched = current is not None and current.positions == (0, 0) and current.put is None
-    if current is not None and untouched and current.named and current.number != state["epoch"]:
-        run.warn_once(
-            "late state",
-            f"a state of epoch {state['epoch']} came after set_epoch({current.number}), which is "
-            "left as it is: load a state before set_epoch, or let it say the epoch",
-        )
-        return
-    same = current is not None and current.number == state["epoch"]
-    if current is not None and same:
-        plan = current.plan
-    else:
-        plan = planning.make_plan(run.config, run.table, run.group, state["epoch"])
-    if plan.digest != state["digest"]:
-        raise StateError(
-            f"the state is of plan {state['digest']} of epoch {state['epoch']}, and the present "
-            f"table gives plan {plan.digest}: load the table with sampler.load(path) first"
-        )
-    check_position(state, plan, "the state")
-    if current is not None and same:
-        ledger, stats = current.ledger, current.stats
-    else:
-        ledger, stats = Ledger(run.observations.log, folded=0), plan_stats(plan, run.table)
-    epoch = _epoch(run, plan, ledger, _Place.of(state), stats)
-    if current is not None and same:
-        epoch.over, epoch.named = current.over, current.named
-    for cursor in epoch.passes:
-        _issue(run, epoch, cursor)
-    planning.adopt(run, epoch, drop=not same)
-
-
-def _epoch(
-    run: Run,
-    plan: Plan,
-    ledger: Ledger,
-    place: _Place,
-    stats: dict[str, float],
-) -> Epoch:
-    """Make the epoch of a plan as a state says it was."""
-    passes = (
-        Pass(False, place.stop, received=place.kept),
-        Pass(True, planning.hidden_stop(plan), received=place.hidden),
-    )
-    for cursor in passes:
-        cursor.rewind()
-        cursor.put_at_end = cursor.received >= cursor.stop
-    return Epoch(plan, passes, ledger, put=(place.kept, place.hidden), stats=stats)
-
-
-def _issue(run: Run, epoch: Epoch, cursor: Pass) -> None:
-    """Note as issued what this rank got before the cursor, and take back what comes after.
-
-    Where steps of today's batch size and number of ranks do not end at the cursor, another run made
-    them, and who got what is not known: as after a load, nothing is issued then.
-    """
-    issued, received = epoch.ledger.issued[cursor.hidden], cursor.received
-    issued.rewind(received)
-    steps = run.steps()
-    if (received - issued.end) % steps.rows and received != cursor.stop:
-        issued.end = received
-        return
-    rows = epoch.plan.source(steps, issued.end, cursor.stop, hidden=cursor.hidden)
-    for start in range(issued.end, received, steps.rows):
-        stop = min(start + steps.rows, cursor.stop)
-        first, last, place = dealt(steps, start, stop)
-        epoch.ledger.issue(
-            hidden=cursor.hidden, step=start, stop=stop, first=place, rows=rows(first, last)
-        )
-
-
 def save(run: Run, path: str | os.PathLike[str], consumed: int | None) -> None:
     """Write table, log, policy and position as one generation, a part of it on every rank."""
     epoch, group, table = planned(run), run.group, run.table
@@ -182,13 +62,16 @@ def save(run: Run, path: str | os.PathLike[str], consumed: int | None) -> None:
     epoch.ledger.log.close()
     if refused := epoch.ledger.log.refusals():
         run.warn_once("refused", f"observations that are not saved: {refused}")
-    positions = group.agree(lambda: _received(run, epoch, consumed), what)
-    if group.size > 1:
-        kept, hidden = positions
-        here = {"position": kept, "hidden position": hidden, "generation": run.generation}
-        check_agreement(group, {"save": str(path), **position_of(run), **here}, what)
-    observed = epoch.ledger.state(epoch.plan, positions, group, what)
-    group.agree(lambda: _check_counted(epoch, observed, consumed), what)
+    if isinstance(epoch.ledger, ExternalLedger):
+        given = consumed_positions(run, epoch, consumed, what)
+        _check_save(run, (len(given), 0), path)
+        observed, used = epoch.ledger.state_of(epoch.plan, given, group, what)
+        positions = epoch.count(used)
+    else:
+        positions = group.agree(lambda: _received(run, epoch, consumed), what)
+        _check_save(run, positions, path)
+        observed = epoch.ledger.state(epoch.plan, positions, group, what)
+        group.agree(lambda: _check_counted(epoch, observed, consumed), what)
     first, last = table.bounds if table.sharded else _share(table.num_samples, group)
     begin = table.bounds[0]
     files = {
@@ -202,6 +85,15 @@ def save(run: Run, path: str | os.PathLike[str], consumed: int | None) -> None:
     facts = {"state": state_dict(run, positions), "identity": identity(run, epoch.number)}
     part = [first, last, len(observed["index"]), len(observed["outstanding/index"])]
     run.generation = checkpoint.save(Path(path), files, facts, part, group)
+
+
+def _check_save(run: Run, positions: tuple[int, int], path: str | os.PathLike[str]) -> None:
+    """Raise when ranks are at different positions, or save something else."""
+    if run.group.size > 1:
+        kept, hidden = positions
+        here = {"position": kept, "hidden position": hidden, "generation": run.generation}
+        facts = {"save": str(path), **position_of(run), **here}
+        check_agreement(run.group, facts, f"the save to {path}")
 
 
 def _share(count: int, group: Group) -> tuple[int, int]:
@@ -267,23 +159,25 @@ def _restore(
     read: _Read,
 ) -> None:
     saved, state, found, table, log, observed = read
-    ledger = Ledger(log)
+    ledger = planning.new_ledger(run.config, log)
     plan, again = _plan_of_state(run, path, allow, table, state)
     signals = {name: observed[f"signal/{name}"] for name in log.signals}
     outstanding = observed["outstanding/index"], observed["outstanding/ticket"]
     ledger.restore(observed["index"], observed["ticket"], signals, outstanding)
     if again:
         fold_everywhere(table, log, ledger.carried, run.group, epoch=state["epoch"], by_ticket=True)
-        plan, ledger = planning.make_plan(run.config, table, run.group, state["epoch"]), Ledger(log)
-        start = _Place(0, 0, planning.stop_of(run, plan))
-        epoch = _epoch(run, plan, ledger, start, plan_stats(plan, table))
+        plan = planning.make_plan(run.config, table, run.group, state["epoch"])
+        ledger = planning.new_ledger(run.config, log)
+        start = Place(0, 0, planning.stop_of(run, plan))
+        epoch = epoch_at(run, plan, ledger, start, plan_stats(plan, table))
         epoch.put = None
     else:
-        epoch = _epoch(run, plan, ledger, _Place.of(state), plan_stats(plan, table))
+        epoch = epoch_at(run, plan, ledger, Place.of(state), plan_stats(plan, table))
         epoch.over = state.get("folded", False)
         if not epoch.over:
-            with damaged(path, "the observations"):
-                check_tickets(observed, plan.num_positions + plan.num_hidden)
+            _check_tickets(run, path, observed, plan)
+            if isinstance(ledger, ExternalLedger):
+                epoch.keep_off(ledger.used(plan, run.group, f"the load of {path}"))
         for cursor in epoch.passes:
             ledger.issued[cursor.hidden].end = cursor.received
     planning.adopt(
@@ -294,6 +188,16 @@ def _restore(
         generation=saved.generation,
         loaded_fingerprint=None if "fingerprint" in allow else found.get("fingerprint"),
     )
+
+
+def _check_tickets(run: Run, path: str | os.PathLike[str], observed: Tensors, plan: Plan) -> None:
+    """Raise on every rank unless what all ranks read has positions of the plan."""
+
+    def check() -> None:
+        with damaged(path, "the observations"):
+            check_tickets(observed, plan.num_positions + plan.num_hidden)
+
+    run.group.agree(check, f"the load of {path}")
 
 
 def _plan_of_state(
@@ -312,6 +216,7 @@ def _plan_of_state(
     plan = planning.make_plan(run.config, table, run.group, number)
     if plan.digest == state["digest"]:
         check_position(state, plan, os.fspath(path))
+        check_issue(run, state, os.fspath(path))
         return plan, False
     if not allow:
         raise StateError(

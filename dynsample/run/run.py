@@ -70,6 +70,8 @@ class Run:
         Saves that a signal handler asked for in the middle of a call.
     warned : set of str
         What was warned of, each once.
+    skips : str or None
+        Who leaves out what was used before a load, where others hand the plan out; None: not said.
     """
 
     config: RunConfig
@@ -85,6 +87,7 @@ class Run:
     told: int | None = None
     put_off: list[Callable[[], None]] = field(default_factory=list)
     warned: set[str] = field(default_factory=set)
+    skips: str | None = None
 
     def __getstate__(self) -> dict[str, object]:
         """Say all that another run would go on with, on the host; its iterators stay here.
@@ -144,6 +147,16 @@ class Run:
         """Checks of ids on the host, as the log on a device does not make them."""
         log = self.observations.log
         return self.config.host_ids if log.on_device else log
+
+    def check_deals(self) -> None:
+        """Raise a ValueError when others hand the plan out, and the sampler has no batches."""
+        if self.config.external:
+            raise ValueError(
+                'sampler must be made with issue="sampler" to deal batches, got issue="external": '
+                "give the framework's loader a dynsample.torch.IndexSampler, with hidden=True for "
+                "the hidden samples, or leave issue= out for the loaders of dynsample and for "
+                "batches of the sampler itself"
+            )
 
     def steps(self, batch_size: int | None = None) -> Steps:
         """Return how a pass is dealt to this rank."""

@@ -35,6 +35,7 @@ class State(TypedDict, total=False):
     digest: Required[str]
     generation: Required[int]
     folded: bool
+    issue: str
 
 
 _STATE: Check[State] = record(
@@ -49,8 +50,9 @@ _STATE: Check[State] = record(
         "digest": text,
         "generation": _COUNT,
         "folded": one_of(True, False),
+        "issue": one_of("sampler", "external"),
     },
-    optional=["folded"],
+    optional=["folded", "issue"],
 )
 
 
@@ -106,6 +108,18 @@ def check_position(state: State, plan: Plan, what: str) -> None:
         integer(0, plan.num_hidden)(state["hidden_positions"], "hidden_positions")
     except Mismatch as error:
         raise StateError(f"{what}: {error}, as the plan of epoch {state['epoch']} has") from None
+
+
+def check_issue(run: Run, state: State, what: str) -> None:
+    """Raise a StateError when a state in mid-epoch has no cursor that this run can have."""
+    ends = (0, state["stop"])
+    if run.config.external or state.get("issue") != "external":
+        return
+    if state["positions"] not in ends or state["hidden_positions"]:
+        raise StateError(
+            f'{what} was saved in mid-epoch with issue="external": what is left of the epoch are '
+            "samples here and there, which only a sampler that was made so can go on with"
+        )
 
 
 def identity(run: Run, epoch: int) -> dict[str, object]:

@@ -73,7 +73,8 @@ def _refuse(run: Run) -> None:
 def prepare(run: Run, epoch: Epoch) -> None:
     """Have a log on a device expect the observations of an epoch, and renew the weights there."""
     positions = sum(each.stop for each in epoch.passes)
-    steps = -(-positions // (run.config.batch_size * run.group.size)) + 2
+    ranks = 1 if run.config.external else run.group.size  # else one rank may observe everything
+    steps = -(-positions // (run.config.batch_size * ranks)) + 2
     log = epoch.ledger.log
     assert log.on_device
     log.expect(steps * run.config.batch_size, epoch.plan.allowed())

@@ -17,6 +17,7 @@ from dynsample.replay import ReplayedCollate, ReplayedDataset
 from dynsample.run.state import bring
 from dynsample.sampler import Sampler
 from dynsample.torch.batches import IndexedCollate, IndexedDataset
+from dynsample.torch.index_sampler import IndexSampler as IndexSampler
 from dynsample.torch.loops import Drawn, Loop, Made
 
 if TYPE_CHECKING:
@@ -125,6 +126,7 @@ class DataLoader(Following, TorchDataLoader[T]):
                 f"sampler must be a dynsample.Sampler, got {type(sampler).__name__} (put there by "
                 "Lightning? set Trainer(use_distributed_sampler=False))"
             )
+        sampler.run.check_deals()
         for name in _OURS:
             if name in options:
                 raise TypeError(f"{name} is decided by the sampler: give it to Sampler, not here")

@@ -1,0 +1,170 @@
+"""The order of an epoch as others hand it out: id by id, whole, on every rank."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Generator
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dynsample.kernels.checks import choice, integer
+from dynsample.run.external_ledger import ExternalLedger
+from dynsample.run.life import find_ranks, planned
+from dynsample.run.passes import check_turn
+
+if TYPE_CHECKING:
+    from dynsample.run.epoch import Epoch
+    from dynsample.run.run import Run
+
+_CHUNK = 4096  # ids that are worked out at a time
+SKIPS = ("sampler", "framework")
+
+
+def set_skips(run: Run, skips: str) -> str:
+    """Fix who leaves out what was used before a load: the order, or whoever hands it out."""
+    skips = choice(skips, "skips", SKIPS)
+    if run.skips not in (None, skips):
+        raise ValueError(
+            f"skips must be {run.skips!r}, as it is of another IndexSampler of this sampler, got "
+            f"{skips!r}: where both skip, samples are lost"
+        )
+    run.skips = skips
+    return skips
+
+
+def check_external(run: Run) -> None:
+    """Raise a ValueError when the sampler itself hands the plan out."""
+    if not run.config.external:
+        raise ValueError(
+            'the sampler must be made with issue="external", as in ds.Sampler(num_samples, policy, '
+            'issue="external"): this one deals batches of its own'
+        )
+
+
+def order_of(run: Run, epoch: Epoch, *, hidden: bool) -> NDArray[np.int64] | range:
+    """Return the positions of a pass that the next iterator gives, ascending."""
+    stop = epoch.passes[hidden].stop
+    if epoch.used is None or run.skips == "framework":
+        return range(stop)
+    first = epoch.plan.num_positions if hidden else 0
+    return np.flatnonzero(~epoch.used[first : first + stop])
+
+
+class _Turn:
+    """An iterator's turn at a pass: it has the pass until the next one begins."""
+
+    def __init__(self, run: Run, *, hidden: bool, start: int) -> None:
+        find_ranks(run)
+        self.run, self.epoch = run, planned(run)
+        self.cursor = cursor = self.epoch.passes[hidden]
+        run.observations.ring.drain(everything=True)
+        order, count = order_of(run, self.epoch, hidden=hidden), len(self.epoch.ledger.log)
+        _check_unused(self.epoch, hidden, len(order), count)
+        cursor.begun, cursor.observed, cursor.left = True, count, order
+        cursor.drawn = self.place = min(start, len(order))
+        cursor.owner = weakref.ref(self)
+
+    def ids(self) -> list[int]:
+        """Return some ids from the present place on."""
+        cursor, plan = self.cursor, self.epoch.plan
+        chunk = np.asarray(cursor.left[self.place : self.place + _CHUNK], np.int64)
+        if not len(chunk):
+            return []
+        span = plan.slice(int(chunk[0]), int(chunk[-1]) + 1, hidden=cursor.hidden)
+        ids: list[int] = span[chunk - chunk[0]].tolist()
+        return ids
+
+
+def _check_unused(epoch: Epoch, hidden: bool, length: int, count: int) -> None:
+    """Raise when an order would be handed out again although it was used."""
+    cursor, number = epoch.passes[hidden], epoch.number
+    since = count - cursor.observed
+    if length and cursor.begun and (epoch.folded or since or cursor.drawn == len(cursor.left)):
+        raise RuntimeError(
+            f"{'the hidden samples' if hidden else 'the order'} of epoch {number} can be iterated "
+            f"once: {cursor.drawn} of {len(cursor.left)} were handed out, and {since} observations "
+            f"came since. set_epoch({number}) goes on with what was not observed, "
+            f"set_epoch({number + 1}) with the next epoch"
+        )
+
+
+def iterate(run: Run, *, hidden: bool, start: int) -> Generator[int, None, None]:
+    """Return a generator of the ids of a pass, from a place in its order on."""
+    return _ids(_Turn(run, hidden=hidden, start=start))
+
+
+def _ids(turn: _Turn) -> Generator[int, None, None]:
+    run, cursor, number = turn.run, turn.cursor, turn.epoch.number
+    while ids := turn.ids():
+        for one in ids:
+            check_turn(None if run.epoch is None else run.epoch.passes, cursor, number, turn)
+            turn.place += 1
+            cursor.drawn = turn.place
+            yield one
+
+
+def length(run: Run, *, hidden: bool) -> int:
+    """Count the ids that the next iterator gives."""
+    return len(order_of(run, planned(run), hidden=hidden))
+
+
+def outstanding(run: Run) -> NDArray[np.int64]:
+    """Return the ids that were handed out on any rank and observed on none. Collective."""
+    check_external(run)
+    epoch, group = planned(run), run.group
+    ledger = epoch.ledger
+    assert isinstance(ledger, ExternalLedger)
+    what = f"what is outstanding of epoch {epoch.number}"
+    run.observations.ring.drain(everything=True)
+    drawn = np.array([each.drawn for each in epoch.passes])
+    farthest = np.max(group.all_gather(drawn, what), axis=0).tolist()
+    used, plan, found = ledger.used(epoch.plan, group, what), epoch.plan, []
+    for hidden, count in enumerate(farthest):
+        positions = np.asarray(order_of(run, epoch, hidden=bool(hidden))[:count], np.int64)
+        still = positions[~used[positions + hidden * plan.num_positions]]
+        if len(still):
+            ids = plan.slice(int(still[0]), int(still[-1]) + 1, hidden=bool(hidden))
+            found.append(ids[still - still[0]])
+    return np.concatenate(found) if found else np.empty(0, np.int64)
+
+
+def progress(run: Run, epoch: Epoch) -> float:
+    """Return how much of the kept pass was used, in [0, 1], by what was observed on this rank."""
+    kept, count = epoch.passes[0], 0
+    if kept.begun:
+        count = (len(epoch.ledger.log) - kept.observed) * run.group.size
+    return min(1.0, (kept.received + count) / kept.stop) if kept.stop else 1.0
+
+
+def consumed_positions(
+    run: Run, epoch: Epoch, consumed: int | None, what: str
+) -> NDArray[np.int64]:
+    """Return the positions that the loops of all ranks used without observing them. Collective."""
+    columns, ledger = run.observations.log.signals, epoch.ledger
+    drawn = sum(each.drawn for each in epoch.passes)
+    here = np.array([drawn, len(ledger.log) - len(ledger.carried)])
+    anywhere, observed = run.group.sum(here, what).tolist()
+    kept = np.asarray(order_of(run, epoch, hidden=False), np.int64)
+    hidden = np.asarray(order_of(run, epoch, hidden=True), np.int64)
+    order = np.concatenate([kept, hidden + epoch.plan.num_positions])
+
+    def checked() -> int:
+        if consumed is None:
+            if columns or observed or not anywhere:
+                return 0
+            raise ValueError(
+                f"samples of epoch {epoch.number} were handed out and none was observed, as "
+                f"{type(run.config.policy).__name__} has no columns: pass consumed=, the number of "
+                "samples that the loops of all ranks used since set_epoch or load, or call "
+                "sampler.observe(index) in every step"
+            )
+        if columns:
+            raise ValueError(
+                'consumed must be left out with issue="external" and a policy that observes: what '
+                "was observed does not come again, and all else does"
+            )
+        return integer(consumed, "consumed", 0, len(order))
+
+    return order[: run.group.agree(checked, what)]
