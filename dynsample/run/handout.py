@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dynsample.kernels.checks import choice, integer
-from dynsample.run.external_ledger import ExternalLedger
+from dynsample.run.external_ledger import ExternalLedger, issued_rows
 from dynsample.run.life import find_ranks, planned
 from dynsample.run.passes import check_turn
 
@@ -118,16 +118,11 @@ def outstanding(run: Run) -> NDArray[np.int64]:
     assert isinstance(ledger, ExternalLedger)
     what = f"what is outstanding of epoch {epoch.number}"
     run.observations.ring.drain(everything=True)
-    drawn = np.array([each.drawn for each in epoch.passes])
-    farthest = np.max(group.all_gather(drawn, what), axis=0).tolist()
-    used, plan, found = ledger.used(epoch.plan, group, what), epoch.plan, []
-    for hidden, count in enumerate(farthest):
-        positions = np.asarray(order_of(run, epoch, hidden=bool(hidden))[:count], np.int64)
-        still = positions[~used[positions + hidden * plan.num_positions]]
-        if len(still):
-            ids = plan.slice(int(still[0]), int(still[-1]) + 1, hidden=bool(hidden))
-            found.append(ids[still - still[0]])
-    return np.concatenate(found) if found else np.empty(0, np.int64)
+    plan, used = epoch.plan, ledger.used(epoch.plan, group, what)
+    kept, hidden = (np.asarray(each.left[: each.drawn], np.int64) for each in epoch.passes)
+    here = np.concatenate([kept, hidden + plan.num_positions])
+    still = np.unique(np.concatenate(group.all_gather(here[~used[here]], what)))
+    return plan.ids(issued_rows(plan)[still].astype(np.int64))
 
 
 def progress(run: Run, epoch: Epoch) -> float:

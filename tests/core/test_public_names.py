@@ -35,7 +35,7 @@ NAMES = {
     "dynsample.files": ["Samples", "from_names", "open_samples", "parse_list", "scan"],
     "dynsample.distill": ["kl_loss", "parts"],
     "dynsample.replay": ["mix"],
-    "dynsample.torch": ["DataLoader", "scaled_lr"],
+    "dynsample.torch": ["DataLoader", "IndexSampler", "scaled_lr"],
     "dynsample.dali": ["readers"],
     "dynsample.ffcv": ["Loader", "OrderOption"],
 }  # fmt: skip
@@ -63,7 +63,7 @@ def test_schedules_are_an_attribute() -> None:
         (
             ds.Sampler,
             "num_samples policy batch_size seed drop_last order subset columns group placement "
-            "device max_log_bytes report fingerprint",
+            "device max_log_bytes report issue fingerprint",
         ),
         (ds.Sampler.observe, "self index logits targets signals"),
         (ds.Sampler.set_epoch, "self epoch restart"),
