@@ -97,11 +97,11 @@ def fold(table: ScoreTable, ledger: Ledger, plan: Plan, group: Group) -> tuple[i
 
 
 def _warn_of_refresh(run: Run, epoch: Epoch) -> None:
-    hidden, plan = epoch.passes[1], epoch.plan
-    if plan.refresh and hidden.received < hidden.stop:
+    plan, left = epoch.plan, epoch.passes[1].stop - epoch.positions[1]
+    if plan.refresh and left:
         run.warn_once(
             "refresh",
-            f"epoch {plan.random.epoch}: {hidden.stop - hidden.received} of {plan.num_hidden} "
+            f"epoch {plan.random.epoch}: {left} of {plan.num_hidden} "
             "hidden samples were due for a forward pass and were not iterated; go over "
             "sampler.hidden after the epoch, or choose a larger refresh_every",
         )

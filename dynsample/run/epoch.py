@@ -58,7 +58,9 @@ class Epoch:
 
     @property
     def positions(self) -> tuple[int, int]:
-        """Cursors of both passes."""
+        """Cursors of both passes, or how much of them was used where others hand them out."""
+        if self.used is not None:
+            return self.count(self.used)
         kept, hidden = self.passes
         return kept.received, hidden.received
 
@@ -71,12 +73,6 @@ class Epoch:
     def observed(self) -> bool:
         """Whether anything was observed in this epoch on this rank."""
         return self.folded or len(self.ledger.log) > 0
-
-    def keep_off(self, used: NDArray[np.bool_]) -> None:
-        """Have the next iterators, which are of others, leave out positions of both passes."""
-        self.used = used
-        for cursor, count in zip(self.passes, self.count(used), strict=True):
-            cursor.received, cursor.begun = count, False
 
     def count(self, used: NDArray[np.bool_]) -> tuple[int, int]:
         """Count the used positions of each pass."""

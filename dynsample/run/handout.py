@@ -58,13 +58,20 @@ class _Turn:
     def __init__(self, run: Run, *, hidden: bool, start: int) -> None:
         find_ranks(run)
         self.run, self.epoch = run, planned(run)
-        self.cursor = cursor = self.epoch.passes[hidden]
+        self.cursor = self.epoch.passes[hidden]
         run.observations.ring.drain(everything=True)
         order, count = order_of(run, self.epoch, hidden=hidden), len(self.epoch.ledger.log)
         _check_unused(self.epoch, hidden, len(order), count)
-        cursor.begun, cursor.observed, cursor.left = True, count, order
-        cursor.drawn = self.place = min(start, len(order))
-        cursor.owner = weakref.ref(self)
+        self.place = min(start, len(order))
+        begun = {
+            "begun": True,
+            "observed": count,
+            "left": order,
+            "used": self.epoch.used,
+            "drawn": self.place,
+            "owner": weakref.ref(self),
+        }
+        vars(self.cursor).update(begun)  # at once: an interrupt finds all of it or nothing
 
     def ids(self) -> list[int]:
         """Return some ids from the present place on."""
@@ -81,7 +88,9 @@ def _check_unused(epoch: Epoch, hidden: bool, length: int, count: int) -> None:
     """Raise when an order would be handed out again although it was used."""
     cursor, number = epoch.passes[hidden], epoch.number
     since = count - cursor.observed
-    if length and cursor.begun and (epoch.folded or since or cursor.drawn == len(cursor.left)):
+    again = cursor.begun and cursor.used is epoch.used  # without a set_epoch in between
+    used_up = again and (since or cursor.drawn == len(cursor.left))
+    if length and (used_up or epoch.folded):
         raise RuntimeError(
             f"{'the hidden samples' if hidden else 'the order'} of epoch {number} can be iterated "
             f"once: {cursor.drawn} of {len(cursor.left)} were handed out, and {since} observations "
@@ -127,10 +136,10 @@ def outstanding(run: Run) -> NDArray[np.int64]:
 
 def progress(run: Run, epoch: Epoch) -> float:
     """Return how much of the kept pass was used, in [0, 1], by what was observed on this rank."""
-    kept, count = epoch.passes[0], 0
-    if kept.begun:
-        count = (len(epoch.ledger.log) - kept.observed) * run.group.size
-    return min(1.0, (kept.received + count) / kept.stop) if kept.stop else 1.0
+    kept, count = epoch.passes[0], epoch.positions[0]
+    if kept.begun and kept.used is epoch.used:
+        count += (len(epoch.ledger.log) - kept.observed) * run.group.size
+    return min(1.0, count / kept.stop) if kept.stop else 1.0
 
 
 def consumed_positions(

@@ -70,11 +70,8 @@ def _again(run: Run, epoch: Epoch) -> None:
     put, named = epoch.put, epoch.named
     epoch.put, epoch.named = None, True
     if isinstance(epoch.ledger, ExternalLedger):
-        if not epoch.folded and _observed_anywhere(run, epoch):
-            what = f"what is left of epoch {number}"
-            epoch.keep_off(epoch.ledger.used(epoch.plan, run.group, what))
-        else:
-            epoch.passes[0].begun = epoch.passes[1].begun = False
+        if not epoch.folded:  # else what was used is no longer known
+            epoch.used = epoch.ledger.used(epoch.plan, run.group, f"what is left of epoch {number}")
         return
     if put is not None:
         if put != epoch.positions:

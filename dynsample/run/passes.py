@@ -44,7 +44,6 @@ class Pass:
         Positions handed to whatever iterates; of `left` where others hand the plan out.
     received : int
         Positions the users' loops received: the cursor. Behind `drawn` by what a loader prefetches.
-        Where others hand the plan out, those of `Epoch.used`.
     start : int
         Cursor at which the last iterator began.
     batch_size : int
@@ -71,6 +70,8 @@ class Pass:
         Positions received in that time.
     left : int64[M] or range
         Positions that the last iterator gives, where others hand the plan out.
+    used : bool[P + H] or None
+        What that leaves out; see `Epoch.used`.
     """
 
     hidden: bool
@@ -89,6 +90,7 @@ class Pass:
     seconds: float = 0.0
     timed: int = 0
     left: NDArray[np.int64] | range = range(0)
+    used: NDArray[np.bool_] | None = None
     _since: float = 0.0
 
     def __getstate__(self) -> dict[str, Any]:

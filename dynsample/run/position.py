@@ -135,7 +135,8 @@ def epoch_at(
         Pass(True, planning.hidden_stop(plan), received=place.hidden),
     )
     for cursor in passes:
-        cursor.rewind()
+        if not run.config.external:
+            cursor.rewind()
         cursor.put_at_end = cursor.received >= cursor.stop
     return Epoch(plan, passes, ledger, put=(place.kept, place.hidden), stats=stats)
 

@@ -177,7 +177,7 @@ def _restore(
         if not epoch.over:
             _check_tickets(run, path, observed, plan)
             if isinstance(ledger, ExternalLedger):
-                epoch.keep_off(ledger.used(plan, run.group, f"the load of {path}"))
+                epoch.used = ledger.used(plan, run.group, f"the load of {path}")
         for cursor in epoch.passes:
             ledger.issued[cursor.hidden].end = cursor.received
     planning.adopt(

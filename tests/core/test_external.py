@@ -278,6 +278,38 @@ def test_an_iterator_does_not_outlive_its_epoch() -> None:
         next(batches)
 
 
+class BreaksOnce(ds.Policy):
+    """Fails the second time it is asked."""
+
+    columns = {"loss": ds.Mean()}  # noqa: RUF012
+    broken: list[int] = []  # noqa: RUF012
+
+    def select(self, table: ds.ScoreTable, epoch: int, random: ds.EpochRandom) -> ds.Selection:
+        if epoch == 1 and not self.broken:
+            self.broken.append(1)
+            raise ValueError("a policy's error")
+        return ds.Selection(hidden=np.arange(table.num_samples) % 4 == epoch % 4)
+
+
+def test_an_epoch_that_was_folded_and_not_planned_is_handed_out_no_more(tmp_path: Path) -> None:
+    BreaksOnce.broken.clear()
+    sampler = make(BreaksOnce())
+    observe(sampler, list(ids_of(sampler))[:7])
+    with pytest.raises(ValueError, match="a policy's error"):
+        sampler.set_epoch(1)
+    sampler.set_epoch(0)
+    with pytest.raises(RuntimeError, match="can be iterated once"):
+        ids_of(sampler)
+    sampler.save(tmp_path)
+    resumed = make(BreaksOnce())
+    resumed.load(tmp_path)
+    resumed.set_epoch(0)
+    assert list(ids_of(resumed)) == []
+    resumed.set_epoch(1)
+    assert len(list(ids_of(resumed))) == 30
+    assert np.count_nonzero(resumed.table.seen) == 7
+
+
 def test_restart_gives_the_whole_order_again() -> None:
     sampler = make()
     observe(sampler, list(ids_of(sampler))[:5])
@@ -352,6 +384,7 @@ def test_a_policy_without_columns_is_asked_for_consumed(tmp_path: Path) -> None:
     def go_on(group: Group) -> list[list[int]]:
         sampler = make(ds.Uniform(), group=group)
         sampler.load(tmp_path)
+        sampler.save(tmp_path)  # nothing was handed out since
         ids = [list(ids_of(sampler))]
         sampler.save(tmp_path, consumed=8)
         sampler.load(tmp_path)
