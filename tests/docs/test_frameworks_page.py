@@ -1,0 +1,61 @@
+"""The page on frameworks that own the sampler: its code trains, and goes on where it was."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("torch")
+accelerate = pytest.importorskip("accelerate", reason="Accelerate is not installed")
+
+import torch  # noqa: E402
+
+from tests import pages  # noqa: E402
+
+PAGE = "docs/frameworks.md"
+N = 90
+SETUP, TRAIN, SAVE, LOAD = pages.blocks(PAGE)
+
+
+class Indexed(torch.utils.data.TensorDataset):
+    seen: list[int]
+
+    def __getitem__(self, i: int) -> tuple[Any, ...]:
+        self.seen.append(i)
+        return (*super().__getitem__(i), i)
+
+
+def given(path: Path) -> dict[str, Any]:
+    labels = torch.arange(N) % 3
+    dataset = Indexed(torch.randn(N, 3) + 3 * torch.nn.functional.one_hot(labels, 3), labels)
+    dataset.seen = []
+    model = torch.nn.Linear(3, 3)
+    return {
+        "dataset": dataset,
+        "accelerator": accelerate.Accelerator(cpu=True),
+        "model": model,
+        "optimizer": torch.optim.SGD(model.parameters(), lr=0.1),
+        "path": path,
+        "epochs": 4,
+    }
+
+
+def test_the_code_of_the_page_trains_saves_and_goes_on(tmp_path: Path) -> None:
+    names = pages.run(PAGE, [SETUP, TRAIN], given(tmp_path))
+    sampler = names["sampler"]
+    for epoch in range(2):
+        names["train_epoch"](epoch)
+        assert len(sampler.outstanding) == 0
+    names["loader"].set_epoch(2)
+    images, labels, index = next(iter(names["loader"]))
+    sampler.observe(index, logits=names["model"](images), targets=labels)
+    exec(SAVE, names)
+    again = given(tmp_path)
+    resumed = pages.run(PAGE, [SETUP, TRAIN, LOAD], again)
+    assert resumed["sampler"].epoch == 3
+    plan = sampler.plan
+    assert plan.num_hidden > 0
+    kept = again["dataset"].seen[: plan.num_positions - len(index)]
+    assert sorted([*kept, *index.tolist()]) == sorted(plan.order.tolist())
