@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from dynsample.cli import main
-from dynsample.cli.chaos import driver, generations, launch, records
+from dynsample.cli.chaos import driver, generations, launch, records, sets
 from dynsample.cli.chaos.compare import Life, gaps
 from dynsample.cli.chaos.model import Model
 from dynsample.cli.chaos.scenario import PHASES, Orders
@@ -38,6 +38,7 @@ def require(group: str) -> None:
         (["--kills", "0"], "must be a whole number of at least 5, one for each of step, observe"),
         (["--kills", "many"], "got many"),
         (["--group", "smoke"], "invalid choice: 'smoke'"),
+        (["--issue", "smoke"], "invalid choice: 'smoke'"),
         (["--policy", "kakurembo"], "invalid choice: 'kakurembo'"),
         (["--seed", "-1"], "must be a whole number in [0, 2**32), got -1"),
         (["--json", "missing/f.json"], "--json: cannot write missing/f.json"),
@@ -93,7 +94,9 @@ def test_a_missing_launcher_is_named(
     ("group", "kills", "more"),
     [
         ("mpi", 6, []),
+        ("mpi", 6, ["--issue", "external", "--policy", "kakurenbo"]),
         pytest.param("mpi", 20, [], marks=pytest.mark.whole),
+        pytest.param("mpi", 20, ["--issue", "external"], marks=pytest.mark.whole),
         pytest.param(
             "torch", 5, ["--ranks", "1..2", "--policy", "kakurenbo"], marks=pytest.mark.whole
         ),
@@ -116,6 +119,8 @@ def test_runs_that_are_killed_end_like_one_that_is_not(
     assert all(count >= kills // 10 for count in result["kills_by_kind"].values())
     assert sum(result["kills_by_kind"].values()) == sum(result["kills"].values())
     assert result["resumes"]
+    assert result["issue"] == ("external" if "external" in more else "sampler")
+    assert result["issue"] == "sampler" or set(result["lives_by_placement"]) == {"replicated"}
 
 
 def alter_a_loss(orders: Orders) -> None:
@@ -212,6 +217,71 @@ def test_a_final_step_that_a_rank_did_not_record_is_named() -> None:
     one_row = {"ids": 16 * "0"}
     life = Life(1, 2, start=0, steps={0: [one_row] * 4, 1: [one_row] * 3}, ends=[{}, {}])
     assert list(gaps([life], reference)) == ["life 1, step 1: 3 of 4 rows are recorded"]
+
+
+def of_set(step: int, ids: list[int], **other: object) -> dict[str, object]:
+    """A record of a loop over a plan that others hand out."""
+    values = np.array(ids, np.float32)
+    return {
+        "step": step,
+        "rank": 0,
+        "epoch": 2,
+        "kind": "kept",
+        "digest": "d",
+        "model": "m",
+        "ids": records.bits(np.array(ids, np.int64)),
+        "weights": records.bits(np.ones(len(ids), np.float32)),
+        "losses": records.bits(values),
+        **other,
+    }
+
+
+def lives_of_sets(*steps: list[int]) -> list[Life]:
+    """A life for each list of ids, that began behind the steps before it."""
+    lives = [
+        Life(number, 1, start=number, steps={number: [of_set(number, ids)]}, ends=[{}])
+        for number, ids in enumerate(steps)
+    ]
+    lives[0].steps[1] = [of_set(1, [9, 9])]  # done, and not saved
+    return lives
+
+
+REFERENCE = Life(0, 1, start=0, steps={0: [of_set(0, [1, 2])], 1: [of_set(1, [3, 4])]})
+
+
+@pytest.mark.parametrize(
+    ("steps", "found"),
+    [
+        ([[4, 1], [2, 3]], []),
+        ([[4, 1], [2]], ["epoch 2, kept: 1 lost, such as 3"]),
+        ([[4, 1], [2, 3, 1, 4]], ["epoch 2, kept: 2 too many, such as 1, 4"]),
+        ([[3, 4], []], ["epoch 2, kept: 2 lost, such as 1, 2"]),
+    ],
+)
+def test_samples_that_were_lost_or_came_twice_are_named(
+    steps: list[list[int]], found: list[str]
+) -> None:
+    assert list(sets.gaps(lives_of_sets(*steps), REFERENCE)) == found
+
+
+@pytest.mark.parametrize(
+    ("other", "found"),
+    [
+        ({}, []),
+        ({"model": "n"}, ["model is n, undisturbed m"]),
+        ({"digest": "e"}, ["digest is e, undisturbed d"]),
+        ({"epoch": 3}, ["the undisturbed run has none"]),
+        ({"losses": records.bits(np.array([4, 2], np.float32))}, ["losses differ of sample 1"]),
+        ({"ids": records.bits(np.array([4, 7]))}, ["weights or losses differ of sample 7"]),
+    ],
+)
+def test_what_differs_of_a_sample_is_named(other: dict[str, object], found: list[str]) -> None:
+    life = Life(1, 2, start=0, steps={5: [of_set(5, [4, 1]) | other]})
+    lines = list(sets.differences(life, REFERENCE))
+    assert len(lines) == len(found)
+    for line, end in zip(lines, found, strict=True):
+        assert line.startswith("life 1, rank 0 of 2, step 5 (kept, epoch")
+        assert line.endswith(end)
 
 
 def test_a_torn_last_line_is_left_out_and_others_are_told(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from dynsample.cli.chaos.scenario import PHASES, POLICIES
 
 MAX_RANKS = 8  # on one machine; a full step has a row for every number of ranks to divide
 GROUPS = ("mpi", "torch")
+ISSUES = ("sampler", "external")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,6 +27,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="every restart draws its number of ranks from these (1..4)")
     parser.add_argument("--group", choices=GROUPS, default="mpi",
                         help="what joins the ranks: MPICH, or torch over gloo (%(default)s)")
+    parser.add_argument("--issue", choices=ISSUES, default="sampler",
+                        help="who hands the plan out: the sampler, or a loop that shards, pads, "
+                             "prefetches and reorders as frameworks do (%(default)s)")
     parser.add_argument("--policy", nargs="+", choices=list(POLICIES), metavar="NAME",
                         default=list(POLICIES),
                         help=f"policies, in turn (default: all of {', '.join(POLICIES)})")

@@ -11,7 +11,7 @@ from dynsample.cli.chaos import records
 from dynsample.cli.chaos.scenario import Orders
 
 _DIGITS = {"ids": 16, "weights": 8, "losses": 8}  # hexadecimal, of one row
-_LINES = 5  # of one life: what follows from a first difference is no news
+LINES = 5  # of one life: what follows from a first difference is no news
 
 
 @dataclass
@@ -61,14 +61,24 @@ class Life:
         return life
 
 
-def differences(life: Life, reference: Life) -> Iterator[str]:
-    """Say where a life differs from the undisturbed one; every record counts, final or not."""
+def torn(life: Life) -> Iterator[str]:
+    """Say which ranks have records that are not whole."""
     for rank in life.torn:
         yield f"life {life.number}: a record of rank {rank} is torn"
+
+
+def differences(life: Life, reference: Life) -> Iterator[str]:
+    """Say where a life differs from the undisturbed one; every record counts, final or not."""
+    yield from torn(life)
     lines = (line for step in sorted(life.steps) for line in _of_step(life, step, reference))
-    yield from islice(lines, _LINES)
+    yield from islice(lines, LINES)
+    yield from ends_differ(life, reference)
+
+
+def ends_differ(life: Life, reference: Life) -> Iterator[str]:
+    """Say where the end of a life differs from that of the undisturbed one."""
     ends = (line for end in life.ends for line in _of_end(life, end, reference.ends[0]))
-    yield from islice(ends, _LINES)
+    yield from islice(ends, LINES)
 
 
 def _of_step(life: Life, step: int, reference: Life) -> Iterator[str]:
@@ -104,14 +114,26 @@ def _of_end(life: Life, end: dict[str, Any], expected: dict[str, Any]) -> Iterat
 
 def gaps(lives: list[Life], reference: Life) -> Iterator[str]:
     """Say which final steps were not recorded whole: those before the next life's first one."""
-    started = [life for life in lives if life.start is not None]
-    stops = [*(life.start for life in started[1:]), len(reference.steps)]
-    for life, stop in zip(started, stops, strict=True):
-        for step in range(life.start or 0, stop or 0):
+    for life, steps in final_steps(lives, len(reference.steps)):
+        for step in steps:
             rows = reference.steps[step][0]["rows"]
             came = sum(len(record["ids"]) // _DIGITS["ids"] for record in life.steps.get(step, []))
             if came != rows:
                 yield f"life {life.number}, step {step}: {came} of {rows} rows are recorded"
+    yield from missing_ends(lives)
+
+
+def final_steps(lives: list[Life], end: int) -> Iterator[tuple[Life, range]]:
+    """Yield each life with those of its steps that the run went on from, up to the last one."""
+    started = [life for life in lives if life.start is not None]
+    stops = [*(life.start for life in started[1:]), end]
+    for life, stop in zip(started, stops, strict=True):
+        yield life, range(life.start or 0, stop or 0)
+
+
+def missing_ends(lives: list[Life]) -> Iterator[str]:
+    """Say which ranks of the last life did not record the end."""
+    started = [life for life in lives if life.start is not None]
     if started and len(started[-1].ends) != started[-1].size:
         last = started[-1]
         yield f"life {last.number}: {len(last.ends)} of {last.size} ranks recorded the end"

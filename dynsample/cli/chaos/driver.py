@@ -13,8 +13,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from dynsample.cli import INTERRUPTED
-from dynsample.cli.chaos import generations, launch, report
-from dynsample.cli.chaos.compare import Life, differences, gaps
+from dynsample.cli.chaos import compare, generations, launch, report, sets
+from dynsample.cli.chaos.compare import Life
 from dynsample.cli.chaos.report import Tally
 from dynsample.cli.chaos.scenario import PHASES, WITH_HIDDEN_PASS, Kill, Orders, Scenario
 
@@ -41,6 +41,7 @@ class Chaos:
         self.args, self.folder = args, folder
         self.source = random.Random(args.seed)
         self.tally = Tally(args.kills, self._required())
+        self.compared = sets if args.issue == "external" else compare
 
     def _required(self) -> tuple[str, ...]:
         hidden = WITH_HIDDEN_PASS & set(self.args.policy)
@@ -87,7 +88,7 @@ class Chaos:
             if outcome.problem:
                 problems.append(f"life {life.number} on {life.size} ranks: {outcome.problem}")
             if outcome.finished:
-                return [*problems, *gaps(lives, reference)]
+                return [*problems, *self.compared.gaps(lives, reference)]
             kills -= 1
         return problems
 
@@ -98,11 +99,11 @@ class Chaos:
             found.append(f"life {life.number}: went on from {life.loaded}, {before} was saved")
         if (after := generations.newest(folder)) < max(life.saved, before):
             found.append(f"life {life.number}: generation {after} is left of {life.saved}")
-        return [*found, *differences(life, reference)]
+        return [*found, *self.compared.differences(life, reference)]
 
     def undisturbed(self, scenario: Scenario, folder: Path) -> tuple[Life, list[str]]:
         """Run on one process, without a save and without a kill."""
-        orders = Orders(scenario, str(_made(folder)), life=0)
+        orders = Orders(scenario, str(_made(folder)), life=0, issue=self.args.issue)
         outcome = launch.run(orders)
         life = Life.read(orders)
         if not outcome.finished or not life.ends:
@@ -112,9 +113,10 @@ class Chaos:
     def draw(self, scenario: Scenario, folder: Path, number: int, *, kill: bool) -> Orders:
         """Draw number of ranks, placement, and who dies where."""
         size = self.source.randint(*self.args.ranks)
-        placement = self.source.choice(["replicated", "sharded"])
+        external = self.args.issue == "external"
+        placement = self.source.choice(["replicated"] if external else ["replicated", "sharded"])
         return Orders(
-            scenario, str(_made(folder)), number, size, self.args.group, placement,
+            scenario, str(_made(folder)), number, size, self.args.group, placement, self.args.issue,
             self.draw_kill(scenario, size, placement) if kill else None,
             _TIME_LIMITS[self.args.group],
         )  # fmt: skip

@@ -111,7 +111,8 @@ def print_tally(console: Console, args: argparse.Namespace, tally: Tally) -> Non
     placements = ", ".join(f"{count} {name}" for name, count in sorted(tally.placements.items()))
     for line in (
         f"kinds        {', '.join(f'{tally.kinds[kind]} {_SAID[kind]}' for kind in KINDS)}",
-        f"scenarios    {tally.scenarios} of {', '.join(args.policy)}; --seed {args.seed}",
+        f"scenarios    {tally.scenarios} of {', '.join(args.policy)}; --seed {args.seed}, "
+        f"--issue {args.issue}",
         f"lives        {tally.lives}, {tally.resumes} of them from a checkpoint; {placements}",
         f"ranks        {ranks}, over {args.group}",
         f"compared     {tally.steps} steps, and the final tables",
@@ -137,6 +138,7 @@ def write_json(path: Path, args: argparse.Namespace, tally: Tally) -> None:
     """Write the same as one object."""
     content = {
         "group": args.group,
+        "issue": args.issue,
         "ranks": list(args.ranks),
         "policies": args.policy,
         "seed": args.seed,

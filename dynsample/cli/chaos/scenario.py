@@ -82,6 +82,7 @@ class Orders:
     size: int = 1
     group: str | None = None
     placement: str = "replicated"
+    issue: str = "sampler"
     kill: Kill | None = None
     time_limit: float = 20.0  # seconds that a rank may wait for the others
 

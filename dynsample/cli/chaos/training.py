@@ -6,7 +6,7 @@ import hashlib
 import itertools
 import random
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypedDict
 
@@ -41,13 +41,20 @@ class State(TypedDict):
     generation: int
     step: int
     weights: str
+    gradient: str
     pending: Pending | None
 
 
 _COUNT = integer(0, 2**53)
 _PENDING: Check[Pending] = record({"batch": array(text, 2), "hidden": one_of(True, False)})
 _STATE: Check[State] = record(
-    {"generation": _COUNT, "step": _COUNT, "weights": text, "pending": optional(_PENDING)}
+    {
+        "generation": _COUNT,
+        "step": _COUNT,
+        "weights": text,
+        "gradient": text,
+        "pending": optional(_PENDING),
+    }
 )
 
 
@@ -65,13 +72,14 @@ class Done:
         Steps so far.
     positions : (int, int)
         Positions of the kept and of the hidden pass, at the end of the step.
-    weights : int64[F, C]
-        Weights of the model.
+    weights, gradient : int64[F, C]
+        Weights of the model, and what is not applied to them yet, of this rank.
     """
 
     step: int
     positions: tuple[int, int]
     weights: NDArray[np.int64]
+    gradient: NDArray[np.int64]
 
 
 class Training:
@@ -95,10 +103,11 @@ class Training:
             seed=scenario.seed,
             group=group,
             placement=orders.placement,
+            issue=orders.issue,
         )
         self.recorder = Recorder(orders.records(group.rank))
         self.folder = Path(orders.folder)
-        self.done = Done(0, (0, 0), self.model.weights)
+        self.done = Done(0, (0, 0), self.model.weights, np.zeros_like(self.model.weights))
         self.planning = False
         self.generation = 0
         self.numbers = itertools.count(1)  # a handler may take one in the middle of a save
@@ -115,11 +124,11 @@ class Training:
             self.catch_up(pending)
         while sampler.epoch < self.orders.scenario.epochs:
             with hooks.phase("step"):
-                for index in _counted(sampler):
-                    self.take(index, hidden=False)
+                self.go_over(hidden=False)
             with hooks.phase("hidden"):
-                for index in _counted(sampler.hidden):
-                    self.take(index, hidden=True)
+                self.go_over(hidden=True)
+            with hooks.phase("step"):
+                self.end_epoch()
             self.plan(sampler.epoch + 1)
             self.stop_if_told()
             if sampler.epoch < self.orders.scenario.epochs:
@@ -127,6 +136,14 @@ class Training:
         self.signals.at_once = None
         with hooks.phase("end"):
             self.record_end()
+
+    def go_over(self, *, hidden: bool) -> None:
+        """Do the steps of a pass."""
+        for index in _counted(self.sampler.hidden if hidden else self.sampler):
+            self.take(index, hidden=hidden)
+
+    def end_epoch(self) -> None:
+        """Do what is left of an epoch when its passes are over: here nothing."""
 
     def plan(self, epoch: int, pending: Pending | None = None) -> None:
         """Go to an epoch; what a state left to do of it is not done yet."""
@@ -137,7 +154,7 @@ class Training:
             if pending:
                 left = len(from_bits(pending["batch"][0], np.int64))
                 kept, hidden = (kept, hidden - left) if pending["hidden"] else (kept - left, hidden)
-            self.done = Done(self.done.step, (kept, hidden), self.done.weights)
+            self.done = replace(self.done, positions=(kept, hidden))
         self.planning = False
 
     def positions(self) -> tuple[int, int]:
@@ -202,7 +219,9 @@ class Training:
         with self.signals.held():  # an observation belongs to the step that is counted
             if len(index):
                 self.observe(index, output, hidden)
-            self.done = Done(self.done.step + 1, self.positions(), model.weights.copy())
+            self.done = Done(
+                self.done.step + 1, self.positions(), model.weights.copy(), self.done.gradient
+            )
         self.stop_if_told()
         self.save_perhaps("observed")
 
@@ -239,6 +258,7 @@ class Training:
             "generation": number,
             "step": done.step,
             "weights": bits(done.weights),
+            "gradient": bits(self.unapplied()),
             "pending": pending,
         }
         with self.hooks.phase("save"):
@@ -246,6 +266,10 @@ class Training:
             generations.save(self.folder, number, state, self.sampler, self.group)
         self.generation = max(self.generation, number)
         return number
+
+    def unapplied(self) -> NDArray[np.int64]:
+        """Return what no rank has applied to the model yet: here every step does."""
+        return self.done.gradient
 
     def save_at_once(self) -> None:
         """Save in a handler, on one process. Inside `set_epoch` and `save` it comes after them."""
@@ -287,7 +311,10 @@ class Training:
         self.generation = 0 if state is None else state["generation"]
         self.numbers = itertools.count(self.generation + 1)
         step = 0 if state is None else state["step"]
-        self.done = Done(step, (0, 0), self.model.weights.copy())
+        gradient = np.zeros_like(self.model.weights)
+        if state is not None and self.group.rank == 0:
+            gradient = from_bits(state["gradient"], np.int64).reshape(gradient.shape)
+        self.done = Done(step, (0, 0), self.model.weights.copy(), gradient)
         self.recorder.append(loaded=self.generation, step=self.done.step)
         return None if state is None else state["pending"]
 

@@ -6,6 +6,7 @@ import os
 import sys
 from pathlib import Path
 
+from dynsample.cli.chaos.external import ExternalTraining
 from dynsample.cli.chaos.hooks import HookedGroup, Hooks
 from dynsample.cli.chaos.page import OwnPage
 from dynsample.cli.chaos.scenario import Orders
@@ -65,7 +66,8 @@ def main() -> int:
         if orders.group:
             hooks.watch_writes()
         try:
-            Training(orders, group, hooks, signals).run()
+            loop = ExternalTraining if orders.issue == "external" else Training
+            loop(orders, group, hooks, signals).run()
         except StoppedError:
             page.stop()
         if orders.group == "torch":
