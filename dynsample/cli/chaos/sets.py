@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from itertools import islice
-from typing import Any, TypeAlias
+from typing import TypeAlias, TypedDict
 
 import numpy as np
 
@@ -18,7 +18,30 @@ from dynsample.cli.chaos.compare import (
     torn,
 )
 from dynsample.cli.chaos.records import from_bits
+from dynsample.disk.fields import Check, integer, record, text
 
+
+class Record(TypedDict):
+    """What a rank did in a step: padding is not among its samples."""
+
+    step: int
+    rank: int
+    epoch: int
+    kind: str
+    digest: str
+    model: str
+    ids: str
+    weights: str
+    losses: str
+
+
+_COUNT = integer(0, 2**53)
+_RECORD: Check[Record] = record(
+    {
+        **dict.fromkeys(("step", "rank", "epoch"), _COUNT),
+        **dict.fromkeys(("kind", "digest", "model", "ids", "weights", "losses"), text),
+    }
+)
 Pass: TypeAlias = tuple[int, str]  # epoch, and whether of the kept or of the hidden samples
 
 
@@ -27,9 +50,9 @@ def differences(life: Life, reference: Life) -> Iterator[str]:
     yield from torn(life)
     expected: dict[Pass, dict[int, tuple[int, ...]]] = {}
     about: dict[Pass, tuple[str, str]] = {}
-    for record in _records(reference, reference.steps):
-        expected.setdefault(_pass(record), {}).update(_samples(record))
-        about[_pass(record)] = record["digest"], record["model"]
+    for done in _records(reference, reference.steps):
+        expected.setdefault(_pass(done), {}).update(_samples(done))
+        about[_pass(done)] = done["digest"], done["model"]
     records = _records(life, sorted(life.steps))
     lines = (line for each in records for line in _of(life, each, expected, about))
     yield from islice(lines, LINES)
@@ -38,21 +61,22 @@ def differences(life: Life, reference: Life) -> Iterator[str]:
 
 def _of(
     life: Life,
-    record: dict[str, Any],
+    done: Record,
     expected: dict[Pass, dict[int, tuple[int, ...]]],
     about: dict[Pass, tuple[str, str]],
 ) -> Iterator[str]:
-    where = f"life {life.number}, rank {record['rank']} of {life.size}, step {record['step']}"
-    which = f"({record['kind']}, epoch {record['epoch']})"
-    if _pass(record) not in expected:
-        yield f"{where} {which}: the undisturbed run has none"
+    where = f"life {life.number}, rank {done['rank']} of {life.size}, step {done['step']}"
+    where += f" ({done['kind']}, epoch {done['epoch']})"
+    if _pass(done) not in expected:
+        yield f"{where}: the undisturbed run has none"
         return
-    for name, there in zip(("digest", "model"), about[_pass(record)], strict=True):
-        if record[name] != there:
-            yield f"{where} {which}: {name} is {record[name]}, undisturbed {there}"
-    for one, bits in _samples(record).items():
-        if expected[_pass(record)].get(one) != bits:
-            yield f"{where} {which}: weights or losses differ of sample {one}"
+    digest, model = about[_pass(done)]
+    for name, here, there in (("digest", done["digest"], digest), ("model", done["model"], model)):
+        if here != there:
+            yield f"{where}: {name} is {here}, undisturbed {there}"
+    for one, bits in _samples(done).items():
+        if expected[_pass(done)].get(one) != bits:
+            yield f"{where}: weights or losses differ of sample {one}"
 
 
 def gaps(lives: list[Life], reference: Life) -> Iterator[str]:
@@ -72,24 +96,27 @@ def gaps(lives: list[Life], reference: Life) -> Iterator[str]:
     yield from missing_ends(lives)
 
 
-def _records(life: Life, steps: Iterable[int]) -> Iterator[dict[str, Any]]:
-    return (record for step in steps for record in life.steps.get(step, []))
+def _records(life: Life, steps: Iterable[int]) -> Iterator[Record]:
+    return (_RECORD(one, "a record") for step in steps for one in life.steps.get(step, []))
 
 
-def _pass(record: dict[str, Any]) -> Pass:
-    return record["epoch"], record["kind"]
+def _pass(done: Record) -> Pass:
+    return done["epoch"], done["kind"]
 
 
-def _samples(record: dict[str, Any]) -> dict[int, tuple[int, ...]]:
+def _samples(done: Record) -> dict[int, tuple[int, ...]]:
     """Bits of weight and loss, by id."""
-    ids = from_bits(record["ids"], np.int64).tolist()
-    bits = [from_bits(record[name], np.uint32).tolist() for name in ("weights", "losses")]
-    return dict(zip(ids, zip(*bits, strict=True), strict=True))
+    bits = [from_bits(text, np.uint32).tolist() for text in (done["weights"], done["losses"])]
+    return dict(zip(_ids(done), zip(*bits, strict=True), strict=True))
+
+
+def _ids(done: Record) -> list[int]:
+    ids: list[int] = from_bits(done["ids"], np.int64).tolist()
+    return ids
 
 
 def _counts(life: Life, steps: Iterable[int]) -> dict[Pass, Counter[int]]:
     counts: dict[Pass, Counter[int]] = {}
-    for record in _records(life, steps):
-        samples = from_bits(record["ids"], np.int64).tolist()
-        counts.setdefault(_pass(record), Counter()).update(samples)
+    for done in _records(life, steps):
+        counts.setdefault(_pass(done), Counter()).update(_ids(done))
     return counts
