@@ -188,12 +188,13 @@ class Sampler(RunAttributes):
 
     def __len__(self) -> int:
         """Batches of the current epoch, the same number on every rank, whatever the cursor."""
-        refuse_sampler_slot()
         self._run.check_deals()
+        refuse_sampler_slot()
         self._run.told = told = life.num_batches(self._run)
         return told
 
     def __iter__(self) -> BatchIterator:
+        self._run.check_deals()
         refuse_sampler_slot()
         return self.batches(prefetching=False)
 

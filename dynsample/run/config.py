@@ -59,7 +59,7 @@ class RunConfig:
     device: Device | None
     max_log_bytes: int
     report: Report | None
-    issue: str = "sampler"
+    issue: str
 
     @property
     def external(self) -> bool:

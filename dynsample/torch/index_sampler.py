@@ -69,7 +69,7 @@ class IndexSampler(TorchSampler[int]):
         handout.check_external(sampler.run)
         self.sampler, self.hidden = sampler, bool(hidden)
         self.skips = handout.set_skips(sampler.run, skips)
-        self._start = 0
+        self._start = (-1, 0)  # where the next iterator begins, in which epoch
 
     def set_epoch(self, epoch: int) -> None:
         """Call `Sampler.set_epoch`; collective, and safe to be called again.
@@ -94,7 +94,8 @@ class IndexSampler(TorchSampler[int]):
                 "(skip_first_batches; with transformers set ignore_data_skip=True), or make "
                 'IndexSampler(sampler, skips="framework")'
             )
-        start, self._start = self._start, 0
+        (epoch, place), self._start = self._start, (-1, 0)
+        start = place if epoch == self.sampler.epoch else 0
         return handout.iterate(self.sampler.run, hidden=self.hidden, start=start)
 
     def __len__(self) -> int:
@@ -126,8 +127,9 @@ class IndexSampler(TorchSampler[int]):
             )
         position = given["sampler"]
         self.sampler.load_state_dict(position)
-        if self.skips == "framework" and self.sampler.epoch == position["epoch"]:
-            self._start = position["hidden_positions" if self.hidden else "positions"]
+        if self.skips == "framework":
+            place = position["hidden_positions" if self.hidden else "positions"]
+            self._start = position["epoch"], place
 
 
 def _batches_to_skip() -> int:

@@ -288,6 +288,11 @@ def test_set_epoch_may_be_called_or_left_out_or_called_twice(
     assert len({tuple(order) for order in orders}) == 3
 
 
+def test_a_plan_that_others_hand_out_is_refused(open_loader: Open) -> None:
+    with pytest.raises(ValueError, match=r'to deal batches, got issue="external".*IndexSampler'):
+        next(iter(open_loader(kakurenbo(issue="external"))))
+
+
 def test_an_iterator_of_an_epoch_that_was_left_gives_no_more_batches(
     open_loader: Open, tree: ImageTree
 ) -> None:

@@ -248,6 +248,9 @@ def test_a_state_of_an_epoch_alone_is_enough_for_a_framework_that_skips() -> Non
     other.load_state_dict(index.state_dict())
     assert (resumed.epoch, len(other)) == (3, N)
     assert before + list(other) == resumed.plan.order.tolist()
+    other.load_state_dict(index.state_dict())
+    other.set_epoch(4)  # where the place is of no meaning
+    assert len(list(other)) == N
 
 
 # Refusals
@@ -266,3 +269,5 @@ def test_loaders_that_deal_batches_refuse_an_external_plan() -> None:
         OurDataLoader(Samples(), sampler=sampler)
     with pytest.raises(ValueError, match='issue="sampler" to deal batches'):
         next(iter(DataLoader(Samples(), batch_sampler=sampler)))  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match='issue="sampler" to deal batches'):
+        next(iter(DataLoader(Samples(), BATCH, sampler=sampler)))  # type: ignore[arg-type]
