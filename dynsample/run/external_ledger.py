@@ -107,6 +107,8 @@ class ExternalLedger(Ledger):
         mine = np.array_split(consumed, group.size)[group.rank]
         positions = np.concatenate([self.outstanding[1], mine])
         positions = positions[~used[positions]]
+        if self.folded:  # the epoch is over, and what was observed of it is no longer known
+            positions = positions[:0]
         used[np.concatenate([before, consumed])] = True
         return self._arrays(tickets, issued_rows(plan)[positions], positions), used
 

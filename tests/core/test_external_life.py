@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from external_runs import N, ids_of, make, observe
+from external_runs import BreaksOnce, N, ids_of, make, observe
 
 import dynsample as ds
 from dynsample.groups import Group, simulate
@@ -115,19 +115,6 @@ def test_an_iterator_does_not_outlive_its_epoch() -> None:
         next(batches)
 
 
-class BreaksOnce(ds.Policy):
-    """Fails the second time it is asked."""
-
-    columns = {"loss": ds.Mean()}  # noqa: RUF012
-    broken: list[int] = []  # noqa: RUF012
-
-    def select(self, table: ds.ScoreTable, epoch: int, random: ds.EpochRandom) -> ds.Selection:
-        if epoch == 1 and not self.broken:
-            self.broken.append(1)
-            raise ValueError("a policy's error")
-        return ds.Selection(hidden=np.arange(table.num_samples) % 4 == epoch % 4)
-
-
 def test_an_epoch_that_was_folded_and_not_planned_is_handed_out_no_more(tmp_path: Path) -> None:
     BreaksOnce.broken.clear()
     sampler = make(BreaksOnce())
@@ -145,6 +132,18 @@ def test_an_epoch_that_was_folded_and_not_planned_is_handed_out_no_more(tmp_path
     resumed.set_epoch(1)
     assert len(list(ids_of(resumed))) == 30
     assert np.count_nonzero(resumed.table.seen) == 7
+
+
+def test_of_a_subset_ids_are_those_of_the_data_set() -> None:
+    subset = np.arange(3, N, 3)
+    sampler = make(subset=subset)
+    ids = list(ids_of(sampler))
+    assert ids == sampler.plan.order.tolist()
+    assert sorted(ids) == subset.tolist()
+    observe(sampler, ids[::2])
+    assert sampler.outstanding.tolist() == ids[1::2]
+    sampler.set_epoch(0)
+    assert list(ids_of(sampler)) == ids[1::2]
 
 
 def test_restart_gives_the_whole_order_again() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from external_runs import ids_again, ids_of, make, observe
+from external_runs import BreaksOnce, ids_again, ids_of, make, observe
 
 import dynsample as ds
 from dynsample.disk.checkpoint import StateError
@@ -75,6 +75,25 @@ def test_what_was_consumed_may_be_observed_later(tmp_path: Path) -> None:
     resumed.set_epoch(1)
     assert set(np.flatnonzero(resumed.table.seen)) == set(ids[2:4])
     assert resumed.stats["surplus"] == 0
+
+
+def test_an_epoch_that_is_over_is_saved_without_what_was_consumed(tmp_path: Path) -> None:
+    own = make(BreaksOnce(), issue="sampler", batch_size=8)
+    BreaksOnce.broken.clear()
+    index = next(batches := iter(own))
+    next(batches)
+    observe(own, index)
+    own.save(tmp_path, consumed=2)
+    for time in range(3):  # with 8 outstanding rows, then folded, then folded and loaded
+        sampler = make(BreaksOnce())
+        sampler.load(tmp_path)
+        if not time:
+            with pytest.raises(ValueError, match="a policy's error"):
+                sampler.set_epoch(1)
+        sampler.save(tmp_path)
+    sampler.set_epoch(1)
+    assert np.count_nonzero(sampler.table.seen) == 8
+    assert len(list(ids_of(sampler))) == 30
 
 
 def test_a_state_of_the_own_hand_out_goes_on_externally(tmp_path: Path) -> None:
