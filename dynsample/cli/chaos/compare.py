@@ -72,12 +72,12 @@ def differences(life: Life, reference: Life) -> Iterator[str]:
     yield from torn(life)
     lines = (line for step in sorted(life.steps) for line in _of_step(life, step, reference))
     yield from islice(lines, LINES)
-    yield from ends_differ(life, reference)
+    yield from ends_differ(life, reference, ("end", "digest", "model"))
 
 
-def ends_differ(life: Life, reference: Life) -> Iterator[str]:
+def ends_differ(life: Life, reference: Life, names: tuple[str, ...]) -> Iterator[str]:
     """Say where the end of a life differs from that of the undisturbed one."""
-    ends = (line for end in life.ends for line in _of_end(life, end, reference.ends[0]))
+    ends = (line for end in life.ends for line in _of_end(life, end, reference.ends[0], names))
     yield from islice(ends, LINES)
 
 
@@ -98,9 +98,11 @@ def _of_step(life: Life, step: int, reference: Life) -> Iterator[str]:
                 yield f"{where} ({record['kind']}, epoch {record['epoch']}): {name} differ"
 
 
-def _of_end(life: Life, end: dict[str, Any], expected: dict[str, Any]) -> Iterator[str]:
+def _of_end(
+    life: Life, end: dict[str, Any], expected: dict[str, Any], names: tuple[str, ...]
+) -> Iterator[str]:
     where = f"life {life.number}, rank {end['rank']} of {life.size}, at the end"
-    for name in ("end", "digest", "model"):
+    for name in names:
         if end[name] != expected[name]:
             yield f"{where}: {name} is {end[name]}, undisturbed {expected[name]}"
     if end["table"].keys() != expected["table"].keys():
