@@ -70,8 +70,7 @@ def _again(run: Run, epoch: Epoch) -> None:
     put, named = epoch.put, epoch.named
     epoch.put, epoch.named = None, True
     if isinstance(epoch.ledger, ExternalLedger):
-        if not epoch.folded:  # else what was used is no longer known
-            epoch.used = epoch.ledger.used(epoch.plan, run.group, f"what is left of epoch {number}")
+        epoch.used = epoch.ledger.used(epoch.plan, run.group, f"what is left of epoch {number}")
         return
     if put is not None:
         if put != epoch.positions:

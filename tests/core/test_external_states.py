@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import copy
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
 import pytest
-from external_runs import BreaksOnce, ids_again, ids_of, make, observe
+from external_runs import BreaksOnce, N, ids_again, ids_of, make, observe
 
 import dynsample as ds
 from dynsample.disk.checkpoint import StateError
@@ -75,6 +76,20 @@ def test_what_was_consumed_may_be_observed_later(tmp_path: Path) -> None:
     resumed.set_epoch(1)
     assert set(np.flatnonzero(resumed.table.seen)) == set(ids[2:4])
     assert resumed.stats["surplus"] == 0
+
+
+def test_an_epoch_that_was_consumed_goes_on_in_the_own_hand_out(tmp_path: Path) -> None:
+    sampler = make(ds.Uniform())
+    ids = np.array(list(ids_of(sampler)))
+    sampler.observe(ids[:5])
+    sampler.save(tmp_path, consumed=N)
+    own = make(ds.Uniform(), issue="sampler")
+    for late, message in ((ids[5:7], None), (ids[4:7], "1 observations of epoch 0")):
+        own.load(tmp_path)
+        own.observe(late)
+        with pytest.raises(ObservationError, match=message) if message else nullcontext():
+            own.set_epoch(1)
+        assert set(np.flatnonzero(own.table.seen)) == set(ids[:7])
 
 
 def test_an_epoch_that_is_over_is_saved_without_what_was_consumed(tmp_path: Path) -> None:
