@@ -330,10 +330,7 @@ class Sampler(RunAttributes):
 
     @property
     def outstanding(self) -> NDArray[np.int64]:
-        """Ids handed out on any rank and observed on none, int64[M], in the order of the plan.
-
-        With `issue="external"`. Collective.
-        """
+        """Ids handed out and not observed, int64[M]; with `issue="external"`, and collective."""
         return handout.outstanding(self._run)
 
     def state_dict(self) -> dict[str, Any]:

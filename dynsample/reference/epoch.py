@@ -25,7 +25,7 @@ class ExternalEpoch:
 
     Attributes
     ----------
-    taken : dict of int to Any
+    taken : dict of int to float
         What was observed of a position, of those settled when the epoch was saved.
     surplus : int
         Observations beyond what the epoch holds, of those settled.
@@ -33,11 +33,11 @@ class ExternalEpoch:
 
     def __init__(self, order: Sequence[int]) -> None:
         self.order = [int(one) for one in order]
-        self.taken: dict[int, Any] = {}
+        self.taken: dict[int, float] = {}
         self.surplus = 0
-        self._log: list[tuple[int, int, int, Any]] = []  # number on its rank, rank, id, value
+        self._log: list[tuple[int, int, int, float]] = []  # number on its rank, rank, id, value
 
-    def observe(self, rank: int, ids: Iterable[int], values: Iterable[Any]) -> None:
+    def observe(self, rank: int, ids: Iterable[int], values: Iterable[float]) -> None:
         """Note what a rank observes."""
         for one, value in zip(ids, values, strict=True):
             number = sum(other == rank for _, other, _, _ in self._log)
