@@ -161,20 +161,18 @@ def mutated(site: Path, mutant: Mutant, folder: Path) -> Path:
     (folder / "cuda").mkdir()
     (folder / "cuda" / mutant.file).write_text(mutant.text())
     tree = site.parent / "cmake"
-    changed = next(
+    units = [
         each
         for each in json.loads((tree / "compile_commands.json").read_text())
-        if each["file"].endswith(f"/cuda_on_host/{mutant.unit}.cpp")
+        if f"{races.MODULE}.dir" in each["output"]
+    ]
+    changed = next(
+        each for each in units if each["file"].endswith(f"/cuda_on_host/{mutant.unit}.cpp")
     )
     compiler, *options = shlex.split(changed["command"])
-    own = next(option for option in options if option.startswith("-o") or option.endswith(".o"))
-    original = options[options.index(own) + 1] if own == "-o" else own
-    options[options.index(original)] = str(folder / "unit.o")
+    options[options.index("-o") + 1] = str(folder / "unit.o")
     subprocess.run([compiler, f"-I{folder}", *options], check=True, cwd=tree)
-    objects = [
-        folder / "unit.o" if each.samefile(tree / original) else each
-        for each in (tree / "CMakeFiles" / f"{races.MODULE}.dir").rglob("*.o")
-    ]
+    objects = [folder / "unit.o" if each is changed else tree / each["output"] for each in units]
     there = folder / "site"
     shutil.copytree(site, there)
     [module] = (there / "dynsample").glob(f"{races.MODULE}.*.so")
