@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
 
 import torch
 
@@ -26,10 +25,6 @@ from dynsample.torch import IndexSampler
 __all__ = ["SamplerCallback"]
 
 KEY = "dynsample"  # in a checkpoint
-
-
-class _HiddenStep(Protocol):
-    def __call__(self, batch: object, batch_idx: int) -> object: ...
 
 
 class SamplerCallback(Callback):
@@ -124,7 +119,7 @@ class SamplerCallback(Callback):
         self.sampler.set_epoch(self.sampler.epoch + 1)
 
     def _look_at_hidden(
-        self, trainer: Trainer, pl_module: LightningModule, step: _HiddenStep
+        self, trainer: Trainer, pl_module: LightningModule, step: Callable[[object, int], object]
     ) -> None:
         """Show the step all hidden samples whose refresh is due; else nothing keeps a trace."""
         hidden = IndexSampler(self.sampler, hidden=True)

@@ -45,10 +45,11 @@ def shard(trainer: Trainer, sampler: Sampler, order: IndexSampler) -> Iterable[o
     Ranks have as many each: the last ones are filled up with samples of the first.
     """
     loader, _ = _found(trainer, sampler)
-    ids: list[int] = list(order)
-    group = sampler.group
-    places = DistributedSampler(ids, group.size, group.rank, shuffle=False)  # type: ignore[arg-type]
-    batches = BatchSampler([ids[k] for k in places], loader.batch_sampler.batch_size, False)
+    ids, group = list(order), sampler.group
+    places = range(group.rank, -(-len(ids) // group.size) * group.size, group.size)
+    share = [ids[place % len(ids)] for place in places]
+    size: int = vars(loader.batch_sampler)["batch_size"]
+    batches = BatchSampler(share, size, drop_last=False)
     alike = copy.copy(loader)
     # What torch lets nobody set: workers of the loader for training are left alone.
     alike.__dict__.update(batch_sampler=batches, persistent_workers=False, _iterator=None)

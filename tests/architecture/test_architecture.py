@@ -45,6 +45,7 @@ FLOORS = [
     {"loading"},
     {"coreset"},
     {"torch", "dali", "ffcv"},
+    {"lightning"},
     {"cli"},
     {"", "__main__"},
 ]

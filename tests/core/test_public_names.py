@@ -36,11 +36,13 @@ NAMES = {
     "dynsample.distill": ["kl_loss", "parts"],
     "dynsample.replay": ["mix"],
     "dynsample.torch": ["DataLoader", "IndexSampler", "scaled_lr"],
+    "dynsample.lightning": ["SamplerCallback"],
     "dynsample.dali": ["readers"],
     "dynsample.ffcv": ["Loader", "OrderOption"],
 }  # fmt: skip
 NEEDS = {
-    "distill": "torch", "replay": "torch", "torch": "torch", "dali": "nvidia.dali", "ffcv": "ffcv"
+    "distill": "torch", "replay": "torch", "torch": "torch", "dali": "nvidia.dali", "ffcv": "ffcv",
+    "lightning": "lightning",
 }  # fmt: skip
 
 

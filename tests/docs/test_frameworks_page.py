@@ -16,7 +16,7 @@ from tests import pages  # noqa: E402
 
 PAGE = "docs/frameworks.md"
 N = 90
-SETUP, TRAIN, SAVE, LOAD = pages.blocks(PAGE)
+SETUP, TRAIN, SAVE, LOAD, LIGHTNING = pages.blocks(PAGE)
 
 
 class Indexed(torch.utils.data.TensorDataset):
@@ -59,3 +59,19 @@ def test_the_code_of_the_page_trains_saves_and_goes_on(tmp_path: Path) -> None:
     assert plan.num_hidden > 0
     kept = again["dataset"].seen[: plan.num_positions - len(index)]
     assert sorted([*kept, *index.tolist()]) == sorted(plan.order.tolist())
+
+
+@pytest.mark.filterwarnings("ignore")  # advice of Lightning
+def test_the_code_for_lightning_trains_and_goes_on(tmp_path: Path) -> None:
+    pytest.importorskip("lightning", reason="Lightning is not installed")
+    names = given(tmp_path)
+    quiet = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
+    names["hardware"] = {"accelerator": "cpu", "devices": 1, **quiet}
+    fit = pages.run(PAGE, [LIGHTNING], names)["fit"]
+    net, dataset = names["model"], names["dataset"]
+    done = fit(net, dataset, tmp_path)
+    sampler = done.lightning_module.sampler
+    assert (done.current_epoch, sampler.epoch) == (4, 4)
+    assert sampler.table.seen.all()
+    [path] = tmp_path.rglob("*.ckpt")
+    assert fit(net, dataset, tmp_path, path).lightning_module.sampler.epoch == 4

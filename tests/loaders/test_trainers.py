@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
-import warnings
 from typing import Any
 
 import numpy as np
@@ -114,19 +112,6 @@ def test_the_state_of_a_stateful_data_loader_does_not_grow_with_the_data_set() -
         next(batches)
         sizes.append(len(json.dumps(batches.state_dict())))
     assert sizes[1] - sizes[0] <= 6  # digits
-
-
-@pytest.fixture
-def lightning(tmp_path: Any) -> Any:
-    module = pytest.importorskip("lightning", reason="Lightning is not installed")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # advice on workers, loggers and the like
-        environment = dict(os.environ)  # to which it adds
-        yield module
-    os.environ.clear()
-    os.environ.update(environment)
-    if torch.distributed.is_initialized():
-        torch.distributed.destroy_process_group()
 
 
 def trainer(lightning: Any, **options: Any) -> Any:

@@ -26,14 +26,38 @@ def live(folder: Path, size: int, *stop: str) -> tuple[list[Any], list[Any]]:
     return [one for rank in ranks for one in rank if len(one) == 3], [rank[-1] for rank in ranks]
 
 
+def check_surplus(records: list[Any]) -> None:
+    """Check that every epoch is observed whole, and that what was padded is counted."""
+    padded = []
+    for epoch in range(EPOCHS):
+        kinds = {
+            what: Counter(
+                i for number, kind, ids in records if (number, kind) == (epoch, what) for i in ids
+            )
+            for what in ("kept", "hidden")
+        }
+        assert not kinds["kept"].keys() & kinds["hidden"].keys()
+        observed = kinds["kept"] + kinds["hidden"]
+        assert observed.keys() == set(range(N))
+        counted = [n for number, kind, n in records if (number, kind) == (epoch, "surplus")]
+        padded.append(observed.total() - N)
+        assert counted == [[padded[-1]]] * 2
+    assert max(padded) > 0
+
+
 def test_a_run_goes_on_where_it_was_observed(tmp_path: Path) -> None:
     launchers.require("gloo")
-    _, ends = live(tmp_path / "whole", 2)
+    whole, ends = live(tmp_path / "whole", 2)
+    check_surplus(whole)
     before, _ = live(tmp_path / "parts", 2, "1")
     after, again = live(tmp_path / "parts", 3)
     assert len({json.dumps(end) for end in [*ends, *again]}) == 1
     for epoch in range(EPOCHS):
-        ids = [set(one) for number, _, one in [*before, *after] if number == epoch]
+        ids = [
+            set(one)
+            for number, what, one in [*before, *after]
+            if epoch == number and what != "surplus"
+        ]
         assert set.union(*ids) == set(range(N))  # none is lost
     kept = [set(one) for number, kind, one in before if (number, kind) == (1, "kept")]
     rest = Counter(i for number, kind, one in after if (number, kind) == (1, "kept") for i in one)

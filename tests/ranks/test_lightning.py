@@ -31,7 +31,9 @@ def read(folder: Path) -> tuple[list[Any], list[float], Any]:
 
 
 def ids_of(records: list[Any], epoch: int, kind: str) -> Counter[int]:
-    return Counter(i for number, what, ids in records if (number, what) == (epoch, kind) for i in ids)
+    return Counter(
+        i for number, what, ids in records if (number, what) == (epoch, kind) for i in ids
+    )
 
 
 def check_whole(folder: Path) -> None:
@@ -61,7 +63,7 @@ def test_ranks_share_every_epoch_and_go_on_from_every_checkpoint_of_one(tmp_path
     live(tmp_path, "ddp", "resumed")
     check_whole(tmp_path / "whole")
     ranks, _, end = read(tmp_path / "whole")
-    whole = sum(ranks, [])
+    whole = [*ranks[0], *ranks[1]]
     kept, hidden = (ids_of(whole, STOPPED, kind).keys() for kind in ("kept", "hidden"))
     first = [sum(number == 0 for number, _, _ in records) for records in ranks]
     assert first[0] == first[1]
@@ -71,7 +73,7 @@ def test_ranks_share_every_epoch_and_go_on_from_every_checkpoint_of_one(tmp_path
     for folder in folders:
         done = int(folder.name.split("=")[2].split("-")[0]) - first[0]
         again, _, its_end = read(folder)
-        after = sum(again, [])
+        after = [*again[0], *again[1]]
         assert its_end == end
         if folder.name.endswith("-end"):
             assert min(number for number, _, _ in after) == STOPPED + 1

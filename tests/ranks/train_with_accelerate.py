@@ -65,8 +65,9 @@ def main() -> None:
         for _, index in hidden_loader:
             observe(sampler, index)
             records.append((epoch, "hidden", index.tolist()))
+        sampler.set_epoch(epoch + 1)
+        records.append((epoch, "surplus", [int(sampler.stats["surplus"])]))
     else:
-        sampler.set_epoch(EPOCHS)
         records.append((sampler.plan.digest, sampler.table["loss"].tolist()))
     name = f"{accelerator.num_processes}-{accelerator.process_index}.json"
     (folder / name).write_text(json.dumps(records))
