@@ -6,14 +6,17 @@ import io
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 import numpy as np
 import torch
 from lightning.pytorch import Trainer
+
+_Progress = dict[str, dict[str, int]]  # of epochs or batches: in "total", and in the "current" one
+_Loops = dict[str, dict[str, _Progress]]
 
 
 @contextmanager
@@ -47,15 +50,14 @@ def unpack(state: torch.Tensor, folder: Path) -> None:
         archive.extractall(folder)
 
 
-def begin_epoch(checkpoint: MutableMapping[str, Any], epoch: int) -> None:
+def begin_epoch(checkpoint: Mapping[str, object], epoch: int) -> None:
     """Have Lightning begin an epoch, with what is left of it, where it would go on by itself.
 
     It would count the batches of the epoch from the one that was last, and not skip any.
     """
-    loop = checkpoint["loops"]["fit_loop"]
+    loop = cast("_Loops", checkpoint["loops"])["fit_loop"]
     epochs, batches = loop["epoch_progress"], loop["epoch_loop.batch_progress"]
     done = batches["total"]["processed"]
     for counts, total, current in ((epochs, epoch, epoch), (batches, done, 0)):
         counts["total"] = dict.fromkeys(counts["total"], total)
         counts["current"] = dict.fromkeys(counts["current"], current)
-    batches["is_last_batch"] = False

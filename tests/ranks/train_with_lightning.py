@@ -98,7 +98,8 @@ def fit(path: Path, strategy: str, callbacks: list[Any], checkpoint: Path | None
         enable_progress_bar=False,
         enable_model_summary=False,
     )
-    trainer.fit(Model(sampler, path), ckpt_path=checkpoint)
+    num_workers = 0 if checkpoint else 1  # which asks for ids before the epoch begins
+    trainer.fit(Model(sampler, path, num_workers), ckpt_path=checkpoint)
 
 
 def main() -> None:
