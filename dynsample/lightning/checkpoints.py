@@ -9,13 +9,21 @@ import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import cast
+from typing import TypedDict, cast
 
 import numpy as np
 import torch
 from lightning.pytorch import Trainer
 
-_Progress = dict[str, dict[str, int]]  # of epochs or batches: in "total", and in the "current" one
+
+class _Progress(TypedDict):
+    """Epochs or batches: in all, and in the fit or epoch that runs."""
+
+    total: dict[str, int]
+    current: dict[str, int]
+    is_last_batch: bool
+
+
 _Loops = dict[str, dict[str, _Progress]]
 
 
@@ -61,3 +69,4 @@ def begin_epoch(checkpoint: Mapping[str, object], epoch: int) -> None:
     for counts, total, current in ((epochs, epoch, epoch), (batches, done, 0)):
         counts["total"] = dict.fromkeys(counts["total"], total)
         counts["current"] = dict.fromkeys(counts["current"], current)
+    batches["is_last_batch"] = False
