@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import Dataset, default_collate
 
+Ids: TypeAlias = NDArray[np.int64] | list[int]  # a list where a stock loader batches
 Fields: TypeAlias = tuple[object, ...] | MutableSequence[object]
 
 
@@ -20,7 +21,11 @@ class IndexedDataset(Dataset[object]):
     def __init__(self, dataset: Dataset[object]) -> None:
         self.dataset = dataset
 
-    def __getitems__(self, index: NDArray[np.int64]) -> tuple[object, NDArray[np.int64]]:
+    def __len__(self) -> int:
+        return len(self.dataset)  # type: ignore[arg-type]  # map-style ones have it
+
+    def __getitems__(self, index: Ids) -> tuple[object, NDArray[np.int64]]:
+        index = np.asarray(index, np.int64)
         ids = index.tolist()
         if getitems := getattr(self.dataset, "__getitems__", None):
             return getitems(ids), index

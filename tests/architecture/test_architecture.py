@@ -45,7 +45,7 @@ FLOORS = [
     {"loading"},
     {"coreset"},
     {"torch", "dali", "ffcv"},
-    {"lightning"},
+    {"lightning", "hf"},
     {"cli"},
     {"", "__main__"},
 ]

@@ -39,10 +39,11 @@ NAMES = {
     "dynsample.lightning": ["SamplerCallback"],
     "dynsample.dali": ["readers"],
     "dynsample.ffcv": ["Loader", "OrderOption"],
+    "dynsample.hf": ["Trainer"],
 }  # fmt: skip
 NEEDS = {
     "distill": "torch", "replay": "torch", "torch": "torch", "dali": "nvidia.dali", "ffcv": "ffcv",
-    "lightning": "lightning",
+    "lightning": "lightning", "hf": "transformers",
 }  # fmt: skip
 
 
