@@ -17,19 +17,6 @@ def make(policy: ds.Policy | None = None, **options: object) -> ds.Sampler:
     return ds.Sampler(N, policy or ds.Kakurenbo(fraction=0.5, tau=0.0), **given)  # type: ignore[arg-type]
 
 
-class BreaksOnce(ds.Policy):
-    """Fails the second time it is asked."""
-
-    columns = {"loss": ds.Mean()}  # noqa: RUF012
-    broken: list[int] = []  # noqa: RUF012
-
-    def select(self, table: ds.ScoreTable, epoch: int, random: ds.EpochRandom) -> ds.Selection:
-        if epoch == 1 and not self.broken:
-            self.broken.append(1)
-            raise ValueError("a policy's error")
-        return ds.Selection(hidden=np.arange(table.num_samples) % 4 == epoch % 4)
-
-
 def observe(sampler: ds.Sampler, ids: list[int] | np.ndarray, loss: float | None = None) -> None:
     index = np.asarray(ids, np.int64)
     ones = np.ones(len(index), np.float32)

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from external_runs import BreaksOnce, N, ids_of, make, observe
+from breaks_once import BreaksOnce
+from external_runs import N, ids_of, make, observe
 
 import dynsample as ds
 from dynsample.groups import Group, simulate

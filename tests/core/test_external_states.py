@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from external_runs import BreaksOnce, N, ids_again, ids_of, make, observe
+from breaks_once import BreaksOnce
+from external_runs import N, ids_again, ids_of, make, observe
 
 import dynsample as ds
 from dynsample.disk.checkpoint import StateError

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from breaks_once import BreaksOnce
 from small_runs import B, N, kakurenbo, make, observe, take, train
 
 import dynsample as ds
@@ -275,19 +276,6 @@ def test_a_data_set_smaller_than_a_batch_is_refused_with_drop_last() -> None:
 
 
 # Folded and not planned
-
-
-class BreaksOnce(ds.Policy):
-    """Fails the second time it is asked."""
-
-    columns = {"loss": ds.Mean()}  # noqa: RUF012
-    broken: list[int] = []  # noqa: RUF012
-
-    def select(self, table: ds.ScoreTable, epoch: int, random: ds.EpochRandom) -> ds.Selection:
-        if epoch == 1 and not self.broken:
-            self.broken.append(1)
-            raise ValueError("a policy's error")
-        return ds.Selection(hidden=np.arange(table.num_samples) % 4 == epoch % 4)
 
 
 def counts(sampler: ds.Sampler) -> list[int]:

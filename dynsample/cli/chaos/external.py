@@ -9,7 +9,6 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from dynsample.cli.chaos.records import bits
 from dynsample.cli.chaos.training import Pending, Training
 from dynsample.run import handout
 
@@ -62,16 +61,7 @@ class ExternalTraining(Training):
         gradient = np.zeros_like(model.weights)
         if own and not hidden:
             gradient = model.gradient(index, output, weights)
-        self.recorder.append(
-            step=self.done.step,
-            kind="hidden" if hidden else "kept",
-            epoch=sampler.epoch,
-            digest=sampler.state_dict()["digest"],
-            ids=bits(index[:own]),
-            weights=bits(weights[:own]),
-            losses=bits(output.loss[:own]),
-            model=self.digest(),
-        )
+        self.record(index[:own], weights[:own], output.loss[:own], hidden)
         with self.signals.held():  # an observation belongs to the step that is counted
             if len(index):
                 self.observe(index, output, hidden)

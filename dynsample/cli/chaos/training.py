@@ -204,17 +204,13 @@ class Training:
         if not hidden:
             gradient = model.gradient(index, output, weights)
             model.update(self.group.sum(gradient, "a training step"), sampler.lr_scale)
-        self.recorder.append(
-            step=self.done.step,
-            kind="hidden" if hidden else "kept",
-            epoch=sampler.epoch,
-            digest=sampler.state_dict()["digest"],
+        self.record(
+            index[:own],
+            weights[:own],
+            output.loss[:own],
+            hidden,
             rows=rows,
             first=self.share(rows)[0],
-            ids=bits(index[:own]),
-            weights=bits(weights[:own]),
-            losses=bits(output.loss[:own]),
-            model=self.digest(),
         )
         with self.signals.held():  # an observation belongs to the step that is counted
             if len(index):
@@ -224,6 +220,27 @@ class Training:
             )
         self.stop_if_told()
         self.save_perhaps("observed")
+
+    def record(
+        self,
+        index: NDArray[np.int64],
+        weights: NDArray[np.float32],
+        loss: NDArray[np.float32],
+        hidden: bool,
+        **place: int,
+    ) -> None:
+        """Note what a step is made of, and where a batch stands in it, for the comparison."""
+        self.recorder.append(
+            step=self.done.step,
+            kind="hidden" if hidden else "kept",
+            epoch=self.sampler.epoch,
+            digest=self.sampler.state_dict()["digest"],
+            **place,
+            ids=bits(index),
+            weights=bits(weights),
+            losses=bits(loss),
+            model=self.digest(),
+        )
 
     def observe(self, index: NDArray[np.int64], output: Output, hidden: bool) -> None:
         """Report to the sampler."""
