@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import datasets
+import image_data
 import models
 import numpy as np
 import torch
@@ -107,8 +107,8 @@ def open_data(args: argparse.Namespace, seed: int) -> Data:
         val: Any = ImageSet(task.test_images, task.test_labels)
         labels, num_classes = task.train_labels.numpy(), task.num_classes
     else:
-        train = datasets.load(args.data, "train", size=args.size, augment=not args.no_augment)
-        val = datasets.load(args.val or args.data, "train" if args.val else "val", size=args.size)
+        train = image_data.load(args.data, "train", size=args.size, augment=not args.no_augment)
+        val = image_data.load(args.val or args.data, "train" if args.val else "val", size=args.size)
         labels, num_classes = train.labels, train.num_classes
     subset = np.arange(len(labels)) if args.ratio == 1 else long_tail(labels, args.ratio, seed)
     return Data(train, labels, val, num_classes, subset)

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import datasets
+import image_data
 import numpy as np
 import torch
 
@@ -88,7 +88,7 @@ def open_path(args: argparse.Namespace, device: torch.device) -> Feed:
 def _torch(args: argparse.Namespace, device: torch.device) -> Feed:
     from dynsample.torch import DataLoader
 
-    read = partial(datasets.load, size=args.size, mean=args.mean, std=args.std)
+    read = partial(image_data.load, size=args.size, mean=args.mean, std=args.std)
     train = read(args.data, "train", augment=not args.no_augment)
     val = read(args.val or args.data, "train" if args.val else "val")
     options = {"num_workers": args.workers, "pin_memory": device.type == "cuda"}

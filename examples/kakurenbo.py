@@ -26,8 +26,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import datasets
 import feeds
+import image_data
 import models
 import numpy as np
 import ranks
@@ -291,7 +291,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--verbose", action="store_true", help="a line for every epoch")
     # fmt: on
     ranks.add_arguments(parser)
-    parser.set_defaults(mean=datasets.MEAN, std=datasets.STD, model_options={}, columns=None)
+    parser.set_defaults(mean=image_data.MEAN, std=image_data.STD, model_options={}, columns=None)
     config = dict(CONFIGS.get(parser.parse_known_args()[0].config or "", {}))
     notes = [config.pop(name, None) for name in ("source", "not_applied")]
     parser.set_defaults(**config)
@@ -319,7 +319,7 @@ def main() -> None:
         if args.data is not None:
             feed = feeds.open_path(args, args.device)
         if args.class_map:
-            args.columns = datasets.class_map(args.class_map, feed.num_classes).to(args.device)
+            args.columns = image_data.class_map(args.class_map, feed.num_classes).to(args.device)
         console = Console(quiet=args.world.rank != 0)
         if args.note:
             console.print(f"--config {args.config} leaves out {args.note}", soft_wrap=True)

@@ -4,6 +4,7 @@ import ast
 import re
 import subprocess
 import sys
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -121,6 +122,13 @@ def test_native_code_includes_only_what_its_layer_may(folder: str) -> None:
 @pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(ROOT)))
 def test_no_file_is_longer_than_400_lines(path: Path) -> None:
     assert len(path.read_text().splitlines()) <= 400
+
+
+# The folder of a script comes first on the path, and pytest puts the folders of tests there too.
+def test_no_script_has_the_name_of_a_package() -> None:
+    scripts = [path for path in SOURCES if path.suffix == ".py"]
+    names = {path.stem for path in scripts if not (path.parent / "__init__.py").exists()}
+    assert not names & (packages_distributions().keys() | sys.stdlib_module_names)
 
 
 def test_import_loads_numpy_and_the_core_only() -> None:
