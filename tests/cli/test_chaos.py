@@ -93,7 +93,7 @@ def test_a_missing_launcher_is_named(
 @pytest.mark.parametrize(
     ("group", "kills", "more"),
     [
-        ("mpi", 6, []),
+        ("mpi", 6, ["--ranks", "1..3", "--policy", "kakurenbo"]),
         ("mpi", 6, ["--issue", "external", "--policy", "kakurenbo"]),
         pytest.param("mpi", 20, [], marks=pytest.mark.whole),
         pytest.param("mpi", 20, ["--issue", "external"], marks=pytest.mark.whole),

@@ -15,9 +15,8 @@ from images import write_tree
 SCRIPT = Path(__file__).parents[2] / "examples" / "imagenet_dali.py"
 
 
-@pytest.mark.parametrize(
-    "policy", ["kakurenbo", pytest.param("infobatch", marks=pytest.mark.whole)]
-)
+@pytest.mark.whole  # on two ranks it is always run
+@pytest.mark.parametrize("policy", ["kakurenbo", "infobatch"])
 def test_the_script_trains_saves_and_resumes(tmp_path: Path, policy: str) -> None:
     write_tree(tmp_path / "data" / "train", 48)
     write_tree(tmp_path / "data" / "val", 9)

@@ -12,15 +12,22 @@ pytest.importorskip("transformers", reason="transformers is not installed")
 pytest.importorskip("accelerate", reason="Accelerate is not installed")
 
 import transformers
-from hf_runs import EPOCHS, POLICIES, Classifier, Samples, Stop, make, run
+from hf_runs import EPOCHS, Classifier, Samples, Stop, make, run
 from transformers import TrainingArguments
 
 from dynsample import hf
 from dynsample.disk.checkpoint import StateError
 
 
-@pytest.mark.parametrize("accumulation", [1, 3])
-@pytest.mark.parametrize("policy", POLICIES)
+@pytest.mark.parametrize(
+    ("policy", "accumulation"),
+    [
+        ("Kakurenbo", 3),
+        ("InfoBatch", 1),
+        pytest.param("Kakurenbo", 1, marks=pytest.mark.whole),
+        pytest.param("InfoBatch", 3, marks=pytest.mark.whole),
+    ],
+)
 @pytest.mark.parametrize("place", ["in an epoch", "at its end", "saved by epoch", "over"])
 def test_a_run_in_two_parts_is_the_run_in_one(
     place: str, policy: str, accumulation: int, tmp_path: Path

@@ -49,7 +49,7 @@ def merged(ranks: list[Run], one: Run) -> Run:
     [
         ("gloo", "torch", "persistent"),
         pytest.param("gloo", "torch", "spawned", marks=pytest.mark.whole),
-        ("gloo", "ffcv", "mapped"),
+        pytest.param("gloo", "ffcv", "mapped", marks=pytest.mark.whole),  # FFCV takes 7 s to import
         ("gloo", "dali", "operator"),
         ("mpich", "torch", "no workers"),
         pytest.param("mpich", "torch", "spawned", marks=pytest.mark.whole),

@@ -22,7 +22,7 @@ def run(framework: str, folder: Path) -> tuple[bool, str]:
         return not any(world.wait(240)), world.output()
 
 
-@pytest.mark.parametrize("framework", ["spawn", "lightning"])
+@pytest.mark.parametrize("framework", ["spawn", launchers.whole("lightning")])
 def test_no_id_comes_to_two_ranks(framework: str, tmp_path: Path) -> None:
     if not importlib.util.find_spec(framework) and framework == "lightning":
         pytest.skip("needs Lightning")
