@@ -22,6 +22,10 @@ class RunAttributes:
 
     _run: Run
 
+    def __bool__(self) -> bool:
+        """Return True, so that `sampler or default` asks for no length."""
+        return True
+
     @property
     def run(self) -> Run:
         """The state of the sampler, for loaders."""

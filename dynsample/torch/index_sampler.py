@@ -102,6 +102,10 @@ class IndexSampler(TorchSampler[int]):
         """Ids that the next iterator gives, where it begins at the beginning."""
         return handout.length(self.sampler.run, hidden=self.hidden)
 
+    def __bool__(self) -> bool:
+        """Return True, so that `sampler or default` asks for no length."""
+        return True
+
     def state_dict(self) -> dict[str, object]:
         """Position in the epoch: small, JSON-able, of this process; `Sampler.save` has the rest."""
         state = self.sampler.state_dict()

@@ -182,6 +182,7 @@ def test_a_sampler_that_deals_nothing_says_what_to_iterate() -> None:
             ValueError, match=r'got issue="external".*dynsample\.torch\.IndexSampler'
         ):
             call(sampler)  # type: ignore[operator]
+    assert sampler or None
     assert sorted(np.concatenate(list(sampler.all(7))).tolist()) == list(range(N))
     with pytest.raises(ValueError, match='must be made with issue="external"'):
         make(issue="sampler").outstanding  # noqa: B018
