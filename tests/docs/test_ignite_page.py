@@ -44,7 +44,7 @@ def test_an_engine_goes_through_the_epochs_of_the_plan(
     assert trainer.state.iteration == sum(sampler.num_batches)
 
 
-@pytest.mark.parametrize("stop", [5, 14, 18, 20], ids=["1st", "2nd", "hidden", "3rd"])
+@pytest.mark.parametrize("stop", [5, 14, 18, 30], ids=["1st", "2nd", "hidden", "3rd"])
 def test_a_run_goes_on_where_it_was(
     train: Callable[..., tuple[Noted, Engine]],
     monkeypatch: pytest.MonkeyPatch,

@@ -18,8 +18,9 @@ from tests.docs.noted import BATCH, EPOCHS, N, Noted, Stopped, up_and_down
 PAGE = "docs/migrate/ultralytics.md"
 PLANNED, DETECTION, CLASSIFICATION = pages.blocks(PAGE)
 QUIET = {
-    "device": "cpu", "plots": False, "verbose": False, "amp": False, "exist_ok": True, "name": "run",
-    "epochs": EPOCHS, "batch": BATCH, "nbs": BATCH, "imgsz": 64, "pretrained": False, "warmup_epochs": 0,
+    "device": "cpu", "plots": False, "verbose": False, "amp": False, "exist_ok": True,
+    "epochs": EPOCHS, "batch": BATCH, "nbs": BATCH, "imgsz": 64, "pretrained": False,
+    "warmup_epochs": 0, "name": "run",
 }  # fmt: skip
 COLORS = np.array([[255, 0, 0], [0, 255, 0], [0, 0, 255]], np.uint8)
 
@@ -46,12 +47,9 @@ def pictures() -> Iterator[tuple[int, Any]]:
         yield i % 3, Image.fromarray(COLORS[i % 3] // 2 + noise)
 
 
-def trainer_of(block: str, **replaced: str) -> Any:
-    for old, new in replaced.items():
-        assert old in block
-        block = block.replace(old, new)
-    names = pages.run(PAGE, [PLANNED, block], {"up_and_down": up_and_down})
-    return names["RareClasses" if block.startswith("from ultralytics.models.yolo.detect") else "Dynamic"]
+def trainer_of(block: str, name: str) -> Any:
+    """Return a trainer of the page."""
+    return pages.run(PAGE, [PLANNED, block], {"up_and_down": up_and_down})[name]
 
 
 def test_a_detector_sees_rare_classes_more_often(tmp_path: Path) -> None:
@@ -68,7 +66,7 @@ def test_a_detector_sees_rare_classes_more_often(tmp_path: Path) -> None:
     (tmp_path / "data.yaml").write_text(f"path: {tmp_path}\ntrain: images\nval: images\n{names}\n")
     drawn: list[list[int]] = []
 
-    class Kept(trainer_of(DETECTION)):  # type: ignore[misc]
+    class Kept(trainer_of(DETECTION, "RareClasses")):  # type: ignore[misc]
         def preprocess_batch(self, batch: dict[str, Any]) -> Any:
             names = [int(Path(self.train_loader.dataset.im_files[i]).stem) for i in batch["index"]]
             assert names == [int(Path(path).stem) for path in batch["im_file"]]
@@ -77,7 +75,7 @@ def test_a_detector_sees_rare_classes_more_often(tmp_path: Path) -> None:
             drawn[self.epoch].extend(batch["index"].tolist())
             return super().preprocess_batch(batch)
 
-    YOLO("yolo11n.yaml").train(
+    YOLO("yolo26n.yaml").train(
         trainer=Kept, data="data.yaml", project=str(tmp_path), close_mosaic=2, **QUIET
     )
     (sampler,) = Noted.made
@@ -103,16 +101,16 @@ def test_a_classifier_trains_on_what_is_kept_and_goes_on(
     from ultralytics import YOLO
 
     policy = "ds.Kakurenbo(fraction=0.3, warmup_epochs=self.args.warmup_epochs)"
-    dynamic = trainer_of(CLASSIFICATION, **{policy: "up_and_down()"})
+    dynamic = trainer_of(CLASSIFICATION.replace(policy, "up_and_down()"), "Dynamic")
     arguments = {"trainer": dynamic, "data": str(folders(tmp_path)), "project": str(tmp_path)}
-    YOLO("yolo11n-cls.yaml").train(**arguments, **QUIET, erasing=0.0, auto_augment=None)
+    YOLO("yolo26n-cls.yaml").train(**arguments, **QUIET, erasing=0.0, auto_augment=None)
     (whole,) = Noted.made
     whole.check()
 
     Noted.made = []
     monkeypatch.setattr(Noted, "stop", whole.num_batches[0] + 3)  # in the second epoch
     with pytest.raises(Stopped):
-        YOLO("yolo11n-cls.yaml").train(**arguments, **QUIET, erasing=0.0, auto_augment=None)
+        YOLO("yolo26n-cls.yaml").train(**arguments, **QUIET, erasing=0.0, auto_augment=None)
     monkeypatch.setattr(Noted, "stop", -1)
     YOLO(str(tmp_path / "run/weights/last.pt")).train(resume=True, trainer=dynamic)
     before, after = Noted.made
