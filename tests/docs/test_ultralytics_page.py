@@ -95,25 +95,61 @@ def folders(path: Path) -> Path:
     return path / "colors"
 
 
+POLICY = "ds.Kakurenbo(fraction=0.3, warmup_epochs=self.args.warmup_epochs)"
+
+
+@pytest.fixture
+def classify(tmp_path: Path) -> tuple[Any, dict[str, Any]]:
+    """Return the page's trainer of a classifier, and what it is trained with."""
+    dynamic = trainer_of(CLASSIFICATION.replace(POLICY, "up_and_down()"), "Dynamic")
+    plain = {"erasing": 0.0, "auto_augment": None}
+    return dynamic, {
+        **QUIET, **plain, "data": str(folders(tmp_path)), "project": str(tmp_path)
+    }  # fmt: skip
+
+
 def test_a_classifier_trains_on_what_is_kept_and_goes_on(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    classify: tuple[Any, dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from ultralytics import YOLO
 
-    policy = "ds.Kakurenbo(fraction=0.3, warmup_epochs=self.args.warmup_epochs)"
-    dynamic = trainer_of(CLASSIFICATION.replace(policy, "up_and_down()"), "Dynamic")
-    arguments = {"trainer": dynamic, "data": str(folders(tmp_path)), "project": str(tmp_path)}
-    YOLO("yolo26n-cls.yaml").train(**arguments, **QUIET, erasing=0.0, auto_augment=None)
+    dynamic, options = classify
+    YOLO("yolo26n-cls.yaml").train(trainer=dynamic, **options)
     (whole,) = Noted.made
     whole.check()
 
     Noted.made = []
     monkeypatch.setattr(Noted, "stop", whole.num_batches[0] + 3)  # in the second epoch
     with pytest.raises(Stopped):
-        YOLO("yolo26n-cls.yaml").train(**arguments, **QUIET, erasing=0.0, auto_augment=None)
+        YOLO("yolo26n-cls.yaml").train(trainer=dynamic, **options)
     monkeypatch.setattr(Noted, "stop", -1)
     YOLO(str(tmp_path / "run/weights/last.pt")).train(resume=True, trainer=dynamic)
     before, after = Noted.made
     del before.epochs[1]
     after.epochs = {**before.epochs, **after.epochs}
     after.check()
+
+
+def test_an_epoch_whose_loss_was_not_finite_is_done_again(
+    classify: tuple[Any, dict[str, Any]],
+) -> None:
+    from ultralytics import YOLO
+
+    dynamic, options = classify
+    left: list[int] = []
+
+    class Broken(dynamic):  # type: ignore[misc]
+        def weighed(self, logits: Any, batch: dict[str, Any]) -> Any:
+            loss, items = super().weighed(logits, batch)
+            last = self.sampler.progress == 2
+            return loss * (float("nan") if last and not left else 1), items
+
+        def run_callbacks(self, event: str) -> None:
+            super().run_callbacks(event)
+            if event == "on_train_epoch_end" and self.epoch == 1 and not left:
+                left.extend(self.sampler.epochs.pop(1)[1])
+
+    YOLO("yolo26n-cls.yaml").train(trainer=Broken, **options)
+    (sampler,) = Noted.made
+    sampler.check()
+    assert sorted(left) == sorted(sampler.epochs[1][1])
