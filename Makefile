@@ -1,13 +1,15 @@
 # Needs make, python3 (3.10 or later, with venv) and g++ (11 or later). Everything else goes to .venv,
 # but for the libraries that FFCV is compiled against, and Open MPI.
-.PHONY: demo setup test test-all test-dali110 bench claims lint wheel gpu-bundle sanitize races races-whole clean
+.PHONY: demo setup instrumented test test-all test-dali110 bench claims lint wheel gpu-bundle sanitize races races-whole clean
 .SUFFIXES:
 
 PYTHON ?= python3
 VENV := .venv
 VENV110 := .venv-dali110
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
+# One at a time, as set-up does other work beside it. What is never imported needs no bytecode.
+PIP := flock $(VENV) $(BIN)/python -m pip --disable-pip-version-check -qq
+INSTALL := $(PIP) install --no-compile
 # One CUDA architecture is enough for a check of the build, as no code depends on it: that of the GPU
 # here, or the oldest. Wheels take those of cmake/cuda.cmake.
 TESTED_ARCHS := $(or $(DYNSAMPLE_CUDA_ARCHS),$(if $(wildcard /dev/nvidia0),native,75-real))
@@ -29,9 +31,9 @@ FIND_BROWSER := { command -v chromium || command -v chromium-browser || command 
 # $(call apt,FIND,PACKAGES): install packages where what they bring is not found and root asks;
 # without a word, as whoever called looks again.
 apt = $(1) || test "$$(id -u)" != 0 || \
-  { apt-get -qq update && \
-    DEBIAN_FRONTEND=noninteractive apt-get -qq install --no-install-recommends $(2); \
-  } > /dev/null 2>&1 || true
+  flock $(VENV) sh -c "apt-get -qq update && \
+    DEBIAN_FRONTEND=noninteractive apt-get -qq install --no-install-recommends $(2)" \
+  > /dev/null 2>&1 || true
 
 NATIVE := $(shell find csrc cmake -type f) CMakeLists.txt setup.py pyproject.toml
 PACKAGES := dynsample tests bench examples setup.py
@@ -52,14 +54,18 @@ READY := $(addprefix $(VENV)/.,test-ready ffcv dali mpi browser)
 CORES := $(shell nproc 2> /dev/null || echo 1)
 PYTEST := $(BIN)/python -m pytest -n $(shell expr $(CORES) + 1) --maxprocesses 4
 
-setup: $(READY)
+# What is fetched goes beside what is compiled.
+setup: $(VENV)/.built
+	$(MAKE) --no-print-directory --jobs 2 --output-sync=line instrumented $(READY)
+
+instrumented: $(VENV)/.built
 	$(BIN)/python tests/sanitize.py --build
 	$(BIN)/python tests/races.py --build
 
-test: $(READY) lint sanitize races
+test: setup lint sanitize races
 	$(PYTEST) -m "not whole"
 
-test-all: $(READY) lint sanitize races-whole
+test-all: setup lint sanitize races-whole
 	$(PYTEST)
 
 # The tests of the DALI loader with the last DALI for CUDA 11, which needs numpy 1. That DALI asks
@@ -109,7 +115,7 @@ clean:
 $(VENV)/.tools: requirements/build.txt requirements/demo.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "installing the packages of requirements/demo.txt into $(VENV)"
-	$(PIP) install -r requirements/build.txt -r requirements/demo.txt
+	$(INSTALL) -r requirements/build.txt -r requirements/demo.txt
 	touch $@
 
 $(VENV)/.built: $(VENV)/.tools $(NATIVE)
@@ -120,12 +126,12 @@ $(VENV)/.built: $(VENV)/.tools $(NATIVE)
 
 $(VENV)/.test-ready: $(VENV)/.built requirements/test.txt
 	@echo "installing the packages of requirements/test.txt into $(VENV)"
-	$(PIP) install -r requirements/test.txt
+	$(INSTALL) -r requirements/test.txt
 	touch $@
 
 $(VENV)/.dali: $(VENV)/.tools requirements/dali.txt
 	@echo "installing the packages of requirements/dali.txt into $(VENV)"
-	$(PIP) install -r requirements/dali.txt
+	$(INSTALL) -r requirements/dali.txt
 	touch $@
 
 # Without Open MPI its tests are skipped; the stamp is of MPICH and mpi4py.
@@ -134,7 +140,7 @@ $(VENV)/.mpi: $(VENV)/.tools requirements/mpi.txt
 	@$(FIND_OPENMPI) || \
 	  echo "Open MPI is left out and its tests are skipped; it needs: apt-get install $(OPENMPI_APT)"
 	@echo "installing the packages of requirements/mpi.txt into $(VENV)"
-	$(PIP) install -r requirements/mpi.txt
+	$(INSTALL) -r requirements/mpi.txt
 	touch $@
 
 # Without a browser its tests are skipped, and another look is taken the next time.
@@ -155,7 +161,7 @@ $(VENV)/.ffcv: $(VENV)/.tools requirements/ffcv.txt
 	@$(call apt,$(FIND_FFCV_APT),$(FFCV_APT))
 	@if $(FIND_FFCV_APT); then \
 	  echo "installing the packages of requirements/ffcv.txt into $(VENV)"; \
-	  $(PIP) install --no-deps -r requirements/ffcv.txt && touch $@; \
+	  $(INSTALL) --no-deps -r requirements/ffcv.txt && touch $@; \
 	else \
 	  echo "FFCV is left out and its tests are skipped; it needs: apt-get install $(FFCV_APT)"; \
 	fi
