@@ -255,7 +255,8 @@ class Sampler(RunAttributes):
         Parameters
         ----------
         index : int[B]
-            Ids of the batch, as the loader gave them; numpy or torch, of any integer dtype.
+            Ids of the batch, as the loader gave them, of any integer dtype. Like all arguments of
+            numpy, torch, or a library with DLPack, such as JAX, which is then waited for.
         logits, targets : [B, C] and int[B], optional
             The signals that the columns need are computed from these.
         **signals : float[B] or [B, 1]
@@ -270,14 +271,14 @@ class Sampler(RunAttributes):
         step.observe(self._run, index, logits, targets, signals)
 
     def weights(self, index: A) -> A:
-        """Loss weights of a batch: float32[B], of the kind and on the device of `index`.
+        """Loss weights of a batch: float32[B]; a tensor on the device of `index`, or numpy.
 
         A padded row, which a rank gets when fewer rows than ranks are left, has weight 0.
 
         Parameters
         ----------
         index : int[B]
-            Ids that this epoch issued; numpy or torch, of any integer dtype.
+            Ids that this epoch issued; any array that `observe` takes.
 
         Raises
         ------

@@ -1,4 +1,4 @@
-"""Per-sample signals from a model's output: numpy or torch in, float32 of the same kind out."""
+"""Per-sample signals from a model's output: float32, a tensor if that is one, else numpy."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from dynsample.kernels import A, Array
 from dynsample.kernels.checks import choice
-from dynsample.kernels.convert import as_tensor, host, is_tensor
+from dynsample.kernels.convert import as_array, as_tensor, host, is_tensor
 from dynsample.kernels.namespace import equal, namespace_of
 
 _FLOATS = ("float16", "bfloat16", "float32", "float64")
@@ -136,14 +136,7 @@ class _Batch:
 
 def checked_output(logits: object, targets: object) -> tuple[Array, Array]:
     """Return logits and targets that signals can be computed from."""
-    return _checked_kinds(_array("logits", logits), _array("targets", targets))
-
-
-def _array(name: str, value: object) -> Array:
-    if not is_tensor(value) and not isinstance(value, np.ndarray):
-        kind = type(value).__name__
-        raise TypeError(f"{name} must be a numpy array or a torch tensor, got {kind}")
-    return value
+    return _checked_kinds(as_array(logits, "logits"), as_array(targets, "targets"))
 
 
 def _checked_kinds(logits: Array, targets: Array) -> tuple[Array, Array]:
@@ -190,7 +183,8 @@ def compute(
         Any of `NAMES`: the functions below. Others cannot be computed from logits and are left
         out.
     logits : float[B, C]
-        float16, bfloat16, float32 or float64; numpy or torch, on any device. No gradient flows.
+        float16, bfloat16, float32 or float64; of numpy, torch on any device, or with
+        DLPack. No gradient flows.
     targets : int[B]
         Classes, in [0, C).
     confidence : "max" or "target"

@@ -1,8 +1,8 @@
 """Selection and weights within one batch: Selective Backprop in two forms, and `gram_weights`.
 
 These decide after a forward pass which rows to train on, or how much. What they remember is of one
-process, in their `state_dict`, and not in the table. numpy arrays and torch tensors on any device
-are taken; on a GPU nothing waits for the device.
+process, in their `state_dict`, and not in the table. numpy arrays, torch tensors on any device
+and arrays with DLPack are taken; on a GPU nothing waits for the device.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from dynsample._core import Stream
 from dynsample.batch.gram import FORMS, GramWeights, gram, gram_weights
 from dynsample.kernels import A, Array
 from dynsample.kernels.checks import MAX_SAMPLES, integer, real
-from dynsample.kernels.convert import is_tensor, like
+from dynsample.kernels.convert import admitted, is_real, is_tensor, like
 from dynsample.kernels.namespace import float32, namespace_of
 
 if TYPE_CHECKING:
@@ -46,12 +46,13 @@ class State(TypedDict):
 def _losses(losses: object) -> Array:
     """Check float[B] or [B, 1]; float32 as a numpy array, or as a tensor on a GPU."""
     values: Array
-    if is_tensor(losses):
-        given = losses.detach().float()
+    known = admitted(losses, "losses")
+    if is_tensor(known):
+        given = known.detach().float()
         values = given if given.is_cuda else given.numpy()
-    elif isinstance(losses, np.ndarray) and losses.dtype.kind == "f":
+    elif isinstance(known, np.ndarray) and is_real(known) and known.dtype.kind in "fV":
         with np.errstate(over="ignore"):
-            values = losses.astype(np.float32)
+            values = known.astype(np.float32)
     else:
         found = getattr(losses, "dtype", type(losses).__name__)
         raise TypeError(f"losses must be a floating-point numpy array or tensor, got {found}")

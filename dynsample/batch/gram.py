@@ -10,7 +10,7 @@ import numpy as np
 
 from dynsample.kernels import A, Array
 from dynsample.kernels.checks import choice, real
-from dynsample.kernels.convert import as_tensor, is_tensor, like
+from dynsample.kernels.convert import as_array, as_tensor, is_tensor, like
 from dynsample.kernels.namespace import float32, namespace_of
 from dynsample.signals import _Batch
 
@@ -147,6 +147,8 @@ def _cosines(
         cosines = error @ error.T
         if params == "bias":
             return cosines
+        if features is not None:
+            features = as_array(features, "features")
         if features is None or is_tensor(features) != batch.tensor or features.ndim != 2:
             raise TypeError('params="last_layer" needs features=, float[B, D] of the logits\' kind')
         if len(features) != len(cosines):

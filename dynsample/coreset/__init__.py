@@ -20,7 +20,7 @@ from dynsample.coreset.dyn_unc import write_probabilities as write_probabilities
 from dynsample.coreset.scoring import mean_over_runs as mean_over_runs
 from dynsample.coreset.scoring import run_file as run_file
 from dynsample.kernels.checks import MAX_SAMPLES, choice, integer, real
-from dynsample.kernels.convert import to_host
+from dynsample.kernels.convert import is_real, to_host
 from dynsample.kernels.numbers import integers
 
 Ids = NDArray[np.int64]
@@ -31,7 +31,7 @@ def _checked(scores: ArrayLike, k: SupportsIndex) -> tuple[Scores, int]:
     array = np.asarray(to_host(scores))
     if array.ndim != 1:
         raise ValueError(f"scores must have one dimension, got shape {array.shape}")
-    if array.dtype.kind not in "fiub":
+    if not is_real(array):
         raise TypeError(f"scores must be real numbers, got dtype {array.dtype}")
     values = array if array.dtype.kind == "f" else array.astype(np.float64)
     return values, integer(k, "k", 0, len(values))

@@ -1,6 +1,7 @@
-"""The door for arrays, numpy or torch: they are taken as they are, without a copy.
+"""The door for arrays: those of numpy and torch are taken as they are, without a copy.
 
-Their dtype must be right. Numbers that a user makes up have a door of their own, `numbers`.
+Those of other libraries become numpy's here. The dtype must be right; numbers that a user makes up
+have a door of their own, `numbers`.
 """
 
 from __future__ import annotations
@@ -20,11 +21,48 @@ if TYPE_CHECKING:
 
 S = TypeVar("S", bound=np.generic)
 
+KINDS = "a numpy, torch or DLPack array"
+
 
 def is_tensor(value: object) -> TypeIs[torch.Tensor]:
     """Whether `value` is a torch tensor; never imports torch."""
     torch = sys.modules.get("torch")
     return torch is not None and isinstance(value, torch.Tensor)
+
+
+def is_foreign(value: object) -> bool:
+    """Whether `value` is an array of another library than numpy and torch."""
+    known = isinstance(value, np.ndarray) or is_tensor(value)
+    return not known and hasattr(value, "__dlpack__")
+
+
+def admitted(value: object, name: str) -> object:
+    """Return an array of another library as numpy; one of numpy or torch, and all else, as it is.
+
+    Through DLPack it is viewed where it lies. What numpy has no view of, as bfloat16, an array in
+    parts, or the memory of a device, its library converts: that copies, and waits for a device.
+
+    Raises
+    ------
+    TypeError
+        When it cannot be read, as while a function is traced.
+    """
+    if not is_foreign(value):
+        return value
+    try:
+        return np.from_dlpack(value)  # type: ignore[arg-type]  # it has __dlpack__
+    except Exception:  # numpy's or the library's own, of which each has others
+        pass
+    try:
+        return np.asarray(value)
+    except Exception as error:
+        kind = type(value).__name__
+        raise TypeError(f"{name} must have numbers to read, got {kind}: {error}") from error
+
+
+def is_real(array: NDArray[Any]) -> bool:
+    """Whether an array holds real numbers or truth values; bfloat16 is no type of numpy itself."""
+    return array.dtype.kind in "biuf" or array.dtype.name == "bfloat16"
 
 
 def plain(value: object) -> object:
@@ -37,22 +75,20 @@ def plain(value: object) -> object:
 
 
 def column(value: A, name: str, dtype: type[np.generic]) -> A:
-    """Return `value`, numpy or torch, as a one-dimensional, contiguous array of exactly `dtype`.
+    """Return `value` as a one-dimensional, contiguous array of exactly `dtype`.
 
-    A strided array is copied; another dtype or number of dimensions is an error. What this says of
-    an argument is the same wherever the array is.
+    It is numpy's, unless `value` is a tensor. A strided array is copied; another dtype or number of
+    dimensions is an error. What this says of an argument is the same wherever the array is.
     """
     found: Any = _column(value, name, dtype)
-    same: A = found  # of the kind that `value` is
+    same: A = found  # a tensor, if `value` is one
     return same
 
 
 def _column(value: object, name: str, dtype: type[np.generic]) -> Array:
     if isinstance(value, np.ndarray) and value.dtype == dtype and value.ndim == 1:
         return np.ascontiguousarray(value)  # in every step: names of dtypes take numpy long to find
-    if not is_tensor(value) and not isinstance(value, np.ndarray):
-        kind = type(value).__name__
-        raise TypeError(f"{name} must be a numpy array or a torch tensor, got {kind}")
+    value = as_array(value, name)
     found, shape, wanted = dtype_name(value), tuple(value.shape), np.dtype(dtype).name
     if found != wanted:
         hint = ": convert it to float32 first" if (wanted, found) == ("float32", "float64") else ""
@@ -60,6 +96,14 @@ def _column(value: object, name: str, dtype: type[np.generic]) -> Array:
     if len(shape) != 1:
         raise ValueError(f"{name} must have one dimension, got shape {shape}")
     return value.detach().contiguous() if is_tensor(value) else np.ascontiguousarray(value)
+
+
+def as_array(value: object, name: str) -> Array:
+    """Return an array of whatever library as it is admitted; anything else is a TypeError."""
+    array = admitted(value, name)
+    if not isinstance(array, np.ndarray) and not is_tensor(array):
+        raise TypeError(f"{name} must be {KINDS}, got {type(value).__name__}")
+    return array
 
 
 def dtype_name(array: Array) -> str:
@@ -94,22 +138,20 @@ def to_host(value: object) -> object: ...
 
 
 def to_host(value: object) -> object:
-    """Return a tensor, wherever it is, as a numpy array; anything else as it is."""
-    return value.detach().cpu().numpy() if is_tensor(value) else value
+    """Return an array, of whatever library and wherever it is, as numpy; all else as it is."""
+    return value.detach().cpu().numpy() if is_tensor(value) else admitted(value, "array")
 
 
 def check_ids(value: object, name: str = "index") -> Array:
     """Return ids as they are: an array or tensor [B] or [B, 1] of any integer dtype."""
-    if not isinstance(value, np.ndarray) and not is_tensor(value):
-        kind = type(value).__name__
-        raise TypeError(f"{name} must be a numpy array or a torch tensor, got {kind}")
-    found, shape = dtype_name(value), tuple(value.shape)
-    integers = found.startswith(("int", "uint")) if is_tensor(value) else value.dtype.kind in "iu"
+    ids = as_array(value, name)
+    found, shape = dtype_name(ids), tuple(ids.shape)
+    integers = found.startswith(("int", "uint")) if is_tensor(ids) else ids.dtype.kind in "iu"
     if not integers and 0 not in shape:  # an empty list has no dtype of its own
         raise TypeError(f"{name} must have an integer dtype, got {found}")
     if len(shape) != 1 and (len(shape) != 2 or shape[1] != 1):
         raise ValueError(f"{name} must have one dimension, got shape {shape}")
-    return value
+    return ids
 
 
 def as_ids(value: object, name: str = "index") -> NDArray[np.int64]:

@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from dynsample.kernels.convert import as_ids, dtype_name, host, is_tensor, on_host, to_host
+from dynsample.kernels.convert import (
+    admitted,
+    as_ids,
+    dtype_name,
+    host,
+    is_real,
+    is_tensor,
+    on_host,
+    to_host,
+)
 from dynsample.kernels.namespace import namespace_of
 from dynsample.kernels.protocol import A, Array
 
@@ -21,10 +30,11 @@ _WIDE = {"float64", "float96", "float128", "longdouble"}  # with a range beyond 
 
 def sequence(value: object, name: str) -> Array:
     """Return a sequence of numbers as numpy has it; arrays and tensors as they are."""
-    if isinstance(value, np.ndarray) or is_tensor(value):
-        return value
+    known = admitted(value, name)
+    if isinstance(known, np.ndarray) or is_tensor(known):
+        return known
     try:
-        array = np.asarray(value)
+        array = np.asarray(known)
     except Exception:  # whatever the parts raise: nested unevenly, or tensors on a device
         array = np.array(None)
     if array.dtype.kind not in "biufc":
@@ -77,7 +87,7 @@ def relative(value: A, name: str) -> A:
 
 def _of_real_numbers(value: object, name: str) -> Array:
     array = sequence(value, name)
-    if array.is_complex() if is_tensor(array) else array.dtype.kind not in "biuf":
+    if array.is_complex() if is_tensor(array) else not is_real(array):
         raise TypeError(f"{name} must be real numbers, got dtype {dtype_name(array)}")
     if array.ndim != 1:
         raise ValueError(f"{name} must have one dimension, got shape {tuple(array.shape)}")

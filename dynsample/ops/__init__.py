@@ -1,4 +1,7 @@
-"""Kernels on local arrays: numpy or torch, on the CPU or a GPU, in; the same kind out."""
+"""Kernels on local arrays: numpy or torch, on the CPU or a GPU, in; the same kind out.
+
+Of arrays of other libraries, which are taken through DLPack, the results are numpy.
+"""
 
 from dynsample._core import available_isas
 from dynsample.ops.draw import (

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeGuard
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from dynsample.kernels.convert import check_ids
+from dynsample.kernels.convert import check_ids, is_foreign
 from dynsample.kernels.cuda.device import Device
 from dynsample.table.log import _index, _signal
 
@@ -56,9 +55,7 @@ def described(tensor: torch.Tensor) -> Numbers:
 
 def from_elsewhere(value: object) -> object:
     """Take an array of another library by DLPack; numpy and torch are left as they are."""
-    if isinstance(value, (torch.Tensor, np.ndarray)) or not hasattr(value, "__dlpack__"):
-        return value
-    return torch.utils.dlpack.from_dlpack(value)
+    return torch.utils.dlpack.from_dlpack(value) if is_foreign(value) else value
 
 
 def on_device(value: object, name: str, device: torch.device) -> TypeGuard[torch.Tensor]:

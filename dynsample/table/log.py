@@ -11,7 +11,15 @@ from numpy.typing import NDArray
 
 from dynsample import _core
 from dynsample.kernels.checks import MAX_SAMPLES, integer
-from dynsample.kernels.convert import as_ids, check_ids, is_tensor, to_host
+from dynsample.kernels.convert import (
+    KINDS,
+    admitted,
+    as_ids,
+    check_ids,
+    is_real,
+    is_tensor,
+    to_host,
+)
 from dynsample.table.columns import Column, native
 
 MAX_BYTES = 2**34
@@ -61,7 +69,7 @@ class ObservationLog:
         Parameters
         ----------
         index : int[B]
-            Ids; numpy or torch. Contiguous int64 and float32 on the CPU is read in place.
+            Ids; of any library. Contiguous int64 and float32 on the CPU is read in place.
         signals : mapping of str to array [B] or [B, 1]
             At least the log's signals; others are ignored. Any real dtype becomes float32.
 
@@ -204,7 +212,8 @@ def _index(value: object) -> NDArray[np.int64]:
     if is_tensor(value):
         _register_torch()
         check_ids(value)
-    return as_ids(to_host(value))
+        value = to_host(value)
+    return as_ids(value)
 
 
 def _signal(value: object, name: str) -> NDArray[np.float32]:
@@ -213,14 +222,15 @@ def _signal(value: object, name: str) -> NDArray[np.float32]:
         if value.is_complex():
             raise TypeError(f"{name} must have a real dtype, got {value.dtype}")
         value = value.detach().resolve_neg().cpu().to(sys.modules["torch"].float32).numpy()
+    value = admitted(value, name)
     if isinstance(value, (np.ndarray, np.generic, float, int)) and np.ndim(value) == 0:
         raise ValueError(
             f"{name} must have one value per sample, got a single number: "
             f'the loss function lacks reduction="none"'
         )
     if not isinstance(value, np.ndarray):
-        raise TypeError(f"{name} must be a numpy array or a tensor, got {type(value).__name__}")
-    if value.dtype.kind not in "fiub":
+        raise TypeError(f"{name} must be {KINDS}, got {type(value).__name__}")
+    if not is_real(value):
         raise TypeError(f"{name} must have a real dtype, got {value.dtype}")
     if value.ndim == 2 and value.shape[1] == 1:
         value = value[:, 0]

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias, TypeGuard
 
-from dynsample.kernels.convert import as_ids, check_ids, is_tensor
+from dynsample.kernels.convert import as_array, as_ids, check_ids, is_tensor
 from dynsample.kernels.wait import wait
 
 if TYPE_CHECKING:
@@ -68,11 +68,11 @@ class PinnedRing:
         import torch
 
         buffers = self._free.pop() if self._free else {}
-        check_ids(index)
+        index = check_ids(index)
         ids = index if is_tensor(index) else as_ids(index)
         host_index = self._copy(buffers, "index", ids, torch.int64)
         host = {
-            name: self._copy(buffers, name, signals[name], torch.float32)
+            name: self._copy(buffers, name, as_array(signals[name], name), torch.float32)
             for name in self._log.signals
             if name in signals
         }

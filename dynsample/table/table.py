@@ -141,7 +141,7 @@ class ScoreTable(Reductions):
         Parameters
         ----------
         index : int64[B]
-            Data-set ids, numpy or torch.
+            Data-set ids; numpy, torch or with DLPack.
         epoch : int
             Columns with `until` at or below it take nothing.
         **signals : float[B] or [B, 1]

@@ -87,7 +87,7 @@ def test_torch_data_sets_bring_theirs(tmp_path: Path) -> None:
         (np.array([-1]), IndexError, "got id -1"),
         (np.ones(N, np.bool_), TypeError, "index must have an integer dtype, got bool"),
         (np.array([1.0]), TypeError, "got float64"),
-        ([1, 2], TypeError, "index must be a numpy array or a torch tensor, got list"),
+        ([1, 2], TypeError, "index must be a numpy, torch or DLPack array, got list"),
     ],
 )
 @pytest.mark.parametrize("placement", ["replicated", "sharded"])

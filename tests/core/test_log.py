@@ -135,16 +135,21 @@ def test_a_log_without_signals_keeps_the_rows():
 
 
 REFUSED = {
-    "scalar index": (3, LOSS, TypeError, "index must be a numpy array or a torch tensor, got int"),
-    "list index": ([3], LOSS, TypeError, "index must be a numpy array or a torch tensor, got list"),
+    "scalar index": (3, LOSS, TypeError, "index must be a numpy, torch or DLPack array, got int"),
+    "list index": ([3], LOSS, TypeError, "index must be a numpy, torch or DLPack array, got list"),
     "float index": (LOSS, LOSS, TypeError, "index must have an integer dtype, got float32"),
     "bool index": (LOSS > 1, LOSS, TypeError, "index must have an integer dtype, got bool"),
     "matrix index": (IDS.reshape(1, 3), LOSS, ValueError, "index must have one dimension"),
     "float": (IDS, 1.0, ValueError, 'reduction="none"'),
     "0-d array": (IDS, np.float32(1), ValueError, 'reduction="none"'),
     "0-d tensor": (IDS, torch.tensor(1.0), ValueError, 'loss .* lacks reduction="none"'),
-    "list": (IDS, [1.0, 2.0, 3.0], TypeError, "loss must be a numpy array or a tensor, got list"),
-    "None": (IDS, None, TypeError, "loss must be a numpy array or a tensor, got NoneType"),
+    "list": (
+        IDS,
+        [1.0, 2.0, 3.0],
+        TypeError,
+        "loss must be a numpy, torch or DLPack array, got list",
+    ),
+    "None": (IDS, None, TypeError, "loss must be a numpy, torch or DLPack array, got NoneType"),
     "complex": (
         IDS,
         LOSS.astype(complex),

@@ -75,7 +75,7 @@ def test_they_are_refused_as_an_observation_is(
     [
         (np.array([True, False]), TypeError, "index must have an integer dtype, got bool"),
         (np.array([0.0]), TypeError, "index must have an integer dtype, got float64"),
-        ([0], TypeError, "index must be a numpy array or a torch tensor, got list"),
+        ([0], TypeError, "index must be a numpy, torch or DLPack array, got list"),
         (np.zeros((1, 3), np.int64), ValueError, "index must have one dimension"),
     ],
 )

@@ -140,7 +140,7 @@ def test_tensors_and_strided_arrays() -> None:
         ((np.zeros(3), 1), TypeError, "scores must have dtype float32, got float64: convert"),
         ((torch.zeros(3, dtype=torch.float64), 1), TypeError, "float64: convert"),
         ((np.zeros(3, np.int32), 1), TypeError, "scores must have dtype float32, got int32"),
-        (([1.0, 2.0], 1), TypeError, "scores must be a numpy array or a torch tensor, got list"),
+        (([1.0, 2.0], 1), TypeError, "scores must be a numpy, torch or DLPack array, got list"),
         ((np.zeros((3, 1), np.float32), 1), ValueError, "one dimension"),
         ((np.zeros(3, np.float32), 4), ValueError, r"k must be in \[0, 3\], got 4"),
         ((np.zeros(3, np.float32), -1), ValueError, r"k must be in \[0, 3\], got -1"),

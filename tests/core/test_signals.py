@@ -109,7 +109,7 @@ def test_a_row_that_is_not_finite_is_nan_and_never_correct_by_nan(bad, as_kind) 
         (np.zeros((2, 3), np.int64), np.int64([0, 1]), TypeError, "logits must have dtype"),
         (np.zeros((2, 3), np.float32), np.zeros(2), TypeError, "targets must have an integer"),
         (np.zeros((2, 3), np.float32), torch.tensor([0, 1]), TypeError, "both"),
-        ([[0.0, 1.0]], np.int64([0]), TypeError, "logits must be a numpy array"),
+        ([[0.0, 1.0]], np.int64([0]), TypeError, "logits must be a numpy, torch or DLPack array"),
     ],
 )
 def test_bad_input_is_named(logits, targets, error, message) -> None:

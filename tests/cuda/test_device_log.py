@@ -281,13 +281,13 @@ def test_restore_takes_what_index_and_signal_gave(device: Device) -> None:
 def refused(device: Device) -> dict[str, tuple[Any, Any, type[Exception], str]]:
     ids, loss = device.put(IDS), device.put(LOSS)
     return {
-        "scalar index": (3, loss, TypeError, "index must be a numpy array or a torch tensor, got "),
+        "scalar index": (3, loss, TypeError, "index must be a numpy, torch or DLPack array, got "),
         "float index": (loss, loss, TypeError, "index must have an integer dtype, got float32"),
         "matrix index": (ids.reshape(1, 3), loss, ValueError, "index must have one dimension"),
         "float": (ids, 1.0, ValueError, 'reduction="none"'),
         "0-d tensor": (ids, loss.mean(), ValueError, 'loss .* lacks reduction="none"'),
-        "list": (ids, [1.0], TypeError, "loss must be a numpy array or a tensor, got list"),
-        "None": (ids, None, TypeError, "loss must be a numpy array or a tensor, got NoneType"),
+        "list": (ids, [1.0], TypeError, "loss must be a numpy, torch or DLPack array, got list"),
+        "None": (ids, None, TypeError, "loss must be a numpy, torch or DLPack array, got NoneType"),
         "complex": (ids, loss * 1j, TypeError, "loss must have a real dtype, got torch.complex64"),
         "matrix": (ids, loss.reshape(1, 3), ValueError, r"\[B\] or \[B, 1\], got \(1, 3\)"),
         "short": (ids, loss[:2], ValueError, "loss must have one value per id: it has 2, index 3"),
