@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from dynsample.kernels.checks import choice, integer
 from dynsample.run.external_ledger import ExternalLedger, issued_rows
 from dynsample.run.life import find_ranks, planned
-from dynsample.run.passes import check_turn
+from dynsample.run.passes import check_epoch, check_turn
 
 if TYPE_CHECKING:
     from dynsample.run.epoch import Epoch
@@ -112,6 +112,47 @@ def _ids(turn: _Turn) -> Generator[int, None, None]:
             turn.place += 1
             cursor.drawn = turn.place
             yield one
+
+
+class Whole:
+    """A pass that is handed out at once, to whoever asks for it by place in its order.
+
+    Copies are the same one; what is pickled comes back as None.
+
+    Attributes
+    ----------
+    ids : int64[M]
+    number : int
+        Its epoch.
+    """
+
+    def __init__(self, run: Run, *, hidden: bool) -> None:
+        find_ranks(run)
+        self._run, self._epoch = run, planned(run)
+        epoch, cursor = self._epoch, self._epoch.passes[hidden]
+        self.number, self.ids = epoch.number, epoch.plan.slice(0, cursor.stop, hidden=hidden)
+        run.observations.ring.drain(everything=True)
+        if len(self.ids) and epoch.folded:
+            raise RuntimeError(
+                f"epoch {self.number} is over, and what was observed of it is in the table: "
+                f"set_epoch({self.number + 1}) goes on"
+            )
+        begun = {"left": range(cursor.stop), "drawn": cursor.stop}
+        if not cursor.begun or cursor.used is not epoch.used:
+            count = len(epoch.ledger.log)
+            begun |= {"begun": True, "observed": count, "used": epoch.used}
+        vars(cursor).update(begun)
+
+    def check(self) -> None:
+        """Raise a RuntimeError when the run left the epoch."""
+        now = self._run.epoch
+        check_epoch(None if now is None else now.passes, self._epoch.passes[0], self.number)
+
+    def __deepcopy__(self, memo: object) -> Whole:
+        return self  # of the same run
+
+    def __reduce__(self) -> tuple[type[None], tuple[()]]:
+        return type(None), ()  # a run stays in its process
 
 
 def length(run: Run, *, hidden: bool) -> int:

@@ -125,6 +125,15 @@ class Pass:
         return vars(self).update(moved) or batch
 
 
+def check_epoch(passes: tuple[Pass, Pass] | None, cursor: Pass, number: int) -> None:
+    """Raise when a run left the epoch of an iterator; arguments as in `check_turn`."""
+    if passes is None or passes[cursor.hidden] is not cursor:
+        raise RuntimeError(
+            f"epoch {number} was left while it was being iterated: finish or drop the iterator "
+            "before set_epoch or load"
+        )
+
+
 def check_turn(passes: tuple[Pass, Pass] | None, cursor: Pass, number: int, owner: object) -> None:
     """Raise when a run left the epoch of an iterator, or another one took over its pass.
 
@@ -139,11 +148,7 @@ def check_turn(passes: tuple[Pass, Pass] | None, cursor: Pass, number: int, owne
     owner : object
         Itself.
     """
-    if passes is None or passes[cursor.hidden] is not cursor:
-        raise RuntimeError(
-            f"epoch {number} was left while it was being iterated: finish or drop the iterator "
-            "before set_epoch or load"
-        )
+    check_epoch(passes, cursor, number)
     if cursor.owner() is not owner:
         raise RuntimeError(
             "another iterator went on with the same pass: finish or drop one of them first"

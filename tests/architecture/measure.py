@@ -145,7 +145,7 @@ def with_any() -> int:
 
 def taking_the_sampler() -> list[str]:
     """Name the functions outside of sampler.py, and of what loads, that take the whole Sampler."""
-    loads = ("sampler", "loading", "torch", "dali", "ffcv", "lightning", "hf", "cli")
+    loads = ("sampler", "loading", "torch", "dali", "ffcv", "lightning", "hf", "grain", "cli")
     return [
         f"{module}.{one.name}"
         for module, path in modules().items()

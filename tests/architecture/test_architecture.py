@@ -45,7 +45,7 @@ FLOORS = [
     {"sampler"},
     {"loading"},
     {"coreset"},
-    {"torch", "dali", "ffcv"},
+    {"torch", "dali", "ffcv", "grain"},
     {"lightning", "hf"},
     {"cli"},
     {"", "__main__"},

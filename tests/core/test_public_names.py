@@ -40,10 +40,11 @@ NAMES = {
     "dynsample.dali": ["readers"],
     "dynsample.ffcv": ["Loader", "OrderOption"],
     "dynsample.hf": ["Trainer"],
+    "dynsample.grain": ["dataset"],
 }  # fmt: skip
 NEEDS = {
     "distill": "torch", "replay": "torch", "torch": "torch", "dali": "nvidia.dali", "ffcv": "ffcv",
-    "lightning": "lightning", "hf": "transformers",
+    "lightning": "lightning", "hf": "transformers", "grain": "grain",
 }  # fmt: skip
 
 

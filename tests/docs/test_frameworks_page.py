@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 pytest.importorskip("torch")
@@ -16,7 +17,7 @@ from tests import pages  # noqa: E402
 
 PAGE = "docs/frameworks.md"
 N = 90
-SETUP, TRAIN, SAVE, LOAD, LIGHTNING = pages.blocks(PAGE)
+SETUP, TRAIN, SAVE, LOAD, LIGHTNING, GRAIN, GRAIN_LOAD = pages.blocks(PAGE)
 
 
 class Indexed(torch.utils.data.TensorDataset):
@@ -75,3 +76,36 @@ def test_the_code_for_lightning_trains_and_goes_on(tmp_path: Path) -> None:
     assert sampler.table.seen.all()
     [path] = tmp_path.rglob("*.ckpt")
     assert fit(net, dataset, tmp_path, path).lightning_module.sampler.epoch == 4
+
+
+def digits(path: Path) -> dict[str, Any]:
+    grain = pytest.importorskip("grain", reason="Grain is not installed")
+    jax = pytest.importorskip("jax", reason="JAX is not installed")
+    labels = np.arange(N) % 3
+    images = np.random.default_rng(0).normal(size=(N, 3)).astype(np.float32) + 3 * np.eye(3)[labels]
+    source = grain.MapDataset.source([*zip(images.astype(np.float32), labels, strict=True)])
+    return {"source": source, "params": jax.numpy.zeros((3, 3)), "path": path, "epochs": 4}
+
+
+def test_the_code_for_grain_trains_and_goes_on(tmp_path: Path) -> None:
+    names = pages.run(PAGE, [GRAIN], digits(tmp_path))
+    sampler, params = names["sampler"], names["params"]
+    saved: list[Any] = []
+
+    def save(params: Any, position: Any) -> None:
+        if not saved:
+            sampler.save(tmp_path)
+            saved.extend([params, position])
+
+    for epoch in range(4):
+        params = names["train_epoch"](params, epoch, save=save if epoch == 2 else None)
+        assert len(sampler.outstanding) == 0
+    assert sampler.plan.num_hidden > 0
+    resumed = pages.run(PAGE, [GRAIN], digits(tmp_path))
+    resumed.update(params=saved[0], position=saved[1])
+    exec(GRAIN_LOAD, resumed)
+    assert resumed["sampler"].epoch == 3
+    assert resumed["sampler"].stats["surplus"] == 0
+    assert resumed["params"].tolist() == params.tolist()
+    images, labels = (np.stack(each) for each in zip(*names["source"], strict=True))
+    assert ((images @ params).argmax(1) == labels).mean() > 0.9

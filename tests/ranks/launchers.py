@@ -6,6 +6,7 @@ import contextlib
 import importlib.util
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import sysconfig
@@ -74,6 +75,14 @@ def environment(**more: str) -> dict[str, str]:
     }
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     return {**kept, **_POLITE, "PYTHONPATH": path, "GLOO_SOCKET_IFNAME": "lo"} | more
+
+
+def free_port() -> int:
+    """Find a port of this machine that nobody listens at."""
+    with socket.socket() as listener:
+        listener.bind(("", 0))
+        port: int = listener.getsockname()[1]
+        return port
 
 
 @dataclass

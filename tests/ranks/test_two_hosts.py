@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import socket
 import subprocess
 import time
 import uuid
@@ -84,13 +83,6 @@ def hosts() -> Iterator[list[Host]]:
             subprocess.run(["ip", "netns", "del", host.name], capture_output=True, check=False)
 
 
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("", 0))
-        port: int = listener.getsockname()[1]
-        return port
-
-
 def check(folder: Path, world: launchers.World, hosts: list[Host]) -> None:
     statuses = world.wait(200)
     reports = [json.loads(path.read_text()) for path in sorted(folder.glob("rank-*.json"))]
@@ -108,7 +100,7 @@ def test_torch_ranks_on_two_hosts(hosts: list[Host], tmp_path: Path) -> None:
     command = ["-m", "tests.ranks.world", "--transport", "torch", "--report", str(tmp_path)]
     meet = {
         "MASTER_ADDR": hosts[0].address,
-        "MASTER_PORT": str(free_port()),
+        "MASTER_PORT": str(launchers.free_port()),
         "WORLD_SIZE": "2",
         "WORLD_STORE": "env://",
     }
