@@ -12,7 +12,7 @@ from dynsample.kernels.convert import host
 from dynsample.plan.dealing import Steps
 from dynsample.run.config import RunConfig, as_fingerprint
 from dynsample.run.epoch import Epoch
-from dynsample.run.turn import running, warn
+from dynsample.run.turn import Inside, running, warn
 from dynsample.table.log import ObservationLog
 from dynsample.table.rings import PinnedRing
 from dynsample.table.table import ScoreTable
@@ -68,6 +68,8 @@ class Run:
         What the user was told of the length, since `set_epoch`.
     put_off : list of callables
         Saves that a signal handler asked for in the middle of a call.
+    inside : Inside or None
+        The call that changes the run as a whole, while it runs.
     warned : set of str
         What was warned of, each once.
     skips : str or None
@@ -86,6 +88,7 @@ class Run:
     looking: Callable[[], object] | None = None
     told: int | None = None
     put_off: list[Callable[[], None]] = field(default_factory=list)
+    inside: Inside | None = None
     warned: set[str] = field(default_factory=set)
     skips: str | None = None
 
@@ -117,6 +120,7 @@ class Run:
             "data_set": self.fingerprint,
             "looking": None,
             "put_off": [],
+            "inside": None,
         }
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:

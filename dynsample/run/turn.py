@@ -7,14 +7,21 @@ import threading
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from types import FrameType
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
-    from types import FrameType
-
     from dynsample.groups import Group
 
 _PACKAGE = str(Path(__file__).parents[1])  # dynsample
+
+
+class Inside(NamedTuple):
+    """A call that changes a run as a whole: its frame, what it is called, and its thread."""
+
+    frame: FrameType
+    what: str
+    thread: int
 
 
 class Guarded(Protocol):
@@ -22,6 +29,7 @@ class Guarded(Protocol):
 
     group: Group
     put_off: list[Callable[[], None]]
+    inside: Inside | None
 
 
 def alone(run: Guarded, what: str, call: Callable[[], None]) -> None:
@@ -43,29 +51,24 @@ def alone(run: Guarded, what: str, call: Callable[[], None]) -> None:
 
 
 def _run(run: Guarded, what: str, call: Callable[[], None]) -> None:
-    with run.group.whole(what):
-        call()
+    try:
+        run.inside = Inside(sys._getframe(), what, threading.get_ident())
+        with run.group.whole(what):
+            call()
+    finally:
+        run.inside = None
 
 
 def running(run: Guarded) -> tuple[str, bool] | None:
-    """Name the call that is running, and say whether this thread is in it, as a handler may be.
-
-    The stacks are asked, as a flag would stay behind where an interrupt comes in between.
-    """
-    here = threading.get_ident()
-    frame: FrameType | None = None
-    tops = sys._current_frames()
-    try:
-        while tops:
-            thread, frame = tops.popitem()
-            while frame is not None:
-                if frame.f_code is _run.__code__ and frame.f_locals["run"] is run:
-                    return frame.f_locals["what"], thread == here
-                frame = frame.f_back
+    """Name the call that is running, and say whether this thread is in it, as a handler may be."""
+    inside = run.inside
+    if inside is None:
         return None
-    finally:  # this frame is among them: one that knew itself would stay, with those of all callers
-        frame = None
-        tops.clear()
+    try:
+        inside.frame.clear()
+    except RuntimeError:  # it is executing
+        return inside.what, inside.thread == threading.get_ident()
+    return None  # an interrupt came between the call and its end
 
 
 def warn(message: str) -> None:

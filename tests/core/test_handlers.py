@@ -18,7 +18,7 @@ import pytest
 
 import dynsample as ds
 from dynsample.groups import Group, simulate
-from dynsample.run.turn import running
+from dynsample.run.turn import Inside, alone, running
 
 N, B = 24, 7
 PACKAGE = str(Path(ds.__file__).parent)
@@ -148,7 +148,7 @@ def test_other_calls_inside_of_set_epoch_are_refused(
     calling(sampler, inner[what])
     with pytest.raises(RuntimeError, match=r"was called while set_epoch\(1\) runs around it"):
         sampler.set_epoch(1)
-    assert running(sampler) is None
+    assert running(sampler.run) is None
 
 
 def test_a_call_from_another_thread_is_refused(calling: Any, tmp_path: Path) -> None:
@@ -202,3 +202,20 @@ def test_a_call_holds_nothing_of_its_callers_when_it_has_ended() -> None:
         assert plan()() is None
     finally:
         gc.enable()
+
+
+def test_an_interrupt_at_the_end_of_a_call_leaves_it_ended() -> None:
+    sampler = ds.Sampler(N, batch_size=B)
+    sampler.set_epoch(0)
+    run = sampler.run
+    inside: list[Inside | None] = []
+
+    def end() -> None:
+        inside.append(run.inside)
+        assert running(run) == ("set_epoch(9)", True)
+
+    alone(run, "set_epoch(9)", end)
+    (run.inside,) = inside  # as an interrupt leaves it that comes just before it is taken back
+    assert running(run) is None
+    sampler.set_epoch(1)
+    assert sampler.epoch == 1
