@@ -58,9 +58,10 @@ PYTEST := $(BIN)/python -m pytest -n $(shell expr $(CORES) + 1) --maxprocesses 4
 setup: $(VENV)/.built
 	$(MAKE) --no-print-directory --jobs 2 --output-sync=line instrumented $(READY)
 
+# ninja cannot use make's pool of jobs.
 instrumented: $(VENV)/.built
-	$(BIN)/python tests/sanitize.py --build
-	$(BIN)/python tests/races.py --build
+	env -u MAKEFLAGS $(BIN)/python tests/sanitize.py --build
+	env -u MAKEFLAGS $(BIN)/python tests/races.py --build
 
 test: setup lint sanitize races
 	$(PYTEST) -m "not whole"
