@@ -234,7 +234,7 @@ def test_the_first_negative_probability_is_named_as_on_the_cpu(
         (lambda o, p: o.draw_counts(p, 1, **KEY, method="alias"), ValueError, "got 'alias'"),
         (lambda o, p: o.draw_counts(p * 1j, 1, **KEY), TypeError, "real numbers, got dtype compl"),
         (lambda o, p: o.draw_counts(p[None], 1, **KEY), ValueError, "one dimension"),
-        (lambda o, p: draw.survey(p.tolist()), TypeError, "or a torch tensor, got list"),
+        (lambda o, p: draw.survey(p.tolist()), TypeError, "DLPack array, got list"),
         (
             lambda o, p: draw.race_keys(p, 2, 1.0, **KEY),
             ValueError,
