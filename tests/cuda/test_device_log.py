@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from exchanged import Exchanged
 
 from dynsample.kernels.cuda import Device
 from dynsample.table.log import ObservationLog
@@ -116,21 +117,8 @@ SIGNAL_KINDS = {
     "read-only": lambda loss: np.frombuffer(loss.cpu().numpy().tobytes(), np.float32),
     "host bfloat16": lambda loss: loss.cpu().bfloat16(),
     "float8": lambda loss: loss.to(torch.float8_e4m3fn),
-    "DLPack": lambda loss: Foreign(loss),
+    "DLPack": lambda loss: Exchanged(loss),
 }
-
-
-class Foreign:
-    """An array of a library that is neither numpy nor torch."""
-
-    def __init__(self, tensor: Any) -> None:
-        self._tensor = tensor
-
-    def __dlpack__(self, **arguments: Any) -> Any:
-        return self._tensor.__dlpack__(**arguments)
-
-    def __dlpack_device__(self) -> Any:
-        return self._tensor.__dlpack_device__()
 
 
 @pytest.mark.parametrize("kind", SIGNAL_KINDS)
