@@ -22,7 +22,7 @@ from dynsample.policies import (
 from dynsample.policies.base import Policy
 from dynsample.priority import PriorityTree
 from dynsample.sampler import ObservationError, Sampler
-from dynsample.table.columns import EMA, Last, Max, Mean, Transitions, Uncertainty, Window
+from dynsample.table.columns import EMA, Last, Max, Mean, Static, Transitions, Uncertainty, Window
 from dynsample.table.table import ScoreTable
 
 __all__ = [
@@ -48,6 +48,7 @@ __all__ = [
     "Selection",
     "SelectiveBackprop",
     "StateError",
+    "Static",
     "Transitions",
     "Uncertainty",
     "Uniform",
