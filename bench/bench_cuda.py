@@ -122,6 +122,9 @@ def compare_digests(bench: Bench, gpu: Gpu, values: dict[str, np.ndarray]) -> No
             sampler = ds.Sampler(bench.n, policy, seed=3, device=where, group=None)
             if policy.columns:
                 sampler.table.observe(ids, **values)
+            for column, rule in policy.columns.items():
+                if isinstance(rule, ds.Static):
+                    sampler.table.set_column(column, values["confidence"])
             sampler.set_epoch(2)
             found.append((sampler.plan.digest, sampler.plan.num_positions))
         assert found[0] == found[1], f"{name}: {found[0]} on the CPU, {found[1]} on the device"

@@ -4,6 +4,7 @@ from dynsample.policies.forgetting import Forgetting
 from dynsample.policies.importance import ImportanceSampling
 from dynsample.policies.info_batch import InfoBatch
 from dynsample.policies.kakurenbo import Kakurenbo
+from dynsample.policies.order_dp import OrderDP
 from dynsample.policies.random_subset import RandomSubset
 from dynsample.policies.selective_backprop import SelectiveBackprop
 from dynsample.policies.uniform import Uniform
@@ -14,6 +15,7 @@ __all__ = [
     "ImportanceSampling",
     "InfoBatch",
     "Kakurenbo",
+    "OrderDP",
     "RandomSubset",
     "SelectiveBackprop",
     "Uniform",

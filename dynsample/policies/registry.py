@@ -13,6 +13,7 @@ POLICIES: dict[str, Callable[..., Policy]] = {
     "importance": policies.ImportanceSampling,
     "infobatch": policies.InfoBatch,
     "kakurenbo": policies.Kakurenbo,
+    "order-dp": policies.OrderDP,
     "random": policies.RandomSubset,
     "selective-backprop": policies.SelectiveBackprop,
     "uniform": policies.Uniform,

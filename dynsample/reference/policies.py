@@ -19,13 +19,14 @@ from dynsample.policies import (
     ImportanceSampling,
     InfoBatch,
     Kakurenbo,
+    OrderDP,
     RandomSubset,
     SelectiveBackprop,
     Uniform,
     WeightedRandom,
 )
 from dynsample.policies.base import Policy
-from dynsample.reference import draw, permute
+from dynsample.reference import draw, permute, subsets
 from dynsample.reference.expected import Expected, State, known_rows, lowest, rows_of
 
 
@@ -178,4 +179,5 @@ _RULES: dict[type[Policy], Callable[..., Expected]] = {
     ImportanceSampling: importance_sampling,
     SelectiveBackprop: selective_backprop,
     Forgetting: forgetting,
+    OrderDP: subsets.order_dp,
 }
