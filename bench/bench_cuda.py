@@ -30,6 +30,7 @@ PARAMETERS = {  # of a policy; the others have their defaults
     "infobatch": {"epochs": 10},
     "importance": {"smoothing": 0.1, "correct_bias": True},
     "forgetting": {"static_epochs": 1},
+    "seta": {"epochs": 10},
     "weighted": {"probabilities": "loss"},
 }
 POLICIES = {name: registry.make(name, **PARAMETERS.get(name, {})) for name in registry.POLICIES}

@@ -7,6 +7,7 @@ from dynsample.policies.kakurenbo import Kakurenbo
 from dynsample.policies.order_dp import OrderDP
 from dynsample.policies.random_subset import RandomSubset
 from dynsample.policies.selective_backprop import SelectiveBackprop
+from dynsample.policies.seta import SeTa
 from dynsample.policies.uniform import Uniform
 from dynsample.policies.weighted import WeightedRandom
 
@@ -17,6 +18,7 @@ __all__ = [
     "Kakurenbo",
     "OrderDP",
     "RandomSubset",
+    "SeTa",
     "SelectiveBackprop",
     "Uniform",
     "WeightedRandom",

@@ -16,6 +16,7 @@ POLICIES: dict[str, Callable[..., Policy]] = {
     "order-dp": policies.OrderDP,
     "random": policies.RandomSubset,
     "selective-backprop": policies.SelectiveBackprop,
+    "seta": policies.SeTa,
     "uniform": policies.Uniform,
     "weighted": policies.WeightedRandom,
 }

@@ -22,6 +22,7 @@ from dynsample.policies import (
     OrderDP,
     RandomSubset,
     SelectiveBackprop,
+    SeTa,
     Uniform,
     WeightedRandom,
 )
@@ -180,4 +181,5 @@ _RULES: dict[type[Policy], Callable[..., Expected]] = {
     SelectiveBackprop: selective_backprop,
     Forgetting: forgetting,
     OrderDP: subsets.order_dp,
+    SeTa: subsets.seta,
 }

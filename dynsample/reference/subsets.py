@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
-from dynsample.policies import OrderDP
+from dynsample.policies import OrderDP, SeTa
 from dynsample.reference import draw
 from dynsample.reference.expected import Expected, State, known_rows, lowest, rows_of
 
@@ -23,3 +25,28 @@ def order_dp(policy: OrderDP, state: State, epoch: int, seed: int) -> Expected:
         state["loss/value"], subset & known_rows(state), size - int(policy.top_q_ratio * size)
     )
     return Expected(sorted([*rows_of(~subset), *hidden]))
+
+
+def seta(policy: SeTa, state: State, epoch: int, seed: int) -> Expected:
+    """Draw a subset, put its losses into strata one by one, and hide those outside the window."""
+    n = len(state["seen"])
+    subset = _subset(n, int(max(0.1, 1.0 - policy.prune_ratio) * n), seed, epoch)
+    if policy.delta < 1 and epoch >= int(policy.delta * (policy.epochs or 0)):
+        return Expected(rows_of(~subset))
+    loss, known, groups = state["loss/value"], known_rows(state), policy.num_group
+    comparable = [i for i in range(n) if subset[i] and known[i] and math.isfinite(loss[i])]
+    size = round(groups * policy.window_scale)
+    first = epoch % (groups - size + 1)
+    window = range(groups) if epoch == 0 else range(first, first + size)
+    low = min((float(loss[i]) for i in comparable), default=0.0)
+    high = max((float(loss[i]) for i in comparable), default=0.0)
+    if low == high:
+        drawn = np.zeros(n, np.float32)
+        drawn[comparable] = 1
+        k = len(comparable) * len(window) // groups
+        inside = rows_of(draw.draw_mask(drawn, k, seed=seed, epoch=epoch))
+    else:
+        begins = [low + (high - low) * j / groups for j in range(1, groups)]
+        inside = [i for i in comparable if sum(float(loss[i]) >= x for x in begins) in window]
+    outside = set(comparable) - set(inside) if inside else set()
+    return Expected(sorted([*rows_of(~subset), *outside]))

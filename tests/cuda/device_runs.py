@@ -20,6 +20,7 @@ N, EPOCHS = 3001, 4
 POLICIES = {
     "uniform": make("uniform"),
     "order-dp": make("order-dp"),
+    "seta": make("seta", prune_ratio=0.2, num_group=5, delta=1.0),
     "kakurenbo": make("kakurenbo", fraction=0.4, tau=0.4),
     "random": make("random"),
     "random with replacement": make("random", replacement=True),

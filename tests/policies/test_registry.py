@@ -12,6 +12,7 @@ from dynsample.policies import registry
 
 NEEDED = {
     "infobatch": {"delta": 1.0},
+    "seta": {"delta": 1.0},
     "weighted": {"probabilities": "loss"},
 }
 

@@ -31,6 +31,7 @@ POLICIES = {
     "importance": make("importance", smoothing=0.1, correct_bias=True),
     "importance without": make("importance", num_draws=300, replacement=False),
     "order-dp": make("order-dp"),
+    "seta": make("seta", prune_ratio=0.2, num_group=5, delta=1.0),
     "random": make("random"),
     "random with": make("random", replacement=True),
     "selective-backprop": make("selective-backprop"),
