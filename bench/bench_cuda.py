@@ -30,6 +30,7 @@ PARAMETERS = {  # of a policy; the others have their defaults
     "infobatch": {"epochs": 10},
     "importance": {"smoothing": 0.1, "correct_bias": True},
     "forgetting": {"static_epochs": 1},
+    "curriculum": {"pace": ds.schedules.root(0.3, 4)},
     "seta": {"epochs": 10},
     "weighted": {"probabilities": "loss"},
 }

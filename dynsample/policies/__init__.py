@@ -1,5 +1,6 @@
 """Published methods, one file each."""
 
+from dynsample.policies.curriculum import Curriculum
 from dynsample.policies.forgetting import Forgetting
 from dynsample.policies.importance import ImportanceSampling
 from dynsample.policies.info_batch import InfoBatch
@@ -12,6 +13,7 @@ from dynsample.policies.uniform import Uniform
 from dynsample.policies.weighted import WeightedRandom
 
 __all__ = [
+    "Curriculum",
     "Forgetting",
     "ImportanceSampling",
     "InfoBatch",

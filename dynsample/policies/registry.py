@@ -9,6 +9,7 @@ from dynsample.kernels.checks import choice
 from dynsample.policies.base import Policy
 
 POLICIES: dict[str, Callable[..., Policy]] = {
+    "curriculum": policies.Curriculum,
     "forgetting": policies.Forgetting,
     "importance": policies.ImportanceSampling,
     "infobatch": policies.InfoBatch,

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from dynsample._core import Stream
 from dynsample.policies import (
+    Curriculum,
     Forgetting,
     ImportanceSampling,
     InfoBatch,
@@ -182,4 +183,5 @@ _RULES: dict[type[Policy], Callable[..., Expected]] = {
     Forgetting: forgetting,
     OrderDP: subsets.order_dp,
     SeTa: subsets.seta,
+    Curriculum: subsets.curriculum,
 }

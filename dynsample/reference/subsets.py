@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from dynsample.policies import OrderDP, SeTa
+from dynsample.policies import Curriculum, OrderDP, SeTa
 from dynsample.reference import draw
 from dynsample.reference.expected import Expected, State, known_rows, lowest, rows_of
 
@@ -50,3 +50,10 @@ def seta(policy: SeTa, state: State, epoch: int, seed: int) -> Expected:
         inside = [i for i in comparable if sum(float(loss[i]) >= x for x in begins) in window]
     outside = set(comparable) - set(inside) if inside else set()
     return Expected(sorted([*rows_of(~subset), *outside]))
+
+
+def curriculum(policy: Curriculum, state: State, epoch: int, seed: int) -> Expected:
+    """Hide the most difficult, seen or not; of equals the smaller index."""
+    difficulty = state["difficulty/value"]
+    n = len(difficulty)
+    return Expected(lowest(-difficulty, np.ones(n, np.bool_), n - int(policy.pace(epoch) * n)))

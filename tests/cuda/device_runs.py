@@ -19,6 +19,7 @@ torch = pytest.importorskip("torch")
 N, EPOCHS = 3001, 4
 POLICIES = {
     "uniform": make("uniform"),
+    "curriculum": make("curriculum", pace=ds.schedules.root(0.3, 3)),
     "order-dp": make("order-dp"),
     "seta": make("seta", prune_ratio=0.2, num_group=5, delta=1.0),
     "kakurenbo": make("kakurenbo", fraction=0.4, tau=0.4),

@@ -11,6 +11,7 @@ from dynsample.cli.demo.policies import ROWS, HideHardest, ScaledRandomSubset, S
 from dynsample.policies import registry
 
 NEEDED = {
+    "curriculum": {"pace": policies.schedules.linear(0.5, 3)},
     "infobatch": {"delta": 1.0},
     "seta": {"delta": 1.0},
     "weighted": {"probabilities": "loss"},

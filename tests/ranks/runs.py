@@ -26,6 +26,7 @@ ROWS = 24  # of a step on all ranks: divides by 1, 2, 3, 4, 8
 COLUMNS = {**of_every_kind("loss", 3), "events": ds.Transitions(signal="correct")}
 POLICIES = {
     "uniform": make("uniform"),
+    "curriculum": make("curriculum", pace=ds.schedules.root(0.3, 4)),
     "kakurenbo": make("kakurenbo", tau=0.5),
     "infobatch": make("infobatch", delta=1.0),
     "importance": make("importance", smoothing=0.1, correct_bias=True),
