@@ -7,6 +7,7 @@ from dynsample.policies.info_batch import InfoBatch
 from dynsample.policies.kakurenbo import Kakurenbo
 from dynsample.policies.order_dp import OrderDP
 from dynsample.policies.random_subset import RandomSubset
+from dynsample.policies.reducible_loss import ReducibleLoss
 from dynsample.policies.selective_backprop import SelectiveBackprop
 from dynsample.policies.seta import SeTa
 from dynsample.policies.uniform import Uniform
@@ -20,6 +21,7 @@ __all__ = [
     "Kakurenbo",
     "OrderDP",
     "RandomSubset",
+    "ReducibleLoss",
     "SeTa",
     "SelectiveBackprop",
     "Uniform",

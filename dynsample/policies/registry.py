@@ -16,6 +16,7 @@ POLICIES: dict[str, Callable[..., Policy]] = {
     "kakurenbo": policies.Kakurenbo,
     "order-dp": policies.OrderDP,
     "random": policies.RandomSubset,
+    "reducible-loss": policies.ReducibleLoss,
     "selective-backprop": policies.SelectiveBackprop,
     "seta": policies.SeTa,
     "uniform": policies.Uniform,

@@ -22,6 +22,7 @@ from dynsample.policies import (
     Kakurenbo,
     OrderDP,
     RandomSubset,
+    ReducibleLoss,
     SelectiveBackprop,
     SeTa,
     Uniform,
@@ -184,4 +185,5 @@ _RULES: dict[type[Policy], Callable[..., Expected]] = {
     OrderDP: subsets.order_dp,
     SeTa: subsets.seta,
     Curriculum: subsets.curriculum,
+    ReducibleLoss: subsets.reducible_loss,
 }

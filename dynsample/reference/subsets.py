@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from dynsample.policies import Curriculum, OrderDP, SeTa
+from dynsample.policies import Curriculum, OrderDP, ReducibleLoss, SeTa
 from dynsample.reference import draw
 from dynsample.reference.expected import Expected, State, known_rows, lowest, rows_of
 
@@ -57,3 +57,22 @@ def curriculum(policy: Curriculum, state: State, epoch: int, seed: int) -> Expec
     difficulty = state["difficulty/value"]
     n = len(difficulty)
     return Expected(lowest(-difficulty, np.ones(n, np.bool_), n - int(policy.pace(epoch) * n)))
+
+
+def reducible_loss(policy: ReducibleLoss, state: State, epoch: int, seed: int) -> Expected:
+    """Hide the lowest differences, each rounded to float32."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        reducible = state["loss/value"] - state["reference_loss/value"]
+    hidden = lowest(reducible, known_rows(state), int(policy.fraction * len(reducible)))
+    return Expected(hidden, refresh=epoch % policy.refresh_every == 0)
+
+
+def hardest(
+    losses: NDArray[np.float32], k: int, reference: NDArray[np.float32] | None = None
+) -> list[int]:
+    """Sort the places of a batch by loss, or what is left above a reference: NaN, then highest."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        values = losses if reference is None else losses - reference
+    nan = [i for i in range(len(values)) if math.isnan(values[i])]
+    others = sorted(set(range(len(values))) - set(nan), key=lambda i: (-float(values[i]), i))
+    return [*nan, *others][:k]

@@ -21,6 +21,7 @@ POLICIES = {
     "uniform": make("uniform"),
     "curriculum": make("curriculum", pace=ds.schedules.root(0.3, 3)),
     "order-dp": make("order-dp"),
+    "reducible-loss": make("reducible-loss"),
     "seta": make("seta", prune_ratio=0.2, num_group=5, delta=1.0),
     "kakurenbo": make("kakurenbo", fraction=0.4, tau=0.4),
     "random": make("random"),

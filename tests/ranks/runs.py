@@ -32,6 +32,7 @@ POLICIES = {
     "importance": make("importance", smoothing=0.1, correct_bias=True),
     "importance without": make("importance", num_draws=300, replacement=False),
     "order-dp": make("order-dp"),
+    "reducible-loss": make("reducible-loss"),
     "seta": make("seta", prune_ratio=0.2, num_group=5, delta=1.0),
     "random": make("random"),
     "random with": make("random", replacement=True),
