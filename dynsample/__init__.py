@@ -22,7 +22,17 @@ from dynsample.policies import (
 from dynsample.policies.base import Policy
 from dynsample.priority import PriorityTree
 from dynsample.sampler import ObservationError, Sampler
-from dynsample.table.columns import EMA, Last, Max, Mean, Transitions, Uncertainty, Window
+from dynsample.table.columns import (
+    EMA,
+    Lags,
+    Last,
+    Max,
+    Mean,
+    RunLength,
+    Transitions,
+    Uncertainty,
+    Window,
+)
 from dynsample.table.table import ScoreTable
 
 __all__ = [
@@ -33,6 +43,7 @@ __all__ = [
     "ImportanceSampling",
     "InfoBatch",
     "Kakurenbo",
+    "Lags",
     "Last",
     "Max",
     "Mean",
@@ -43,6 +54,7 @@ __all__ = [
     "Policy",
     "PriorityTree",
     "RandomSubset",
+    "RunLength",
     "Sampler",
     "ScoreTable",
     "Selection",

@@ -147,6 +147,26 @@ struct UncertaintyColumn {
   }
 };
 
+// The last `size` observations, the latest first; NaN until there are as many.
+struct LagsColumn {
+  static constexpr const char* kKind = "lags";
+
+  float* values;
+  std::uint32_t size;
+
+  template <class From>
+  void borrow(const From& from) {
+    from.size(size, 1);
+    from.part("values", values, size);
+  }
+
+  DYNSAMPLE_HOST_DEVICE void update(std::size_t row, float x) const {
+    float* const lags = values + row * size;
+    for (std::uint32_t back = size - 1; back > 0; --back) lags[back] = lags[back - 1];
+    lags[0] = x;
+  }
+};
+
 // Forgetting: transitions from correct (x > 0) to wrong.
 struct TransitionsColumn {
   static constexpr const char* kKind = "transitions";
@@ -173,8 +193,29 @@ struct TransitionsColumn {
   }
 };
 
-using ColumnRule = std::variant<LastColumn, EmaColumn, MeanColumn, MaxColumn, WindowColumn,
-                                UncertaintyColumn, TransitionsColumn>;
+// Runs: the last outcome, correct (x > 0) or wrong, and how many observations in a row had it.
+struct RunLengthColumn {
+  static constexpr const char* kKind = "run_length";
+
+  std::uint32_t* length;
+  std::uint8_t* outcome;
+
+  template <class From>
+  void borrow(const From& from) {
+    from.part("length", length);
+    from.part("outcome", outcome);
+  }
+
+  DYNSAMPLE_HOST_DEVICE void update(std::size_t row, float x) const {
+    const std::uint8_t correct = x > 0;
+    length[row] = outcome[row] == correct ? length[row] + 1 : 1;
+    outcome[row] = correct;
+  }
+};
+
+using ColumnRule =
+    std::variant<LastColumn, EmaColumn, MeanColumn, MaxColumn, LagsColumn, WindowColumn,
+                 UncertaintyColumn, TransitionsColumn, RunLengthColumn>;
 
 struct Column {
   std::size_t signal;  // which signal of the log it observes

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from dynsample.kernels import A, Array
 from dynsample.kernels.checks import integer, real
 from dynsample.kernels.convert import as_tensor, is_tensor
-from dynsample.kernels.namespace import float32, namespace_of
+from dynsample.kernels.namespace import contiguous, float32, namespace_of
 
 Parts: TypeAlias = Mapping[str, Array]
 
@@ -210,6 +210,33 @@ class _OfWindow(Column):
 
 
 @dataclass(frozen=True)
+class Lags(_OfWindow):
+    """The last `size` observations; `table.lag` gives each, the value is the latest.
+
+    Parameters
+    ----------
+    size : int
+        Observations kept; the one `back` before the latest is at ``values[row, back]``, NaN where
+        there were fewer.
+    """
+
+    size: int = 3
+    kind = "lags"
+
+    def allocate(self, num_samples: int) -> dict[str, NDArray[Any]]:
+        """Allocate `values` float32[N, size]."""
+        return {"values": np.full((num_samples, self.size), np.nan, np.float32)}
+
+    def lag(self, parts: Parts, back: int) -> Array:
+        """Return the observation `back` before the latest, float32[N]."""
+        return contiguous(parts["values"][:, back])
+
+    def value(self, parts: Parts) -> Array:
+        """Return the latest observation."""
+        return self.lag(parts, 0)
+
+
+@dataclass(frozen=True)
 class Window(_OfWindow):
     """The last `size` observations and their standard deviation (ddof=1).
 
@@ -297,7 +324,39 @@ class Transitions(Column):
         return float32(parts["transitions"])
 
 
-KINDS: tuple[type[Column], ...] = (Last, EMA, Mean, Max, Window, Uncertainty, Transitions)
+@dataclass(frozen=True)
+class RunLength(Column):
+    """Observations in a row with the last outcome, correct (> 0) or wrong; NaN is wrong.
+
+    `table.part(name, "outcome")` says which of the two it is.
+    """
+
+    kind = "run_length"
+
+    def allocate(self, num_samples: int) -> dict[str, NDArray[Any]]:
+        """Allocate `length` uint32[N] and `outcome` bool[N], True for correct."""
+        return {
+            "length": np.zeros(num_samples, np.uint32),
+            "outcome": np.zeros(num_samples, np.bool_),
+        }
+
+    def value(self, parts: Parts) -> Array:
+        """Return the length, NaN for a row never observed."""
+        length = float32(parts["length"])
+        return namespace_of(length).where(length > 0, length, math.nan)
+
+
+KINDS: tuple[type[Column], ...] = (
+    Last,
+    EMA,
+    Mean,
+    Max,
+    Lags,
+    Window,
+    Uncertainty,
+    Transitions,
+    RunLength,
+)
 
 
 def native(
