@@ -24,6 +24,7 @@ from dynsample.priority import PriorityTree
 from dynsample.sampler import ObservationError, Sampler
 from dynsample.table.columns import (
     EMA,
+    Dual,
     Lags,
     Last,
     Max,
@@ -37,6 +38,7 @@ from dynsample.table.table import ScoreTable
 
 __all__ = [
     "EMA",
+    "Dual",
     "EpochPlan",
     "EpochRandom",
     "Forgetting",

@@ -122,10 +122,8 @@ struct WindowColumn {
   }
 };
 
-// A ring as above, and the sum of the uncertainties of all full windows but the present one.
-struct UncertaintyColumn {
-  static constexpr const char* kKind = "uncertainty";
-
+// A ring as above, and a sum over the full windows that it went through.
+struct SumOfWindows {
   float* values;
   std::uint32_t* count;
   double* sum;
@@ -139,11 +137,34 @@ struct UncertaintyColumn {
     from.part("sum", sum);
   }
 
-  DYNSAMPLE_HOST_DEVICE void update(std::size_t row, float x) const {
-    float* const window = values + row * size;
-    if (count[row] >= size) sum[row] = one_nan(sum[row] + uncertainty(window, size));
-    window[count[row] % size] = x;
+  DYNSAMPLE_HOST_DEVICE const float* window(std::size_t row) const { return values + row * size; }
+  DYNSAMPLE_HOST_DEVICE bool is_full(std::size_t row) const { return count[row] >= size; }
+  DYNSAMPLE_HOST_DEVICE void add(std::size_t row, double of_window) const {
+    sum[row] = one_nan(sum[row] + of_window);
+  }
+  DYNSAMPLE_HOST_DEVICE void put(std::size_t row, float x) const {
+    values[row * size + count[row] % size] = x;
     count[row] += 1;
+  }
+};
+
+// The uncertainties of all full windows but the present one.
+struct UncertaintyColumn : SumOfWindows {
+  static constexpr const char* kKind = "uncertainty";
+
+  DYNSAMPLE_HOST_DEVICE void update(std::size_t row, float x) const {
+    if (is_full(row)) add(row, uncertainty(window(row), size));
+    put(row, x);
+  }
+};
+
+// The DUAL scores of all full windows, also the present one.
+struct DualColumn : SumOfWindows {
+  static constexpr const char* kKind = "dual";
+
+  DYNSAMPLE_HOST_DEVICE void update(std::size_t row, float x) const {
+    put(row, x);
+    if (is_full(row)) add(row, dual(window(row), size));
   }
 };
 
@@ -215,7 +236,7 @@ struct RunLengthColumn {
 
 using ColumnRule =
     std::variant<LastColumn, EmaColumn, MeanColumn, MaxColumn, LagsColumn, WindowColumn,
-                 UncertaintyColumn, TransitionsColumn, RunLengthColumn>;
+                 UncertaintyColumn, DualColumn, TransitionsColumn, RunLengthColumn>;
 
 struct Column {
   std::size_t signal;  // which signal of the log it observes

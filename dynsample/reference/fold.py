@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dynsample.reference.scores import uncertainty
+from dynsample.reference.scores import dual, uncertainty
 from dynsample.table.columns import (
     EMA,
     KINDS,
     Column,
+    Dual,
     Lags,
     Last,
     Max,
@@ -75,6 +76,11 @@ def _update(column: Column, parts: Mapping[str, NDArray[Any]], row: int, x: np.f
                 parts["sum"][row] += uncertainty(window)
             window[parts["count"][row] % column.size] = x
             parts["count"][row] += 1
+        elif isinstance(column, Dual):
+            parts["values"][row, parts["count"][row] % column.size] = x
+            parts["count"][row] += 1
+            if parts["count"][row] >= column.size:
+                parts["sum"][row] += dual(parts["values"][row])
         elif isinstance(column, Transitions):
             correct = bool(x > 0)
             parts["transitions"][row] += parts["previous"][row] and not correct

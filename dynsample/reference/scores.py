@@ -13,6 +13,17 @@ from numpy.typing import NDArray
 
 def uncertainty(window: Sequence[float] | NDArray[np.floating]) -> float:
     """10 * standard deviation (ddof = 1), in double, in the order of the slots."""
+    return float(10.0 * _spread(window)[1])
+
+
+def dual(window: Sequence[float] | NDArray[np.floating]) -> float:
+    """10 * standard deviation * (1 - mean), as above."""
+    mean, deviation = _spread(window)
+    with np.errstate(all="ignore"):
+        return float(10.0 * deviation * (1.0 - mean))
+
+
+def _spread(window: Sequence[float] | NDArray[np.floating]) -> tuple[np.float64, np.float64]:
     values = [float(value) for value in window]
     with np.errstate(all="ignore"):  # infinities
         total = squares = np.float64(0.0)
@@ -21,7 +32,7 @@ def uncertainty(window: Sequence[float] | NDArray[np.floating]) -> float:
         mean = total / len(values)
         for value in values:
             squares += (value - mean) * (value - mean)
-        return float(10.0 * np.sqrt(squares / (len(values) - 1)))
+        return mean, np.sqrt(squares / (len(values) - 1))
 
 
 def dyn_unc(folder: Path, num_samples: int, window: int) -> list[float]:
