@@ -62,6 +62,24 @@ def dyn_unc_lines(folder: Path, file_list: Path, window: int, fraction: float) -
     return b"".join(line for i, line in enumerate(lines) if i in kept)
 
 
+def beta_probabilities(
+    scores: Sequence[float], means: Sequence[float], pruning_ratio: float, c_d: float
+) -> list[float]:
+    """Score times the density of the Beta distribution at the mean, of sum 1 (DUAL)."""
+    rows = [i for i in range(len(scores)) if not math.isnan(scores[i] + means[i])]
+    hardest = sorted(rows, key=lambda i: (scores[i], i))[-10:]
+    anchor = math.fsum(means[i] for i in hardest) / len(hardest) if hardest else 0.0
+    b = 15 * (1 - anchor) * (1 - pruning_ratio**c_d)
+    a = 16 - b
+    products = [math.nan] * len(scores)
+    for i in rows:
+        log = (a - 1) * math.log(means[i]) + (b - 1) * math.log1p(-means[i])
+        beta = math.lgamma(a) + math.lgamma(b) - math.lgamma(a + b)
+        products[i] = scores[i] * math.exp(log - beta)
+    total = math.fsum(products[i] for i in rows)
+    return [product / total for product in products]
+
+
 def shares(sizes: Sequence[int], k: int) -> list[int]:
     """Split k over groups, smallest first: each an equal part of what is left, or all it has."""
     taken = [0] * len(sizes)

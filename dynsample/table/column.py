@@ -10,7 +10,7 @@ from typing import Any, ClassVar, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from dynsample.kernels import Array
+from dynsample.kernels import A, Array
 from dynsample.kernels.checks import integer
 from dynsample.kernels.convert import as_tensor, is_tensor
 
@@ -97,3 +97,10 @@ class Column(ABC):
             "only columns that keep no more than their value tells can be set, such as Last or "
             f"Mean, got {self!r}"
         )
+
+
+def native(
+    column: Column, signal: int, parts: Mapping[str, A]
+) -> tuple[str, int, float, dict[str, A]]:
+    """Describe a column to the native fold: kind, number of its signal, parameter, parts."""
+    return column.kind, signal, column.parameter, dict(parts)

@@ -6,14 +6,13 @@ The rules themselves are in `csrc/core/columns.h`, by the same names of kinds an
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dynsample.kernels import A, Array
+from dynsample.kernels import Array
 from dynsample.kernels.checks import real
 from dynsample.kernels.namespace import float32, namespace_of
 from dynsample.table.column import Column as Column
@@ -169,10 +168,3 @@ KINDS: tuple[type[Column], ...] = (
     Transitions,
     RunLength,
 )
-
-
-def native(
-    column: Column, signal: int, parts: Mapping[str, A]
-) -> tuple[str, int, float, dict[str, A]]:
-    """Describe a column to the native fold: kind, number of its signal, parameter, parts."""
-    return column.kind, signal, column.parameter, dict(parts)

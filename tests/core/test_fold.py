@@ -286,7 +286,9 @@ def test_a_nan_that_arithmetic_makes_is_the_same_one_everywhere():
     payload = np.uint32([0xFFC12345]).view(np.float32)[0]
     log = make_log(2, [0, 0, 0, 1, 1, 1], {"loss": [np.inf, np.inf, -np.inf, 1, 2, payload]})
     for _ in range(2):
-        fold(log, {name: columns[name] for name in ("mean", "spread", "dual")}, parts, seen, epoch=0)
+        fold(
+            log, {name: columns[name] for name in ("mean", "spread", "dual")}, parts, seen, epoch=0
+        )
     fold(
         make_log(2, [0, 0, 1, 1], {"loss": [np.inf, np.inf, 1, payload]}),
         columns,
