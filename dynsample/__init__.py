@@ -9,6 +9,7 @@ from dynsample.plan.orders import PageLocal
 from dynsample.plan.plan import EpochPlan, build_plan
 from dynsample.plan.selection import EpochRandom, Selection
 from dynsample.policies import (
+    IES,
     Forgetting,
     ImportanceSampling,
     InfoBatch,
@@ -38,6 +39,7 @@ from dynsample.table.table import ScoreTable
 
 __all__ = [
     "EMA",
+    "IES",
     "Dual",
     "EpochPlan",
     "EpochRandom",

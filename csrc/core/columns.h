@@ -1,9 +1,9 @@
 // Columns: one per-sample array (or a few) with an update rule.
 //
 // Each struct names its kind, borrows its arrays and applies one observation with `update(row, x)`.
-// `borrow` lists what it needs, by the names of dynsample/table/columns.py: its parameter, and its parts
-// with their elements per row, one unless said; a part of bytes holds bools. The arithmetic is
-// fixed to the bit: observations of a row come in ticket order, rows do not touch each other.
+// `borrow` lists what it needs, by the names that dynsample/table/ has: its parameter, and its
+// parts with their elements per row, one unless said; a part of bytes holds bools. The arithmetic
+// is fixed to the bit: observations of a row come in ticket order, rows do not touch each other.
 // Shared by the CPU and the GPU.
 #pragma once
 

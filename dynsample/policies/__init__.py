@@ -1,6 +1,7 @@
 """Published methods, one file each."""
 
 from dynsample.policies.forgetting import Forgetting
+from dynsample.policies.ies import IES
 from dynsample.policies.importance import ImportanceSampling
 from dynsample.policies.info_batch import InfoBatch
 from dynsample.policies.kakurenbo import Kakurenbo
@@ -10,6 +11,7 @@ from dynsample.policies.uniform import Uniform
 from dynsample.policies.weighted import WeightedRandom
 
 __all__ = [
+    "IES",
     "Forgetting",
     "ImportanceSampling",
     "InfoBatch",

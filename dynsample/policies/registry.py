@@ -10,6 +10,7 @@ from dynsample.policies.base import Policy
 
 POLICIES: dict[str, Callable[..., Policy]] = {
     "forgetting": policies.Forgetting,
+    "ies": policies.IES,
     "importance": policies.ImportanceSampling,
     "infobatch": policies.InfoBatch,
     "kakurenbo": policies.Kakurenbo,

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from dynsample._core import Stream
 from dynsample.policies import (
+    IES,
     Forgetting,
     ImportanceSampling,
     InfoBatch,
@@ -27,6 +28,7 @@ from dynsample.policies import (
 )
 from dynsample.policies.base import Policy
 from dynsample.reference import draw, permute
+from dynsample.reference.ies import is_mastered
 
 State = Mapping[str, NDArray[Any]]
 
@@ -196,6 +198,16 @@ def forgetting(policy: Forgetting, state: State, epoch: int, seed: int) -> Expec
     return Expected(hidden, refresh=policy.lag and epoch % policy.refresh_every == 0)
 
 
+def ies(policy: IES, state: State, epoch: int, seed: int) -> Expected:
+    """Hide what is mastered, from the end of the warm-up on."""
+    if epoch < policy.warmup_epochs:
+        return Expected([])
+    lags, known = state["losses/values"], _known(state)
+    mastered = [is_mastered(list(row), policy.window, policy.delta) for row in lags]
+    hidden = [i for i in _rows(mastered) if known[i]]
+    return Expected(hidden, refresh=epoch % policy.refresh_every == 0)
+
+
 _RULES: dict[type[Policy], Callable[..., Expected]] = {
     Uniform: uniform,
     RandomSubset: random_subset,
@@ -205,4 +217,5 @@ _RULES: dict[type[Policy], Callable[..., Expected]] = {
     ImportanceSampling: importance_sampling,
     SelectiveBackprop: selective_backprop,
     Forgetting: forgetting,
+    IES: ies,
 }
