@@ -9,6 +9,7 @@ from dynsample.plan.orders import PageLocal
 from dynsample.plan.plan import EpochPlan, build_plan
 from dynsample.plan.selection import EpochRandom, Selection
 from dynsample.policies import (
+    IES,
     Curriculum,
     Forgetting,
     ImportanceSampling,
@@ -26,18 +27,33 @@ from dynsample.policies import (
 from dynsample.policies.base import Policy
 from dynsample.priority import PriorityTree
 from dynsample.sampler import ObservationError, Sampler
-from dynsample.table.columns import EMA, Last, Max, Mean, Static, Transitions, Uncertainty, Window
+from dynsample.table.columns import (
+    EMA,
+    Dual,
+    Lags,
+    Last,
+    Max,
+    Mean,
+    RunLength,
+    Static,
+    Transitions,
+    Uncertainty,
+    Window,
+)
 from dynsample.table.table import ScoreTable
 
 __all__ = [
     "EMA",
+    "IES",
     "Curriculum",
+    "Dual",
     "EpochPlan",
     "EpochRandom",
     "Forgetting",
     "ImportanceSampling",
     "InfoBatch",
     "Kakurenbo",
+    "Lags",
     "Last",
     "Max",
     "Mean",
@@ -50,6 +66,7 @@ __all__ = [
     "PriorityTree",
     "RandomSubset",
     "ReducibleLoss",
+    "RunLength",
     "Sampler",
     "ScoreTable",
     "SeTa",

@@ -1,4 +1,4 @@
-// The rule of a column, made of what dynsample.columns.native says of it.
+// The rule of a column, made of what dynsample.table.column.native says of it.
 #pragma once
 
 #include <pybind11/pybind11.h>

@@ -4,6 +4,7 @@
 #include "bind/rows.h"
 #include "core/bernoulli.h"
 #include "core/race.h"
+#include "core/streams.h"
 
 namespace dynsample::bind {
 namespace {
@@ -23,12 +24,12 @@ Array<std::int64_t> drawn(const Array<float>& probabilities, std::uint32_t k, st
 }
 
 Array<bool> mask_of(const Array<float>& probabilities, std::size_t k, std::uint64_t seed,
-                    std::uint32_t epoch) {
+                    std::uint32_t epoch, std::uint32_t stream) {
   const auto p = in(probabilities, "probabilities");
   Array<bool> mask(probabilities.size());
   const std::span<std::uint8_t> result = flags_of(mask);
   py::gil_scoped_release unlocked;
-  draw_mask(p, k, seed, epoch, result);
+  draw_mask(p, k, seed, epoch, stream, result);
   return mask;
 }
 
@@ -63,7 +64,7 @@ void bind_draw(py::module_& module) {
   module.def("draw", &drawn, py::arg("probabilities").noconvert(), py::arg("k"), py::arg("seed"),
              py::arg("epoch"), py::arg("multinomial"));
   module.def("draw_mask", &mask_of, py::arg("probabilities").noconvert(), py::arg("k"),
-             py::arg("seed"), py::arg("epoch"));
+             py::arg("seed"), py::arg("epoch"), py::arg("stream") = std::uint32_t{kRace});
   module.def("sample_mask", &sample_of, py::arg("size"), py::arg("where").noconvert(), py::arg("k"),
              py::arg("seed"), py::arg("epoch"));
   module.def("power", &powers, py::arg("values").noconvert(), py::arg("exponent"));

@@ -1,9 +1,9 @@
 // Columns: one per-sample array (or a few) with an update rule.
 //
 // Each struct names its kind, borrows its arrays and applies one observation with `update(row, x)`.
-// `borrow` lists what it needs, by the names of dynsample/columns.py: its parameter, and its parts
-// with their elements per row, one unless said; a part of bytes holds bools. The arithmetic is
-// fixed to the bit: observations of a row come in ticket order, rows do not touch each other.
+// `borrow` lists what it needs, by the names that dynsample/table/ has: its parameter, and its
+// parts with their elements per row, one unless said; a part of bytes holds bools. The arithmetic
+// is fixed to the bit: observations of a row come in ticket order, rows do not touch each other.
 // Shared by the CPU and the GPU.
 #pragma once
 
@@ -122,10 +122,8 @@ struct WindowColumn {
   }
 };
 
-// A ring as above, and the sum of the uncertainties of all full windows but the present one.
-struct UncertaintyColumn {
-  static constexpr const char* kKind = "uncertainty";
-
+// A ring as above, and a sum over the full windows that it went through.
+struct SumOfWindows {
   float* values;
   std::uint32_t* count;
   double* sum;
@@ -139,11 +137,54 @@ struct UncertaintyColumn {
     from.part("sum", sum);
   }
 
-  DYNSAMPLE_HOST_DEVICE void update(std::size_t row, float x) const {
-    float* const window = values + row * size;
-    if (count[row] >= size) sum[row] = one_nan(sum[row] + uncertainty(window, size));
-    window[count[row] % size] = x;
+  DYNSAMPLE_HOST_DEVICE const float* window(std::size_t row) const { return values + row * size; }
+  DYNSAMPLE_HOST_DEVICE bool is_full(std::size_t row) const { return count[row] >= size; }
+  DYNSAMPLE_HOST_DEVICE void add(std::size_t row, double of_window) const {
+    sum[row] = one_nan(sum[row] + of_window);
+  }
+  DYNSAMPLE_HOST_DEVICE void put(std::size_t row, float x) const {
+    values[row * size + count[row] % size] = x;
     count[row] += 1;
+  }
+};
+
+// The uncertainties of all full windows but the present one.
+struct UncertaintyColumn : SumOfWindows {
+  static constexpr const char* kKind = "uncertainty";
+
+  DYNSAMPLE_HOST_DEVICE void update(std::size_t row, float x) const {
+    if (is_full(row)) add(row, uncertainty(window(row), size));
+    put(row, x);
+  }
+};
+
+// The DUAL scores of all full windows, also the present one.
+struct DualColumn : SumOfWindows {
+  static constexpr const char* kKind = "dual";
+
+  DYNSAMPLE_HOST_DEVICE void update(std::size_t row, float x) const {
+    put(row, x);
+    if (is_full(row)) add(row, dual(window(row), size));
+  }
+};
+
+// The last `size` observations, the latest first; NaN until there are as many.
+struct LagsColumn {
+  static constexpr const char* kKind = "lags";
+
+  float* values;
+  std::uint32_t size;
+
+  template <class From>
+  void borrow(const From& from) {
+    from.size(size, 1);
+    from.part("values", values, size);
+  }
+
+  DYNSAMPLE_HOST_DEVICE void update(std::size_t row, float x) const {
+    float* const lags = values + row * size;
+    for (std::uint32_t back = size - 1; back > 0; --back) lags[back] = lags[back - 1];
+    lags[0] = x;
   }
 };
 
@@ -173,8 +214,29 @@ struct TransitionsColumn {
   }
 };
 
-using ColumnRule = std::variant<LastColumn, EmaColumn, MeanColumn, MaxColumn, WindowColumn,
-                                UncertaintyColumn, TransitionsColumn>;
+// Runs: the last outcome, correct (x > 0) or wrong, and how many observations in a row had it.
+struct RunLengthColumn {
+  static constexpr const char* kKind = "run_length";
+
+  std::uint32_t* length;
+  std::uint8_t* outcome;
+
+  template <class From>
+  void borrow(const From& from) {
+    from.part("length", length);
+    from.part("outcome", outcome);
+  }
+
+  DYNSAMPLE_HOST_DEVICE void update(std::size_t row, float x) const {
+    const std::uint8_t correct = x > 0;
+    length[row] = outcome[row] == correct ? length[row] + 1 : 1;
+    outcome[row] = correct;
+  }
+};
+
+using ColumnRule =
+    std::variant<LastColumn, EmaColumn, MeanColumn, MaxColumn, LagsColumn, WindowColumn,
+                 UncertaintyColumn, DualColumn, TransitionsColumn, RunLengthColumn>;
 
 struct Column {
   std::size_t signal;  // which signal of the log it observes

@@ -22,16 +22,18 @@ constexpr std::uint32_t kOne = 0x3F800000;  // the bits of 1, the p of all for e
 // The words of up to kBatch rows, the first of which has a number that is a multiple of 4.
 class Words {
  public:
-  Words(std::uint64_t seed, std::uint32_t epoch) : seed_(seed), epoch_(epoch) {}
+  Words(std::uint64_t seed, std::uint32_t epoch, std::uint32_t stream = kRace)
+      : seed_(seed), epoch_(epoch), stream_(stream) {}
 
   using Batch = std::array<std::uint32_t, kBatch>;
   void fill(std::size_t first, std::size_t n, Batch& out) const {
-    kernels().random.fill(seed_, first / 4, epoch_, kRace, (n + 3) / 4, out.data());
+    kernels().random.fill(seed_, first / 4, epoch_, stream_, (n + 3) / 4, out.data());
   }
 
  private:
   std::uint64_t seed_;
   std::uint32_t epoch_;
+  std::uint32_t stream_;
 };
 
 class Race final : public MadeKeys {
@@ -142,13 +144,13 @@ KeyBuffer race_keys(std::span<const float> probabilities, std::size_t first, flo
 }
 
 void draw_mask(std::span<const float> probabilities, std::size_t k, std::uint64_t seed,
-               std::uint32_t epoch, std::span<std::uint8_t> mask) {
+               std::uint32_t epoch, std::uint32_t stream, std::span<std::uint8_t> mask) {
   const Probabilities all = check_probabilities(probabilities);
   if (k > all.positive) {
     throw std::invalid_argument("k must be at most the number of positive probabilities, " +
                                 std::to_string(all.positive) + ", got " + std::to_string(k));
   }
-  hide_lowest(Race(probabilities, 0, all.substitute(), Words(seed, epoch)), k, mask);
+  hide_lowest(Race(probabilities, 0, all.substitute(), Words(seed, epoch, stream)), k, mask);
 }
 
 void sample_mask(std::span<const std::uint8_t> where, std::size_t k, std::uint64_t seed,

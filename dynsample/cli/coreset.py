@@ -26,7 +26,7 @@ from dynsample.disk.files import refuse_overwrite
 from dynsample.files import file_list
 from dynsample.files.file_list import FileList
 
-KEEP = ("highest", "lowest", "offset", "random", "balanced", "strata")
+KEEP = ("highest", "lowest", "offset", "random", "drawn", "balanced", "strata")
 DYN_UNC = "dyn-unc"
 
 
@@ -45,7 +45,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="rows of a .csv are in the data set's order: no column says it")
     parser.add_argument("--window", type=int, default=10, help=f"of {DYN_UNC} (%(default)s)")
     parser.add_argument("--keep", choices=KEEP, default="highest",
-                        help="balanced: the same number of every class; strata: CCS (%(default)s)")
+                        help="drawn: at random, with the scores as probabilities; balanced: the "
+                        "same number of every class; strata: CCS (%(default)s)")
     size = parser.add_mutually_exclusive_group()
     size.add_argument("--fraction", type=float, help="to keep: int(fraction * N) samples")
     size.add_argument("--size", type=int, help="samples to keep")
@@ -250,6 +251,8 @@ def _choose(
     k = int(len(scores) * args.fraction) if args.size is None else args.size
     if args.keep == "random":
         return coreset.keep_random(len(scores), k, args.seed)
+    if args.keep == "drawn":
+        return coreset.keep_drawn(scores, k, args.seed)
     if args.keep == "offset":
         return coreset.keep_offset(scores, k, args.offset)
     if args.keep == "balanced":

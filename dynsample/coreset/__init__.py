@@ -14,14 +14,15 @@ from typing import Any, SupportsIndex
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from dynsample import ops
+from dynsample import _core, ops
 from dynsample._core import Stream
+from dynsample.coreset.beta import beta_probabilities as beta_probabilities
 from dynsample.coreset.dyn_unc import write_probabilities as write_probabilities
 from dynsample.coreset.scoring import mean_over_runs as mean_over_runs
 from dynsample.coreset.scoring import run_file as run_file
 from dynsample.kernels.checks import MAX_SAMPLES, choice, integer, real
 from dynsample.kernels.convert import is_real, to_host
-from dynsample.kernels.numbers import integers
+from dynsample.kernels.numbers import integers, relative_on_host
 
 Ids = NDArray[np.int64]
 Scores = NDArray[Any]
@@ -152,6 +153,47 @@ def keep_random(num_samples: int, k: int, seed: int = 0) -> Ids:
     num_samples = integer(num_samples, "num_samples", 0, MAX_SAMPLES)
     k = integer(k, "k", 0, num_samples)
     return np.sort(ops.permute(num_samples, seed=seed, epoch=0, stop=k, stream=Stream.CORESET))
+
+
+def keep_drawn(probabilities: ArrayLike, k: int, seed: int = 0) -> Ids:
+    """Keep k samples drawn without replacement, as `ops.draw_mask` does.
+
+    Parameters
+    ----------
+    probabilities : float[N]
+        Up to a common factor, not negative; numpy or torch. Infinities draw like the largest finite
+        one, and NaN is a sample without a probability. 0 is never kept.
+    k : int in [0, unseen + positive probabilities]
+    seed : int in [0, 2**64)
+
+    Returns
+    -------
+    int64[max(k, unseen)], or none for k = 0
+
+    References
+    ----------
+    Cho et al., "Lightweight Dataset Pruning without Full Training via Example Difficulty and
+    Prediction Uncertainty", ICML 2025, whose probabilities `beta_probabilities` gives; Efraimidis
+    and Spirakis, "Weighted random sampling with a reservoir", 2006.
+
+    Examples
+    --------
+    >>> import dynsample as ds
+    >>> ds.coreset.keep_drawn([0.5, 0.0, 0.1, 0.4], 3).tolist()
+    [0, 2, 3]
+    """
+    values = relative_on_host(to_host(probabilities), "probabilities")
+    k = integer(k, "k", 0, len(values))
+    unseen, _, rest = _split(values, k)
+    chances = np.where(np.isnan(values), np.float32(0), values)
+    _, positive = _core.survey(chances)  # refuses negative ones
+    if rest > positive:
+        raise ValueError(
+            f"k must be at most {len(unseen) + positive}, the number of samples whose probability "
+            f"is not 0, got {k}"
+        )
+    drawn = _core.draw_mask(chances, rest, integer(seed, "seed", 0, 2**64 - 1), 0, Stream.CORESET)
+    return _join(unseen, np.flatnonzero(drawn), len(values))
 
 
 def shares(sizes: NDArray[np.int64], k: int) -> NDArray[np.int64]:

@@ -17,7 +17,7 @@ from dynsample.disk.arrays import load_array
 from dynsample.kernels.checks import choice, integer
 from dynsample.kernels.convert import as_ids, as_tensor, to_host
 from dynsample.loading import Following
-from dynsample.table.columns import Column, Mean, Transitions, Uncertainty
+from dynsample.table.columns import Column, Dual, Mean, Transitions, Uncertainty
 
 if TYPE_CHECKING:
     import torch
@@ -268,20 +268,21 @@ def score_columns(
     names : iterable of str
         "forgetting" (`Forgetting().score(table)` makes never-learned samples infinite), "aum" (mean
         of the target's logit less the highest other one), "probability" (mean probability of the
-        target) and "dyn_unc" (mean uncertainty of its windows).
+        target), "dyn_unc" (mean uncertainty of its windows) and "dual" (mean DUAL score of them).
     window : int
-        Observations in a window of "dyn_unc".
+        Observations in a window of "dyn_unc" and "dual".
 
     References
     ----------
     Toneva et al., ICLR 2019; Pleiss et al., NeurIPS 2020, equation 1; He et al., "Large-scale
-    Dataset Pruning with Dynamic Uncertainty", 2023, equations 2 and 3.
+    Dataset Pruning with Dynamic Uncertainty", 2023, equations 2 and 3; Cho et al., DUAL, ICML 2025.
     """
     columns: dict[str, Column] = {
         "forgetting": Transitions(signal="correct"),
         "aum": Mean(signal="margin"),
         "probability": Mean(),
         "dyn_unc": Uncertainty(window, signal="probability"),
+        "dual": Dual(window, signal="probability"),
     }
     return {name: columns[choice(name, "names", tuple(columns))] for name in names}
 

@@ -75,6 +75,11 @@ def subtract(one: Array, other: Array) -> Array:
         return one - other
 
 
+def contiguous(array: Array) -> Array:
+    """Return an array of one dimension without gaps between its entries; itself, if it is one."""
+    return array.contiguous() if is_tensor(array) else np.ascontiguousarray(array)
+
+
 def float32(array: Array) -> Array:
     """Convert to float32."""
     return array.float() if is_tensor(array) else array.astype(np.float32)

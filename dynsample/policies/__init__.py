@@ -2,6 +2,7 @@
 
 from dynsample.policies.curriculum import Curriculum
 from dynsample.policies.forgetting import Forgetting
+from dynsample.policies.ies import IES
 from dynsample.policies.importance import ImportanceSampling
 from dynsample.policies.info_batch import InfoBatch
 from dynsample.policies.kakurenbo import Kakurenbo
@@ -14,6 +15,7 @@ from dynsample.policies.uniform import Uniform
 from dynsample.policies.weighted import WeightedRandom
 
 __all__ = [
+    "IES",
     "Curriculum",
     "Forgetting",
     "ImportanceSampling",

@@ -11,6 +11,7 @@ from dynsample.policies.base import Policy
 POLICIES: dict[str, Callable[..., Policy]] = {
     "curriculum": policies.Curriculum,
     "forgetting": policies.Forgetting,
+    "ies": policies.IES,
     "importance": policies.ImportanceSampling,
     "infobatch": policies.InfoBatch,
     "kakurenbo": policies.Kakurenbo,

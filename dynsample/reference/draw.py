@@ -90,10 +90,12 @@ def exponential(words: NDArray[np.uint32]) -> Floats:
     return result
 
 
-def race_keys(probabilities: Floats, seed: int, epoch: int) -> NDArray[np.int64]:
+def race_keys(
+    probabilities: Floats, seed: int, epoch: int, stream: int = Stream.RACE
+) -> NDArray[np.int64]:
     """Keys that order as E / p: the float32 quotient of E and p's mantissa, exponents apart."""
     n = len(probabilities)
-    words = philox(seed, 0, (n + 3) // 4, epoch, Stream.RACE)[:n]
+    words = philox(seed, 0, (n + 3) // 4, epoch, stream)[:n]
     mantissa, exponent = np.frexp(finite_probabilities(probabilities).astype(np.float64))
     positive = mantissa > 0
     quotient = exponential(words) / np.where(positive, 2 * mantissa, 1).astype(F32)
@@ -102,10 +104,12 @@ def race_keys(probabilities: Floats, seed: int, epoch: int) -> NDArray[np.int64]
     return np.where(positive, keys, 2**32 - 1)
 
 
-def draw_mask(probabilities: Floats, k: int, *, seed: int, epoch: int) -> NDArray[np.bool_]:
+def draw_mask(
+    probabilities: Floats, k: int, *, seed: int, epoch: int, stream: int = Stream.RACE
+) -> NDArray[np.bool_]:
     """Take the k rows with the smallest keys, ties to the smaller row."""
     mask = np.zeros(len(probabilities), np.bool_)
-    mask[np.argsort(race_keys(probabilities, seed, epoch), kind="stable")[:k]] = True
+    mask[np.argsort(race_keys(probabilities, seed, epoch, stream), kind="stable")[:k]] = True
     return mask
 
 

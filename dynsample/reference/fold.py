@@ -9,14 +9,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dynsample.reference.scores import uncertainty
+from dynsample.reference.scores import dual, uncertainty
 from dynsample.table.columns import (
     EMA,
     KINDS,
     Column,
+    Dual,
+    Lags,
     Last,
     Max,
     Mean,
+    RunLength,
     Transitions,
     Uncertainty,
     Window,
@@ -62,6 +65,8 @@ def _update(column: Column, parts: Mapping[str, NDArray[Any]], row: int, x: np.f
         elif isinstance(column, Max):
             if not np.isnan(x) and not x <= parts["value"][row]:
                 parts["value"][row] = x + np.float32(0)  # of either zero +0
+        elif isinstance(column, Lags):
+            parts["values"][row] = [x, *parts["values"][row, :-1]]
         elif isinstance(column, Window):
             parts["values"][row, parts["count"][row] % column.size] = x
             parts["count"][row] += 1
@@ -71,12 +76,22 @@ def _update(column: Column, parts: Mapping[str, NDArray[Any]], row: int, x: np.f
                 parts["sum"][row] += uncertainty(window)
             window[parts["count"][row] % column.size] = x
             parts["count"][row] += 1
+        elif isinstance(column, Dual):
+            parts["values"][row, parts["count"][row] % column.size] = x
+            parts["count"][row] += 1
+            if parts["count"][row] >= column.size:
+                parts["sum"][row] += dual(parts["values"][row])
         elif isinstance(column, Transitions):
             correct = bool(x > 0)
             parts["transitions"][row] += parts["previous"][row] and not correct
             parts["previous"][row] = correct
             parts["ever_correct"][row] |= correct
             parts["presentations"][row] += 1
+        elif isinstance(column, RunLength):
+            correct = bool(x > 0)
+            goes_on = parts["length"][row] > 0 and parts["outcome"][row] == correct
+            parts["length"][row] = parts["length"][row] + 1 if goes_on else 1
+            parts["outcome"][row] = correct
         else:
             raise TypeError(f"no update rule for {type(column).__name__}")
 

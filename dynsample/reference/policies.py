@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from dynsample._core import Stream
 from dynsample.policies import (
+    IES,
     Curriculum,
     Forgetting,
     ImportanceSampling,
@@ -31,6 +32,7 @@ from dynsample.policies import (
 from dynsample.policies.base import Policy
 from dynsample.reference import draw, permute, subsets
 from dynsample.reference.expected import Expected, State, known_rows, lowest, rows_of
+from dynsample.reference.ies import is_mastered
 
 
 def expect(policy: Policy, state: State, epoch: int, seed: int) -> Expected:
@@ -173,6 +175,16 @@ def forgetting(policy: Forgetting, state: State, epoch: int, seed: int) -> Expec
     return Expected(hidden, refresh=policy.lag and epoch % policy.refresh_every == 0)
 
 
+def ies(policy: IES, state: State, epoch: int, seed: int) -> Expected:
+    """Hide what is mastered, from the end of the warm-up on."""
+    if epoch < policy.warmup_epochs:
+        return Expected([])
+    lags, known = state["losses/values"], known_rows(state)
+    mastered = [is_mastered(list(row), policy.window, policy.delta) for row in lags]
+    hidden = [i for i in rows_of(mastered) if known[i]]
+    return Expected(hidden, refresh=epoch % policy.refresh_every == 0)
+
+
 _RULES: dict[type[Policy], Callable[..., Expected]] = {
     Uniform: uniform,
     RandomSubset: random_subset,
@@ -186,4 +198,5 @@ _RULES: dict[type[Policy], Callable[..., Expected]] = {
     SeTa: subsets.seta,
     Curriculum: subsets.curriculum,
     ReducibleLoss: subsets.reducible_loss,
+    IES: ies,
 }

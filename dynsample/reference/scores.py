@@ -13,6 +13,17 @@ from numpy.typing import NDArray
 
 def uncertainty(window: Sequence[float] | NDArray[np.floating]) -> float:
     """10 * standard deviation (ddof = 1), in double, in the order of the slots."""
+    return float(10.0 * _spread(window)[1])
+
+
+def dual(window: Sequence[float] | NDArray[np.floating]) -> float:
+    """10 * standard deviation * (1 - mean), as above."""
+    mean, deviation = _spread(window)
+    with np.errstate(all="ignore"):
+        return float(10.0 * deviation * (1.0 - mean))
+
+
+def _spread(window: Sequence[float] | NDArray[np.floating]) -> tuple[np.float64, np.float64]:
     values = [float(value) for value in window]
     with np.errstate(all="ignore"):  # infinities
         total = squares = np.float64(0.0)
@@ -21,7 +32,7 @@ def uncertainty(window: Sequence[float] | NDArray[np.floating]) -> float:
         mean = total / len(values)
         for value in values:
             squares += (value - mean) * (value - mean)
-        return float(10.0 * np.sqrt(squares / (len(values) - 1)))
+        return mean, np.sqrt(squares / (len(values) - 1))
 
 
 def dyn_unc(folder: Path, num_samples: int, window: int) -> list[float]:
@@ -49,6 +60,24 @@ def dyn_unc_lines(folder: Path, file_list: Path, window: int, fraction: float) -
     order = sorted(range(len(lines)), key=lambda i: (scores[i], i))
     kept = set(order[len(lines) - int(fraction * len(lines)) :])
     return b"".join(line for i, line in enumerate(lines) if i in kept)
+
+
+def beta_probabilities(
+    scores: Sequence[float], means: Sequence[float], pruning_ratio: float, c_d: float
+) -> list[float]:
+    """Score times the density of the Beta distribution at the mean, of sum 1 (DUAL)."""
+    rows = [i for i in range(len(scores)) if not math.isnan(scores[i] + means[i])]
+    hardest = sorted(rows, key=lambda i: (scores[i], i))[-10:]
+    anchor = math.fsum(means[i] for i in hardest) / len(hardest) if hardest else 0.0
+    b = 15 * (1 - anchor) * (1 - pruning_ratio**c_d)
+    a = 16 - b
+    products = [math.nan] * len(scores)
+    for i in rows:
+        log = (a - 1) * math.log(means[i]) + (b - 1) * math.log1p(-means[i])
+        beta = math.lgamma(a) + math.lgamma(b) - math.lgamma(a + b)
+        products[i] = scores[i] * math.exp(log - beta)
+    total = math.fsum(products[i] for i in rows)
+    return [product / total for product in products]
 
 
 def shares(sizes: Sequence[int], k: int) -> list[int]:

@@ -6,101 +6,22 @@ The rules themselves are in `csrc/core/columns.h`, by the same names of kinds an
 from __future__ import annotations
 
 import math
-from abc import ABC, abstractmethod
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, TypeAlias
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dynsample.kernels import A, Array
-from dynsample.kernels.checks import integer, real
-from dynsample.kernels.convert import as_tensor, is_tensor
+from dynsample.kernels import Array
+from dynsample.kernels.checks import real
 from dynsample.kernels.namespace import float32, namespace_of
-
-Parts: TypeAlias = Mapping[str, Array]
-
-
-def _set(array: Array, values: Array) -> None:
-    if is_tensor(array):
-        array.copy_(as_tensor(values))
-    else:
-        array[:] = values
-
-
-def _float64(array: Array) -> Array:
-    return array.double() if is_tensor(array) else array.astype(np.float64)
-
-
-@dataclass(frozen=True)
-class Column(ABC):
-    """What a table keeps of one signal. Signals are float32.
-
-    Parameters
-    ----------
-    signal : str, optional
-        The observed signal; None is the column's own name.
-    until : int, optional
-        Observations of epochs from this one on are not taken; None takes all.
-
-    Attributes
-    ----------
-    kind : str
-        The name of the update rule in the native code; the same for all columns of a class.
-    observed : bool
-        Whether observations make it: a log keeps the signals of such columns alone. Of the class.
-    nan_until_observed : bool
-        Whether `value` is NaN for a row that was never observed; where it is not, the table puts
-        NaN there. Also of the class.
-    """
-
-    signal: str | None = field(default=None, kw_only=True)
-    until: int | None = field(default=None, kw_only=True)
-    kind: ClassVar[str]
-    observed: ClassVar[bool] = True
-    nan_until_observed: ClassVar[bool] = True
-
-    def __post_init__(self) -> None:
-        if self.signal is not None and not isinstance(self.signal, str):
-            raise TypeError(f"signal must be a str or None, got {type(self.signal).__name__}")
-        if self.signal == "":
-            raise ValueError("signal must not be empty")
-        if self.until is not None:  # a number of Python: the repr of a column is its identity
-            object.__setattr__(self, "until", integer(self.until, "until", 0, 2**32 - 1))
-
-    def takes(self, epoch: int) -> bool:
-        """Whether observations of `epoch` count."""
-        return self.observed and (self.until is None or epoch < self.until)
-
-    @property
-    def parameter(self) -> float:
-        """The one number of the update rule that the native fold needs."""
-        return 0.0
-
-    @abstractmethod
-    def allocate(self, num_samples: int) -> dict[str, NDArray[Any]]:
-        """Parts of the column by name, each with `num_samples` rows, nothing observed."""
-
-    @abstractmethod
-    def value(self, parts: Parts) -> Array:
-        """Return what `table[name]` gives, float32[N]; it may share memory with `parts`.
-
-        The same code serves numpy and torch, and the values must be equal to the last bit: every
-        operation is one of IEEE arithmetic on whole arrays, so that nothing is contracted, and no
-        array is divided by a number, which torch does on a GPU by the reciprocal.
-        """
-
-    def set_values(self, parts: Parts, values: Array) -> None:
-        """Set the value of every row to an imported one, float32[N].
-
-        Raises
-        ------
-        TypeError
-            For a kind that keeps more than its value tells.
-        """
-        able = [kind.__name__ for kind in KINDS if kind.set_values is not Column.set_values]
-        raise TypeError(f"only columns of kind {', '.join(able)} can be set, got {self!r}")
+from dynsample.table.column import Column as Column
+from dynsample.table.column import Parts, set_all
+from dynsample.table.column import signals_of as signals_of
+from dynsample.table.windows import Dual as Dual
+from dynsample.table.windows import Lags as Lags
+from dynsample.table.windows import Uncertainty as Uncertainty
+from dynsample.table.windows import Window as Window
 
 
 @dataclass(frozen=True)
@@ -117,7 +38,7 @@ class _OneNumber(Column):
 
     def set_values(self, parts: Parts, values: Array) -> None:
         """Set what is kept."""
-        _set(parts["value"], values)
+        set_all(parts["value"], values)
 
 
 @dataclass(frozen=True)
@@ -172,7 +93,7 @@ class Mean(Column):
 
     def set_values(self, parts: Parts, values: Array) -> None:
         """Set the sums, with counts of 1."""
-        _set(parts["sum"], values)
+        set_all(parts["sum"], values)
         parts["count"][:] = 1
 
 
@@ -185,92 +106,6 @@ class Max(_OneNumber):
     """
 
     kind = "max"
-
-
-@dataclass(frozen=True)
-class _OfWindow(Column):
-    """A column that keeps the last `size` observations of every row."""
-
-    size: int = 10
-    least_size: ClassVar[int] = 1
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        size = integer(self.size, "size", self.least_size, 2**32 - 1)
-        object.__setattr__(self, "size", size)
-
-    @property
-    def parameter(self) -> float:
-        """The size."""
-        return float(self.size)
-
-    def allocate(self, num_samples: int) -> dict[str, NDArray[Any]]:
-        """Allocate `values` float32[N, size] and `count` uint32[N], observations so far."""
-        return {
-            "values": np.zeros((num_samples, self.size), np.float32),
-            "count": np.zeros(num_samples, np.uint32),
-        }
-
-
-@dataclass(frozen=True)
-class Window(_OfWindow):
-    """The last `size` observations and their standard deviation (ddof=1).
-
-    Parameters
-    ----------
-    size : int
-        Observations kept; observation t of a row is at ``values[row, t % size]``.
-    """
-
-    kind = "window"
-
-    def value(self, parts: Parts) -> Array:
-        """Return the standard deviation, NaN below two observations; two passes in float64."""
-        values, count = parts["values"], parts["count"].clip(max=self.size)
-        module, number = namespace_of(values), _float64(count)
-        with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
-            total = module.zeros_like(number)
-            for slot in range(self.size):  # a fixed order of additions on every machine
-                total += module.where(slot < count, values[:, slot], 0.0)
-            mean = total / number
-            squares = module.zeros_like(number)
-            for slot in range(self.size):
-                off = values[:, slot] - mean
-                squares += module.where(slot < count, off * off, 0.0)
-            variance = squares / module.where(count > 1, number - 1.0, math.nan)
-            return float32(module.sqrt(variance))
-
-
-@dataclass(frozen=True)
-class Uncertainty(_OfWindow):
-    """Dynamic uncertainty: the mean of ``10 * std`` over the windows of `size` observations.
-
-    Of all full windows but the present one, so that T observations of a row count T - size times,
-    in the memory of one window, a count and a sum.
-
-    Parameters
-    ----------
-    size : int
-        Observations in a window, at least 2; its signal is the probability of the true class.
-
-    References
-    ----------
-    He et al., "Large-scale Dataset Pruning with Dynamic Uncertainty", 2023, equations 2 and 3.
-    """
-
-    kind = "uncertainty"
-    least_size = 2
-
-    def allocate(self, num_samples: int) -> dict[str, NDArray[Any]]:
-        """Allocate what a window has, and `sum` float64[N]."""
-        return {**super().allocate(num_samples), "sum": np.zeros(num_samples, np.float64)}
-
-    def value(self, parts: Parts) -> Array:
-        """Return the mean, NaN for a row with `size` observations or fewer."""
-        windows = _float64(parts["count"]) - self.size
-        with np.errstate(invalid="ignore", over="ignore"):
-            full = namespace_of(windows).where(windows > 0, windows, math.nan)
-            return float32(parts["sum"] / full)
 
 
 @dataclass(frozen=True)
@@ -301,6 +136,28 @@ class Transitions(Column):
 
 
 @dataclass(frozen=True)
+class RunLength(Column):
+    """Observations in a row with the last outcome, correct (> 0) or wrong; NaN is wrong.
+
+    `table.part(name, "outcome")` says which of the two it is.
+    """
+
+    kind = "run_length"
+
+    def allocate(self, num_samples: int) -> dict[str, NDArray[Any]]:
+        """Allocate `length` uint32[N] and `outcome` bool[N], True for correct."""
+        return {
+            "length": np.zeros(num_samples, np.uint32),
+            "outcome": np.zeros(num_samples, np.bool_),
+        }
+
+    def value(self, parts: Parts) -> Array:
+        """Return the length, NaN for a row never observed."""
+        length = float32(parts["length"])
+        return namespace_of(length).where(length > 0, length, math.nan)
+
+
+@dataclass(frozen=True)
 class _NotObserved(Column):
     """A column that takes no observations, and so has no signal."""
 
@@ -319,16 +176,16 @@ class Static(_NotObserved, _OneNumber):
     kind = "static"
 
 
-KINDS: tuple[type[Column], ...] = (Last, EMA, Mean, Max, Window, Uncertainty, Transitions, Static)
-
-
-def signals_of(columns: Mapping[str, Column]) -> list[str]:
-    """Return the signals that columns are made of, ascending: what a log keeps."""
-    return sorted({column.signal or name for name, column in columns.items() if column.observed})
-
-
-def native(
-    column: Column, signal: int, parts: Mapping[str, A]
-) -> tuple[str, int, float, dict[str, A]]:
-    """Describe a column to the native fold: kind, number of its signal, parameter, parts."""
-    return column.kind, signal, column.parameter, dict(parts)
+KINDS: tuple[type[Column], ...] = (
+    Last,
+    EMA,
+    Mean,
+    Max,
+    Lags,
+    Window,
+    Uncertainty,
+    Dual,
+    Transitions,
+    RunLength,
+    Static,
+)

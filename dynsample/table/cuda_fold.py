@@ -13,7 +13,7 @@ from dynsample.kernels.convert import as_tensor
 from dynsample.kernels.cuda import order
 from dynsample.kernels.cuda.device import Device
 from dynsample.plan.dealing import row_bounds
-from dynsample.table.columns import Column, Parts, native
+from dynsample.table.column import Column, Parts, native
 
 if TYPE_CHECKING:
     import torch

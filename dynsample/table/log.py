@@ -20,7 +20,7 @@ from dynsample.kernels.convert import (
     is_tensor,
     to_host,
 )
-from dynsample.table.columns import Column, native
+from dynsample.table.column import Column, native
 
 MAX_BYTES = 2**34
 

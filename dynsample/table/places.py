@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from dynsample.kernels import AnyKernels, Array, Kernels
 from dynsample.kernels.convert import host
-from dynsample.table.columns import Column, Parts
+from dynsample.table.column import Column, Parts
 from dynsample.table.log import MAX_BYTES, HostParts, ObservationLog
 from dynsample.table.log import fold as fold_here
 

@@ -18,7 +18,7 @@ from dynsample.kernels.convert import as_ids, host
 from dynsample.kernels.numbers import reals_on_host
 from dynsample.plan.dealing import row_bounds
 from dynsample.table import places
-from dynsample.table.columns import Column, Last, signals_of
+from dynsample.table.columns import Column, Lags, Last, signals_of
 from dynsample.table.log import Layout, Packed, fold_specs
 from dynsample.table.reductions import Floats, Mask, Reductions
 
@@ -96,14 +96,29 @@ class ScoreTable(Reductions):
 
     def __getitem__(self, name: str) -> Floats:
         """Value of a column, float32[N], read only; NaN for what was not observed."""
-        column = self.columns.get(name) or self._imported.get(name)
-        if column is None:
-            known = ", ".join(map(repr, self)) or "none"
-            raise KeyError(f"no column {name!r}; the table has {known}")
+        column = self._column(name)
         value = column.value(self._parts[name])
         if not column.nan_until_observed and not self._sees_all():
             value = self.arrays.where(self.seen, value, float("nan"))
         return self.arrays.read_only(value)
+
+    def _column(self, name: str) -> Column:
+        column = self.columns.get(name) or self._imported.get(name)
+        if column is None:
+            known = ", ".join(map(repr, self)) or "none"
+            raise KeyError(f"no column {name!r}; the table has {known}")
+        return column
+
+    def lag(self, name: str, back: int) -> Floats:
+        """Value that a column of kind Lags had `back` observations ago, float32[N], read only.
+
+        NaN where a row has had fewer; ``back=0`` is the latest.
+        """
+        column = self._column(name)
+        if not isinstance(column, Lags):
+            raise TypeError(f"column {name!r} must be of kind Lags, got {column!r}")
+        back = integer(back, f"back of column {name!r}", 0, column.size - 1)
+        return self.arrays.read_only(column.lag(self._parts[name], back))
 
     def _sees_all(self) -> bool:
         self._all_seen = self._all_seen or bool(self.seen.all())

@@ -167,6 +167,7 @@ def test_every_way_to_keep_is_that_of_the_module(tmp_path: Path, file_list: Path
         ("lowest",): keep.keep_lowest(SCORES, 12),
         ("offset", "--offset", 5): keep.keep_offset(SCORES, 12, 5),
         ("random", "--seed", 3): keep.keep_random(N, 12, 3),
+        ("drawn", "--seed", 3): keep.keep_drawn(SCORES, 12, 3),
         ("balanced", "--file-list", file_list): keep.keep_balanced(LABELS, 12, SCORES),
         ("strata", "--strata", 4, "--cutoff", 0.1): keep.keep_strata(
             SCORES, 12, strata=4, cutoff=0.1

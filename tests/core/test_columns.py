@@ -10,9 +10,12 @@ from dynsample.table.columns import (
     EMA,
     KINDS,
     Column,
+    Dual,
+    Lags,
     Last,
     Max,
     Mean,
+    RunLength,
     Uncertainty,
     Window,
 )
@@ -61,6 +64,8 @@ def test_the_parameter_of_a_rule_is_its_first_argument():
         (lambda: EMA(float("nan")), ValueError, "decay"),
         (lambda: EMA("0.5"), TypeError, "decay must be a number, got str"),
         (lambda: Uncertainty(1), ValueError, r"size must be in \[2"),
+        (lambda: Lags(0), ValueError, r"size must be in \[1"),
+        (lambda: Dual(1), ValueError, r"size must be in \[2"),
         (lambda: Window(0), ValueError, "size must be in"),
         (lambda: Window(2.0), TypeError, "size must be an integer, got float"),
         (lambda: Window(True), TypeError, "size"),
@@ -115,6 +120,59 @@ def test_the_maximum_goes_on_from_an_imported_one():
     np.testing.assert_array_equal(table["loss"], [2, 3, 1])
 
 
+def observed(column: Column, *rounds: list[float]) -> ScoreTable:
+    """A table of a row for each entry of a round; None in a round is a row not observed in it."""
+    table = ScoreTable(len(rounds[0]), {"it": column})
+    for values in rounds:
+        rows = [row for row, value in enumerate(values) if value is not None]
+        table.observe(np.array(rows, np.int64), it=np.float32([values[row] for row in rows]))
+    return table
+
+
+def test_lags_are_the_last_observations_latest_first():
+    nan, inf = np.nan, np.inf
+    table = observed(
+        Lags(3), [1, 5, None, nan], [2, None, None, inf], [3, 6, None, 7], [4, 8, 9, 0]
+    )
+    np.testing.assert_array_equal(table["it"], [4, 8, 9, 0])
+    lags = [[4, 8, 9, 0], [3, 6, nan, 7], [2, 5, nan, inf]]
+    for back, expected in enumerate(lags):
+        found = table.lag("it", back)
+        np.testing.assert_array_equal(found, expected)
+        assert (found.dtype, found.flags.c_contiguous) == (np.float32, True)
+        with pytest.raises(ValueError, match="read-only"):
+            found[0] = 1
+    assert observed(Lags(1), [1], [2])["it"].tolist() == [2]
+
+
+def test_a_lag_beyond_the_size_or_of_another_kind_is_refused():
+    table = ScoreTable(2, {"loss": Lags(2), "mean": Mean(signal="loss")})
+    table.set_column("given", [1, 2])
+    for back in (2, -1):
+        with pytest.raises(
+            ValueError, match=rf"back of column 'loss' must be in \[0, 1\], got {back}"
+        ):
+            table.lag("loss", back)
+    with pytest.raises(TypeError, match=r"back of column 'loss' must be an integer, got float"):
+        table.lag("loss", 1.0)
+    with pytest.raises(TypeError, match=r"column 'mean' must be of kind Lags, got Mean\("):
+        table.lag("mean", 0)
+    with pytest.raises(TypeError, match=r"column 'given' must be of kind Lags, got Last\("):
+        table.lag("given", 0)
+    with pytest.raises(KeyError, match="no column 'lost'; the table has 'loss', 'mean', 'given'"):
+        table.lag("lost", 0)
+
+
+def test_a_run_begins_anew_with_every_other_outcome():
+    nan, inf = np.nan, np.inf
+    rounds = [[1, 0, None, nan], [1, 0, None, -1], [0, 1, None, -inf], [2, 1, 0, 0], [inf, 1, 0, 1]]
+    table = observed(RunLength(), *rounds)
+    np.testing.assert_array_equal(table["it"], [2, 3, 2, 1])
+    assert table.part("it", "outcome").tolist() == [True, True, False, True]
+    table = observed(RunLength(), *rounds[:3])
+    np.testing.assert_array_equal(table["it"], [1, 1, nan, 3])
+
+
 def test_values_of_extreme_parts_do_not_warn():
     window, mean = Window(2), Mean()
     parts = window.allocate(2)
@@ -152,6 +210,8 @@ def test_values_of_tensors_are_those_of_arrays():
         ("median", 0, "no column of kind 'median'"),
         ("window", 0, r"size must be in \[1, 2\*\*32\), got 0"),
         ("uncertainty", 1, r"size must be in \[2, 2\*\*32\), got 1"),
+        ("dual", 1, r"size must be in \[2, 2\*\*32\), got 1"),
+        ("lags", 0, r"size must be in \[1, 2\*\*32\), got 0"),
         ("window", 2.0**32, "size must be in"),
         ("window", np.nan, "size must be in"),
     ],

@@ -146,9 +146,9 @@ def test_the_parts_of_a_configuration_copy_and_pickle() -> None:
     parts = [
         *(policy() for policy in (ds.Uniform, ds.Kakurenbo, ds.ImportanceSampling, ds.Forgetting)),
         ds.Kakurenbo(schedule=ds.schedules.kakurenbo(90)),
-        ds.InfoBatch(epochs=9), ds.RandomSubset(), ds.SelectiveBackprop(),
-        ds.EMA(), ds.Window(3), ds.Uncertainty(4), ds.Transitions(until=2),
-        ds.EpochRandom(1, 2),
+        ds.IES(), ds.InfoBatch(epochs=9), ds.RandomSubset(), ds.SelectiveBackprop(),
+        ds.EMA(), ds.Lags(2), ds.RunLength(), ds.Window(3), ds.Uncertainty(4), ds.Dual(4),
+        ds.Transitions(until=2), ds.EpochRandom(1, 2),
     ]  # fmt: skip
     for part in parts:
         for way in COPIES.values():

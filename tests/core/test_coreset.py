@@ -11,6 +11,8 @@ from hypothesis.extra import numpy as hnp
 
 import dynsample as ds
 from dynsample import coreset
+from dynsample._core import Stream
+from dynsample.reference import draw
 from dynsample.reference import scores as reference
 
 SCORES = hnp.arrays(
@@ -62,7 +64,8 @@ def test_nothing_is_kept_of_k_0_and_everything_of_k_n() -> None:
     for keep in (coreset.keep_highest, coreset.keep_lowest, coreset.keep_strata):
         assert keep(scores, 0).tolist() == []
         assert keep(scores, 3).tolist() == [0, 1, 2]
-    assert coreset.keep_random(3, 0).tolist() == []
+    assert coreset.keep_random(3, 0).tolist() == coreset.keep_drawn(scores, 0).tolist() == []
+    assert coreset.keep_drawn(scores, 3).tolist() == [0, 1, 2]
     assert coreset.keep_balanced([0, 1, 1], 0, scores).tolist() == []
 
 
@@ -85,6 +88,38 @@ def test_random_is_a_set_of_k_that_the_seed_decides() -> None:
     assert (first == np.sort(first)).all()
     np.testing.assert_array_equal(first, coreset.keep_random(1000, 300, seed=1))
     assert (first != coreset.keep_random(1000, 300, seed=2)).any()
+
+
+PROBABILITIES = hnp.arrays(
+    st.sampled_from([np.float32, np.float64]),
+    st.integers(0, 12),
+    elements=st.sampled_from([0.0, -0.0, 0.5, 0.5, 1.0, 1e-30, np.inf, np.nan]),
+)
+
+
+@UNSEEN
+@given(PROBABILITIES, st.integers(0, 2**64 - 1), st.data())
+def test_drawn_is_the_race_of_the_oracle_after_those_without_a_probability(p, seed, data) -> None:
+    missing = unseen(p)
+    rest = np.where(np.isnan(p), 0, p).astype(np.float32)
+    k = data.draw(st.integers(0, len(missing) + np.count_nonzero(rest)))
+    drawn = draw.draw_mask(
+        rest, max(0, k - len(missing)), seed=seed, epoch=0, stream=Stream.CORESET
+    )
+    found = coreset.keep_drawn(p, k, seed)
+    assert found.dtype == np.int64
+    assert found.tolist() == (sorted([*missing, *np.flatnonzero(drawn)]) if k else [])
+
+
+def test_drawn_follows_the_probabilities_and_the_seed() -> None:
+    p = np.array([1, 2, 5, 0])
+    first = [int(coreset.keep_drawn(p, 1, seed)[0]) for seed in range(4000)]
+    shares = np.bincount(first, minlength=4) / 4000
+    np.testing.assert_allclose(shares, p / 8, atol=0.03)
+    whole = np.random.default_rng(0).random(500)
+    kept = coreset.keep_drawn(whole, 200, seed=7)
+    assert kept.tolist() == coreset.keep_drawn(torch.from_numpy(whole * 1e-200), 200, 7).tolist()
+    assert kept.tolist() != np.flatnonzero(ds.ops.draw_mask(whole, 200, seed=7, epoch=0)).tolist()
 
 
 @given(st.lists(st.integers(0, 9), max_size=8), st.data())
@@ -151,6 +186,12 @@ def test_torch_and_lists_are_taken() -> None:
         (lambda: coreset.keep_highest([1.0], 2), ValueError, r"k must be in \[0, 1\], got 2"),
         (lambda: coreset.keep_highest([[1.0]], 1), ValueError, "one dimension"),
         (lambda: coreset.keep_highest(["a"], 1), TypeError, "real numbers"),
+        (lambda: coreset.keep_drawn([1.0], 2), ValueError, r"k must be in \[0, 1\], got 2"),
+        (lambda: coreset.keep_drawn([1.0, 0.0], 2), ValueError, "k must be at most 1, .* got 2"),
+        (lambda: coreset.keep_drawn([-1.0], 1), ValueError, "probabilities must not be negative"),
+        (lambda: coreset.keep_drawn([-1.0], 0), ValueError, "probabilities must not be negative"),
+        (lambda: coreset.keep_drawn([1.0], 1, -1), ValueError, "seed must be in"),
+        (lambda: coreset.keep_drawn([[1.0]], 1), ValueError, "one dimension"),
         (lambda: coreset.keep_offset([1.0, 2.0], 1, 2), ValueError, r"offset must be in \[0, 1\]"),
         (lambda: coreset.keep_balanced([0.5], 1), TypeError, "integer array"),
         (lambda: coreset.keep_balanced([0], 1, [1.0, 2.0]), ValueError, "labels must have 2"),

@@ -9,13 +9,14 @@ from hypothesis import strategies as st
 from dynsample import _core
 from dynsample.reference import fold as reference
 from dynsample.reference.fold import of_every_kind
-from dynsample.table.columns import EMA, Last, Mean, Transitions, Uncertainty
+from dynsample.table.columns import EMA, Dual, Last, Mean, Transitions, Uncertainty
 from dynsample.table.log import ObservationLog, fold, fold_specs, pack
 
 COLUMNS = {
     "loss": Last(),
     **of_every_kind("loss", 3),
     "uncertain": Uncertainty(2, signal="confidence"),
+    "dual": Dual(2, signal="confidence"),
     "forgotten": Transitions(signal="correct"),
     "early": Last(signal="confidence", until=2),
 }
@@ -279,12 +280,15 @@ def test_a_nan_that_arithmetic_makes_is_the_same_one_everywhere():
         "ema": EMA(0.5, signal="loss"),
         "mean": Mean(signal="loss"),
         "spread": Uncertainty(2, signal="loss"),
+        "dual": Dual(2, signal="loss"),
     }
     parts, seen = make_table(2, columns)
     payload = np.uint32([0xFFC12345]).view(np.float32)[0]
     log = make_log(2, [0, 0, 0, 1, 1, 1], {"loss": [np.inf, np.inf, -np.inf, 1, 2, payload]})
     for _ in range(2):
-        fold(log, {name: columns[name] for name in ("mean", "spread")}, parts, seen, epoch=0)
+        fold(
+            log, {name: columns[name] for name in ("mean", "spread", "dual")}, parts, seen, epoch=0
+        )
     fold(
         make_log(2, [0, 0, 1, 1], {"loss": [np.inf, np.inf, 1, payload]}),
         columns,
@@ -293,7 +297,7 @@ def test_a_nan_that_arithmetic_makes_is_the_same_one_everywhere():
         epoch=0,
     )
     assert parts["ema"]["value"].view(np.uint32).tolist() == [0x7FC00000] * 2
-    for name in ("mean", "spread"):
+    for name in ("mean", "spread", "dual"):
         assert parts[name]["sum"].view(np.uint64).tolist() == [0x7FF8 << 48] * 2
 
 

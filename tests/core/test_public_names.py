@@ -14,8 +14,9 @@ NAMES = {
     "dynsample.ops": ds.ops.__all__,
     "dynsample.groups": ds.groups.__all__,
     "dynsample.coreset": [
-        "keep_balanced", "keep_highest", "keep_lowest", "keep_offset", "keep_random", "keep_strata",
-        "mean_over_runs", "run_file", "shares", "write_probabilities",
+        "beta_probabilities", "keep_balanced", "keep_drawn", "keep_highest", "keep_lowest",
+        "keep_offset", "keep_random", "keep_strata", "mean_over_runs", "run_file", "shares",
+        "write_probabilities",
     ],
     "dynsample.batch": [
         "FORMS", "GramWeights", "LossHistory", "gram_weights", "hardest", "selective_backprop",

@@ -26,6 +26,7 @@ POLICIES = {
     "importance": registry.make("importance", smoothing=0.5, correct_bias=True),
     "selective-backprop": registry.make("selective-backprop"),
     "forgetting": registry.make("forgetting", static_epochs=2),
+    "ies": registry.make("ies", delta=0.5, window=1, warmup_epochs=0),
 }
 
 

@@ -36,7 +36,7 @@ USES = {
 # Where the default of an argument, or a check of it, is not a use.
 DEFAULTS = {"kernels/checks.py", "ops/permute.py", "kernels/cuda/order.py"}
 # Place of the stream among the arguments of what draws.
-PLACES = {"philox": 4, "permute": 3, "order_slice": 3, "unpermute": 4}  # of `_core`
+PLACES = {"philox": 4, "permute": 3, "order_slice": 3, "unpermute": 4, "draw_mask": 4}  # of `_core`
 
 
 def test_the_numbers_are_what_they_were() -> None:

@@ -122,7 +122,11 @@ def test_imported_scores_are_the_values_of_a_column_or_refused(name: str) -> Non
         (lambda t: t.set_column("a/b", np.zeros(3, np.float32)), ValueError, "without '/'"),
         (lambda t: t.set_column("seen", np.zeros(3, np.float32)), ValueError, "not 'seen'"),
         (lambda t: t.set_column("known", np.zeros(3, np.float32)), ValueError, "or 'known'"),
-        (lambda t: t.set_column("w", np.zeros(3, np.float32)), TypeError, "kind Last, EMA, Mean"),
+        (
+            lambda t: t.set_column("w", np.zeros(3, np.float32)),
+            TypeError,
+            "such as Last or Mean, got Win",
+        ),
         (lambda t: ds.ScoreTable(-1, {}), ValueError, "num_samples must be in"),
         (lambda t: ds.ScoreTable(2**32, {}), ValueError, "num_samples must be in"),
         (lambda t: ds.ScoreTable(1, {"x": "last"}), TypeError, "must be a Column, got str"),

@@ -31,6 +31,7 @@ POLICIES = {
     "importance without replacement": make("importance", num_draws=1200, replacement=False),
     "selective-backprop": make("selective-backprop", beta=1),
     "forgetting": make("forgetting", static_epochs=1, never_learned="n", lag=True),
+    "ies": make("ies", delta=1.0, window=1, warmup_epochs=0),
     "weighted": make("weighted", probabilities="loss", num_draws=4000),
 }
 COLUMNS = {

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 import dynsample as ds
 from dynsample.reference.policies import expect
-from dynsample.table.columns import Column, Static, Transitions
+from dynsample.table.columns import Column, Lags, Static, Transitions
 
 LOSSES = st.one_of(
     st.sampled_from([0.0, -0.0, 0.25, 0.25, 1.0, 3.0, np.nan, np.inf]),
@@ -31,8 +31,9 @@ def tables(draw: st.DrawFn, columns: Mapping[str, Column], max_rows: int = 30) -
     """Tables of up to `max_rows` rows: tied, NaN, infinite, seen several times or never."""
     n = draw(st.integers(0, max_rows))
     table = ds.ScoreTable(n, columns)
-    several = any(isinstance(column, Transitions) for column in columns.values())
-    for _ in range(4 if several else 1):
+    several = {Transitions: 4, Lags: 6}
+    rounds = max(several.get(type(column), 1) for column in columns.values())
+    for _ in range(rounds):
         rows = np.flatnonzero(draw(st.lists(st.booleans(), min_size=n, max_size=n)))
         signals = {
             name: draw(st.lists(values, min_size=len(rows), max_size=len(rows)))

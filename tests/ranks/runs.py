@@ -38,6 +38,7 @@ POLICIES = {
     "random with": make("random", replacement=True),
     "selective-backprop": make("selective-backprop"),
     "forgetting": make("forgetting", static_epochs=2, lag=True),
+    "ies": make("ies", delta=3.0, window=1, warmup_epochs=1, refresh_every=2),
     "weighted": make("weighted", probabilities="loss"),
     "weighted by array": make("weighted", probabilities=np.arange(N, dtype=np.float32)),
 }
