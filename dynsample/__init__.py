@@ -23,6 +23,7 @@ from dynsample.policies.base import Policy
 from dynsample.priority import PriorityTree
 from dynsample.sampler import ObservationError, Sampler
 from dynsample.table.columns import EMA, Last, Max, Mean, Transitions, Uncertainty, Window
+from dynsample.table.issued import Issued
 from dynsample.table.table import ScoreTable
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "Forgetting",
     "ImportanceSampling",
     "InfoBatch",
+    "Issued",
     "Kakurenbo",
     "Last",
     "Max",

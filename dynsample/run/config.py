@@ -17,7 +17,8 @@ from dynsample.plan.dealing import Steps
 from dynsample.plan.orders import Order
 from dynsample.policies.base import Policy
 from dynsample.report import Report
-from dynsample.table.columns import Column
+from dynsample.table.columns import Column, signals_of
+from dynsample.table.issued import names_of_issued
 from dynsample.table.log import ObservationLog
 from dynsample.table.places import make_log
 
@@ -67,6 +68,11 @@ class RunConfig:
         return self.issue == "external"
 
     @property
+    def observes(self) -> bool:
+        """Whether the policy goes by what is observed."""
+        return bool(signals_of(self.policy.columns))
+
+    @property
     def num_rows(self) -> int:
         """Samples that are trained on: rows of the table."""
         return self.num_samples if self.subset is None else len(self.subset)
@@ -100,7 +106,7 @@ class RunConfig:
 
     def new_log(self) -> Log:
         """Return an empty log, where the run wants it."""
-        signals = sorted({column.signal or name for name, column in self.columns.items()})
+        signals = sorted(set(signals_of(self.columns).values()))
         log = make_log(self.kernels, self.num_rows, signals, self.max_log_bytes)
         if self.subset is not None:
             log.set_rows(self.row_of())
@@ -126,6 +132,11 @@ class RunConfig:
             raise ValueError(
                 'placement must be "replicated" with issue="external", got "sharded": every rank '
                 "hands out the whole order"
+            )
+        if names := names_of_issued(self.columns):
+            raise ValueError(
+                f'column {names[0]!r} must not be of kind Issued with issue="external": which '
+                "samples the framework has used of what it was handed is not known"
             )
         if self.drop_last:
             raise ValueError(

@@ -51,12 +51,15 @@ class Column(ABC):
     nan_until_observed : bool
         Whether `value` is NaN for a row that was never observed; where it is not, the table puts
         NaN there. Also of the class.
+    observes : bool
+        Whether it takes observations of a signal. Also of the class.
     """
 
     signal: str | None = field(default=None, kw_only=True)
     until: int | None = field(default=None, kw_only=True)
     kind: ClassVar[str]
     nan_until_observed: ClassVar[bool] = True
+    observes: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if self.signal is not None and not isinstance(self.signal, str):
@@ -298,6 +301,11 @@ class Transitions(Column):
 
 
 KINDS: tuple[type[Column], ...] = (Last, EMA, Mean, Max, Window, Uncertainty, Transitions)
+
+
+def signals_of(columns: Mapping[str, Column]) -> dict[str, str]:
+    """Return the signal that each column observes, by the column's name; but for those of none."""
+    return {name: column.signal or name for name, column in columns.items() if column.observes}
 
 
 def native(

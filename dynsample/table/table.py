@@ -18,7 +18,8 @@ from dynsample.kernels.convert import as_ids, host
 from dynsample.kernels.numbers import reals_on_host
 from dynsample.plan.dealing import row_bounds
 from dynsample.table import places
-from dynsample.table.columns import Column, Last
+from dynsample.table.columns import Column, Last, signals_of
+from dynsample.table.issued import IssuedRows, names_of_issued
 from dynsample.table.log import Layout, Packed, fold_specs
 from dynsample.table.reductions import Floats, Mask, Reductions
 
@@ -101,7 +102,7 @@ class ScoreTable(Reductions):
             known = ", ".join(map(repr, self)) or "none"
             raise KeyError(f"no column {name!r}; the table has {known}")
         value = column.value(self._parts[name])
-        if not column.nan_until_observed and not self._sees_all():
+        if column.observes and not column.nan_until_observed and not self._sees_all():
             value = self.arrays.where(self.seen, value, float("nan"))
         return self.arrays.read_only(value)
 
@@ -135,6 +136,21 @@ class ScoreTable(Reductions):
             raise KeyError(f"no part {name}/{part}; the table has {known or 'none'}")
         return self.arrays.read_only(self._parts[name][part])
 
+    @property
+    def issued(self) -> IssuedRows:
+        """How often each row was issued, and when last; needs a column of kind `Issued`."""
+        names = names_of_issued(self.columns)
+        if not names:
+            raise KeyError(
+                "the table does not keep what was issued: declare a column of kind Issued, as in "
+                'columns={"issued": dynsample.Issued()}'
+            )
+        return IssuedRows(self.part(names[0], "count"), self.part(names[0], "last_epoch"))
+
+    def put_parts(self, parts: Mapping[str, dict[str, Array]]) -> None:
+        """Put arrays in the place of those of some columns, by name."""
+        self._parts.update(parts)
+
     def observe(self, index: Array, *, epoch: int = 0, **signals: Array) -> None:
         """Fold one batch of observations at once.
 
@@ -167,8 +183,8 @@ class ScoreTable(Reductions):
 
     def _log_of_its_own(self) -> Log:
         if self._own_log is None:
-            names = {column.signal or name for name, column in self.columns.items()}
-            log = places.make_log(self.arrays, self.num_samples, sorted(names))
+            names = sorted(set(signals_of(self.columns).values()))
+            log = places.make_log(self.arrays, self.num_samples, names)
             if self._index is not None:
                 row_of = np.full(int(self._index[-1]) + 1 if len(self._index) else 0, -1, np.int32)
                 row_of[self._index] = np.arange(self.num_samples, dtype=np.int32)

@@ -34,6 +34,7 @@ COLUMNS = {
     "correct": Last(),
     **of_every_kind("loss", 2),
     "early": Last(signal="loss", until=2),
+    "issued": ds.Issued(),
     "events": Transitions(signal="correct"),
 }
 SMALL_BATCH = 64

@@ -23,7 +23,11 @@ from dynsample.run.life import planned
 
 N = 997
 ROWS = 24  # of a step on all ranks: divides by 1, 2, 3, 4, 8
-COLUMNS = {**of_every_kind("loss", 3), "events": ds.Transitions(signal="correct")}
+COLUMNS = {
+    **of_every_kind("loss", 3),
+    "events": ds.Transitions(signal="correct"),
+    "issued": ds.Issued(),
+}
 POLICIES = {
     "uniform": make("uniform"),
     "kakurenbo": make("kakurenbo", tau=0.5),

@@ -43,9 +43,9 @@ class OnDevice:
         array.copy_(self.device.put(values))
 
     def numpy(self, array: torch.Tensor) -> NDArray[Any]:
-        """Copy to the host; counts become unsigned, as they are there."""
+        """Copy to the host; counts, of 32 bits, become unsigned, as they are there."""
         copy: NDArray[Any] = array.detach().cpu().numpy()
-        return copy.view(f"u{copy.itemsize}") if copy.dtype.kind == "i" else copy
+        return copy.view(np.uint32) if copy.dtype == np.int32 else copy
 
     def read_only(self, array: torch.Tensor) -> torch.Tensor:
         """Return the tensor itself: torch cannot protect it."""
