@@ -61,6 +61,7 @@ class RunConfig:
     max_log_bytes: int
     report: Report | None
     issue: str
+    groups: NDArray[np.int32] | None
 
     @property
     def external(self) -> bool:
@@ -90,6 +91,18 @@ class RunConfig:
     def subset_fingerprint(self) -> str | None:
         """Identity of the subset."""
         return None if self.subset is None else fingerprint_of(self.subset)
+
+    @cached_property
+    def groups_fingerprint(self) -> str | None:
+        """Identity of the groups of the samples."""
+        return None if self.groups is None else fingerprint_of(self.groups)
+
+    @property
+    def groups_of_rows(self) -> NDArray[np.int32] | None:
+        """Group of every sample that is trained on."""
+        if self.groups is None or self.subset is None:
+            return self.groups
+        return self.groups[self.subset]
 
     @cached_property
     def order_fingerprint(self) -> dict[str, object]:

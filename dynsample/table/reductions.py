@@ -104,7 +104,7 @@ class Reductions(ABC):
 
     def _known(self, where: Mask | None, name: str = "where") -> Mask | None:
         if where is not None:
-            where = beside(where, name, np.bool_, self.seen, "the table")
+            where = self.checked_mask(where, name)
         if self._all_known:
             return where
         known = self.known
@@ -112,6 +112,21 @@ class Reductions(ABC):
         if self._all_known:
             return where
         return known if where is None else known & where
+
+    def checked_mask(self, mask: Mask, name: str) -> Mask:
+        """Return a mask of the rows that are here, bool[N], when it is one."""
+        return beside(mask, name, np.bool_, self.seen, "the table")
+
+    def among(
+        self, values: Floats, where: Mask | None = None, name: str = "where"
+    ) -> tuple[Floats, Mask | None]:
+        """Return checked values, and which of the rows are known and in `where`; None: all."""
+        return self._values(values), self._known(where, name)
+
+    def race_of(self, probabilities: Floats) -> tuple[Floats, float]:
+        """Return the probabilities of a draw, and what stands for those that are not finite."""
+        given = self._given(probabilities, None)
+        return given, self._survey(given)[0]
 
     def count(self, mask: Mask) -> int:
         """Count the rows that are set."""
@@ -123,7 +138,7 @@ class Reductions(ABC):
 
     def hide_lowest(self, values: Floats, k: int, eligible: Mask | None = None) -> Mask:
         """Mark the k lowest `values` among the eligible, known, finite rows; all, when fewer."""
-        values, where = self._values(values), self._known(eligible, "eligible")
+        values, where = self.among(values, eligible, "eligible")
         k = min(k, self.num_samples)
         if not self.sharded:
             return self.arrays.hide_lowest(values, k, where, finite_only=True)
@@ -144,14 +159,14 @@ class Reductions(ABC):
 
     def exact_mean(self, values: Floats, where: Mask | None = None) -> float:
         """Return the exact mean, rounded once to double; nan when there is nothing to average."""
-        values, where = self._values(values), self._known(where)
+        values, where = self.among(values, where)
         parts = self.arrays.sum_parts(values, where, finite_only=True)
         total, count = _core.rounded_sum(self.group.sum(parts, "a mean"))
         return total / count if count else float("nan")
 
     def min_max(self, values: Floats, where: Mask | None = None) -> tuple[float, float]:
         """Return the lowest and the highest value; (nan, nan) when there are none."""
-        values, where = self._values(values), self._known(where)
+        values, where = self.among(values, where)
         here = self.arrays.min_max(values, where, finite_only=True)
         pairs = np.stack(self.group.all_gather(np.array(here), "extremes"))
         pairs = pairs[~np.isnan(pairs[:, 0])]
@@ -168,9 +183,10 @@ class Reductions(ABC):
             bound = np.nextafter(bound, np.float32(np.inf))
         return self.arrays.below(values, float(bound), self._known(None))
 
-    def choose(self, mask: Mask, inside: float, outside: float) -> Floats:
+    def choose(self, mask: Mask, inside: Floats | float, outside: Floats | float) -> Floats:
         """Return float32[N]: `inside` where the mask is set, `outside` elsewhere."""
-        return self.arrays.where(mask, float(inside), float(outside))
+        chosen = [x if hasattr(x, "shape") else float(x) for x in (inside, outside)]
+        return self.arrays.where(mask, *chosen)
 
     def floats(self, array: Array) -> Floats:
         """Convert an array with an entry per row to float32."""
@@ -183,6 +199,10 @@ class Reductions(ABC):
     def power(self, values: Floats, exponent: float) -> Floats:
         """Raise to a power, the same bits on every machine."""
         return self.arrays.power(values, exponent)
+
+    def exp(self, values: Floats) -> Floats:
+        """Return e to the power of float32 values, the same bits on every machine."""
+        return self.arrays.exp(values)
 
     # Randomness
 

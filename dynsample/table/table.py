@@ -18,6 +18,7 @@ from dynsample.kernels.convert import as_ids, host
 from dynsample.kernels.numbers import reals_on_host
 from dynsample.plan.dealing import row_bounds
 from dynsample.table import places
+from dynsample.table.by_group import ByGroup, as_groups
 from dynsample.table.columns import Column, Last, signals_of
 from dynsample.table.issued import IssuedRows, names_of_issued
 from dynsample.table.log import Layout, Packed, fold_specs
@@ -46,6 +47,8 @@ class ScoreTable(Reductions):
         Ranks that share the rows, each of which owns a range of them; by default one process has
         all. Reductions and `count_unseen` are then collective, and observations go to the owners of
         their rows through a `Sampler`.
+    groups : int[num_samples], optional
+        Group of every row, such as its class, numbered from 0: what `by_group` reduces within.
     """
 
     _observing: ClassVar = threading.RLock()  # of all tables: a lock of each could not be copied
@@ -57,6 +60,7 @@ class ScoreTable(Reductions):
         index: NDArray[np.int64] | None = None,
         arrays: AnyKernels = HOST,
         group: Group | None = None,
+        groups: object = None,
     ) -> None:
         # The arrays of a table are all of one kind, which these kernels take.
         self.arrays = there = cast("Kernels[Array]", arrays)
@@ -76,6 +80,9 @@ class ScoreTable(Reductions):
         }
         self._imported: dict[str, Column] = {}
         self._own_log: Log | None = None
+        self._by_group = (
+            None if groups is None else ByGroup(self, as_groups(groups, self.num_samples))
+        )
 
     def __getstate__(self) -> dict[str, object]:
         return {**vars(self), "_own_log": None}  # empty between two calls
@@ -135,6 +142,16 @@ class ScoreTable(Reductions):
             known = ", ".join(f"{n}/{p}" for n, parts in self._parts.items() for p in parts)
             raise KeyError(f"no part {name}/{part}; the table has {known or 'none'}")
         return self.arrays.read_only(self._parts[name][part])
+
+    @property
+    def by_group(self) -> ByGroup:
+        """Reductions within each group of rows; needs a table, or a sampler, with `groups`."""
+        if self._by_group is None:
+            raise ValueError(
+                "the table has no groups: give groups=, the group of every sample, to the Sampler "
+                "or the ScoreTable"
+            )
+        return self._by_group
 
     @property
     def issued(self) -> IssuedRows:
