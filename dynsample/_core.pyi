@@ -218,6 +218,9 @@ def sum_parts_by_group(
     labels: NDArray[np.int32],
     groups: int,
 ) -> NDArray[np.int64]: ...
+def order_keys(
+    values: NDArray[np.float32], where: NDArray[np.bool_] | None
+) -> NDArray[np.uint32]: ...
 def rounded_sums(
     parts: NDArray[np.int64],
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]: ...

@@ -27,7 +27,8 @@ class GroupCandidates {
     const Rows all = rows(values, where, true, "values", "where");
     of_ = labels_in(labels_, all.size, groups);
     py::gil_scoped_release unlocked;
-    keys_ = keys_of(all);
+    keys_ = key_buffer(all.size);
+    write_keys(all, {keys_.data(), all.size});
   }
 
   GroupCandidates(const Array<float>& probabilities, std::size_t first, float substitute,
@@ -121,6 +122,15 @@ py::tuple rounded_by_group(const Array<std::int64_t>& parts) {
   return py::make_tuple(totals, counts);
 }
 
+Array<std::uint32_t> order_keys(const Array<float>& values, const OptionalMask& where) {
+  const Rows column = rows(values, where, true, "values", "where");
+  Array<std::uint32_t> keys(values.size());
+  const auto result = out(keys);
+  py::gil_scoped_release unlocked;
+  write_keys(column, result);
+  return keys;
+}
+
 }  // namespace
 
 void bind_by_group(py::module_& module) {
@@ -143,6 +153,8 @@ void bind_by_group(py::module_& module) {
              py::arg("labels").noconvert(), py::arg("groups"));
   module.def("sum_parts_by_group", &parts_by_group, py::arg("values").noconvert(),
              py::arg("where").noconvert(), py::arg("labels").noconvert(), py::arg("groups"));
+  module.def("order_keys", &order_keys, py::arg("values").noconvert(),
+             py::arg("where").noconvert());
   module.def("rounded_sums", &rounded_by_group, py::arg("parts").noconvert());
 }
 

@@ -67,16 +67,14 @@ void check_labels(Labels labels, std::size_t rows, std::size_t groups) {
   }
 }
 
-KeyBuffer keys_of(const Rows& rows) {
+void write_keys(const Rows& rows, std::span<std::uint32_t> keys) {
   check_num_rows(rows.size);
-  KeyBuffer keys = key_buffer(rows.size);
   Chunks(rows.size, kThreadRows).run([&](std::size_t, std::size_t first, std::size_t last) {
     for (std::size_t i = first; i < last; ++i) {
       const auto bits = std::bit_cast<std::uint32_t>(rows.values[i]);
       keys[i] = takes_part(rows, i, bits) ? order_key(bits) : kNotEligibleKey;
     }
   });
-  return keys;
 }
 
 void count_digits(std::span<const std::uint32_t> keys, Labels labels, unsigned round,

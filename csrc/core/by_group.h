@@ -25,7 +25,7 @@ constexpr std::size_t kGroupDigits = std::size_t{1} << kGroupDigitBits;
 void check_labels(Labels labels, std::size_t rows, std::size_t groups);
 
 // Keys of all rows, kNotEligibleKey for those that take no part.
-KeyBuffer keys_of(const Rows& rows);
+void write_keys(const Rows& rows, std::span<std::uint32_t> keys);
 
 // counts[g * kGroupDigits + d] = rows of group g whose key has the digit d at the place `round`, 0
 // for the highest, and the digits prefixes[g] before it. `counts` has kGroupDigits for each prefix.

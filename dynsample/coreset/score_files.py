@@ -29,7 +29,7 @@ CLASS_SORTS = ("only", "stable", "numpy")
 # Headings of a CSV's column that says which sample a row is.
 ID_COLUMNS = ("index", "idx", "id", "sample", "sample_id")
 FILE_COLUMNS = ("name", "path", "file", "filename", "file_name")
-_KINDS = {**{kind.__name__: kind for kind in KINDS}, Issued.__name__: Issued}
+_KINDS: dict[str, type[Column]] = {kind.__name__: kind for kind in KINDS} | {"Issued": Issued}
 
 
 def from_npy(path: str | os.PathLike[str], names: Sequence[bytes] | None = None) -> NDArray[Any]:

@@ -16,9 +16,10 @@ from dynsample._core import Stream
 from dynsample.groups import Group
 from dynsample.kernels import Array, Candidates, Kernels, Rates
 from dynsample.kernels.arguments import is_multinomial
-from dynsample.kernels.convert import beside
+from dynsample.kernels.convert import beside, is_tensor
 from dynsample.kernels.whole import check_enough, stand_in
 from dynsample.plan.selection import EpochRandom, Selection
+from dynsample.table.ranking import ranks
 
 Floats: TypeAlias = Array  # float32
 Mask: TypeAlias = Array  # bool
@@ -174,6 +175,16 @@ class Reductions(ABC):
             return float("nan"), float("nan")
         return float(pairs[:, 0].min()), float(pairs[:, 1].max())
 
+    def ranks(self, values: Floats) -> Array:
+        """Return the position of each known, finite row in ascending order: int64[N], from 0.
+
+        Ties go by row, and the other rows have -1.
+        """
+        values, where = self.among(values)
+        there = self.arrays
+        here = there.numpy(values), None if where is None else there.numpy(where)
+        return there.take(ranks(*here, self.group))
+
     def below(self, values: Floats, threshold: float) -> Mask:
         """Mark the known, finite rows whose value is less than a double, without rounding that."""
         values = self._values(values)
@@ -185,8 +196,10 @@ class Reductions(ABC):
 
     def choose(self, mask: Mask, inside: Floats | float, outside: Floats | float) -> Floats:
         """Return float32[N]: `inside` where the mask is set, `outside` elsewhere."""
-        chosen = [x if hasattr(x, "shape") else float(x) for x in (inside, outside)]
-        return self.arrays.where(mask, *chosen)
+        one, other = (
+            x if isinstance(x, np.ndarray) or is_tensor(x) else float(x) for x in (inside, outside)
+        )
+        return self.arrays.where(mask, one, other)
 
     def floats(self, array: Array) -> Floats:
         """Convert an array with an entry per row to float32."""

@@ -125,6 +125,14 @@ def test_numbers_are_spread_over_the_rows(case: Case, size: int) -> None:
     np.testing.assert_array_equal(found, numbers.astype(np.float32)[case.labels])
 
 
+@given(cases(), sizes)
+def test_ranks_of_rows(case: Case, size: int) -> None:
+    expected = reference.ranks(case.values, case.known)
+    found = np.concatenate(over_ranks(case, size, lambda t, part: t.ranks(case.values[part])))
+    assert found.dtype == np.int64
+    assert found.tolist() == expected
+
+
 def test_one_group_is_the_whole_table() -> None:
     random = np.random.default_rng(0)
     values = random.standard_normal(10_000).astype(np.float32).round(2)

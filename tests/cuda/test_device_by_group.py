@@ -55,6 +55,7 @@ def results(case: Case, device: Device | None, group: Group | None) -> list[np.n
         by.draw(positive, np.minimum(case.ks, by.count()), RANDOM),
         by.spread(np.arange(by.num_groups) / 3),
         table.exp(values),
+        table.ranks(values),
     ]
     found = [np.asarray(arrays.numpy(each)) for each in masks]
     return [*found, by.count(), by.count(mask), by.mean(values)]
