@@ -9,11 +9,15 @@ from dynsample.plan.orders import PageLocal
 from dynsample.plan.plan import EpochPlan, build_plan
 from dynsample.plan.selection import EpochRandom, Selection
 from dynsample.policies import (
+    AFSS,
+    ClassBudget,
     Forgetting,
+    GroupDRO,
     ImportanceSampling,
     InfoBatch,
     Kakurenbo,
     RandomSubset,
+    ReplayPriority,
     SelectiveBackprop,
     Uniform,
     WeightedRandom,
@@ -27,10 +31,13 @@ from dynsample.table.issued import Issued
 from dynsample.table.table import ScoreTable
 
 __all__ = [
+    "AFSS",
     "EMA",
+    "ClassBudget",
     "EpochPlan",
     "EpochRandom",
     "Forgetting",
+    "GroupDRO",
     "ImportanceSampling",
     "InfoBatch",
     "Issued",
@@ -45,6 +52,7 @@ __all__ = [
     "Policy",
     "PriorityTree",
     "RandomSubset",
+    "ReplayPriority",
     "Sampler",
     "ScoreTable",
     "Selection",

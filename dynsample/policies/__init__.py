@@ -1,20 +1,28 @@
 """Published methods, one file each."""
 
+from dynsample.policies.afss import AFSS
+from dynsample.policies.class_budget import ClassBudget
 from dynsample.policies.forgetting import Forgetting
+from dynsample.policies.group_dro import GroupDRO
 from dynsample.policies.importance import ImportanceSampling
 from dynsample.policies.info_batch import InfoBatch
 from dynsample.policies.kakurenbo import Kakurenbo
 from dynsample.policies.random_subset import RandomSubset
+from dynsample.policies.replay_priority import ReplayPriority
 from dynsample.policies.selective_backprop import SelectiveBackprop
 from dynsample.policies.uniform import Uniform
 from dynsample.policies.weighted import WeightedRandom
 
 __all__ = [
+    "AFSS",
+    "ClassBudget",
     "Forgetting",
+    "GroupDRO",
     "ImportanceSampling",
     "InfoBatch",
     "Kakurenbo",
     "RandomSubset",
+    "ReplayPriority",
     "SelectiveBackprop",
     "Uniform",
     "WeightedRandom",

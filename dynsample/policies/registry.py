@@ -9,11 +9,15 @@ from dynsample.kernels.checks import choice
 from dynsample.policies.base import Policy
 
 POLICIES: dict[str, Callable[..., Policy]] = {
+    "afss": policies.AFSS,
+    "class-budget": policies.ClassBudget,
     "forgetting": policies.Forgetting,
+    "group-dro": policies.GroupDRO,
     "importance": policies.ImportanceSampling,
     "infobatch": policies.InfoBatch,
     "kakurenbo": policies.Kakurenbo,
     "random": policies.RandomSubset,
+    "replay-priority": policies.ReplayPriority,
     "selective-backprop": policies.SelectiveBackprop,
     "uniform": policies.Uniform,
     "weighted": policies.WeightedRandom,

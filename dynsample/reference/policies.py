@@ -26,7 +26,7 @@ from dynsample.policies import (
     WeightedRandom,
 )
 from dynsample.policies.base import Policy
-from dynsample.reference import draw, permute
+from dynsample.reference import draw, group_policies, permute
 
 State = Mapping[str, NDArray[Any]]
 
@@ -44,6 +44,9 @@ class Expected:
 
 def expect(policy: Policy, state: State, epoch: int, seed: int) -> Expected:
     """Return what `policy` must select from a table of this content."""
+    if type(policy) in group_policies.RULES:
+        found = group_policies.RULES[type(policy)](policy, state, epoch, seed)
+        return Expected(**{"hidden": [], **found})
     rule: Callable[..., Expected] = _RULES[type(policy)]
     return rule(policy, state, epoch, seed)
 

@@ -28,6 +28,10 @@ POLICIES = {
     "selective-backprop": make("selective-backprop", beta=1),
     "forgetting": make("forgetting", static_epochs=1, never_learned="n", lag=True),
     "weighted": make("weighted", probabilities="loss", num_draws=4000),
+    "class-budget": make("class-budget", fraction=0.6),
+    "group-dro": make("group-dro", temperature=0.2),
+    "afss": make("afss", signals=("confidence",), easy_fraction=0.3, moderate=0.7),
+    "replay-priority": make("replay-priority", temperature=0.7, num_draws=4000),
 }
 COLUMNS = {
     "loss": Last(),
@@ -38,6 +42,7 @@ COLUMNS = {
     "events": Transitions(signal="correct"),
 }
 SMALL_BATCH = 64
+GROUPS = np.arange(N) * 7 % 13 % 9
 
 
 class Squares(torch.utils.data.Dataset):
@@ -88,5 +93,5 @@ def train(sampler: ds.Sampler, device: Device | None) -> list[dict[str, Any]]:
 
 def sampler_on(device: Device | None, name: str, **options: Any) -> ds.Sampler:
     where = "cpu" if device is None else device
-    given = {"seed": 11, "columns": COLUMNS, "group": None, **options}
+    given = {"seed": 11, "columns": COLUMNS, "group": None, "groups": GROUPS, **options}
     return ds.Sampler(N, POLICIES[name], SMALL_BATCH, device=where, **given)

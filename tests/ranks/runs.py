@@ -23,11 +23,7 @@ from dynsample.run.life import planned
 
 N = 997
 ROWS = 24  # of a step on all ranks: divides by 1, 2, 3, 4, 8
-COLUMNS = {
-    **of_every_kind("loss", 3),
-    "events": ds.Transitions(signal="correct"),
-    "issued": ds.Issued(),
-}
+COLUMNS = {**of_every_kind("loss", 3), "events": ds.Transitions(signal="correct")}
 POLICIES = {
     "uniform": make("uniform"),
     "kakurenbo": make("kakurenbo", tau=0.5),
@@ -39,6 +35,10 @@ POLICIES = {
     "selective-backprop": make("selective-backprop"),
     "forgetting": make("forgetting", static_epochs=2, lag=True),
     "weighted": make("weighted", probabilities="loss"),
+    "class-budget": make("class-budget", fraction=0.6),
+    "group-dro": make("group-dro"),
+    "afss": make("afss", signals=("confidence",), easy=0.7, moderate=0.2, easy_fraction=0.3),
+    "replay-priority": make("replay-priority", temperature=0.7),
     "weighted by array": make("weighted", probabilities=np.arange(N, dtype=np.float32)),
 }
 
@@ -53,10 +53,11 @@ def signals(index: NDArray[np.int64], step: int) -> dict[str, NDArray[np.float32
 
 
 def sampler(group: Group, policy: str, **options: Any) -> ds.Sampler:
-    rows = options.pop("rows", ROWS)
+    rows, n = options.pop("rows", ROWS), options.pop("n", N)
+    issued = {} if options.get("issue") == "external" else {"issued": ds.Issued()}
     return ds.Sampler(
-        options.pop("n", N), POLICIES[policy], rows // group.size, seed=5, group=group,
-        columns=COLUMNS, **options,
+        n, POLICIES[policy], rows // group.size, seed=5, group=group, columns=COLUMNS | issued,
+        groups=np.arange(n) * 7 % 13 % 9, **options,
     )  # fmt: skip
 
 
