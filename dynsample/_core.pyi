@@ -209,6 +209,9 @@ class GroupCandidates:
         self, below: NDArray[np.uint32], equal: NDArray[np.uint32], ties: NDArray[np.uint32]
     ) -> NDArray[np.bool_]: ...
 
+def kth_digits(
+    counts: NDArray[np.uint32], ks: NDArray[np.int64]
+) -> tuple[NDArray[np.uint32], NDArray[np.int64], NDArray[np.int64]]: ...
 def counts_by_group(
     mask: NDArray[np.bool_] | None, labels: NDArray[np.int32], groups: int
 ) -> NDArray[np.int64]: ...

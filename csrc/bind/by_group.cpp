@@ -82,6 +82,25 @@ class GroupCandidates {
   KeyBuffer keys_;
 };
 
+py::tuple kth_digits(const Array<std::uint32_t>& counts, const Array<std::int64_t>& ks) {
+  const auto wanted = in(ks, "ks");
+  if (counts.ndim() != 2 || static_cast<std::size_t>(counts.shape(0)) != wanted.size() ||
+      static_cast<std::size_t>(counts.shape(1)) != kGroupDigits) {
+    throw py::value_error("counts must be of every digit for each of ks");
+  }
+  const auto groups = static_cast<py::ssize_t>(wanted.size());
+  Array<std::uint32_t> digits(groups);
+  Array<std::int64_t> below(groups), totals(groups);
+  for (py::ssize_t g = 0; g < groups; ++g) {
+    const std::span<const std::uint32_t, kGroupDigits> of(counts.data(g, 0), kGroupDigits);
+    const KthDigit found = kth_digit(of, wanted[static_cast<std::size_t>(g)]);
+    digits.mutable_at(g) = found.digit;
+    below.mutable_at(g) = found.below;
+    totals.mutable_at(g) = found.total;
+  }
+  return py::make_tuple(digits, below, totals);
+}
+
 Array<std::int64_t> counts_by_group(const OptionalMask& mask, const Array<std::int32_t>& labels,
                                     std::size_t groups) {
   std::span<const std::uint8_t> flags;
@@ -149,6 +168,7 @@ void bind_by_group(py::module_& module) {
       .def("digits", &GroupCandidates::digits, py::arg("round"), py::arg("prefixes").noconvert())
       .def("mark", &GroupCandidates::mark, py::arg("below").noconvert(),
            py::arg("equal").noconvert(), py::arg("ties").noconvert());
+  module.def("kth_digits", &kth_digits, py::arg("counts").noconvert(), py::arg("ks").noconvert());
   module.def("counts_by_group", &counts_by_group, py::arg("mask").noconvert(),
              py::arg("labels").noconvert(), py::arg("groups"));
   module.def("sum_parts_by_group", &parts_by_group, py::arg("values").noconvert(),

@@ -104,6 +104,14 @@ void count_digits(std::span<const std::uint32_t> keys, Labels labels, unsigned r
   });
 }
 
+KthDigit kth_digit(std::span<const std::uint32_t, kGroupDigits> counts, std::int64_t k) {
+  KthDigit found = {0, 0, 0};
+  for (const std::uint32_t count : counts) found.total += count;
+  k = std::min(k, found.total);
+  while (k > 0 && found.below + counts[found.digit] < k) found.below += counts[found.digit++];
+  return found;
+}
+
 void mark_by_group(std::span<const std::uint32_t> keys, Labels labels, const GroupBounds& bounds,
                    std::span<std::uint8_t> mask) {
   Chunks(keys.size(), kThreadRows).run([&](std::size_t, std::size_t first, std::size_t last) {

@@ -33,6 +33,14 @@ void write_keys(const Rows& rows, std::span<std::uint32_t> keys);
 void count_digits(std::span<const std::uint32_t> keys, Labels labels, unsigned round,
                   std::span<const std::uint32_t> prefixes, std::span<std::uint32_t> counts);
 
+// The digit of the k-th key of a group, k from 1 and at most `total`, by the counts of all its
+// digits: a lower one have `below` keys. The lowest digit for k = 0.
+struct KthDigit {
+  std::uint32_t digit;
+  std::int64_t below, total;
+};
+KthDigit kth_digit(std::span<const std::uint32_t, kGroupDigits> counts, std::int64_t k);
+
 // mask[i] = key of row i is less than below[g], or equal to equal[g] and among the first ties[g]
 // such rows of its group g.
 struct GroupBounds {

@@ -153,19 +153,15 @@ class ByGroup:
             The lowest rows, and how many take part in each group.
         """
         what, group = "a selection by group", self._table.group
-        each, keys = np.arange(self.num_groups), np.zeros(self.num_groups, np.uint32)
-        left, eligible = ks, ks
+        keys, left, eligible = np.zeros(self.num_groups, np.uint32), ks, ks
         for place in range(_ROUNDS):
             here = candidates.digits(place, keys)
-            counts = group.sum(here, what)
-            until = counts.cumsum(axis=1, dtype=np.uint32)
+            digit, below, total = _core.kth_digits(group.sum(here, what), left)
             if place == 0:
-                eligible = until[:, -1].astype(np.int64)
-                left = np.minimum(ks, eligible)
-            digit = (until < left[:, None].astype(np.uint32)).sum(axis=1)
-            left = left - (until[each, digit] - counts[each, digit])
-            keys = keys << np.uint32(_core.GROUP_DIGIT_BITS) | digit.astype(np.uint32)
-        equal = here[each, digit].astype(np.int64)
+                eligible, left = total, np.minimum(left, total)
+            left = left - below
+            keys = keys << np.uint32(_core.GROUP_DIGIT_BITS) | digit
+        equal = here[np.arange(self.num_groups), digit].astype(np.int64)
         ties = np.clip(left - group.exclusive_scan(equal, what), 0, equal)
         whole = ties == equal  # then no order of the rows decides
         mask = candidates.mark(keys + whole, keys, np.where(whole, 0, ties).astype(np.uint32))
