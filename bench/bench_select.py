@@ -1,5 +1,6 @@
 """Hiding the lowest 30 %, cold: mask from a float32 score column, beside numpy and torch.
 
+Then the same in each of 1,000 groups, beside a sort by (group, score) and a loop over the groups.
 The numpy peer is `scores <= np.partition(scores, k - 1)[k - 1]`, which hides too many on ties and
 has no rule for NaN; torch.topk and torch.kthvalue are what users call today.
 """
@@ -13,10 +14,12 @@ import numpy as np
 import torch
 from common import Bench
 
+import dynsample as ds
 from dynsample import _core, ops
 from dynsample.reference import select as reference
 
 FRACTION = 0.3
+GROUPS = 1000
 
 
 def inputs(n: int) -> dict[str, np.ndarray]:
@@ -41,6 +44,43 @@ def by_topk(scores: torch.Tensor, k: int) -> torch.Tensor:
 
 def by_kthvalue(scores: torch.Tensor, k: int) -> torch.Tensor:
     return scores <= torch.kthvalue(scores, k).values
+
+
+def by_lexsort(scores: np.ndarray, labels: np.ndarray, ks: np.ndarray) -> np.ndarray:
+    order = np.lexsort((scores, labels))
+    sizes = np.bincount(labels, minlength=len(ks))
+    place = np.arange(len(scores)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    hidden = np.zeros(len(scores), np.bool_)
+    hidden[order] = place < ks[labels[order]]
+    return hidden
+
+
+def by_loop(scores: np.ndarray, labels: np.ndarray, ks: np.ndarray) -> np.ndarray:
+    hidden = np.zeros(len(scores), np.bool_)
+    for group, k in enumerate(ks):
+        rows = np.flatnonzero(labels == group)
+        hidden[rows[np.argsort(scores[rows], kind="stable")[:k]]] = True
+    return hidden
+
+
+def compare_by_group(bench: Bench, n: int) -> None:
+    """Hide the lowest of every group."""
+    labels = np.random.default_rng(1).integers(0, GROUPS, n)
+    fresh = Fresh(inputs(n)["normal"])
+    ks = (FRACTION * np.bincount(labels, minlength=GROUPS)).astype(np.int64)
+    table = ds.ScoreTable(n, {}, groups=labels)
+    table.seen[:] = True
+    num_groups = table.by_group.num_groups
+
+    def ours() -> np.ndarray:
+        return table.by_group.hide_lowest(fresh.scores, ks[:num_groups])
+
+    for name, peer in (("np.lexsort", by_lexsort), ("a loop over the groups", by_loop)):
+        assert np.array_equal(ours(), peer(fresh.scores, labels, ks))
+        bench.compare(
+            "by group", ours, name, lambda peer=peer: peer(fresh.scores, labels, ks),
+            setup=fresh.renew,
+        )  # fmt: skip
 
 
 class Fresh:
@@ -74,6 +114,7 @@ def main() -> int:
         }
         for peer_name, peer in peers.items() if name == "normal" else [*peers.items()][:1]:
             bench.compare(name, ours, peer_name, peer, setup=fresh.renew)
+    compare_by_group(bench, args.n)
     bench.finish()
     return 0
 

@@ -9,15 +9,19 @@ from dynsample.plan.orders import PageLocal
 from dynsample.plan.plan import EpochPlan, build_plan
 from dynsample.plan.selection import EpochRandom, Selection
 from dynsample.policies import (
+    AFSS,
     IES,
+    ClassBudget,
     Curriculum,
     Forgetting,
+    GroupDRO,
     ImportanceSampling,
     InfoBatch,
     Kakurenbo,
     OrderDP,
     RandomSubset,
     ReducibleLoss,
+    ReplayPriority,
     SelectiveBackprop,
     SeTa,
     Uniform,
@@ -40,18 +44,23 @@ from dynsample.table.columns import (
     Uncertainty,
     Window,
 )
+from dynsample.table.issued import Issued
 from dynsample.table.table import ScoreTable
 
 __all__ = [
+    "AFSS",
     "EMA",
     "IES",
+    "ClassBudget",
     "Curriculum",
     "Dual",
     "EpochPlan",
     "EpochRandom",
     "Forgetting",
+    "GroupDRO",
     "ImportanceSampling",
     "InfoBatch",
+    "Issued",
     "Kakurenbo",
     "Lags",
     "Last",
@@ -66,6 +75,7 @@ __all__ = [
     "PriorityTree",
     "RandomSubset",
     "ReducibleLoss",
+    "ReplayPriority",
     "RunLength",
     "Sampler",
     "ScoreTable",

@@ -41,6 +41,7 @@ def sample_mask(
     size: int, where: NDArray[np.bool_] | None, k: int, seed: int, epoch: int
 ) -> NDArray[np.bool_]: ...
 def power(values: NDArray[np.float32], exponent: float) -> NDArray[np.float32]: ...
+def exp(values: NDArray[np.float32]) -> NDArray[np.float32]: ...
 def permute(
     n: int, seed: int, epoch: int, stream: int, start: int, stop: int
 ) -> NDArray[np.int64]: ...
@@ -178,6 +179,54 @@ class Candidates:
     def tally(self, key: int) -> tuple[int, int]: ...
     def mark(self, ties: int) -> NDArray[np.bool_]: ...
 
+GROUP_DIGIT_BITS: int
+SUM_WINDOWS: int
+SUM_WINDOW_OFFSET: int
+SUM_INTEGERS: int
+
+class GroupCandidates:
+    @overload
+    def __init__(
+        self,
+        values: NDArray[np.float32],
+        where: NDArray[np.bool_] | None,
+        labels: NDArray[np.int32],
+        groups: int,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self,
+        probabilities: NDArray[np.float32],
+        first: int,
+        substitute: float,
+        seed: int,
+        epoch: int,
+        labels: NDArray[np.int32],
+        groups: int,
+    ) -> None: ...
+    def digits(self, round: int, prefixes: NDArray[np.uint32]) -> NDArray[np.uint32]: ...
+    def mark(
+        self, below: NDArray[np.uint32], equal: NDArray[np.uint32], ties: NDArray[np.uint32]
+    ) -> NDArray[np.bool_]: ...
+
+def kth_digits(
+    counts: NDArray[np.uint32], ks: NDArray[np.int64]
+) -> tuple[NDArray[np.uint32], NDArray[np.int64], NDArray[np.int64]]: ...
+def counts_by_group(
+    mask: NDArray[np.bool_] | None, labels: NDArray[np.int32], groups: int
+) -> NDArray[np.int64]: ...
+def sum_parts_by_group(
+    values: NDArray[np.float32],
+    where: NDArray[np.bool_] | None,
+    labels: NDArray[np.int32],
+    groups: int,
+) -> NDArray[np.int64]: ...
+def order_keys(
+    values: NDArray[np.float32], where: NDArray[np.bool_] | None
+) -> NDArray[np.uint32]: ...
+def rounded_sums(
+    parts: NDArray[np.int64],
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]: ...
 def sum_parts(
     values: NDArray[np.float32], where: NDArray[np.bool_] | None, finite_only: bool
 ) -> NDArray[np.int64]: ...

@@ -138,6 +138,7 @@ class Native(Protocol):
         out: Address,
         /,
     ) -> int | None: ...
+    def exp(self, stream: _Stream, values: Address, size: int, out: Address, /) -> None: ...
     def cdf_counts(
         self,
         stream: _Stream,

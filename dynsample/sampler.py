@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dynsample import groups
+from dynsample.groups import as_group
 from dynsample.kernels import A, Array
 from dynsample.kernels.checks import MAX_EPOCH, MAX_SAMPLES, choice, integer
 from dynsample.kernels.numbers import as_subset
@@ -29,6 +29,7 @@ from dynsample.run.passes import Batch
 from dynsample.run.run import Observations, Run
 from dynsample.run.turn import alone, running
 from dynsample.run.views import AllView, HiddenView, PeekView
+from dynsample.table.by_group import as_groups
 from dynsample.table.columns import Column
 from dynsample.table.log import MAX_BYTES
 
@@ -80,6 +81,8 @@ class Sampler(RunAttributes):
     fingerprint : str, optional
         Identity of the data set: a state that was saved with another one is refused. The loaders
         of DALI and FFCV bring that of their files.
+    groups : int[num_samples], optional
+        Group of every sample, such as its class, from 0 on; see `ScoreTable.by_group`.
 
     Attributes
     ----------
@@ -112,41 +115,37 @@ class Sampler(RunAttributes):
         report: str | os.PathLike[str] | Report | None = None,
         issue: str = "sampler",
         fingerprint: str | None = None,
+        groups: Any = None,
     ) -> None:
         samples = integer(num_samples, "num_samples", 0, MAX_SAMPLES)
-        batch_size = integer(batch_size, "batch_size", 1, MAX_SAMPLES)
-        seed = integer(seed, "seed", 0, 2**64 - 1)
         policy = as_policy(Uniform() if policy is None else policy)
         placement = choice(placement, "placement", ("replicated", "sharded"))
-        max_log_bytes = integer(max_log_bytes, "max_log_bytes", 0, 2**63 - 1)
         folder, arranged = as_report(report), as_order(order)
         if placement == "sharded" and isinstance(arranged, PageLocal):
             raise ValueError(
                 'order must be "random" or "sequential" with placement="sharded", got a PageLocal'
             )
-        ids = None if subset is None else as_subset(subset, samples)
         data_set = as_fingerprint(fingerprint)
-        ranks = groups.as_group(group)
         config = RunConfig(
             num_samples=samples,
             policy=policy,
-            batch_size=batch_size,
-            seed=seed,
+            batch_size=integer(batch_size, "batch_size", 1, MAX_SAMPLES),
+            seed=integer(seed, "seed", 0, 2**64 - 1),
             drop_last=bool(drop_last),
             order=arranged,
-            subset=ids,
+            subset=None if subset is None else as_subset(subset, samples),
             columns={**policy.columns, **(columns or {})},
             placement=placement,
             device=planning.as_device(device),
-            max_log_bytes=max_log_bytes,
+            max_log_bytes=integer(max_log_bytes, "max_log_bytes", 0, 2**63 - 1),
             report=folder,
             issue=choice(issue, "issue", ("sampler", "external")),
+            groups=None if groups is None else as_groups(groups, samples),
         )
         config.check_external()
-        config.check_drop_last(ranks)
+        config.check_drop_last(ranks := as_group(group))
         table, log = planning.empty(config, ranks)
-        auto = isinstance(group, str)
-        self._run = Run(config, ranks, auto, table, Observations(log), data_set)
+        self._run = Run(config, ranks, isinstance(group, str), table, Observations(log), data_set)
 
     def __copy__(self) -> Sampler:
         return copy.deepcopy(self)  # one run is not shared by two samplers

@@ -39,6 +39,7 @@ inline std::span<const char> bytes_in(const py::buffer_info& view, const char* n
   return {static_cast<const char*>(view.ptr), static_cast<std::size_t>(view.size)};
 }
 
+void bind_by_group(py::module_& module);
 void bind_digest(py::module_& module);
 void bind_file_list(py::module_& module);
 void bind_fold(py::module_& module);

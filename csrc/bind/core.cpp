@@ -13,6 +13,7 @@ PYBIND11_MODULE(_core, module, pybind11::mod_gil_not_used()) {
   module.def("available_isas", &available_isas);
   module.def("num_threads", &num_threads);
   module.def("set_num_threads", &set_num_threads, pybind11::arg("threads"));
+  bind::bind_by_group(module);
   bind::bind_digest(module);
   bind::bind_file_list(module);
   bind::bind_fold(module);

@@ -92,6 +92,11 @@ std::optional<std::uint32_t> power(Stream stream, const py::function& allocate, 
       cuda::power(at<const float>(values), size, exponent, at<float>(out), scratch, stream));
 }
 
+void exponentials(Stream stream, Address values, std::size_t size, Address out) {
+  const py::gil_scoped_release unlocked;
+  cuda::exp(at<const float>(values), size, at<float>(out), stream);
+}
+
 cuda::CdfPart cdf_part(Address values, Address where, std::size_t size, float low, float high) {
   return {at<const float>(values), at<const std::uint8_t>(where), size, {low, high}};
 }
@@ -123,6 +128,7 @@ void bind_cuda_draw(py::module_& module) {
   module.def("count_points", &count_points);
   module.def("inverse_probabilities", &inverse_probabilities);
   module.def("power", &power);
+  module.def("exp", &exponentials);
   module.def("cdf_counts", &cdf_counts);
   module.def("cdf_keep", &cdf_keep);
 }

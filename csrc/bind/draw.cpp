@@ -58,6 +58,15 @@ Array<float> powers(const Array<float>& values, double exponent) {
   return raised;
 }
 
+Array<float> exponentials_of(const Array<float>& values) {
+  const auto value_span = in(values, "values");
+  Array<float> found(values.size());
+  const auto result = out(found);
+  py::gil_scoped_release unlocked;
+  exponentials(value_span, result);
+  return found;
+}
+
 }  // namespace
 
 void bind_draw(py::module_& module) {
@@ -68,6 +77,7 @@ void bind_draw(py::module_& module) {
   module.def("sample_mask", &sample_of, py::arg("size"), py::arg("where").noconvert(), py::arg("k"),
              py::arg("seed"), py::arg("epoch"));
   module.def("power", &powers, py::arg("values").noconvert(), py::arg("exponent"));
+  module.def("exp", &exponentials_of, py::arg("values").noconvert());
 }
 
 }  // namespace dynsample::bind

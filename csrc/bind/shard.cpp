@@ -78,8 +78,6 @@ class Candidates {
   std::optional<Tally> tally_;
 };
 
-constexpr std::size_t kSumIntegers = sizeof(WindowSums) / sizeof(std::int64_t);
-
 py::array_t<std::int64_t> sum_parts(const Array<float>& values, const OptionalMask& where,
                                     bool finite_only) {
   const Rows column = rows(values, where, finite_only, "values", "where");

@@ -75,6 +75,12 @@ void power(std::span<const float> values, double exponent, std::span<float> out)
   }
 }
 
+void exponentials(std::span<const float> values, std::span<float> out) {
+  Chunks(values.size(), kThreadRows).run([&](std::size_t, std::size_t first, std::size_t last) {
+    kernels().draw.exp(values.data() + first, last - first, out.data() + first);
+  });
+}
+
 CdfCounts cdf_counts(const CdfPart& part) {
   const Chunks chunks(part.values.size(), kThreadRows);
   std::vector<std::array<std::uint32_t, kCdfBins + 1>> counts(chunks.count());

@@ -14,6 +14,9 @@ namespace dynsample {
 // Throws std::invalid_argument that names the first negative value.
 void power(std::span<const float> values, double exponent, std::span<float> out);
 
+// out[i] = e ^ values[i], rounded to float32, with the same bits on every machine. NaN stays NaN.
+void exponentials(std::span<const float> values, std::span<float> out);
+
 // A row is kept with probability share(value) ^ beta, where share is the inclusive cumulative share
 // of the value's bin among 1000 bins from the lowest to the highest value (Jiang et al.,
 // "Accelerating deep learning by focusing on the biggest losers", 2019, over the whole data set).

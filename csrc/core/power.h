@@ -44,6 +44,9 @@ DYNSAMPLE_INLINE double exp_of(double x) {
   return sum * double_of_bits(low << 52) * double_of_bits(high << 52);
 }
 
+// The same, where x may be NaN, which stays one.
+DYNSAMPLE_INLINE double exp_or_nan(double x) { return choose_double(x != x, x, exp_of(x)); }
+
 // What the powers of many numbers share; not worked out in the loop over them, whose vectors it
 // would break up.
 struct Exponent {

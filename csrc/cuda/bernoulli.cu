@@ -5,6 +5,9 @@
 namespace dynsample::cuda {
 namespace {
 
+// What a CPU makes of a NaN; a GPU would forget which one it was.
+DYNSAMPLE_DEVICE float quiet(float nan) { return float_of_bits(float_bits(nan) | 0x400000); }
+
 struct Power {
   const float* values;
   Exponent exponent;
@@ -17,9 +20,17 @@ struct Power {
       atomic_min(first_negative, static_cast<std::uint32_t>(i));
       return;
     }
-    // A GPU would forget which NaN it was; a CPU makes it a quiet one.
-    out[i] = value != value ? float_of_bits(float_bits(value) | 0x400000)
-                            : static_cast<float>(power_of(value, exponent));
+    out[i] = value != value ? quiet(value) : static_cast<float>(power_of(value, exponent));
+  }
+};
+
+struct Exp {
+  const float* values;
+  float* out;
+
+  DYNSAMPLE_DEVICE void operator()(std::size_t i) const {
+    const float value = values[i];
+    out[i] = value != value ? quiet(value) : static_cast<float>(exp_of(value));
   }
 };
 
@@ -82,6 +93,10 @@ std::uint32_t power(const float* values, std::size_t size, double exponent, floa
   fill_bytes(first_negative, 0xFF, sizeof *first_negative, stream);
   for_each("powers", size, Power{values, Exponent(exponent), out, first_negative}, stream);
   return fetch(first_negative, stream);
+}
+
+void exp(const float* values, std::size_t size, float* out, Stream stream) {
+  for_each("exponentials", size, Exp{values, out}, stream);
 }
 
 void cdf_counts(const CdfPart& part, std::uint64_t* counts, Stream stream) {

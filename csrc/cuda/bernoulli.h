@@ -15,6 +15,9 @@ namespace dynsample::cuda {
 std::uint32_t power(const float* values, std::size_t size, double exponent, float* out,
                     Scratch& scratch, Stream stream);
 
+// out[i] = e ^ values[i].
+void exp(const float* values, std::size_t size, float* out, Stream stream);
+
 // Rows of a part; a null `where` leaves none out.
 struct CdfPart {
   const float* values;

@@ -7,11 +7,6 @@
 namespace dynsample::cuda {
 namespace {
 
-DYNSAMPLE_DEVICE std::uint32_t exponent_of(std::uint32_t bits) {
-  const std::uint32_t field = bits >> 23 & 0xFFu;
-  return field + (field == 0) + kWindowOffset;
-}
-
 // A thread adds its 16 rows of a tile by window in a register, then to sums of its own in shared
 // memory: no atomics, whatever the windows. A term is below 2^(24 + 31), so 16 fit a register, and
 // in halves of 32 bits, a sum takes those of 2^31 tiles.
@@ -99,14 +94,14 @@ struct AddRows {
     DYNSAMPLE_UNROLL
     for (unsigned j = 0; j < RowReader::kPerThread; ++j) {
       const std::uint32_t bits = held.word[j];
-      windows |= bits << 1 ? 1u << (exponent_of(bits) >> 5) : 0;
+      windows |= bits << 1 ? 1u << (sum_exponent(bits) >> 5) : 0;
     }
     for (; windows; windows &= windows - 1) {
       const unsigned window = lowest_bit(windows);
       std::int64_t sum = 0;
       DYNSAMPLE_UNROLL
       for (unsigned j = 0; j < RowReader::kPerThread; ++j) {
-        const std::uint32_t bits = held.word[j], exponent = exponent_of(bits);
+        const std::uint32_t bits = held.word[j], exponent = sum_exponent(bits);
         const std::uint32_t hidden_one = bits & kInfinityBits ? 0x800000u : 0;
         const auto mantissa = static_cast<std::int32_t>((bits & 0x7FFFFFu) | hidden_one);
         const std::int64_t term = bits >> 31 ? -mantissa : mantissa;

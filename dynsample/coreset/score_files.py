@@ -19,7 +19,8 @@ from dynsample.kernels.checks import choice
 from dynsample.kernels.convert import host
 from dynsample.policies import Forgetting
 from dynsample.run.saved_run import check_observed, checked_facts, damaged
-from dynsample.table.columns import KINDS, Column, Transitions, signals_of
+from dynsample.table.columns import KINDS, Column, Transitions, log_signals
+from dynsample.table.issued import Issued
 from dynsample.table.log import ObservationLog
 from dynsample.table.table import ScoreTable
 
@@ -28,7 +29,7 @@ CLASS_SORTS = ("only", "stable", "numpy")
 # Headings of a CSV's column that says which sample a row is.
 ID_COLUMNS = ("index", "idx", "id", "sample", "sample_id")
 FILE_COLUMNS = ("name", "path", "file", "filename", "file_name")
-_KINDS = {kind.__name__: kind for kind in KINDS}
+_KINDS: dict[str, type[Column]] = {kind.__name__: kind for kind in KINDS} | {"Issued": Issued}
 
 
 def from_npy(path: str | os.PathLike[str], names: Sequence[bytes] | None = None) -> NDArray[Any]:
@@ -200,7 +201,7 @@ def from_sampler(path: str | os.PathLike[str], column: str | None = None) -> NDA
 
 def _fold_rest(saved: checkpoint.Saved, table: ScoreTable, epoch: int) -> None:
     """Apply the observations of the epoch in which the sampler was saved."""
-    signals = signals_of(table.columns)
+    signals = log_signals(table.columns)
     for rank in range(len(saved.parts)):
         observed = saved.read(f"log-{rank:05d}")
         check_observed(observed, signals, table.num_samples)

@@ -10,13 +10,32 @@ from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from dynsample.kernels.convert import is_tensor
 from dynsample.kernels.host import HOST
-from dynsample.kernels.protocol import A, Array, Candidates, Kernels, Rates
+from dynsample.kernels.protocol import (
+    A,
+    Array,
+    Candidates,
+    GroupCandidates,
+    GroupedRows,
+    Kernels,
+    Rates,
+)
 
 if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
-__all__ = ["HOST", "A", "AnyKernels", "Array", "Candidates", "Kernels", "Rates", "of"]
+__all__ = [
+    "HOST",
+    "A",
+    "AnyKernels",
+    "Array",
+    "Candidates",
+    "GroupCandidates",
+    "GroupedRows",
+    "Kernels",
+    "Rates",
+    "of",
+]
 
 AnyKernels: TypeAlias = "Kernels[NDArray[Any]] | Kernels[torch.Tensor]"
 

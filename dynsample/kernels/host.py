@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from dynsample import _core
 from dynsample._core import Stream
 from dynsample.kernels.convert import host, like
+from dynsample.kernels.grouped import HostGroups
 from dynsample.kernels.numbers import reals_on_host
-from dynsample.kernels.protocol import Array, Candidates, Kernels, Rates
+from dynsample.kernels.protocol import Array, Candidates, GroupedRows, Kernels, Rates
 
 
 class Host:
@@ -86,6 +87,9 @@ class Host:
     def power(self, values: NDArray[Any], exponent: float) -> NDArray[Any]:
         return like(_core.power(host(values), exponent), values)
 
+    def exp(self, values: NDArray[Any]) -> NDArray[Any]:
+        return _core.exp(values)
+
     # Selections and reductions
 
     def hide_lowest(
@@ -107,6 +111,9 @@ class Host:
         self, values: NDArray[Any], where: NDArray[Any] | None
     ) -> Candidates[NDArray[Any]]:
         return _core.Candidates(values, where, True)
+
+    def grouped(self, labels: NDArray[np.int32], num_groups: int) -> GroupedRows[NDArray[Any]]:
+        return HostGroups(labels, num_groups)
 
     # Orders
 

@@ -36,6 +36,43 @@ class Candidates(Protocol[A_co]):
         """Mark the rows below the key of the last tally, and the first `ties` equal to it."""
 
 
+class GroupCandidates(Protocol[A_co]):
+    """Rows of a part that selections within groups are among, by rounds of 8 bits of their keys."""
+
+    def digits(self, round: int, prefixes: NDArray[np.uint32]) -> NDArray[np.uint32]:
+        """Count the rows by group and digit of their key, uint32[G, 256], in round 0 to 3.
+
+        Of the rows whose key begins with the digits `prefixes[g]` of their group; in round 0 of all
+        that take part.
+        """
+
+    def mark(
+        self, below: NDArray[np.uint32], equal: NDArray[np.uint32], ties: NDArray[np.uint32]
+    ) -> A_co:
+        """Mark the rows with a key under `below[g]`, and the first `ties[g]` of key `equal[g]`."""
+
+
+class GroupedRows(Protocol[A]):
+    """Rows of a part, each of which belongs to one of G groups."""
+
+    def count(self, mask: A | None) -> NDArray[np.int64]:
+        """Count the rows of each group that are set, or all; int64[G]."""
+
+    def sum_parts(self, values: A, where: A | None) -> NDArray[np.int64]:
+        """Return the exact sums of the finite values, as integers that add up; int64[G, M]."""
+
+    def candidates(self, values: A, where: A | None) -> GroupCandidates[A]:
+        """Return the finite values, to select among within groups."""
+
+    def race(
+        self, probabilities: A, first: int, substitute: float, seed: int, epoch: int
+    ) -> GroupCandidates[A]:
+        """Return the keys of draws without replacement, to select among within groups."""
+
+    def spread(self, numbers: NDArray[np.float32]) -> A:
+        """Return the number of each row's group, float32[N], of one for each group."""
+
+
 class Rates(Protocol[A_co]):
     """Fixed-point rates of a part of the rows, of which draws with replacement are made."""
 
@@ -122,6 +159,9 @@ class Kernels(Protocol[A]):
     def power(self, values: A, exponent: float) -> A:
         """Raise to a power."""
 
+    def exp(self, values: A) -> A:
+        """Return e to the power of float32 values."""
+
     # Selections and reductions
 
     def hide_lowest(self, values: A, k: int, where: A | None, *, finite_only: bool) -> A:
@@ -135,6 +175,9 @@ class Kernels(Protocol[A]):
 
     def candidates(self, values: A, where: A | None) -> Candidates[A]:
         """Return the finite values, to select among."""
+
+    def grouped(self, labels: NDArray[np.int32], num_groups: int) -> GroupedRows[A]:
+        """Return the rows with the groups that they belong to."""
 
     # Orders
 

@@ -48,6 +48,14 @@ class DevicePlan(WholePlan):
         there = self._there.get(Stream.HIDDEN_ORDER if hidden else Stream.ORDER)
         return None if there is None else there[:count]
 
+    def issued(self, start: int, stop: int) -> Iterator[torch.Tensor]:
+        """Yield the rows at positions [start, stop), in any order; a tensor."""
+        there = self.members if self.is_whole(start, stop) else self.leading(stop, hidden=False)
+        if there is None:  # the order was worked out on the host
+            yield self.device.put(self.rows(start, stop))
+        else:
+            yield there[start:].long() & 0xFFFFFFFF
+
     def rows_left_out(self) -> NDArray[np.int64]:
         """Rows that are left out of this epoch, ascending; a copy on the host."""
         return _unsigned(self.hidden_rows).astype(np.int64)

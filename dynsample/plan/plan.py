@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -94,10 +94,22 @@ class Plan(ABC):
     def allowed(self) -> Array | None:
         """Rows that this epoch issues at all; None when it issues every row, or none knows."""
 
+    @abstractmethod
+    def issued(self, start: int, stop: int) -> Iterator[Array]:
+        """Yield the rows at positions [start, stop), in any order: int64, where the plan is.
+
+        As often as they stand there, some at a time; when sharded the owned ones, counted from the
+        first that is owned.
+        """
+
     @property
     @abstractmethod
     def row_sum(self) -> int:
         """Sum of the epoch's rows, as often as they are drawn, modulo 2**32."""
+
+    def is_whole(self, start: int, stop: int) -> bool:
+        """Whether positions [start, stop) are all of the order."""
+        return start == 0 and stop == self.num_positions
 
     def summary(self) -> dict[str, float]:
         """Figures that differ, in all likelihood, when another selection was made.
@@ -237,6 +249,11 @@ class EpochPlan(WholePlan):
         mask = np.zeros(self.num_rows, np.bool_)
         mask[self.members] = True
         return mask
+
+    def issued(self, start: int, stop: int) -> Iterator[NDArray[np.int64]]:
+        """Yield the rows at positions [start, stop), in any order."""
+        whole = self.is_whole(start, stop)
+        yield self.members.astype(np.int64) if whole else self.rows(start, stop)
 
     @property
     def row_sum(self) -> int:

@@ -86,6 +86,14 @@ class ShardedPlan(Plan):
             positions = self.order_by.positions(ranks, members.count, self.random, stream)
             yield positions, rows, None if given is None else given[rows - self.first_row]
 
+    def issued(self, start: int, stop: int) -> Iterator[NDArray[np.int64]]:
+        """Yield the owned rows at positions [start, stop), counted from the first, in any order."""
+        if self.is_whole(start, stop):
+            yield from (rows - self.first_row for rows in self.kept.chunks())
+            return
+        for positions, rows, _ in self._parts(hidden=False):
+            yield rows[(positions >= start) & (positions < stop)] - self.first_row
+
     @property
     def digest(self) -> str:
         """128 bits over (position, id, weight) of the whole order; collective when first asked."""

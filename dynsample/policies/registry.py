@@ -9,8 +9,11 @@ from dynsample.kernels.checks import choice
 from dynsample.policies.base import Policy
 
 POLICIES: dict[str, Callable[..., Policy]] = {
+    "afss": policies.AFSS,
+    "class-budget": policies.ClassBudget,
     "curriculum": policies.Curriculum,
     "forgetting": policies.Forgetting,
+    "group-dro": policies.GroupDRO,
     "ies": policies.IES,
     "importance": policies.ImportanceSampling,
     "infobatch": policies.InfoBatch,
@@ -18,6 +21,7 @@ POLICIES: dict[str, Callable[..., Policy]] = {
     "order-dp": policies.OrderDP,
     "random": policies.RandomSubset,
     "reducible-loss": policies.ReducibleLoss,
+    "replay-priority": policies.ReplayPriority,
     "selective-backprop": policies.SelectiveBackprop,
     "seta": policies.SeTa,
     "uniform": policies.Uniform,

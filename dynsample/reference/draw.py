@@ -156,10 +156,13 @@ def power_of(x: float, exponent: float) -> float:
     for term in range(21, 2, -2):
         series = series * z + 1.0 / term
     log = e * LN2_HIGH + (e * LN2_LOW + (2.0 * s + 2.0 * s * (series * z)))
-    return _exp(exponent * log)
+    return exp_of(exponent * log)
 
 
-def _exp(x: float) -> float:
+def exp_of(x: float) -> float:
+    """Return e ** x by + - * / in a fixed order; NaN stays NaN."""
+    if math.isnan(x):
+        return x
     if x > 710:
         return math.inf
     if x < -746:

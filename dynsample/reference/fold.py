@@ -23,6 +23,7 @@ from dynsample.table.columns import (
     Transitions,
     Uncertainty,
     Window,
+    signals_of,
 )
 from dynsample.table.log import HostParts
 
@@ -46,9 +47,10 @@ def fold(
     for row, places in observations.items():
         for _, place in sorted(places):
             seen[row] = True
-            for name, column in columns.items():
-                if column.observed and (column.until is None or epoch < column.until):
-                    _update(column, parts[name], row, signals[column.signal or name][place])
+            for name, signal in signals_of(columns).items():
+                column = columns[name]
+                if column.until is None or epoch < column.until:
+                    _update(column, parts[name], row, signals[signal][place])
 
 
 def _update(column: Column, parts: Mapping[str, NDArray[Any]], row: int, x: np.float32) -> None:

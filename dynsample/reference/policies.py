@@ -30,13 +30,16 @@ from dynsample.policies import (
     WeightedRandom,
 )
 from dynsample.policies.base import Policy
-from dynsample.reference import draw, permute, subsets
+from dynsample.reference import draw, group_policies, permute, subsets
 from dynsample.reference.expected import Expected, State, known_rows, lowest, rows_of
 from dynsample.reference.ies import is_mastered
 
 
 def expect(policy: Policy, state: State, epoch: int, seed: int) -> Expected:
     """Return what `policy` must select from a table of this content."""
+    if type(policy) in group_policies.RULES:
+        found = group_policies.RULES[type(policy)](policy, state, epoch, seed)
+        return Expected(**{"hidden": [], **found})
     rule: Callable[..., Expected] = _RULES[type(policy)]
     return rule(policy, state, epoch, seed)
 

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from dynsample.kernels import Array
+from dynsample.kernels.convert import is_tensor
 from dynsample.plan.plan import Plan
 from dynsample.report.writer import Passed, Start
 from dynsample.run.epoch import Epoch, plan_stats
 from dynsample.run.ledger import Ledger
 from dynsample.run.planning import make_plan, start
+from dynsample.table.columns import signals_of
 from dynsample.table.fold import fold_everywhere
+from dynsample.table.issued import with_issued
 from dynsample.table.table import ScoreTable
 
 if TYPE_CHECKING:
@@ -55,11 +60,13 @@ def close_epoch(run: Run, epoch: Epoch) -> Folded:
     if not observed:
         if run.config.decisive and drawn and not before:
             warn_unobserved(run, plan)
+        note_issued(run.table, epoch)
         return Folded()
     if not (run.config.external and refreshed):  # else only who hands out knows how much of it
         _warn_of_refresh(run, epoch)
     detail = log.refusals()
     not_issued, surplus = fold(run.table, epoch.ledger, plan, group)
+    note_issued(run.table, epoch)
     if non_finite:
         _warn_of_nan(run, plan, non_finite)
     if not_issued:
@@ -71,6 +78,30 @@ def close_epoch(run: Run, epoch: Epoch) -> Folded:
             f"{': ' if detail else ''}{detail}. Calling set_epoch again goes on without them"
         )
     return Folded(non_finite, surplus, time.perf_counter() - begin)
+
+
+def note_issued(table: ScoreTable, epoch: Epoch) -> None:
+    """Let columns of kind Issued count the positions that were handed out, each of them once.
+
+    What an interrupt has left undone is done by the next call: the parts of the table are made
+    before anything changes, and to put the same ones twice does no harm.
+    """
+    if epoch.noting is None:
+        stop, here = epoch.passes[0].received, table.arrays
+        if stop <= epoch.noted:
+            return
+
+        def rows() -> Iterator[Array]:
+            for some in epoch.plan.issued(epoch.noted, stop):
+                yield some if is_tensor(some) else here.take(some)
+
+        parts = with_issued(table.columns, table.all_parts(), rows, epoch.number)
+        if not parts:
+            return
+        epoch.noting = stop, parts
+    stop, parts = epoch.noting
+    table.put_parts(parts)
+    vars(epoch).update(noted=stop, noting=None)  # at once
 
 
 def fold(table: ScoreTable, ledger: Ledger, plan: Plan, group: Group) -> tuple[int, int]:
@@ -121,8 +152,8 @@ def warn_unobserved(run: Run, plan: Plan) -> None:
 def _warn_of_nan(run: Run, plan: Plan, non_finite: int) -> None:
     """Warn when no value of a column that the policy decides by is a number."""
     table = run.table
-    for name, column in run.config.policy.columns.items():
-        if column.observed and not table.count(table.arrays.finite(table[name])):
+    for name in signals_of(run.config.policy.columns):
+        if not table.count(table.arrays.finite(table[name])):
             run.warn_once(
                 "nan",
                 f"no value of {name!r} is finite after epoch {plan.random.epoch}, in which "

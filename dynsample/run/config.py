@@ -17,7 +17,8 @@ from dynsample.plan.dealing import Steps
 from dynsample.plan.orders import Order
 from dynsample.policies.base import Policy
 from dynsample.report import Report
-from dynsample.table.columns import Column, signals_of
+from dynsample.table.columns import Column, log_signals
+from dynsample.table.issued import names_of_issued
 from dynsample.table.log import ObservationLog
 from dynsample.table.places import make_log
 
@@ -60,6 +61,7 @@ class RunConfig:
     max_log_bytes: int
     report: Report | None
     issue: str
+    groups: NDArray[np.int32] | None
 
     @property
     def external(self) -> bool:
@@ -82,18 +84,30 @@ class RunConfig:
 
     @cached_property
     def signals(self) -> list[str]:
-        """Signals that an observation must bring."""
-        return signals_of(self.columns)
+        """Signals that an observation must bring, ascending."""
+        return log_signals(self.columns)
 
     @cached_property
     def decisive(self) -> list[str]:
         """Those of them that the policy decides by."""
-        return signals_of(self.policy.columns)
+        return log_signals(self.policy.columns)
 
     @cached_property
     def subset_fingerprint(self) -> str | None:
         """Identity of the subset."""
         return None if self.subset is None else fingerprint_of(self.subset)
+
+    @cached_property
+    def groups_fingerprint(self) -> str | None:
+        """Identity of the groups of the samples."""
+        return None if self.groups is None else fingerprint_of(self.groups)
+
+    @property
+    def groups_of_rows(self) -> NDArray[np.int32] | None:
+        """Group of every sample that is trained on."""
+        if self.groups is None or self.subset is None:
+            return self.groups
+        return self.groups[self.subset]
 
     @cached_property
     def order_fingerprint(self) -> dict[str, object]:
@@ -135,6 +149,11 @@ class RunConfig:
             raise ValueError(
                 'placement must be "replicated" with issue="external", got "sharded": every rank '
                 "hands out the whole order"
+            )
+        if names := names_of_issued(self.columns):
+            raise ValueError(
+                f'column {names[0]!r} must not be of kind Issued with issue="external": which '
+                "samples the framework has used of what it was handed is not known"
             )
         if self.drop_last:
             raise ValueError(

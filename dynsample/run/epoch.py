@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from dynsample.kernels import Array
 from dynsample.plan.plan import Plan
 from dynsample.run.ledger import Ledger
 from dynsample.run.passes import Pass
@@ -39,6 +40,10 @@ class Epoch:
     used : bool[P + H] or None
         Positions of both passes that do not come again, as of the last load or `set_epoch`, where
         others hand the plan out; None: none.
+    noted : int
+        Positions of the kept pass that the table has noted as issued.
+    noting : (int, dict) or None
+        What `noted` is about to become, and the parts of the table that go with it.
     """
 
     plan: Plan
@@ -50,6 +55,8 @@ class Epoch:
     stats: dict[str, float] = field(default_factory=dict)
     latest: Pass | None = None
     used: NDArray[np.bool_] | None = None
+    noted: int = 0
+    noting: tuple[int, dict[str, dict[str, Array]]] | None = None
 
     @property
     def number(self) -> int:
@@ -66,8 +73,9 @@ class Epoch:
 
     @property
     def folded(self) -> bool:
-        """Whether observations of this epoch are in the table."""
-        return self.over or self.ledger.folded
+        """Whether observations of this epoch, or what it has issued, are in the table."""
+        noted = self.noted > 0 or self.noting is not None
+        return self.over or self.ledger.folded or noted
 
     @property
     def observed(self) -> bool:

@@ -129,7 +129,8 @@ def empty(config: RunConfig, group: Group) -> tuple[ScoreTable, Log]:
     """Make a table and a log without observations, where the run wants them."""
     kernels, rows = config.kernels, config.num_rows
     owners = group if config.placement == "sharded" else single()
-    table = ScoreTable(rows, config.columns, config.subset, kernels, owners)
+    groups = config.groups_of_rows
+    table = ScoreTable(rows, config.columns, config.subset, kernels, owners, groups)
     return table, config.new_log()
 
 

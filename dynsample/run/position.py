@@ -102,6 +102,7 @@ def load_state_dict(run: Run, given: Mapping[str, object]) -> None:
     epoch = epoch_at(run, plan, ledger, Place.of(state), stats)
     if current is not None and same:
         epoch.over, epoch.named = current.over, current.named
+        epoch.noted, epoch.noting = current.noted, current.noting
     for cursor in epoch.passes:
         _issue(run, epoch, cursor)
     planning.adopt(run, epoch, drop=not same)

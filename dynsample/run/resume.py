@@ -16,6 +16,7 @@ from dynsample.kernels.checks import integer
 from dynsample.plan.plan import Plan
 from dynsample.plan.selection import Selection
 from dynsample.run import planning
+from dynsample.run.boundary import note_issued
 from dynsample.run.epoch import Epoch, plan_stats
 from dynsample.run.external_ledger import ExternalLedger
 from dynsample.run.handout import consumed_positions
@@ -60,6 +61,8 @@ def save(run: Run, path: str | os.PathLike[str], consumed: int | None) -> None:
     what = f"the save to {path}"
     run.observations.ring.drain(everything=True)
     epoch.ledger.log.close()
+    if epoch.folded:  # an epoch that is over is saved with the table that it leaves
+        note_issued(table, epoch)
     if refused := epoch.ledger.log.refusals():
         run.warn_once("refused", f"observations that are not saved: {refused}")
     if isinstance(epoch.ledger, ExternalLedger):
@@ -114,7 +117,9 @@ def _received(run: Run, epoch: Epoch, consumed: int | None) -> tuple[int, int]:
 
 
 def _check_counted(epoch: Epoch, observed: Tensors, consumed: int | None) -> None:
-    """Raise when nobody can say what the users' loops received."""
+    """Raise when nobody can say what the users' loops received of an epoch that is not over."""
+    if epoch.folded:
+        return
     positions = observed["outstanding/ticket"]
     for cursor in epoch.passes:
         hidden = positions >= epoch.plan.num_positions

@@ -28,6 +28,7 @@ class Identity(TypedDict, total=False):
     policy: Required[object]
     order: Required[object]
     fingerprint: object
+    groups: object
 
 
 class _Position(TypedDict):

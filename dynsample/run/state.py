@@ -127,6 +127,7 @@ def identity(run: Run, epoch: int) -> dict[str, object]:
     return {
         "num_samples": run.config.num_samples,
         "subset": run.config.subset_fingerprint,
+        "groups": run.config.groups_fingerprint,
         "columns": {name: repr(column) for name, column in run.table.columns.items()},
         "seed": run.config.seed,
         "policy": run.config.policy.fingerprint(epoch),

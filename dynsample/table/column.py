@@ -68,7 +68,7 @@ class Column(ABC):
 
     def takes(self, epoch: int) -> bool:
         """Whether observations of `epoch` count."""
-        return self.observed and (self.until is None or epoch < self.until)
+        return self.until is None or epoch < self.until
 
     @property
     def parameter(self) -> float:
@@ -102,9 +102,14 @@ class Column(ABC):
         )
 
 
-def signals_of(columns: Mapping[str, Column]) -> list[str]:
+def signals_of(columns: Mapping[str, Column]) -> dict[str, str]:
+    """Return the signal of every column that takes observations, by the name of the column."""
+    return {name: column.signal or name for name, column in columns.items() if column.observed}
+
+
+def log_signals(columns: Mapping[str, Column]) -> list[str]:
     """Return the signals that columns are made of, ascending: what a log keeps."""
-    return sorted({column.signal or name for name, column in columns.items() if column.observed})
+    return sorted(set(signals_of(columns).values()))
 
 
 def native(

@@ -17,6 +17,7 @@ from dynsample.kernels.checks import real
 from dynsample.kernels.namespace import float32, namespace_of
 from dynsample.table.column import Column as Column
 from dynsample.table.column import Parts, set_all
+from dynsample.table.column import log_signals as log_signals
 from dynsample.table.column import signals_of as signals_of
 from dynsample.table.windows import Dual as Dual
 from dynsample.table.windows import Lags as Lags

@@ -16,10 +16,11 @@ from dynsample._core import Stream
 from dynsample.groups import Group
 from dynsample.kernels import Array, Candidates, Kernels, Rates
 from dynsample.kernels.arguments import is_multinomial
-from dynsample.kernels.convert import beside
+from dynsample.kernels.convert import beside, is_tensor
 from dynsample.kernels.namespace import subtract
 from dynsample.kernels.whole import check_enough, stand_in
 from dynsample.plan.selection import EpochRandom, Selection
+from dynsample.table.ranking import ranks
 
 Floats: TypeAlias = Array  # float32
 Mask: TypeAlias = Array  # bool
@@ -108,9 +109,9 @@ class Reductions(ABC):
     ) -> Mask | None:
         """Return the rows that a caller meant and whose value is known; None: all rows."""
         if where is not None:
-            where = beside(where, name, np.bool_, self.seen, "the table")
+            where = self.checked_mask(where, name)
         if known is not None:
-            known = beside(known, "known", np.bool_, self.seen, "the table")
+            known = self.checked_mask(known, "known")
             return known if where is None else known & where
         if self._all_known:
             return where
@@ -119,6 +120,25 @@ class Reductions(ABC):
         if self._all_known:
             return where
         return known if where is None else known & where
+
+    def checked_mask(self, mask: Mask, name: str) -> Mask:
+        """Return a mask of the rows that are here, bool[N], when it is one."""
+        return beside(mask, name, np.bool_, self.seen, "the table")
+
+    def among(
+        self,
+        values: Floats,
+        where: Mask | None = None,
+        name: str = "where",
+        known: Mask | None = None,
+    ) -> tuple[Floats, Mask | None]:
+        """Return checked values, and which of the rows are known and in `where`; None: all."""
+        return self._values(values), self._known(where, name, known)
+
+    def race_of(self, probabilities: Floats) -> tuple[Floats, float]:
+        """Return the probabilities of a draw, and what stands for those that are not finite."""
+        given = self._given(probabilities, None)
+        return given, self._survey(given)[0]
 
     def count(self, mask: Mask) -> int:
         """Count the rows that are set."""
@@ -147,7 +167,7 @@ class Reductions(ABC):
         known : bool[N], optional
             Rows whose value is meant; by default those observed or imported.
         """
-        values, where = self._values(values), self._known(eligible, "eligible", known)
+        values, where = self.among(values, eligible, "eligible", known)
         k = min(k, self.num_samples)
         if not self.sharded:
             return self.arrays.hide_lowest(values, k, where, finite_only=True)
@@ -168,20 +188,30 @@ class Reductions(ABC):
 
     def exact_mean(self, values: Floats, where: Mask | None = None) -> float:
         """Return the exact mean, rounded once to double; nan when there is nothing to average."""
-        values, where = self._values(values), self._known(where)
+        values, where = self.among(values, where)
         parts = self.arrays.sum_parts(values, where, finite_only=True)
         total, count = _core.rounded_sum(self.group.sum(parts, "a mean"))
         return total / count if count else float("nan")
 
     def min_max(self, values: Floats, where: Mask | None = None) -> tuple[float, float]:
         """Return the lowest and the highest value; (nan, nan) when there are none."""
-        values, where = self._values(values), self._known(where)
+        values, where = self.among(values, where)
         here = self.arrays.min_max(values, where, finite_only=True)
         pairs = np.stack(self.group.all_gather(np.array(here), "extremes"))
         pairs = pairs[~np.isnan(pairs[:, 0])]
         if not len(pairs):
             return float("nan"), float("nan")
         return float(pairs[:, 0].min()), float(pairs[:, 1].max())
+
+    def ranks(self, values: Floats) -> Array:
+        """Return the position of each known, finite row in ascending order: int64[N], from 0.
+
+        Ties go by row, and the other rows have -1.
+        """
+        values, where = self.among(values)
+        there = self.arrays
+        here = there.numpy(values), None if where is None else there.numpy(where)
+        return there.take(ranks(*here, self.group))
 
     def below(self, values: Floats, threshold: float) -> Mask:
         """Mark the known, finite rows whose value is less than a double, without rounding that."""
@@ -192,9 +222,12 @@ class Reductions(ABC):
             bound = np.nextafter(bound, np.float32(np.inf))
         return self.arrays.below(values, float(bound), self._known(None))
 
-    def choose(self, mask: Mask, inside: float, outside: float) -> Floats:
+    def choose(self, mask: Mask, inside: Floats | float, outside: Floats | float) -> Floats:
         """Return float32[N]: `inside` where the mask is set, `outside` elsewhere."""
-        return self.arrays.where(mask, float(inside), float(outside))
+        one, other = (
+            x if isinstance(x, np.ndarray) or is_tensor(x) else float(x) for x in (inside, outside)
+        )
+        return self.arrays.where(mask, one, other)
 
     def floats(self, array: Array) -> Floats:
         """Convert an array with an entry per row to float32."""
@@ -211,6 +244,10 @@ class Reductions(ABC):
     def power(self, values: Floats, exponent: float) -> Floats:
         """Raise to a power, the same bits on every machine."""
         return self.arrays.power(values, exponent)
+
+    def exp(self, values: Floats) -> Floats:
+        """Return e to the power of float32 values, the same bits on every machine."""
+        return self.arrays.exp(values)
 
     # Randomness
 

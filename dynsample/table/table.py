@@ -18,7 +18,9 @@ from dynsample.kernels.convert import as_ids, host
 from dynsample.kernels.numbers import reals_on_host
 from dynsample.plan.dealing import row_bounds
 from dynsample.table import places
-from dynsample.table.columns import Column, Lags, Last, signals_of
+from dynsample.table.by_group import ByGroup, as_groups
+from dynsample.table.columns import Column, Lags, Last, log_signals
+from dynsample.table.issued import IssuedRows, names_of_issued
 from dynsample.table.log import Layout, Packed, fold_specs
 from dynsample.table.reductions import Floats, Mask, Reductions
 
@@ -45,6 +47,8 @@ class ScoreTable(Reductions):
         Ranks that share the rows, each of which owns a range of them; by default one process has
         all. Reductions and `count_unseen` are then collective, and observations go to the owners of
         their rows through a `Sampler`.
+    groups : int[num_samples], optional
+        Group of every row, such as its class, numbered from 0: what `by_group` reduces within.
     """
 
     _observing: ClassVar = threading.RLock()  # of all tables: a lock of each could not be copied
@@ -56,6 +60,7 @@ class ScoreTable(Reductions):
         index: NDArray[np.int64] | None = None,
         arrays: AnyKernels = HOST,
         group: Group | None = None,
+        groups: object = None,
     ) -> None:
         # The arrays of a table are all of one kind, which these kernels take.
         self.arrays = there = cast("Kernels[Array]", arrays)
@@ -75,6 +80,9 @@ class ScoreTable(Reductions):
         }
         self._imported: dict[str, Column] = {}
         self._own_log: Log | None = None
+        self._by_group = (
+            None if groups is None else ByGroup(self, as_groups(groups, self.num_samples))
+        )
 
     def __getstate__(self) -> dict[str, object]:
         return {**vars(self), "_own_log": None}  # empty between two calls
@@ -98,7 +106,7 @@ class ScoreTable(Reductions):
         """Value of a column, float32[N], read only; NaN for what was not observed."""
         column = self._column(name)
         value = column.value(self._parts[name])
-        if not column.nan_until_observed and not self._sees_all():
+        if column.observed and not column.nan_until_observed and not self._sees_all():
             value = self.arrays.where(self.seen, value, float("nan"))
         return self.arrays.read_only(value)
 
@@ -150,6 +158,31 @@ class ScoreTable(Reductions):
             raise KeyError(f"no part {name}/{part}; the table has {known or 'none'}")
         return self.arrays.read_only(self._parts[name][part])
 
+    @property
+    def by_group(self) -> ByGroup:
+        """Reductions within each group of rows; needs a table, or a sampler, with `groups`."""
+        if self._by_group is None:
+            raise ValueError(
+                "the table has no groups: give groups=, the group of every sample, to the Sampler "
+                "or the ScoreTable"
+            )
+        return self._by_group
+
+    @property
+    def issued(self) -> IssuedRows:
+        """How often each row was issued, and when last; needs a column of kind `Issued`."""
+        names = names_of_issued(self.columns)
+        if not names:
+            raise KeyError(
+                "the table does not keep what was issued: declare a column of kind Issued, as in "
+                'columns={"issued": dynsample.Issued()}'
+            )
+        return IssuedRows(self.part(names[0], "count"), self.part(names[0], "last_epoch"))
+
+    def put_parts(self, parts: Mapping[str, dict[str, Array]]) -> None:
+        """Put arrays in the place of those of some columns, by name."""
+        self._parts.update(parts)
+
     def observe(self, index: Array, *, epoch: int = 0, **signals: Array) -> None:
         """Fold one batch of observations at once.
 
@@ -182,7 +215,8 @@ class ScoreTable(Reductions):
 
     def _log_of_its_own(self) -> Log:
         if self._own_log is None:
-            log = places.make_log(self.arrays, self.num_samples, signals_of(self.columns))
+            names = log_signals(self.columns)
+            log = places.make_log(self.arrays, self.num_samples, names)
             if self._index is not None:
                 row_of = np.full(int(self._index[-1]) + 1 if len(self._index) else 0, -1, np.int32)
                 row_of[self._index] = np.arange(self.num_samples, dtype=np.int32)

@@ -124,6 +124,18 @@ def draws():
     yield ops.inverse_probabilities(weights, N)
     yield ops.bernoulli_cdf(INPUTS["odd"], 0.43, **key)
     yield ops.power(weights, 0.3)
+    yield _core.exp(INPUTS["odd"])
+    yield _core.exp(INPUTS["any bits"])
+
+
+@case
+def by_group():
+    labels = np.random.default_rng(9).integers(0, 50, N).astype(np.int32)
+    for scores in INPUTS.values():
+        table = ScoreTable(len(scores), {}, groups=labels[: len(scores)])
+        table.seen[:] = True
+        yield table.by_group.hide_lowest(scores, np.arange(50) * 100)
+        yield table.by_group.mean(scores)
 
 
 @case

@@ -33,15 +33,21 @@ POLICIES = {
     "forgetting": make("forgetting", static_epochs=1, never_learned="n", lag=True),
     "ies": make("ies", delta=1.0, window=1, warmup_epochs=0),
     "weighted": make("weighted", probabilities="loss", num_draws=4000),
+    "class-budget": make("class-budget", fraction=0.6),
+    "group-dro": make("group-dro", temperature=0.2),
+    "afss": make("afss", signals=("confidence",), easy_fraction=0.3, moderate=0.7),
+    "replay-priority": make("replay-priority", temperature=0.7, num_draws=4000),
 }
 COLUMNS = {
     "loss": Last(),
     "correct": Last(),
     **of_every_kind("loss", 2),
     "early": Last(signal="loss", until=2),
+    "issued": ds.Issued(),
     "events": Transitions(signal="correct"),
 }
 SMALL_BATCH = 64
+GROUPS = np.arange(N) * 7 % 13 % 9
 
 
 class Squares(torch.utils.data.Dataset):
@@ -92,7 +98,7 @@ def train(sampler: ds.Sampler, device: Device | None) -> list[dict[str, Any]]:
 
 def sampler_on(device: Device | None, name: str, **options: Any) -> ds.Sampler:
     where = "cpu" if device is None else device
-    given = {"seed": 11, "columns": COLUMNS, "group": None, **options}
+    given = {"seed": 11, "columns": COLUMNS, "group": None, "groups": GROUPS, **options}
     sampler = ds.Sampler(N, POLICIES[name], SMALL_BATCH, device=where, **given)
     for column, rule in sampler.table.columns.items():
         if isinstance(rule, ds.Static):

@@ -37,9 +37,10 @@ def test_a_run_on_a_device_is_that_of_the_cpu(device: Device, name: str, subset:
 @pytest.mark.parametrize("ranks", [2, 3])
 @pytest.mark.parametrize("placement", ["replicated", "sharded"])
 @pytest.mark.parametrize("name", ["kakurenbo", "infobatch", "importance", "forgetting", "weighted",
-                                  "importance without replacement", "selective-backprop",
-                                  "random", "curriculum", "order-dp", "reducible-loss", "seta",
-                                  "ies"])  # fmt: skip
+                                  "importance without replacement", "selective-backprop", "afss",
+                                  "random", "class-budget", "curriculum", "group-dro", "ies",
+                                  "order-dp", "reducible-loss", "replay-priority",
+                                  "seta"])  # fmt: skip
 def test_ranks_on_devices_agree_with_the_cpu(
     device: Device, name: str, placement: str, ranks: int
 ) -> None:

@@ -77,10 +77,17 @@ def hidden_rows(selection: ds.Selection) -> list[int]:
     return [] if selection.hidden is None else np.flatnonzero(selection.hidden).tolist()
 
 
-def check(policy: ds.Policy, table: ds.ScoreTable, epoch: int, seed: int) -> ds.Selection:
+def check(
+    policy: ds.Policy,
+    table: ds.ScoreTable,
+    epoch: int,
+    seed: int,
+    groups: np.ndarray | None = None,
+) -> ds.Selection:
     """Assert that the policy selects what its oracle says; give what it selected."""
     found = select(policy, table, epoch, seed)
-    expected = expect(policy, table.state(), epoch, seed)
+    state = table.state() if groups is None else {**table.state(), "groups": groups}
+    expected = expect(policy, state, epoch, seed)
     assert hidden_rows(found) == expected.hidden
     assert (None if found.counts is None else found.counts.tolist()) == expected.counts
     assert (None if found.weights is None else found.weights.tolist()) == expected.weights

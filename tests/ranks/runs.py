@@ -40,6 +40,10 @@ POLICIES = {
     "forgetting": make("forgetting", static_epochs=2, lag=True),
     "ies": make("ies", delta=3.0, window=1, warmup_epochs=1, refresh_every=2),
     "weighted": make("weighted", probabilities="loss"),
+    "class-budget": make("class-budget", fraction=0.6),
+    "group-dro": make("group-dro"),
+    "afss": make("afss", signals=("confidence",), easy=0.7, moderate=0.2, easy_fraction=0.3),
+    "replay-priority": make("replay-priority", temperature=0.7),
     "weighted by array": make("weighted", probabilities=np.arange(N, dtype=np.float32)),
 }
 
@@ -55,9 +59,11 @@ def signals(index: NDArray[np.int64], step: int) -> dict[str, NDArray[np.float32
 
 def sampler(group: Group, policy: str, **options: Any) -> ds.Sampler:
     rows, n = options.pop("rows", ROWS), options.pop("n", N)
+    issued = {} if options.get("issue") == "external" else {"issued": ds.Issued()}
     made = ds.Sampler(
-        n, POLICIES[policy], rows // group.size, seed=5, group=group, columns=COLUMNS, **options
-    )
+        n, POLICIES[policy], rows // group.size, seed=5, group=group, columns=COLUMNS | issued,
+        groups=np.arange(n) * 7 % 13 % 9, **options,
+    )  # fmt: skip
     for name, column in made.table.columns.items():
         if isinstance(column, ds.Static):
             made.table.set_column(name, made.table.rows(np.arange(n) * 7919 % N / 100))

@@ -48,6 +48,10 @@ void power(const double* values, std::size_t n, Exponent exponent, double* out) 
   for (std::size_t i = 0; i < n; ++i) out[i] = power_of(values[i], exponent);
 }
 
+void exp(const float* values, std::size_t n, float* out) {
+  for (std::size_t i = 0; i < n; ++i) out[i] = static_cast<float>(exp_or_nan(values[i]));
+}
+
 template <class TakesPart>
 void bins_of(const float* values, std::size_t n, CdfRange range, std::uint32_t* out,
              const TakesPart& takes_part) {
@@ -71,6 +75,6 @@ void bins(const float* values, const std::uint8_t* where, std::size_t n, CdfRang
 }  // namespace
 
 extern const DrawKernels draw_kernels;
-const DrawKernels draw_kernels = {survey, rates, race, equal_race, power, bins};
+const DrawKernels draw_kernels = {survey, rates, race, equal_race, power, exp, bins};
 
 }  // namespace dynsample::DYNSAMPLE_ISA_NAME

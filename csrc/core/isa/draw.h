@@ -29,6 +29,8 @@ struct DrawKernels {
                      std::uint32_t* out);
   // out[i] = values[i] ^ exponent; 0 stays 0 and NaN stays NaN. To another array.
   void (*power)(const double* values, std::size_t n, Exponent exponent, double* out);
+  // out[i] = e ^ values[i]; NaN stays NaN.
+  void (*exp)(const float* values, std::size_t n, float* out);
   // out[i] = the bin of values[i], kCdfBins where it takes no part; see core/cdf.h.
   void (*bins)(const float* values, const std::uint8_t* where, std::size_t n, CdfRange range,
                std::uint32_t* out);

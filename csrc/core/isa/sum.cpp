@@ -19,11 +19,6 @@ struct Block {
   uint32_t windows;  // bit w: some row is in window w
 };
 
-uint32_t exponent_of(uint32_t bits) {
-  const uint32_t field = bits >> 23 & 0xFFu;
-  return field + (field == 0) + kWindowOffset;
-}
-
 template <class Reader>
 void read_block(const Reader& reader, size_t begin, size_t n, Block& block, WindowSums* sums) {
   uint32_t finite = 0, special = 0, windows = 0;
@@ -34,7 +29,7 @@ void read_block(const Reader& reader, size_t begin, size_t n, Block& block, Wind
     special += part & !usual;
     const uint32_t kept = part & usual ? bits : 0;
     block.bits[j] = kept;
-    windows |= kept << 1 ? 1u << (exponent_of(kept) >> 5) : 0;
+    windows |= kept << 1 ? 1u << (sum_exponent(kept) >> 5) : 0;
   }
   for (size_t j = n; j < kBlock; ++j) block.bits[j] = 0;
   block.windows = windows;
@@ -53,13 +48,8 @@ void read_block(const Reader& reader, size_t begin, size_t n, Block& block, Wind
 int64_t window_sum(const Block& block, uint32_t window) {
   int64_t sum = 0;
   for (size_t j = 0; j < kBlock; ++j) {
-    const uint32_t bits = block.bits[j], exponent = exponent_of(bits);
-    const uint32_t hidden_one = (bits & kInfinityBits) != 0 ? 0x800000u : 0;
-    const uint32_t mantissa = exponent >> 5 == window ? (bits & 0x7FFFFFu) | hidden_one : 0;
-    const int64_t term =
-        static_cast<int64_t>(static_cast<std::uint64_t>(mantissa) << (exponent & 31));
-    const int64_t sign = -static_cast<int64_t>(bits >> 31);
-    sum += (term ^ sign) - sign;
+    const uint32_t bits = block.bits[j], exponent = sum_exponent(bits);
+    sum += exponent >> 5 == window ? sum_term(bits, exponent) : 0;
   }
   return sum;
 }

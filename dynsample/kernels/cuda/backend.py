@@ -10,7 +10,7 @@ import numpy as np
 from dynsample import _core
 from dynsample._core import Stream
 from dynsample.kernels.convert import as_tensor, is_tensor
-from dynsample.kernels.cuda import coins, draw, order, select
+from dynsample.kernels.cuda import coins, draw, grouped, order, select
 from dynsample.kernels.cuda.device import Device
 from dynsample.kernels.numbers import reals, reals_on_host
 from dynsample.kernels.whole import check_enough, counts_of, stand_in
@@ -43,9 +43,9 @@ class OnDevice:
         array.copy_(self.device.put(values))
 
     def numpy(self, array: torch.Tensor) -> NDArray[Any]:
-        """Copy to the host; counts become unsigned, as they are there."""
+        """Copy to the host; counts, of 32 bits, become unsigned, as they are there."""
         copy: NDArray[Any] = array.detach().cpu().numpy()
-        return copy.view(f"u{copy.itemsize}") if copy.dtype.kind == "i" else copy
+        return copy.view(np.uint32) if copy.dtype == np.int32 else copy
 
     def read_only(self, array: torch.Tensor) -> torch.Tensor:
         """Return the tensor itself: torch cannot protect it."""
@@ -109,6 +109,9 @@ class OnDevice:
     def power(self, values: torch.Tensor, exponent: float) -> torch.Tensor:
         return coins.power(values, exponent)
 
+    def exp(self, values: torch.Tensor) -> torch.Tensor:
+        return coins.exp(values)
+
     # Selections and reductions
 
     def hide_lowest(
@@ -128,6 +131,9 @@ class OnDevice:
 
     def candidates(self, values: torch.Tensor, where: torch.Tensor | None) -> select.Candidates:
         return select.Candidates(values, where, True)
+
+    def grouped(self, labels: NDArray[np.int32], num_groups: int) -> grouped.DeviceGroups:
+        return grouped.DeviceGroups(self.device, labels, num_groups)
 
     # Orders
 

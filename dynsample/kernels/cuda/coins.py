@@ -78,3 +78,14 @@ def power(values: torch.Tensor, exponent: float) -> torch.Tensor:
     negative = device.call_with_scratch(device.kernels.power, values, len(values), exponent, out)
     refuse_negative("values", values, negative)
     return out
+
+
+def exp(values: torch.Tensor) -> torch.Tensor:
+    """`e ** values`, float32[N], with the bits that a CPU gives."""
+    import torch
+
+    device = device_of(values)
+    values = values.contiguous()
+    out = device.empty(len(values), torch.float32)
+    device.call(device.kernels.exp, values, len(values), out)
+    return out
