@@ -50,7 +50,7 @@ demo: $(VENV)/.built $(if $(filter-out torch,$(LOADER)),$(VENV)/.$(LOADER))
 	$(BIN)/dynsample demo glyphs --loader $(LOADER) --seeds 1
 else
 demo: $(VENV)/.built
-	$(BIN)/dynsample demo digits --plot demo-digits.png
+	$(BIN)/dynsample demo glyphs --plot demo-glyphs.png
 endif
 
 # STUDY: further arguments, as --seeds 5. It goes on where it was when it was ended.

@@ -56,7 +56,8 @@ ROWS: dict[str, Row] = {
     "hide_hardest": _at_fraction(CONTROLS["hide_hardest"]),
 }
 
-# Which rows a method must beat to be worth its trouble, and how to name them.
+# Which rows a method must beat to be worth its trouble, and how to name them. The last, a negative
+# control, must not: were it no worse, the scores of the others would mean nothing.
 COMPARED: dict[str, dict[str, str]] = {
     "kakurenbo": {
         "random": "random hiding of the same fraction",
@@ -64,4 +65,5 @@ COMPARED: dict[str, dict[str, str]] = {
     },
     "infobatch": {"random": "random hiding of the set fraction"},
     "importance": {"random": "random hiding of the set fraction"},
+    "hide_hardest": {"random": "random hiding of the same fraction"},
 }
