@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 
 from dynsample.cli.experiment.result import FORWARD_COST
 from dynsample.plan.selection import EpochRandom, Selection
-from dynsample.policies import RandomSubset
+from dynsample.policies import RandomSubset, schedules
 from dynsample.policies.base import Policy
-from dynsample.policies.registry import make
+from dynsample.policies.registry import POLICIES, make
 from dynsample.table.columns import Column, Last
 from dynsample.table.table import ScoreTable
 
@@ -64,11 +64,17 @@ class Method:
         With fewer it never leaves out anything.
     controls : tuple of str
         What it must beat at its own cost.
+    grouped : bool
+        The classes are the groups of its sampler.
+    reference : str
+        The column that takes the losses of a reference model, whose cost is the method's too.
     """
 
     policy: Callable[[Settings], Policy]
     least_epochs: int = 2
     controls: tuple[str, ...] = ("short", "random", "hide_hardest")
+    grouped: bool = False
+    reference: str = ""
 
     def training(self, settings: Settings) -> Training:
         """Return the run of the method."""
@@ -179,9 +185,29 @@ def _forgetting(settings: Settings) -> Policy:
     return make("forgetting", fraction=min(later, 0.9), static_epochs=counting)
 
 
+def _curriculum(settings: Settings) -> Policy:
+    """Grow linearly to all samples, so that as many are left out as by the other methods."""
+    epochs = settings.epochs
+    later = (epochs - 1) / (2 * epochs)  # mean share of what is not there from the start
+    start = (1 - settings.fraction * (epochs - 1) / epochs - later) / (1 - later)
+    return make("curriculum", pace=schedules.linear(max(0.1, start), epochs))
+
+
+def _order_dp(settings: Settings) -> Policy:
+    ratio = math.sqrt(1 - settings.fraction)
+    return make("order-dp", random_len_ratio=ratio, top_q_ratio=ratio)
+
+
+def _afss(settings: Settings) -> Policy:
+    """Leave out about half of those that are known with a probability above 0.85."""
+    return make(
+        "afss", signals=("confidence",), easy_fraction=0.5, moderate_fraction=0.8, refresh_every=1
+    )
+
+
 BASELINE = Method(lambda settings: make("uniform"), least_epochs=1, controls=())
 
-METHODS: dict[str, Method] = {
+_METHODS: dict[str, Method] = {
     "kakurenbo": Method(
         _kakurenbo, controls=("short", "random", "random_same_cost", "hide_hardest")
     ),
@@ -189,7 +215,25 @@ METHODS: dict[str, Method] = {
     "importance": Method(_importance),
     "selective-backprop": Method(_selective_backprop),
     "forgetting": Method(_forgetting, least_epochs=4),
+    "order-dp": Method(_order_dp),
+    "seta": Method(lambda settings: make("seta", epochs=settings.epochs), least_epochs=3),
+    "ies": Method(
+        lambda settings: make("ies", delta=0.02, window=1, warmup_epochs=3), least_epochs=5
+    ),
+    "class-budget": Method(
+        lambda settings: make("class-budget", fraction=settings.fraction), grouped=True
+    ),
+    "group-dro": Method(lambda settings: make("group-dro", num_draws=settings.kept), grouped=True),
+    "reducible-loss": Method(
+        lambda settings: make("reducible-loss", fraction=settings.fraction),
+        reference="reference_loss",
+    ),
+    "afss": Method(_afss),
+    "curriculum": Method(_curriculum, reference="difficulty"),
+    "replay-priority": Method(lambda settings: make("replay-priority", num_draws=settings.kept)),
 }
+# One that this version does not have is no row.
+METHODS = {name: method for name, method in _METHODS.items() if name in POLICIES}
 
 CONTROLS: dict[str, Control] = {
     "short": Control(

@@ -30,9 +30,10 @@ def train(
     budget: float = math.inf,
     make_sampler: Callable[..., ds.Sampler] = ds.Sampler,
     epoch_done: Callable[[], None] = lambda: None,
+    model: torch.nn.Module | None = None,
 ) -> Run:
-    """Train one network from scratch, at most on `budget` samples; the learning rate ends at 0."""
-    model = task.model(task.train_images.shape[-1], task.num_classes, seed)
+    """Train `model`, or the task's from scratch, at most on `budget` samples; the lr ends at 0."""
+    model = model or task.model(task.train_images.shape[-1], task.num_classes, seed)
     optimizer = torch.optim.SGD(
         model.parameters(), lr=task.lr, momentum=0.9, nesterov=True, fused=True
     )

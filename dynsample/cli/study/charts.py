@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from dynsample.cli.experiment.rows import CONTROLS
 from dynsample.cli.experiment.summary import Summary
 from dynsample.cli.inspect import svg
 from dynsample.cli.study.balance import Balance
@@ -19,7 +20,7 @@ X: dict[str, Callable[[Summary], float]] = {
     "samples used, over the baseline's": lambda row: row.cost,
     "seconds, over the baseline's": lambda row: row.wall_ratio,
 }
-_MARKS = {"short": "s", "random": "^", "random_same_cost": "v", "hide_hardest": "x"}
+_MARKS = {"short": "s", "random": "^", "random_same_cost": "v"}
 _GAP = 0.055  # between names, of the height
 
 
@@ -76,14 +77,12 @@ def _plot(axes: Axes, balance: Balance, label: str, colours: Colours) -> None:
         named.append((own.accuracy_mean, of(own), beside.name))
         for control in beside.controls:
             row = beside.figures[control]
-            points.setdefault(control, []).append((of(row), row.accuracy_mean))
-    for place, (control, found) in enumerate(points.items()):
-        if control == "short":
-            found.append((of(whole), whole.accuracy_mean))  # the longest of the shorter runs
+            if not CONTROLS[control].negative:  # far below, they would press the others together
+                points.setdefault(control, []).append((of(row), row.accuracy_mean))
+    for (control, found), colour in zip(points.items(), colours.controls, strict=False):
         axes.plot(
-            *zip(*sorted(set(found)), strict=True),
-            color=colours.controls[place % len(colours.controls)],
-            marker=_MARKS[control], ms=5, lw=1 if control == "short" else 0, label=control,
+            *zip(*sorted(set(found)), strict=True), color=colour, marker=_MARKS[control], ms=5,
+            lw=0, label=control,
         )  # fmt: skip
     axes.plot(of(whole), whole.accuracy_mean, "*", ms=10, color=colours.ink, label="baseline")
     axes.plot(
@@ -93,17 +92,24 @@ def _plot(axes: Axes, balance: Balance, label: str, colours: Colours) -> None:
     _name(axes, named, colours.ink)
     axes.set_xlabel(label)
     axes.set_ylabel("test accuracy, %")
-    axes.legend(frameon=False, loc="lower right", ncols=2)
+    axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(-0.05, -0.14), ncols=5,
+                columnspacing=1.0, handletextpad=0.2)  # fmt: skip
 
 
 def _name(axes: Axes, named: Sequence[tuple[float, float, str]], colour: str) -> None:
     """Write names at the right, one above the other, each with a line to its point."""
     low, high = axes.get_ylim()
-    place = -1.0
-    for y, x, name in sorted(named):
-        place = max((y - low) / (high - low), place + _GAP)
+    axes.set_ylim(low, high)
+    places: list[float] = []
+    for y, _, _ in sorted(named):
+        places.append(max((y - low) / (high - low), places[-1] + _GAP if places else 0.0))
+    limit = 1.0
+    for k in reversed(range(len(places))):
+        places[k] = limit = min(places[k], limit)
+        limit -= _GAP
+    for (y, x, name), place in zip(sorted(named), places, strict=True):
         axes.annotate(
-            name, (x, y), (1.02, place), textcoords=axes.transAxes, color=colour, va="center",
+            name, (x, y), (1.03, place), textcoords=axes.transAxes, color=colour, va="center",
             annotation_clip=False,
             arrowprops={"arrowstyle": "-", "color": colour, "lw": 0.4, "alpha": 0.5},
         )  # fmt: skip

@@ -37,7 +37,11 @@ def _part(balance: Balance, name: str) -> Iterator[str]:
         )
         yield f"<ul>{''.join(sentences)}</ul>"
         for chart, what in zip(charts.of_page(balance, name), charts.X, strict=True):
-            yield figure(chart, f"Accuracy at the end against {what}. Means over seeds.")
+            yield figure(
+                chart,
+                f"Accuracy at the end against {what}. Means over seeds; "
+                "hiding the hardest is in the table.",
+            )
     yield table(balance.title, HEADINGS, cells(balance))
     yield f'<p class="quiet">{text(legend())}</p>'
 

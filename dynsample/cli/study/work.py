@@ -14,7 +14,7 @@ from multiprocessing.connection import wait
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dynsample.cli.experiment.rows import Settings
+from dynsample.cli.experiment.rows import BASELINE, METHODS, Settings
 from dynsample.cli.study.plan import settings_of, training_of
 from dynsample.cli.study.runs import Key, Record
 
@@ -58,10 +58,12 @@ def work(key: Key, shared: Settings, data: Path | None) -> Record:
 
     from dynsample.cli.experiment.memory import from_memory
     from dynsample.cli.experiment.train import train
+    from dynsample.cli.study.inputs import sampler_for, with_cost
 
     task = _task(key.task, key.variant, data)
     training = training_of(key, shared)
     torch.manual_seed(key.seed)
+    make_sampler, spent = sampler_for(METHODS.get(key.name, BASELINE), task, key.seed)
     run = train(
         task,
         training.policy,
@@ -69,5 +71,6 @@ def work(key: Key, shared: Settings, data: Path | None) -> Record:
         epochs=training.epochs,
         open_loader=from_memory(task),
         budget=training.budget,
+        make_sampler=make_sampler,
     )
-    return Record(key, shared, training.identity(), run)
+    return Record(key, shared, training.identity(), with_cost(run, spent))
