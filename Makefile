@@ -1,6 +1,6 @@
 # Needs make, python3 (3.10 or later, with venv) and g++ (11 or later). Everything else goes to .venv,
 # but for the libraries that FFCV is compiled against, and Open MPI.
-.PHONY: demo setup instrumented test test-all test-dali110 bench claims lint wheel gpu-bundle sanitize races races-whole clean
+.PHONY: demo study setup instrumented test test-all test-dali110 bench claims lint wheel gpu-bundle sanitize races races-whole clean
 .SUFFIXES:
 
 PYTHON ?= python3
@@ -28,6 +28,10 @@ BROWSER_APT := chromium
 FIND_BROWSER := { command -v chromium || command -v chromium-browser || command -v google-chrome; \
   } > /dev/null
 
+# Fashion-MNIST, for the study; only root can install it.
+FASHION_APT := dataset-fashion-mnist
+FIND_FASHION := test -e /usr/share/datasets/fashion-mnist
+
 # $(call apt,FIND,PACKAGES): install packages where what they bring is not found and root asks;
 # without a word, as whoever called looks again.
 apt = $(1) || test "$$(id -u)" != 0 || \
@@ -38,20 +42,26 @@ apt = $(1) || test "$$(id -u)" != 0 || \
 NATIVE := $(shell find csrc cmake -type f) CMakeLists.txt setup.py pyproject.toml
 PACKAGES := dynsample tests bench examples setup.py
 
+CORES := $(shell nproc 2> /dev/null || echo 1)
+
 # LOADER=torch, dali or ffcv: from JPEG files, through that loader.
 ifdef LOADER
 demo: $(VENV)/.built $(if $(filter-out torch,$(LOADER)),$(VENV)/.$(LOADER))
 	$(BIN)/dynsample demo glyphs --loader $(LOADER) --seeds 1
 else
 demo: $(VENV)/.built
-	$(BIN)/dynsample demo digits --plot demo-digits.png
+	$(BIN)/dynsample demo glyphs --plot demo-glyphs.png
 endif
+
+# STUDY: further arguments, as --seeds 5. It goes on where it was when it was ended.
+study: $(VENV)/.built
+	@$(call apt,$(FIND_FASHION),$(FASHION_APT))
+	$(BIN)/dynsample study --jobs $(CORES) $(STUDY)
 
 # What the tests need, but for those of test-dali110.
 READY := $(addprefix $(VENV)/.,test-ready ffcv dali mpi browser)
 # Tests go to one process more than there are cores, as some wait for others. Those marked "whole"
 # repeat what others show, with more sizes, seeds or pairs: test-all has them too.
-CORES := $(shell nproc 2> /dev/null || echo 1)
 PYTEST := $(BIN)/python -m pytest -n $(shell expr $(CORES) + 1) --maxprocesses 4
 
 # What is fetched goes beside what is compiled.

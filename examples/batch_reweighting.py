@@ -35,9 +35,9 @@ from rich.table import Table
 from torch import nn
 
 import dynsample as ds
-from dynsample.cli.demo.data import digits
-from dynsample.cli.demo.loaders import ImageSet
-from dynsample.cli.demo.train import one_cycle
+from dynsample.cli.experiment.lr import one_cycle
+from dynsample.cli.experiment.memory import ImageSet
+from dynsample.cli.experiment.tasks import digits
 from dynsample.torch import DataLoader
 
 METHODS = {

@@ -30,10 +30,10 @@ from rich.progress import Progress
 from rich.table import Table
 
 import dynsample as ds
-from dynsample.cli.demo.data import Task, digits
-from dynsample.cli.demo.loaders import ImageSet
-from dynsample.cli.demo.model import small_cnn
-from dynsample.cli.demo.train import accuracy
+from dynsample.cli.experiment.memory import ImageSet
+from dynsample.cli.experiment.model import small_cnn
+from dynsample.cli.experiment.tasks import Task, digits
+from dynsample.cli.experiment.train import accuracy
 from dynsample.coreset import mean_over_runs, run_file
 from dynsample.torch import DataLoader
 

@@ -201,7 +201,7 @@ def write_digits(root: Path) -> None:
     """Write scikit-learn's digits as JPEGs in class folders, twice as large."""
     from PIL import Image
 
-    from dynsample.cli.demo.data import digits
+    from dynsample.cli.experiment.tasks import digits
 
     task = digits()
     for part, images, labels in (

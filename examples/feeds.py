@@ -63,8 +63,9 @@ def embedded(name: str, loader: str, folder: Path) -> Feed:
 
     Call it before ranks are joined: FFCV's writer forks.
     """
-    from dynsample.cli.demo.data import TASKS
-    from dynsample.cli.demo.loaders import FROM_FILES, from_memory
+    from dynsample.cli.demo.loaders import FROM_FILES
+    from dynsample.cli.experiment.memory import from_memory
+    from dynsample.cli.experiment.tasks import TASKS
 
     task = TASKS[name]()
     opened = from_memory(task) if loader == "torch" else FROM_FILES[loader](task, folder)

@@ -45,7 +45,7 @@ class Digits(Data):
     channels, size, smallest_crop, flip = 1, (8, 8), 0.6, 0.0
 
     def __init__(self) -> None:
-        from dynsample.cli.demo.data import digits
+        from dynsample.cli.experiment.tasks import digits
 
         self._task = digits()
         self.num_classes = self._task.num_classes

@@ -210,7 +210,7 @@ def write_glyphs(root: Path, num_samples: int) -> None:
     """Write the glyphs of `dynsample demo` as JPEGs in class folders."""
     from PIL import Image
 
-    from dynsample.cli.demo.data import GLYPHS, glyphs
+    from dynsample.cli.experiment.tasks import GLYPHS, glyphs
 
     task = glyphs(num_samples, num_samples // 2)
     for part, images, labels in (

@@ -37,8 +37,8 @@ from ffcv.writer import DatasetWriter
 from torch import nn
 
 import dynsample as ds
-from dynsample.cli.demo.data import GLYPH_SIZE, GLYPHS, glyphs
-from dynsample.cli.demo.model import small_cnn
+from dynsample.cli.experiment.model import small_cnn
+from dynsample.cli.experiment.tasks import GLYPH_SIZE, GLYPHS, glyphs
 from dynsample.ffcv import Loader, OrderOption
 from dynsample.policies.registry import make
 from dynsample.torch import scaled_lr

@@ -15,6 +15,7 @@ from dynsample.cli.printing import Parser
 
 COMMANDS = {
     "demo": "train a small network with every policy and compare",
+    "study": "compare methods with their controls at equal cost",
     "bench": "time the kernels beside their peers (in a checkout)",
     "doctor": "say what this installation can use",
     "plan": "plan an epoch on one process or many, and print its digest",

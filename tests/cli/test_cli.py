@@ -18,7 +18,6 @@ from dynsample.kernels import available
     [
         ([], "required: command"),
         (["train"], "invalid choice: 'train'"),
-        (["demo"], "required: dataset"),
         (["demo", "cats"], "invalid choice: 'cats'"),
         (["demo", "digits", "--fraction", "1"], "must be in [0, 1), got 1"),
         (["demo", "digits", "--fraction", "nan"], "must be in [0, 1), got nan"),

@@ -18,11 +18,14 @@ import torch
 
 import dynsample as ds
 from dynsample.cli import demo, main
-from dynsample.cli.demo import data, experiment, loaders, policies, report
-from dynsample.cli.demo.loaders import from_memory
+from dynsample.cli.demo import command, loaders, policies
 from dynsample.cli.demo.plot import STYLES
-from dynsample.cli.demo.train import Run, one_cycle, train
 from dynsample.cli.demo.verify import Epoch, Recorder, verify
+from dynsample.cli.experiment import rows, summary, tasks
+from dynsample.cli.experiment.lr import one_cycle
+from dynsample.cli.experiment.memory import from_memory
+from dynsample.cli.experiment.result import Run
+from dynsample.cli.experiment.train import train
 from dynsample.torch import scaled_lr
 
 
@@ -75,7 +78,7 @@ def test_rows_cost_what_they_should(finished: argparse.Namespace) -> None:
 
 
 def test_the_light_list_is_that_of_the_heavy_module() -> None:
-    assert tuple(data.TASKS) == demo.DATASETS
+    assert tuple(tasks.TASKS) == demo.DATASETS
 
 
 def test_every_row_has_a_style_in_the_picture() -> None:
@@ -83,33 +86,33 @@ def test_every_row_has_a_style_in_the_picture() -> None:
 
 
 def test_controls_bring_along_what_they_are_compared_with() -> None:
-    assert experiment.selected(["short"]) == ["baseline", "kakurenbo", "short"]
-    assert experiment.selected(["random"]) == ["baseline", "random"]
+    assert command.selected(["short"]) == ["baseline", "kakurenbo", "short"]
+    assert command.selected(["random"]) == ["baseline", "random"]
 
 
 @pytest.fixture(scope="module")
-def small() -> data.Task:
+def small() -> tasks.Task:
     """A task that trains in a blink."""
-    return replace(data.glyphs(400, 100), epochs=3)
+    return replace(tasks.glyphs(400, 100), epochs=3)
 
 
-SETTINGS = policies.Settings(num_samples=400, epochs=3, fraction=0.3, refresh_every=1)
+SETTINGS = rows.Settings(num_samples=400, epochs=3, fraction=0.3, refresh_every=1)
 
 
-def test_glyphs_are_drawn_the_same_every_time(small: data.Task) -> None:
-    again = data.glyphs(400, 100)
+def test_glyphs_are_drawn_the_same_every_time(small: tasks.Task) -> None:
+    again = tasks.glyphs(400, 100)
     assert torch.equal(small.train_images, again.train_images)
     assert torch.equal(small.test_labels, again.test_labels)
-    assert small.train_images.shape == (400, 1, data.GLYPH_SIZE, data.GLYPH_SIZE)
+    assert small.train_images.shape == (400, 1, tasks.GLYPH_SIZE, tasks.GLYPH_SIZE)
 
 
 def test_digits_are_split_as_promised() -> None:
-    task = data.digits()
+    task = tasks.digits()
     assert (len(task.train_images), len(task.test_images)) == (1300, 497)
     assert task.train_images.mean() == pytest.approx(0, abs=1e-5)
 
 
-def recorded(task: data.Task, name: str, seed: int = 3) -> tuple[ds.Kakurenbo, list[Epoch]]:
+def recorded(task: tasks.Task, name: str, seed: int = 3) -> tuple[ds.Kakurenbo, list[Epoch]]:
     policy, epochs, budget = policies.ROWS[name].plan(SETTINGS, 0.8)
     recorder = Recorder()
     train(
@@ -124,7 +127,7 @@ def recorded(task: data.Task, name: str, seed: int = 3) -> tuple[ds.Kakurenbo, l
     return policy, recorder.sampler.epochs
 
 
-def test_a_seed_decides_the_whole_run(small: data.Task) -> None:
+def test_a_seed_decides_the_whole_run(small: tasks.Task) -> None:
     policy, epochs, _ = policies.ROWS["kakurenbo"].plan(SETTINGS, 1.0)
     first, second, other = (
         train(small, policy, seed, epochs=epochs, open_loader=from_memory(small))
@@ -144,7 +147,7 @@ def test_the_learning_rate_rises_and_decays_to_zero() -> None:
 
 @pytest.mark.parametrize("name", ["baseline", "random", "importance", "short"])
 def test_every_row_decays_to_the_end(
-    name: str, small: data.Task, monkeypatch: pytest.MonkeyPatch
+    name: str, small: tasks.Task, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scales = []
 
@@ -152,13 +155,13 @@ def test_every_row_decays_to_the_end(
         scales.append(scale)
         return scaled_lr(optimizer, scale)
 
-    monkeypatch.setattr("dynsample.cli.demo.train.scaled_lr", recording)
+    monkeypatch.setattr("dynsample.cli.experiment.train.scaled_lr", recording)
     recorded(small, name)
     assert max(scales) > 0.9
     assert scales[-1] == 0
 
 
-def test_hidden_samples_are_looked_at_again_but_for_the_last_epoch(small: data.Task) -> None:
+def test_hidden_samples_are_looked_at_again_but_for_the_last_epoch(small: tasks.Task) -> None:
     _, epochs = recorded(small, "hide_hardest")
     for epoch in epochs:
         observed = np.concatenate([index for index, _ in epoch.observations])
@@ -168,7 +171,7 @@ def test_hidden_samples_are_looked_at_again_but_for_the_last_epoch(small: data.T
 
 
 @pytest.mark.parametrize("name", ["kakurenbo", "infobatch", "importance", "hide_hardest"])
-def test_verify_finds_an_observation_that_was_altered(name: str, small: data.Task) -> None:
+def test_verify_finds_an_observation_that_was_altered(name: str, small: tasks.Task) -> None:
     policy, epochs = recorded(small, name)
     assert verify(name, policy, 400, 3, epochs).differences == 0
     order = epochs[1].order
@@ -182,7 +185,7 @@ def test_verify_finds_an_observation_that_was_altered(name: str, small: data.Tas
 
 
 @pytest.mark.parametrize("what", ["hidden", "order", "weights"])
-def test_verify_finds_a_plan_that_was_altered(what: str, small: data.Task) -> None:
+def test_verify_finds_a_plan_that_was_altered(what: str, small: tasks.Task) -> None:
     policy, epochs = recorded(small, "random")
     array = getattr(epochs[1], what)
     changed = array[:-1] if what == "hidden" else np.roll(array, 1) + (what == "weights")
@@ -193,7 +196,7 @@ def test_verify_finds_a_plan_that_was_altered(what: str, small: data.Task) -> No
 
 
 def test_hide_hardest_hides_the_highest_losses() -> None:
-    policy = policies.HideHardest(fraction=0.5)
+    policy = rows.HideHardest(fraction=0.5)
     table = ds.ScoreTable(4, columns=policy.columns)
     table.observe(np.arange(4), loss=np.array([3, 1, 2, 4], np.float32))
     selection = policy.select(table, 1, ds.EpochRandom(0, 1))
@@ -203,7 +206,7 @@ def test_hide_hardest_hides_the_highest_losses() -> None:
 
 
 def test_ctrl_c_reports_what_was_measured(
-    small: data.Task,
+    small: tasks.Task,
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
@@ -216,8 +219,8 @@ def test_ctrl_c_reports_what_was_measured(
             raise KeyboardInterrupt
         return train(*args, **options)
 
-    monkeypatch.setattr(experiment, "train", interrupted)
-    monkeypatch.setitem(data.TASKS, "glyphs", lambda: small)
+    monkeypatch.setattr(command, "train", interrupted)
+    monkeypatch.setitem(tasks.TASKS, "glyphs", lambda: small)
     out = tmp_path / "f.json"
     arguments = ["demo", "glyphs", "--epochs", "1", "--plot", str(tmp_path / "f.png")]
     assert main([*arguments, "--json", str(out)]) == 130
@@ -232,13 +235,13 @@ def test_ctrl_c_reports_what_was_measured(
 def test_files_are_read_in_the_same_order_as_memory(
     loader: str,
     needs: str,
-    small: data.Task,
+    small: tasks.Task,
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     pytest.importorskip(needs)
-    monkeypatch.setitem(data.TASKS, "glyphs", lambda: small)
+    monkeypatch.setitem(tasks.TASKS, "glyphs", lambda: small)
     arguments = ["demo", "glyphs", "--loader", loader, "--epochs", "2", "--seeds", "1"]
     arguments += ["--policy", "kakurenbo", "--plot", str(tmp_path / "f.png")]
     assert main(arguments) == 0
@@ -252,10 +255,10 @@ def test_files_are_read_in_the_same_order_as_memory(
         torch.testing.assert_close(images, small.train_images[index], atol=0.6, rtol=0)
 
 
-def test_another_order_is_reported(small: data.Task, monkeypatch: pytest.MonkeyPatch,
+def test_another_order_is_reported(small: tasks.Task, monkeypatch: pytest.MonkeyPatch,
                                    tmp_path: Path) -> None:  # fmt: skip
     shuffled = replace(small, train_labels=small.train_labels.roll(1))
-    monkeypatch.setitem(data.TASKS, "glyphs", lambda: small)
+    monkeypatch.setitem(tasks.TASKS, "glyphs", lambda: small)
     monkeypatch.setitem(loaders.FROM_FILES, "torch", lambda task, folder: from_memory(shuffled))
     arguments = ["demo", "glyphs", "--loader", "torch", "--epochs", "1", "--seeds", "1"]
     assert main([*arguments, "--policy", "kakurenbo", "--plot", str(tmp_path / "f.png")]) == 1
@@ -273,19 +276,20 @@ def test_sentences_follow_the_numbers() -> None:
         "kakurenbo": {0: made_up(90.1, 9), 1: made_up(90.8, 8)},
         "random": {0: made_up(85, 7), 1: made_up(86.1, 7)},
     }
-    settings = policies.Settings(num_samples=400, epochs=10, fraction=0.3, refresh_every=1)
-    rows = {row.policy: row for row in report.summarise(runs, settings)}
-    assert rows["kakurenbo"].backward_fraction == 0.7
-    assert rows["kakurenbo"].wall_ratio == pytest.approx(0.85)
-    assert rows["kakurenbo"].delta_pp == pytest.approx(-0.05)
-    assert rows["kakurenbo"].delta_se == pytest.approx(0.15)
-    words = report.verdict(runs, rows["kakurenbo"])
+    settings = rows.Settings(num_samples=400, epochs=10, fraction=0.3, refresh_every=1)
+    row = {row.policy: row for row in summary.summarise(runs, settings)}["kakurenbo"]
+    assert row.backward_fraction == 0.7
+    assert row.wall_ratio == pytest.approx(0.85)
+    assert row.delta_pp == pytest.approx(-0.05)
+    assert row.delta_se == pytest.approx(0.15)
+    controls = policies.COMPARED["kakurenbo"]
+    words = summary.verdict(runs, row, controls)
     assert "30% fewer backward passes" in words
     assert "15% less time" in words
     assert ": faster." in words
     assert "not distinguishable (-0.05 ± 0.15 pp) from the baseline" in words
     assert "better (+4.90 ± 0.20 pp) than random hiding" in words
     runs["kakurenbo"][0].seconds = 11
-    assert "not clearly faster" in report.verdict(runs, rows["kakurenbo"])
+    assert "not clearly faster" in summary.verdict(runs, row, controls)
     runs["kakurenbo"][1].seconds = 12
-    assert ": slower." in report.verdict(runs, rows["kakurenbo"])
+    assert ": slower." in summary.verdict(runs, row, controls)

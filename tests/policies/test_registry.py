@@ -7,7 +7,8 @@ import pytest
 from dynsample import policies
 from dynsample.cli import plan
 from dynsample.cli.chaos import scenario
-from dynsample.cli.demo.policies import ROWS, HideHardest, ScaledRandomSubset, Settings
+from dynsample.cli.demo.policies import ROWS
+from dynsample.cli.experiment.rows import HideHardest, ScaledRandomSubset, Settings
 from dynsample.policies import registry
 
 NEEDED = {
@@ -40,4 +41,4 @@ def test_command_lines_offer_names_of_the_registry_and_controls() -> None:
     }  # fmt: skip
     settings = Settings(num_samples=100, epochs=3, fraction=0.3, refresh_every=1)
     for name, row in ROWS.items():
-        assert type(row.plan(settings, 0.8)[0]) is {**registry.POLICIES, **controls}[name]
+        assert type(row.plan(settings, 0.8).policy) is {**registry.POLICIES, **controls}[name]

@@ -10,6 +10,7 @@ import tempfile
 from pathlib import Path
 
 from dynsample.cli.demo.policies import ROWS
+from dynsample.cli.experiment.counts import count
 
 NEEDS = {
     "torch": "torch",
@@ -23,7 +24,7 @@ _LOADER_NEEDS = {
     "ffcv": ("ffcv", 'pip install "dynsample[ffcv]", with what README.md says of FFCV'),
 }
 PICTURES = (".png", ".pdf", ".svg")
-# A light copy of what data.py defines, as `dynsample --help` must not import torch.
+# A light copy of what tasks.py defines, as `dynsample --help` must not import torch.
 DATASETS = ("digits", "glyphs")
 LOADERS = ("torch", "dali", "ffcv")
 
@@ -31,20 +32,21 @@ LOADERS = ("torch", "dali", "ffcv")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the choice of data set, rows and settings."""
     # fmt: off
-    parser.add_argument("dataset", choices=DATASETS,
-                        help="digits: 1300 real ones; glyphs: 6000 drawn, noisy, harder")
+    parser.add_argument("dataset", nargs="?", choices=DATASETS, default="glyphs",
+                        help="glyphs: 6000 drawn, noisy, hard (default); digits: 1300 real ones, "
+                        "so easy that rows seldom differ")
     parser.add_argument("--policy", nargs="+", choices=ROWS, metavar="NAME", default=list(ROWS),
                         help=f"rows of the table (default: all of {', '.join(ROWS)})")
     parser.add_argument("--fraction", type=_fraction, default=0.3,
                         help="share of samples left out of an epoch (%(default)s)")
-    parser.add_argument("--refresh-every", type=_count, default=1, metavar="EPOCHS",
+    parser.add_argument("--refresh-every", type=count, default=1, metavar="EPOCHS",
                         help="look at hidden samples again every so many epochs (%(default)s)")
-    parser.add_argument("--seeds", type=_count, default=3, metavar="N",
+    parser.add_argument("--seeds", type=count, default=3, metavar="N",
                         help="runs of each policy (%(default)s)")
     parser.add_argument("--seed", type=_seed, default=0, help="the first seed (%(default)s)")
     parser.add_argument("--loader", choices=LOADERS,
                         help="train from JPEG files through this loader (default: from memory)")
-    parser.add_argument("--epochs", type=_count, help="(digits: 12, glyphs: 10)")
+    parser.add_argument("--epochs", type=count, help="(digits: 12, glyphs: 10)")
     parser.add_argument("--verify", action="store_true",
                         help="recompute every epoch with the slow reference; 1 if any differs")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the table as JSON")
@@ -70,9 +72,9 @@ def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
             parser.error(f"--{option}: {problem}")
     if args.plot.suffix not in PICTURES:
         parser.error(f"--plot must end in {', '.join(PICTURES)}, got {args.plot}")
-    from dynsample.cli.demo import experiment
+    from dynsample.cli.demo import command
 
-    return experiment.run(args)
+    return command.run(args)
 
 
 def _fraction(text: str) -> float:
@@ -80,13 +82,6 @@ def _fraction(text: str) -> float:
         if 0 <= (value := float(text)) < 1:
             return value
     raise argparse.ArgumentTypeError(f"must be in [0, 1), got {text}")
-
-
-def _count(text: str) -> int:
-    with contextlib.suppress(ValueError):
-        if (value := int(text)) >= 1:
-            return value
-    raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, got {text}")
 
 
 def _seed(text: str) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,32 +12,8 @@ import torch
 from PIL import Image
 
 import dynsample as ds
-from dynsample.cli.demo.data import Task
-
-Batches = Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]
-OpenLoader = Callable[[ds.Sampler], Any]  # gives what has __iter__ and hidden(), both Batches
-
-
-class ImageSet(torch.utils.data.Dataset[Any]):
-    """Images and labels in memory, fetched by the batch."""
-
-    def __init__(self, images: torch.Tensor, labels: torch.Tensor) -> None:
-        self.images, self.labels = images, labels
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def __getitems__(self, ids: list[int]) -> tuple[torch.Tensor, torch.Tensor]:
-        index = torch.tensor(ids)
-        return self.images[index], self.labels[index]
-
-
-def from_memory(task: Task) -> OpenLoader:
-    """Read the task's own arrays."""
-    from dynsample.torch import DataLoader
-
-    train_set = ImageSet(task.train_images, task.train_labels)
-    return lambda sampler: DataLoader(train_set, sampler=sampler, collate_fn=tuple)
+from dynsample.cli.experiment.memory import Batches, OpenLoader
+from dynsample.cli.experiment.tasks import Task
 
 
 class _Pixels:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping
 from pathlib import Path
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from dynsample.cli.demo.data import Task
-from dynsample.cli.demo.policies import Settings
-from dynsample.cli.demo.train import Run
+from dynsample.cli.experiment.rows import Settings
+from dynsample.cli.experiment.summary import Runs
+from dynsample.cli.experiment.tasks import Task
 
 STYLES = {
     "baseline": ("black", "-"),
@@ -26,9 +25,7 @@ STYLES = {
 }
 
 
-def write(
-    path: Path, task: Task, settings: Settings, runs: Mapping[str, Mapping[int, Run]]
-) -> None:
+def write(path: Path, task: Task, settings: Settings, runs: Runs) -> None:
     """Draw means over seeds; no window is opened and pyplot's state is left alone."""
     figure = Figure(figsize=(11, 5), layout="constrained")
     FigureCanvasAgg(figure)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import dynsample as ds
-from dynsample.cli.demo.policies import HideHardest, ScaledRandomSubset
+from dynsample.cli.experiment.rows import HideHardest, ScaledRandomSubset
 from dynsample.kernels.convert import host
 from dynsample.policies.base import Policy
 from dynsample.reference.expected import Expected, State, lowest

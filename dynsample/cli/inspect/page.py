@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -12,18 +11,12 @@ from numpy.typing import NDArray
 
 from dynsample.cli.inspect import charts
 from dynsample.cli.inspect.classes import Classes
+from dynsample.cli.inspect.markup import definitions, details, document, figure, text
 from dynsample.cli.inspect.pictures import Pictures
-from dynsample.cli.inspect.style import STYLE
 from dynsample.cli.inspect.terminal import median, verdict
-from dynsample.cli.printing import printable
 from dynsample.disk.files import open_regular
 from dynsample.report import Cost, Run
 
-# A browser that is told so refuses whatever would come from elsewhere.
-POLICY = (
-    '<meta http-equiv="Content-Security-Policy" '
-    "content=\"default-src 'none'; style-src 'unsafe-inline'; img-src data:\">"
-)
 ABOUT = {
     "loss": "low where the model is right and sure",
     "correct": "share of the samples that the model predicted correctly when it last saw them",
@@ -46,10 +39,10 @@ def build(
     about = run.epochs[-1]["run"]
     title = f"{about['policy']} on {about['num_samples']:,} samples"
     parts = [
-        f"<h1>{_text(title)}</h1>",
+        f"<h1>{text(title)}</h1>",
         f'<p class="quiet">{_SAYS} {run.epochs[0]["epoch"]} to '
-        f"{run.epochs[-1]['epoch']}; seed {_text(about['seed'])}, "
-        f"{_text(_ranks(about['ranks']))}.</p>",
+        f"{run.epochs[-1]['epoch']}; seed {text(about['seed'])}, "
+        f"{text(_ranks(about['ranks']))}.</p>",
         _facts(run, balance),
         *_balance(balance),
         *_hidden(run),
@@ -58,17 +51,7 @@ def build(
         *_samples(run, labels, pictures),
         *_table(run, balance),
     ]
-    return (
-        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        f'{POLICY}\n<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f'<link rel="icon" href="data:,">\n<title>{_text(title)}</title>\n'
-        f"<style>{STYLE}</style>\n</head>\n<body>\n<main>\n" + "\n".join(parts) + "\n</main>\n"
-        "</body>\n</html>\n"
-    )
-
-
-def _text(text: object) -> str:
-    return html.escape(printable(text))
+    return document(title, parts)
 
 
 def is_ours(path: Path) -> bool:
@@ -84,10 +67,6 @@ def _ranks(count: int) -> str:
     return "one process" if count == 1 else f"{count} ranks"
 
 
-def _figure(chart: str, caption: str) -> str:
-    return f"<figure>{chart}<figcaption>{_text(caption)}</figcaption></figure>"
-
-
 def _facts(run: Run, balance: Sequence[Cost]) -> str:
     timed = [cost for cost in balance if cost.saved is not None]
     net = sum((cost.saved or 0.0) - cost.spent for cost in timed)
@@ -98,16 +77,15 @@ def _facts(run: Run, balance: Sequence[Cost]) -> str:
         "hidden, last epoch": f"{shares[-1]:.1%}",
         "seconds saved, net": f"{net:+.3g}" if timed else "not timed yet",
     }
-    items = "".join(f"<div><dt>{_text(k)}</dt><dd>{_text(v)}</dd></div>" for k, v in facts.items())
-    return f'<dl class="facts">{items}</dl>'
+    return definitions(facts)
 
 
 def _balance(balance: Sequence[Cost]) -> Iterable[str]:
     yield "<h2>Does it pay?</h2>"
-    yield f"<p>{_text(verdict(balance))}</p>"
+    yield f"<p>{text(verdict(balance))}</p>"
     chart = charts.balance(balance)
     if chart:
-        yield _figure(
+        yield figure(
             chart,
             "Saved: rows that an epoch has fewer than there are samples, at what a row of the same "
             "epoch took. Spent: the fold of the observations and the plan before the epoch, the "
@@ -118,7 +96,7 @@ def _balance(balance: Sequence[Cost]) -> Iterable[str]:
 
 def _hidden(run: Run) -> Iterable[str]:
     yield "<h2>Hidden samples</h2>"
-    yield _figure(
+    yield figure(
         charts.hidden(run.epochs),
         "Samples that an epoch leaves out, and those that the epoch before left out and this one "
         "takes in again. Samples that never come back are as good as pruned.",
@@ -135,7 +113,7 @@ def _scores(run: Run) -> Iterable[str]:
     )
     for name in dict.fromkeys(name for line in run.epochs for name in line["columns"]):
         if chart := charts.scores(name, run.epochs):
-            yield _figure(
+            yield figure(
                 chart,
                 f"{name}: {ABOUT.get(name, 'a column of the table')}.",
             )
@@ -159,7 +137,7 @@ def _classes(classes: Classes | None) -> Iterable[str]:
         half = _MOST_CLASSES // 2
         chosen = places[:half] + places[-half:]
         what = f"The {half} classes hidden least and the {half} hidden most, of {len(places)}"
-    yield _figure(
+    yield figure(
         charts.classes(classes, chosen),
         f"{what}, ordered by the last epoch, whose hidden share stands on the right; the strongest "
         f"colour is {classes.share.max():.0%}. A class that is hidden far more than others is "
@@ -171,7 +149,7 @@ def _classes(classes: Classes | None) -> Iterable[str]:
         for place in sorted(places)
     ]  # fmt: skip
     headings = ("class", "samples", "hidden, last epoch", "share", "share, mean of epochs")
-    yield _details("The classes as a table", headings, rows)
+    yield details("The classes as a table", headings, rows)
 
 
 def _samples(
@@ -197,7 +175,7 @@ def _samples(
             i: f"{score} {value:.3g}; here in {times[i]} of {len(run.epochs)} epochs"
             for i, value in pairs
         }
-        yield f"<h3>{kind.capitalize()}, by {_text(score)}</h3>"
+        yield f"<h3>{kind.capitalize()}, by {text(score)}</h3>"
         yield f'<p class="quiet">Of epoch {last["epoch"]}. {caption}</p>'
         yield _cards(kind, notes, labels, pictures)
     back = [(line["came_back"], line["epoch"]) for line in run.epochs if line["came_back"]]
@@ -230,8 +208,8 @@ def _cards(
             uri = pictures(i)
             small = ' class="small"' if uri.startswith(_PIXELATED) else ""
             alt = f"{kind}: {name}" + (f", {note}" if note else "")
-            picture = f'<img{small} src="{uri}" alt="{_text(alt)}">'
-        cards.append(f"<li>{picture}{_text(name)}<br>{_text(note)}</li>")
+            picture = f'<img{small} src="{uri}" alt="{text(alt)}">'
+        cards.append(f"<li>{picture}{text(name)}<br>{text(note)}</li>")
     return f'<ul class="samples">{"".join(cards)}</ul>'
 
 
@@ -258,16 +236,4 @@ def _table(run: Run, balance: Sequence[Cost]) -> Iterable[str]:
         f"median {run.epochs[-1]['score'] or 'score'}", "lr scale",
         "fold s", "plan s", "refresh s", "saved s",
     )  # fmt: skip
-    yield _details("Every epoch as a table", headings, rows)
-
-
-def _details(summary: str, headings: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    head = "".join(f'<th scope="col">{_text(heading)}</th>' for heading in headings)
-    body = "".join(
-        "<tr>" + "".join(f"<td>{_text(cell)}</td>" for cell in row) + "</tr>" for row in rows
-    )
-    return (
-        f"<details><summary>{_text(summary)}</summary>"
-        f'<div class="wide" role="region" tabindex="0" aria-label="{_text(summary)}">'
-        f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div></details>"
-    )
+    yield details("Every epoch as a table", headings, rows)

@@ -1,16 +1,21 @@
-"""The two data sets of the demo: no download, the same bits in every run."""
+"""The data sets: the same bits in every run, and no download."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
-from torch import Tensor
+from torch import Tensor, nn
+
+from dynsample.cli.experiment import fashion as fashion_mnist
+from dynsample.cli.experiment.lr import linear, one_cycle
+from dynsample.cli.experiment.model import fashion_cnn, small_cnn
 
 GLYPHS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 GLYPH_SIZE = 16  # pixels of a side
@@ -27,7 +32,10 @@ class Task:
     train_labels, test_labels : int64[N]
     num_classes, epochs, batch_size : int
     lr : float
-        The highest of the run, between warm-up and decay.
+        The highest of the run.
+    lr_curve : callable(float) -> float
+        Share of it after a share of the run.
+    model : callable(side, num_classes, seed) -> Module
     """
 
     name: str
@@ -39,6 +47,8 @@ class Task:
     epochs: int
     lr: float
     batch_size: int = 64
+    lr_curve: Callable[[float], float] = one_cycle
+    model: Callable[[int, int, int], nn.Module] = small_cnn
 
     @property
     def num_train(self) -> int:
@@ -98,4 +108,26 @@ def glyphs(num_train: int = 6000, num_test: int = 4000) -> Task:
     )
 
 
+def fashion(folder: Path = fashion_mnist.FOLDER) -> Task:
+    """Fashion-MNIST, from the files in a folder: 60,000 to train on and 10,000 to test on."""
+    images, labels = fashion_mnist.load(folder)
+    return Task(
+        "fashion",
+        *_split(images.astype(np.float32), labels.astype(np.int64), fashion_mnist.SIZES["train"]),
+        num_classes=fashion_mnist.NUM_CLASSES,
+        epochs=5,
+        lr=0.2,
+        batch_size=128,
+        lr_curve=linear,
+        model=fashion_cnn,
+    )
+
+
 TASKS: dict[str, Callable[[], Task]] = {"digits": digits, "glyphs": glyphs}
+
+
+def load(name: str, data: Path | None = None) -> Task:
+    """Return the task of a name; `data` is the folder of the files that some are read from."""
+    if name == "fashion":
+        return fashion(data or fashion_mnist.FOLDER)
+    return TASKS[name]()

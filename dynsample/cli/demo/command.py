@@ -15,11 +15,15 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from dynsample import Sampler
 from dynsample.cli import INTERRUPTED
 from dynsample.cli.demo import plot, report
-from dynsample.cli.demo.data import TASKS, Task
-from dynsample.cli.demo.loaders import FROM_FILES, OpenLoader, from_memory, order_digest
-from dynsample.cli.demo.policies import ROWS, Settings
-from dynsample.cli.demo.train import Run, train
+from dynsample.cli.demo.loaders import FROM_FILES, order_digest
+from dynsample.cli.demo.policies import ROWS
 from dynsample.cli.demo.verify import Check, Recorder, verify
+from dynsample.cli.experiment.memory import OpenLoader, from_memory
+from dynsample.cli.experiment.result import Run
+from dynsample.cli.experiment.rows import Settings
+from dynsample.cli.experiment.summary import summarise
+from dynsample.cli.experiment.tasks import TASKS, Task
+from dynsample.cli.experiment.train import train
 from dynsample.cli.printing import printable
 
 Runs = dict[str, dict[int, Run]]  # by row, by seed
@@ -57,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
                 checks += [check] if check else []
         except KeyboardInterrupt:
             interrupted = True
-    rows = report.summarise(runs, settings)
+    rows = summarise(runs, settings)
     if rows:
         report.print_table(console, task, settings, runs, rows)
         report.print_verdict(console, runs, rows)
@@ -100,7 +104,7 @@ def train_all(
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("epochs"),
         TimeRemainingColumn(),
     )  # fmt: skip
-    baseline = settings.num_samples * settings.epochs
+    baseline = settings.samples
     warm_up = ROWS["baseline"].plan(settings, 1.0)[0]  # torch loads much at its first step
     train(task, warm_up, seeds[0], epochs=1, open_loader=open_loader, budget=task.batch_size)
     with Progress(*columns, console=Console(stderr=True)) as progress:

@@ -1,0 +1,1 @@
+"""What `dynsample demo` and `dynsample study` share: tasks, trainer, rows and their balance."""

@@ -1,0 +1,358 @@
+"""`dynsample study`: which runs there are, that a killed one goes on, and what it reports."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch")
+pytest.importorskip("sklearn")
+pytest.importorskip("matplotlib")
+pytest.importorskip("rich")
+
+from dynsample import cli
+from dynsample.cli import study
+from dynsample.cli.experiment import fashion, idx, tasks, variants
+from dynsample.cli.experiment.result import Run
+from dynsample.cli.experiment.rows import CONTROLS, METHODS, Settings
+from dynsample.cli.study import plan, runs
+from dynsample.cli.study.balance import balances
+from dynsample.cli.study.cells import cells
+from dynsample.cli.study.plan import Choice, controls_of, most, settings_of, training_of, wanted
+from dynsample.cli.study.runs import Key, Record, RunsError
+from dynsample.disk.files import try_lock
+
+SETTINGS = settings_of(1000, 10)
+QUICK = ["study", "--quick", "--epochs", "4"]
+
+
+def record(name: str, cost: int, *, seed: int = 0, accuracy: float = 90.0,
+           of_control: bool = False, seconds: float = 1.0) -> Record:  # fmt: skip
+    """A run that was never trained."""
+    key = Key("digits", "clean", name, cost if of_control else None, seed)
+    run = Run(backward=cost * SETTINGS.samples // 100, seconds=seconds, planning_seconds=0.01)
+    run.curve.append((run.cost, accuracy))
+    run.hidden.append(0.0)
+    place = {"date": "2026-01-01", "commit": None, "machine": "m", "versions": {"python": "3"}}
+    return Record(key, SETTINGS, training_of(key, SETTINGS).identity(), run, place)
+
+
+def choice(*policies: str, seeds: int = 1) -> Choice:
+    return Choice({("digits", "clean"): SETTINGS}, policies, seeds)
+
+
+def kept(path: Path, records: list[Record]) -> Path:
+    path.mkdir(exist_ok=True)
+    for each in records:
+        runs.append(path, each)
+    return path
+
+
+# Which runs
+
+
+def test_a_control_is_trained_once_for_all_methods_of_its_cost() -> None:
+    finished = [record("kakurenbo", 78), record("infobatch", 78), record("importance", 70)]
+    done = {each.key: each for each in finished}
+    keys = list(wanted(choice("kakurenbo", "infobatch", "importance"), done))
+    assert len(keys) == len(set(keys))
+    controls = [(key.name, key.cost) for key in keys if key.cost is not None]
+    assert sorted(controls) == [
+        ("hide_hardest", 70), ("hide_hardest", 78), ("random", 70), ("random", 78),
+        ("random_same_cost", 78), ("short", 70), ("short", 78),
+    ]  # fmt: skip
+
+
+def test_controls_are_known_when_their_method_is_finished() -> None:
+    chosen = choice("kakurenbo")
+    assert [key.name for key in wanted(chosen, {})] == ["baseline", "kakurenbo"]
+    assert most(chosen, {}) == 2 + len(METHODS["kakurenbo"].controls)
+    done = {each.key: each for each in [record("kakurenbo", 81)]}
+    assert len(list(wanted(chosen, done))) == most(chosen, done) == 6
+
+
+def test_costs_are_rounded_to_a_percent() -> None:
+    base = record("kakurenbo", 78)
+    for samples, percent in ((7849, 78), (7851, 79)):
+        run = replace(base.run, backward=samples)
+        assert {key.cost for key in controls_of(replace(base, run=run))} == {percent}
+
+
+def test_what_cannot_cost_as_much_is_no_control() -> None:
+    assert {key.name for key in controls_of(record("kakurenbo", 30))} == {
+        "short", "random", "random_same_cost",
+    }  # fmt: skip
+
+
+def test_the_first_seed_comes_first() -> None:
+    seeds = [key.seed for key in wanted(choice("kakurenbo", "infobatch", seeds=3), {})]
+    assert seeds == sorted(seeds)
+
+
+def test_methods_that_need_more_epochs_are_left_out_by_name() -> None:
+    short = Choice({("digits", "tail"): settings_of(100, 2)}, ("forgetting", "kakurenbo"), 1)
+    assert [key.name for key in wanted(short, {})] == ["baseline", "kakurenbo"]
+    assert short.left_out() == ["forgetting is left out on digits, tail: it needs 4 epochs, got 2"]
+
+
+@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("epochs", [4, 5, 12])
+def test_every_method_can_be_made(name: str, epochs: int) -> None:
+    settings = settings_of(1000, epochs)
+    assert METHODS[name].training(settings).identity()["epochs"] == epochs
+
+
+@pytest.mark.parametrize("epochs", [2, 3, 5, 12])
+@pytest.mark.parametrize("every", [1, 2])
+def test_hiding_the_hardest_costs_what_it_should(epochs: int, every: int) -> None:
+    settings = Settings(3000, epochs, 0.3, every)
+    control = CONTROLS["hide_hardest"]
+    fraction = control.fraction_at(settings, 0.8)
+    hidden = [int(fraction * 3000) if epoch else 0 for epoch in range(epochs)]
+    looked_at = sum(count for epoch, count in enumerate(hidden[:-1]) if epoch % every == 0)
+    cost = 3000 * epochs - sum(hidden) + looked_at / 3
+    assert cost / settings.samples == pytest.approx(0.8, abs=0.001)
+
+
+def test_the_light_lists_are_those_of_the_heavy_modules() -> None:
+    assert set(study.TASKS) == {"fashion", *tasks.TASKS}
+    assert tuple(variants.VARIANTS) == study.VARIANTS
+
+
+# Their lines
+
+
+def test_a_line_gives_the_run_again(tmp_path: Path) -> None:
+    written = [record("kakurenbo", 78), record("short", 78, of_control=True, seed=4)]
+    assert runs.read(kept(tmp_path, written)) == (written, False)
+    content = json.loads((tmp_path / runs.FILE).read_text().splitlines()[1])
+    assert (content["name"], content["cost"], content["seed"]) == ("short", 78, 4)
+    assert content["accuracy"] == 90.0
+    assert content["training"]["policy"] == {"class": "Uniform"}
+
+
+def test_a_torn_line_is_left_out_and_replaced(tmp_path: Path) -> None:
+    first, second = record("baseline", 100), record("kakurenbo", 78)
+    path = kept(tmp_path, [first]) / runs.FILE
+    with path.open("a") as file:
+        file.write(second.line()[:-9])
+    assert runs.read(tmp_path) == ([first], True)
+    runs.append(tmp_path, second)
+    assert runs.read(tmp_path) == ([first, second], False)
+
+
+def test_a_foreign_line_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / runs.FILE).write_text('{"loss": 3}\n')
+    with pytest.raises(RunsError, match=r"runs\.jsonl, line 1: not a run of a study"):
+        runs.read(tmp_path)
+    assert cli.main(["study", "--report", str(tmp_path)]) == 1
+    assert "line 1: not a run of a study" in capsys.readouterr().err
+
+
+def test_runs_of_a_policy_with_other_settings_are_left_out() -> None:
+    old = record("kakurenbo", 70)
+    other = replace(old, training={**old.training, "epochs": 3})
+    base, new = record("baseline", 100), record("kakurenbo", 71, seed=1)
+    assert runs.latest([base, other, new]) == ([base, new], 1)
+    assert not plan.is_same(other)
+    assert plan.is_same(new)
+    longer = replace(base, settings=settings_of(1000, 20))
+    assert runs.latest([base, longer]) == ([base, longer], 0)  # two tables
+
+
+def test_reports_from_lines(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    made = []
+    for seed, wave in enumerate((0.0, 0.1, -0.1)):
+        made += [
+            record("baseline", 100, seed=seed, accuracy=91 + wave, seconds=10),
+            record("kakurenbo", 80, seed=seed, accuracy=90.5 - wave, seconds=9),
+            record("infobatch", 80, seed=seed, accuracy=90 + wave, seconds=8),
+        ]
+        for name, accuracy in (("short", 90), ("random", 90), ("random_same_cost", 90),
+                               ("hide_hardest", 80)):  # fmt: skip
+            made.append(record(name, 80, seed=seed, accuracy=accuracy + wave, of_control=True))
+    assert cli.main(["study", "--report", str(kept(tmp_path, made))]) == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "digits, clean: 1,000 training samples, 10 epochs" in printed
+    assert "kakurenbo pays: it is better than a shorter baseline of the same cost" in printed
+    assert "infobatch is no better than a shorter baseline of the same cost or random" in printed
+    assert "worse (-0.50 ± 0.12 pp) than the baseline" in printed
+    page = (tmp_path / "study.html").read_text()
+    assert page.count('role="img"') == 2
+    assert "kakurenbo pays" in page
+    assert "http://" not in page.replace("http://www.w3.org", "")
+    assert (tmp_path / "study.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_worse_than_a_control_is_said_so() -> None:
+    made = []
+    for seed in range(2):
+        made += [
+            record("baseline", 100, seed=seed),
+            record("infobatch", 80, seed=seed, accuracy=80),
+        ]
+        made += [record("short", 80, seed=seed, accuracy=85 + seed / 10, of_control=True)]
+    (balance,) = balances(made)
+    assert balance.methods[0].judgement() == (
+        "infobatch is worse than a shorter baseline of the same cost."
+    )
+    assert [row[0] for row in cells(balance)] == ["baseline", "infobatch", "  vs short"]
+
+
+def test_one_seed_judges_nothing() -> None:
+    made = [record("baseline", 100), record("infobatch", 80)]
+    (balance,) = balances(made)
+    assert "none of its controls is finished" in balance.methods[0].judgement()
+    (balance,) = balances([*made, record("short", 80, of_control=True)])
+    assert "the error of one seed is not known" in balance.methods[0].judgement()
+
+
+def test_a_folder_without_runs_has_no_report(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["study", "--report", str(tmp_path)]) == 1
+    assert "has no finished baseline in runs.jsonl" in capsys.readouterr().err
+
+
+# Whole studies
+
+
+def table(folder: Path) -> list[tuple[str, ...]]:
+    """The table without what is measured: time."""
+    (balance,) = balances(runs.read(folder)[0])
+    return [row[:4] for row in cells(balance)]
+
+
+def test_a_killed_study_goes_on_to_the_same_table_and_alone(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "dynsample", *QUICK, "--out"]
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    subprocess.run([*command, whole, "--jobs", "2"], check=True, capture_output=True)
+    running = subprocess.Popen([*command, killed], stdout=subprocess.DEVNULL,
+                               stderr=subprocess.DEVNULL)  # fmt: skip
+    while not ((killed / runs.FILE).exists() and len(runs.read(killed)[0]) >= 2):
+        assert running.poll() is None
+        time.sleep(0.01)
+    running.send_signal(signal.SIGKILL)
+    running.wait()
+    before, _ = runs.read(killed)
+    with (killed / runs.FILE).open("a") as file:
+        file.write('{"task": "dig')
+    again = subprocess.run([*command, killed], check=True, capture_output=True, text=True)
+    assert "the last line is torn" in again.stdout
+    after, _ = runs.read(killed)
+    assert after[: len(before)] == before  # nothing is done twice
+    assert table(killed) == table(whole)
+    assert len(table(whole)) == 2 + len(METHODS["kakurenbo"].controls)
+
+    locked = os.open(killed / runs.FILE, os.O_RDONLY)
+    assert try_lock(locked)
+    refused = subprocess.run([*command, killed], check=False, capture_output=True, text=True)
+    os.close(locked)
+    assert refused.returncode == 1
+    assert "another study writes it" in refused.stderr
+
+
+def test_missing_data_is_said_with_how_to_get_it(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "dynsample", "study", "--data", tmp_path, "--out"]
+    refused = subprocess.run([*command, tmp_path / "out"], check=False, capture_output=True,
+                             text=True)  # fmt: skip
+    assert refused.returncode == 1
+    assert "apt-get install dataset-fashion-mnist" in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
+# Data
+
+
+def idx_file(path: Path, array: np.ndarray) -> Path:
+    header = bytes((0, 0, 8, array.ndim)) + np.array(array.shape, ">u4").tobytes()
+    content = header + array.astype(np.uint8).tobytes()
+    path.write_bytes(gzip.compress(content) if path.suffix == ".gz" else content)
+    return path
+
+
+@pytest.mark.parametrize("name", ["a", "a.gz"])
+def test_idx_files_are_read(name: str, tmp_path: Path) -> None:
+    array = np.arange(24).reshape(2, 3, 4)
+    assert np.array_equal(idx.read(idx_file(tmp_path / name, array), 3), array)
+    with pytest.raises(idx.DataError, match=r"must begin with 00000801, .* 1 dimension do, got"):
+        idx.read(tmp_path / name, 1)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "must begin with 00000801, .* got nothing"),
+        (b"\0\0\x08\x01\0", "is cut: its header has 8 bytes, got 5"),
+        (b"\0\0\x08\x01\0\0\0\x02a", r"must have 10 bytes for an array of \[2\], got 9"),
+        (b"\0\0\x08\x01\0\0\0\x02abc", r"must have 10 bytes for an array of \[2\], got 11"),
+        (b"\0\0\x0d\x01\0\0\0\0", "got 00000d01"),
+    ],
+)
+def test_damaged_idx_files_are_errors(content: bytes, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "labels"
+    path.write_bytes(content)
+    with pytest.raises(idx.DataError, match=message):
+        idx.read(path, 1)
+    packed = tmp_path / "labels.gz"
+    packed.write_bytes(gzip.compress(content)[:-5])
+    with pytest.raises(idx.DataError, match="is no gzip file, or it is cut"):
+        idx.read(packed, 1)
+
+
+@pytest.fixture
+def clothes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A data set of the form of Fashion-MNIST, much smaller."""
+    monkeypatch.setattr(fashion, "SIZES", {"train": 300, "t10k": 20})
+    random = np.random.default_rng(0)
+    for part, size in fashion.SIZES.items():
+        idx_file(tmp_path / f"{part}-images-idx3-ubyte.gz", random.integers(0, 256, (size, 28, 28)))
+        idx_file(tmp_path / f"{part}-labels-idx1-ubyte", np.arange(size) % 10)
+    return tmp_path
+
+
+def test_fashion_is_read_and_checked(clothes: Path) -> None:
+    task = tasks.load("fashion", clothes)
+    assert task.train_images.shape == (300, 1, 28, 28)
+    assert task.test_labels.tolist() == [each % 10 for each in range(20)]
+    assert task.train_images.std() == pytest.approx(1, abs=1e-3)
+    assert task.model(28, 10, 0)(task.test_images).shape == (20, 10)
+    idx_file(clothes / "t10k-labels-idx1-ubyte", np.arange(20))
+    with pytest.raises(idx.DataError, match="t10k-labels must be below 10, got 19"):
+        tasks.load("fashion", clothes)
+    idx_file(clothes / "t10k-labels-idx1-ubyte", np.zeros(19))
+    with pytest.raises(idx.DataError, match=r"t10k-labels must be \[20\], got \[19\]"):
+        tasks.load("fashion", clothes)
+
+
+def test_a_fifth_of_the_labels_is_wrong() -> None:
+    task = tasks.digits()
+    noisy = variants.noise(task)
+    wrong = noisy.train_labels != task.train_labels
+    assert int(wrong.sum()) == 260
+    assert noisy.train_labels.min() == 0
+    assert noisy.train_labels.max() == 9
+    assert len(set((noisy.train_labels - task.train_labels)[wrong].remainder(10).tolist())) == 9
+    assert (variants.noise(task).train_labels == noisy.train_labels).all()
+    assert (noisy.test_labels == task.test_labels).all()
+
+
+def test_the_tail_falls_exponentially(clothes: Path) -> None:
+    task = tasks.load("fashion", clothes)
+    counts = variants.tail(task).train_labels.bincount().tolist()
+    assert counts == [30, 17, 10, 6, 3, 2, 1, 1, 1, 1]
+    many = replace(task, train_images=task.train_images.repeat(20, 1, 1, 1),
+                   train_labels=task.train_labels.repeat(20))  # fmt: skip
+    counts = variants.tail(many).train_labels.bincount().tolist()
+    assert (counts[0], counts[-1]) == (600, 6)
+    assert len(variants.tail(many).train_images) == sum(counts)
