@@ -1,11 +1,12 @@
 # Needs make, python3 (3.10 or later, with venv) and g++ (11 or later). Everything else goes to .venv,
 # but for the libraries that FFCV is compiled against, and Open MPI.
-.PHONY: demo setup instrumented test test-all test-dali110 bench claims lint wheel gpu-bundle sanitize races races-whole clean
+.PHONY: demo setup instrumented test test-all test-dali110 bench claims docs lint wheel gpu-bundle sanitize races races-whole clean
 .SUFFIXES:
 
 PYTHON ?= python3
 VENV := .venv
 VENV110 := .venv-dali110
+VENV_DOCS := .venv-docs
 BIN := $(VENV)/bin
 # One at a time, as set-up does other work beside it. What is never imported needs no bytecode.
 PIP := flock $(VENV) $(BIN)/python -m pip --disable-pip-version-check -qq
@@ -83,6 +84,11 @@ bench: $(VENV)/.test-ready $(VENV)/.ffcv $(VENV)/.dali
 claims: $(READY)
 	$(BIN)/python bench/claims.py
 
+# The site, with warnings as errors, in build/docs; what mkdocs 2 will be is no warning of ours.
+docs: $(VENV_DOCS)/.ready
+	NO_MKDOCS_2_WARNING=1 $(VENV_DOCS)/bin/mkdocs build -q
+	@echo "open build/docs/index.html"
+
 lint: $(VENV)/.test-ready
 	$(BIN)/ruff format --check $(PACKAGES)
 	$(BIN)/ruff check $(PACKAGES)
@@ -111,7 +117,7 @@ gpu-bundle: $(VENV)/.tools
 	PATH="$(CURDIR)/$(BIN):$$PATH" bash bench/gpu_bundle.sh make
 
 clean:
-	rm -rf $(VENV) $(VENV110) build dist dynsample/*.so *.egg-info
+	rm -rf $(VENV) $(VENV110) $(VENV_DOCS) build dist dynsample/*.so *.egg-info
 
 $(VENV)/.tools: requirements/build.txt requirements/demo.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -155,6 +161,12 @@ $(VENV110)/.ready: requirements/dali110.txt
 	test -x $(VENV110)/bin/python || $(PYTHON) -m venv $(VENV110)
 	@echo "installing the packages of requirements/dali110.txt into $(VENV110)"
 	$(VENV110)/bin/python -m pip --disable-pip-version-check -qq install -r requirements/dali110.txt
+	touch $@
+
+$(VENV_DOCS)/.ready: requirements/docs.txt
+	test -x $(VENV_DOCS)/bin/python || $(PYTHON) -m venv $(VENV_DOCS)
+	@echo "installing the packages of requirements/docs.txt into $(VENV_DOCS)"
+	$(VENV_DOCS)/bin/python -m pip --disable-pip-version-check -qq install -r requirements/docs.txt
 	touch $@
 
 # Without the libraries there is no FFCV, no stamp, and another look the next time.

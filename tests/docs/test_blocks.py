@@ -137,7 +137,7 @@ def test_quickstarts_are_files_and_the_readme_shows_one() -> None:
     assert pages.blocks("README.md") == [files[0].with_name("with_torch.py").read_text()]
 
 
-@pytest.mark.filterwarnings("ignore:User provided device_type of 'cuda'")
+@pytest.mark.filterwarnings("ignore:(User provided device_type of 'cuda'|CUDA is not available)")
 def test_recipes() -> None:
     blocks = pages.blocks("docs/recipes.md")
     for block, (names, rows) in zip(blocks, recipes(), strict=True):
