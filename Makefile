@@ -1,6 +1,6 @@
 # Needs make, python3 (3.10 or later, with venv) and g++ (11 or later). Everything else goes to .venv,
 # but for the libraries that FFCV is compiled against, and Open MPI.
-.PHONY: demo setup instrumented test test-all test-dali110 bench claims docs lint wheel gpu-bundle sanitize races races-whole clean
+.PHONY: demo setup instrumented test test-all test-dali110 bench claims docs lint wheel wheel-check gpu-bundle sanitize races races-whole clean
 .SUFFIXES:
 
 PYTHON ?= python3
@@ -86,7 +86,7 @@ claims: $(READY)
 
 # The site, with warnings as errors, in build/docs; what mkdocs 2 will be is no warning of ours.
 docs: $(VENV_DOCS)/.ready
-	NO_MKDOCS_2_WARNING=1 $(VENV_DOCS)/bin/mkdocs build -q
+	NO_MKDOCS_2_WARNING=1 $(VENV_DOCS)/bin/mkdocs build
 	@echo "open build/docs/index.html"
 
 lint: $(VENV)/.test-ready
@@ -110,6 +110,22 @@ races-whole: $(VENV)/.test-ready
 wheel: $(VENV)/.tools
 	$(BIN)/python -m pip --disable-pip-version-check wheel -q --no-build-isolation --no-deps -w dist .
 	@du -h dist/*.whl
+
+# What would be released: an sdist, a wheel made from it and repaired for the oldest glibc that this
+# machine allows, installed into an empty environment, and used there.
+wheel-check: $(VENV)/.wheel-ready
+	rm -rf build/wheels
+	DYNSAMPLE_CUDA=OFF $(BIN)/python -m build --outdir build/wheels/made . > build/wheels.log 2>&1 \
+	  || { tail -n 40 build/wheels.log; exit 1; }
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m auditwheel repair -w build/wheels \
+	  build/wheels/made/*.whl
+	mv build/wheels/made/*.tar.gz build/wheels
+	$(BIN)/python -m twine check --strict build/wheels/*.whl build/wheels/*.tar.gz
+	$(PYTHON) -m venv build/wheels/empty
+	build/wheels/empty/bin/python -m pip --disable-pip-version-check -qq install build/wheels/*.whl
+	cd build/wheels && empty/bin/python -I ../../tests/install/smoke.py
+	build/wheels/empty/bin/python -m pip show dynsample | grep -E '^(Name|Version|License)'
+	@du -h build/wheels/*.whl build/wheels/*.tar.gz
 
 # The native modules for a machine with a GPU, to be carried there: GPU_PYTHON is another Python
 # than 3.12 to build for.
@@ -161,6 +177,11 @@ $(VENV110)/.ready: requirements/dali110.txt
 	test -x $(VENV110)/bin/python || $(PYTHON) -m venv $(VENV110)
 	@echo "installing the packages of requirements/dali110.txt into $(VENV110)"
 	$(VENV110)/bin/python -m pip --disable-pip-version-check -qq install -r requirements/dali110.txt
+	touch $@
+
+$(VENV)/.wheel-ready: $(VENV)/.tools requirements/wheel.txt
+	@echo "installing the packages of requirements/wheel.txt into $(VENV)"
+	$(INSTALL) -r requirements/wheel.txt
 	touch $@
 
 $(VENV_DOCS)/.ready: requirements/docs.txt
