@@ -1,11 +1,12 @@
 # Needs make, python3 (3.10 or later, with venv) and g++ (11 or later). Everything else goes to .venv,
 # but for the libraries that FFCV is compiled against, and Open MPI.
-.PHONY: demo study setup instrumented test test-all test-dali110 bench claims lint wheel gpu-bundle sanitize races races-whole clean
+.PHONY: demo study setup instrumented test test-all test-dali110 bench claims docs lint wheel wheel-check gpu-bundle sanitize races races-whole clean
 .SUFFIXES:
 
 PYTHON ?= python3
 VENV := .venv
 VENV110 := .venv-dali110
+VENV_DOCS := .venv-docs
 BIN := $(VENV)/bin
 # One at a time, as set-up does other work beside it. What is never imported needs no bytecode.
 PIP := flock $(VENV) $(BIN)/python -m pip --disable-pip-version-check -qq
@@ -93,6 +94,11 @@ bench: $(VENV)/.test-ready $(VENV)/.ffcv $(VENV)/.dali
 claims: $(READY)
 	$(BIN)/python bench/claims.py
 
+# The site, with warnings as errors, in build/docs; what mkdocs 2 will be is no warning of ours.
+docs: $(VENV_DOCS)/.ready
+	NO_MKDOCS_2_WARNING=1 $(VENV_DOCS)/bin/mkdocs build
+	@echo "open build/docs/index.html"
+
 lint: $(VENV)/.test-ready
 	$(BIN)/ruff format --check $(PACKAGES)
 	$(BIN)/ruff check $(PACKAGES)
@@ -115,13 +121,29 @@ wheel: $(VENV)/.tools
 	$(BIN)/python -m pip --disable-pip-version-check wheel -q --no-build-isolation --no-deps -w dist .
 	@du -h dist/*.whl
 
+# What would be released: an sdist, a wheel made from it and repaired for the oldest glibc that this
+# machine allows, installed into an empty environment, and used there.
+wheel-check: $(VENV)/.wheel-ready
+	rm -rf build/wheels
+	DYNSAMPLE_CUDA=OFF $(BIN)/python -m build --outdir build/wheels/made . > build/wheels.log 2>&1 \
+	  || { tail -n 40 build/wheels.log; exit 1; }
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m auditwheel repair -w build/wheels \
+	  build/wheels/made/*.whl
+	mv build/wheels/made/*.tar.gz build/wheels
+	$(BIN)/python -m twine check --strict build/wheels/*.whl build/wheels/*.tar.gz
+	$(PYTHON) -m venv build/wheels/empty
+	build/wheels/empty/bin/python -m pip --disable-pip-version-check -qq install build/wheels/*.whl
+	cd build/wheels && empty/bin/python -I ../../tests/install/smoke.py
+	build/wheels/empty/bin/python -m pip show dynsample | grep -E '^(Name|Version|License)'
+	@du -h build/wheels/*.whl build/wheels/*.tar.gz
+
 # The native modules for a machine with a GPU, to be carried there: GPU_PYTHON is another Python
 # than 3.12 to build for.
 gpu-bundle: $(VENV)/.tools
 	PATH="$(CURDIR)/$(BIN):$$PATH" bash bench/gpu_bundle.sh make
 
 clean:
-	rm -rf $(VENV) $(VENV110) build dist dynsample/*.so *.egg-info
+	rm -rf $(VENV) $(VENV110) $(VENV_DOCS) build dist dynsample/*.so *.egg-info
 
 $(VENV)/.tools: requirements/build.txt requirements/demo.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -165,6 +187,17 @@ $(VENV110)/.ready: requirements/dali110.txt
 	test -x $(VENV110)/bin/python || $(PYTHON) -m venv $(VENV110)
 	@echo "installing the packages of requirements/dali110.txt into $(VENV110)"
 	$(VENV110)/bin/python -m pip --disable-pip-version-check -qq install -r requirements/dali110.txt
+	touch $@
+
+$(VENV)/.wheel-ready: $(VENV)/.tools requirements/wheel.txt
+	@echo "installing the packages of requirements/wheel.txt into $(VENV)"
+	$(INSTALL) -r requirements/wheel.txt
+	touch $@
+
+$(VENV_DOCS)/.ready: requirements/docs.txt
+	test -x $(VENV_DOCS)/bin/python || $(PYTHON) -m venv $(VENV_DOCS)
+	@echo "installing the packages of requirements/docs.txt into $(VENV_DOCS)"
+	$(VENV_DOCS)/bin/python -m pip --disable-pip-version-check -qq install -r requirements/docs.txt
 	touch $@
 
 # Without the libraries there is no FFCV, no stamp, and another look the next time.

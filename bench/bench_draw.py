@@ -20,7 +20,7 @@ LARGE = 14_197_122
 
 
 def numpy_race(p: np.ndarray, k: int, generator: np.random.Generator) -> np.ndarray:
-    keys = -np.log(generator.random(len(p), dtype=np.float32)) / p
+    keys = -np.log1p(-generator.random(len(p), dtype=np.float32)) / p
     mask = np.zeros(len(p), np.bool_)
     mask[np.argpartition(keys, k)[:k]] = True
     return mask

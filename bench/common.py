@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import ctypes
 import json
+import signal
 import statistics
 import time
 from collections.abc import Callable
@@ -74,7 +75,7 @@ class Bench:
 
     def __init__(self, name: str, description: str, default_n: int | list[int] = 1281167) -> None:
         self.name = name
-        self._lines = ""
+        self._lines = self._case = ""
         self.parser = argparse.ArgumentParser(description=description)
         many = {"nargs": "+"} if isinstance(default_n, list) else {}
         self.parser.add_argument(
@@ -92,7 +93,8 @@ class Bench:
             f"{self.name}: median of {self.args.pairs} alternating pairs, "
             f"n = {', '.join(map(str, sizes))}"
         )
-        print(f"{'case':<34}{'ours':>12}  {'peer':<34}{'time':>12}{'ratio':>8}  middle half")
+        print(f"  {'beside':<33}{'ours':>9}{'peer':>10}     {'ratio':>7}  middle half")
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends it without a traceback
         return self.args
 
     def compare(
@@ -106,10 +108,11 @@ class Bench:
         per: int = 1,
         pairs: int | None = None,
         setup: Call | None = None,
+        below: str = "",
     ) -> Result:
         """Time both in turn; `per` is the number of operations inside one call.
 
-        `setup` runs untimed before every call of either.
+        `setup` runs untimed before every call of either; `below` says why the peer may be faster.
         """
         self.timer(ours, setup)
         self.timer(peer, setup)
@@ -117,7 +120,7 @@ class Bench:
         for _ in range(pairs or self.args.pairs):
             mine.append(self.timer(ours, setup))
             theirs.append(self.timer(peer, setup))
-        return self.record(case, mine, peer_name, theirs, unit=unit, per=per)
+        return self.record(case, mine, peer_name, theirs, unit=unit, per=per, below=below)
 
     def record(
         self,
@@ -128,6 +131,7 @@ class Bench:
         *,
         unit: str,
         per: int = 1,
+        below: str = "",
     ) -> Result:
         """Add a case by what was measured, in seconds or bytes, of both in turn."""
         ratios = [b / a for a, b in zip(mine, theirs, strict=True)]
@@ -145,17 +149,22 @@ class Bench:
             ratio_low=low,
             ratio_high=high,
         )
+        if self.show and case != self._case:
+            print(case)
+            self._case = case
         self._print(
-            f"{case:<34}{result.ours:>9.3f} {unit}  {peer_name:<34}{result.peer:>9.3f} {unit}"
+            f"  {peer_name:<33}{result.ours:>9.3f}{result.peer:>10.3f} {unit:<4}"
             f"{result.ratio:>7.2f}x  {low:.2f} to {high:.2f}",
             asdict(result),
         )
+        if self.show and result.ratio < 1:
+            print(f"    below 1x the peer is faster{below and f': {below}'}", flush=True)
         return result
 
     def note(self, case: str, text: str, **figures: object) -> None:
         """Print and write further figures of a case."""
         line = {"bench": self.name, "case": case, "n": self.n, **figures}
-        self._print(f"{case:<34}{text}", line)
+        self._print(f"{case:<29} {text}", line)
 
     def _print(self, text: str, line: dict[str, object]) -> None:
         if not self.show:

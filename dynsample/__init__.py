@@ -1,5 +1,14 @@
 """Dynamic data pruning and sampling for training loops."""
 
+from importlib.util import find_spec as _find_spec
+
+if _find_spec("dynsample._core") is None:
+    raise ImportError(
+        f"{__path__[0]} has no compiled module for this Python: it is a source tree, or was built "
+        "for another Python. Leave that folder if dynsample is installed elsewhere, or build it "
+        "there by `pip install -e .`"
+    )
+
 from dynsample import batch, coreset, groups, ops, payload, report, signals, weights
 from dynsample.coreset.scoring import score, score_columns
 from dynsample.disk.checkpoint import StateError
@@ -102,3 +111,15 @@ __all__ = [
     "signals",
     "weights",
 ]
+
+
+def __getattr__(name: str) -> str:
+    if name != "__version__":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib.metadata import version
+
+    return version(__name__)
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

@@ -6,11 +6,13 @@ the latter returns the exit status. What a command needs beyond numpy it imports
 
 from __future__ import annotations
 
+import argparse
 import importlib
 import io
 import sys
 from collections.abc import Sequence
 
+import dynsample
 from dynsample.cli.printing import Parser
 
 COMMANDS = {
@@ -29,6 +31,18 @@ COMMANDS = {
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 
 
+class _Version(argparse.Action):
+    """Look the version up when it is asked for."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, help: str) -> None:
+        super().__init__(option_strings, dest, nargs=0, help=help)
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        """Print it."""
+        print(f"dynsample {dynsample.__version__}")
+        parser.exit()
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; `argv` is by default the process's own.
 
@@ -40,6 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = Parser(
         prog="dynsample", description="Dynamic data pruning and sampling for training loops."
     )
+    parser.add_argument("--version", action=_Version, help="print the version, and exit")
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="command")
     for name, text in COMMANDS.items():
         command = importlib.import_module(f"dynsample.cli.{name}")

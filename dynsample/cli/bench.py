@@ -1,8 +1,12 @@
-"""Time the kernels beside their peers, in turn in one process; runs the scripts of bench/."""
+"""Time the kernels beside their peers, in turn in one process; runs the scripts of bench/.
+
+Without a name it lists what there is.
+"""
 
 from __future__ import annotations
 
 import argparse
+import ast
 import subprocess
 import sys
 import tempfile
@@ -17,10 +21,7 @@ NEEDS_GPU = ("cuda", "step")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the choice of scripts, and the options that all of them have."""
-    names = " | ".join(
-        [f"{name} (needs a GPU)" if name in NEEDS_GPU else name for name in [*scripts(), "all"]]
-    )
-    parser.add_argument("what", nargs="*", default=["all"], help=f"{names} (default: all)")
+    parser.add_argument("what", nargs="*", metavar="NAME", help="what to time, or all")
     parser.add_argument("--n", type=int, help="samples (default: 1281167)")
     parser.add_argument("--pairs", type=int, help="timed pairs of each case")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write one JSON line per case")
@@ -44,6 +45,15 @@ def all_that_can_run(found: dict[str, Path]) -> list[str]:
     return list(found)
 
 
+def listed(found: dict[str, Path]) -> None:
+    """Print what there is, by the first lines of the scripts."""
+    for name, path in found.items():
+        (said, *_) = (ast.get_docstring(ast.parse(path.read_text())) or "").splitlines() or [""]
+        needs = " (needs a GPU)" if name in NEEDS_GPU else ""
+        print(f"{name:<10} {said}{needs}")
+    print("\ndynsample bench NAME [NAME ...] times one or more, dynsample bench all every one")
+
+
 def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     """Run the scripts one after the other; 1 when one of them fails."""
     found = scripts()
@@ -59,6 +69,9 @@ def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     options = [
         f"--{name}={value}" for name in ("n", "pairs") if (value := getattr(args, name)) is not None
     ]
+    if not args.what:
+        listed(found)
+        return 0
     failed, lines = [], ""
     with tempfile.TemporaryDirectory() as folder:
         for name in all_that_can_run(found) if "all" in args.what else dict.fromkeys(args.what):

@@ -29,8 +29,8 @@ def say(text: object, file: TextIO | None = None) -> None:
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser whose errors can be shown."""
+    """A parser whose errors are one sentence, and can be shown."""
 
     def error(self, message: str) -> NoReturn:
         """End the command with what is wrong with its arguments."""
-        super().error(printable(message))
+        self.exit(2, f"{self.prog}: {printable(message)}; {self.prog} --help says more\n")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import dynsample
 from dynsample import cuda
 from dynsample.cli import bench, doctor, main
 from dynsample.kernels import available
@@ -42,7 +43,17 @@ def test_a_wrong_argument_is_named(
     with pytest.raises(SystemExit) as exit_:
         main(arguments)
     assert exit_.value.code == 2
-    assert message in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert message in error
+    assert "usage:" not in error
+    assert error.count("\n") == 1
+
+
+def test_the_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as exit_:
+        main(["--version"])
+    assert exit_.value.code == 0
+    assert capsys.readouterr().out == f"dynsample {dynsample.__version__}\n"
 
 
 def test_a_missing_extra_is_named(
@@ -85,6 +96,14 @@ def test_doctor_says_what_is_used_and_what_is_there(capsys: pytest.CaptureFixtur
     assert used in available.rstrip(")").split()
     assert int(findings["threads"]) >= 1
     assert findings["numpy"][0].isdigit()
+    assert findings["launched"] == "by none: one process"
+    assert findings["driver"]
+
+
+def test_doctor_names_the_launcher(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RANK", "0")
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    assert doctor.launched() == "torchrun launched 4 processes (WORLD_SIZE=4)"
 
 
 def test_doctor_names_a_package_that_is_missing() -> None:
@@ -139,9 +158,17 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_bench_collects_the_lines_of_all_scripts(checkout: Path, tmp_path: Path) -> None:
     out = tmp_path / "all.json"
-    assert main(["bench", "--n", "7", "--json", str(out)]) == 1  # one of them fails
+    assert main(["bench", "all", "--n", "7", "--json", str(out)]) == 1  # one of them fails
     lines = [json.loads(line) for line in out.read_text().splitlines()]
     assert lines == [{"bench": "bad", "n": "7"}, {"bench": "good", "n": "7"}]
+
+
+def test_bench_without_a_name_lists_what_there_is(
+    checkout: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["bench"]) == 0
+    shown = capsys.readouterr().out
+    assert [line.split()[0] for line in shown.splitlines()[:2]] == ["bad", "good"]
 
 
 def test_bench_runs_what_was_asked_for(checkout: Path, tmp_path: Path) -> None:

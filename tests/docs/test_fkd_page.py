@@ -179,11 +179,11 @@ def test_dali_shows_the_same_crops(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         assert (image - expected[EPOCHS - 1, i][0]).abs().mean() < 0.1, i  # noise has about 1
 
 
-def test_the_snippet_of_the_readme_relabels_and_trains(
+def test_the_snippet_of_the_page_relabels_and_trains(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    (snippet,) = (block for block in pages.blocks("README.md") if "Writer(" in block)
+    (snippet,) = (block for block in pages.blocks("docs/relabelled.md") if "Writer(" in block)
     dataset = pages.run(PAGE, [DATASET], {})["Shown"](
         write_images(tmp_path / "images"), [0] * N, transform
     )
@@ -195,5 +195,5 @@ def test_the_snippet_of_the_readme_relabels_and_trains(
         "ds": ds, "DataLoader": DataLoader, "train_set": dataset, "epochs": 2, "teacher": network,
         "student": network, "sampler": ds.Sampler(N, batch_size=8),
     }  # fmt: skip
-    loss = pages.run("README.md", [snippet], given)["loss"]
+    loss = pages.run("docs/relabelled.md", [snippet], given)["loss"]
     assert abs(loss) < 1e-5  # the student is the teacher, but for rounding to float16

@@ -14,6 +14,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 SOURCES = (
     "CMakeLists.txt",
+    "LICENSE",
     "README.md",
     "cmake",
     "csrc",

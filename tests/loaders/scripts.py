@@ -1,4 +1,4 @@
-"""Running whole scripts, and applying the README's changes to stock ones."""
+"""Running whole scripts, and applying the changes of pages to stock ones."""
 
 from __future__ import annotations
 
@@ -33,10 +33,9 @@ def stock_script(name: str) -> str:
     return Path(__file__).with_name(name).read_text().replace("  # noqa: B007", "")
 
 
-def changed(script: str, first_line: str) -> str:
-    """Apply the README's diff that begins with `first_line`, whose hunks are separated by @@."""
-    diffs = pages.blocks("README.md", "diff")
-    (diff,) = [diff for diff in diffs if diff.startswith(first_line + "\n")]
+def changed(script: str, page: str) -> str:
+    """Apply the diff of a page, whose hunks are separated by @@."""
+    (diff,) = pages.blocks(page, "diff")
     for hunk in re.split(r"^@@\n", diff, flags=re.MULTILINE):
         lines = hunk.splitlines(keepends=True)
         before = "".join(line[1:] for line in lines if line[0] != "+")

@@ -1,4 +1,4 @@
-"""Whole FFCV scripts: the README's change to a stock one, and the example."""
+"""Whole FFCV scripts: the page.s change to a stock one, and the example."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ pytest.importorskip("ffcv", reason="FFCV is not installed", exc_type=ImportError
 from adapters.ffcv import write
 
 
-def test_the_change_in_the_readme_makes_a_stock_script_hide_samples(tmp_path: Path) -> None:
+def test_the_change_on_the_page_makes_a_stock_script_hide_samples(tmp_path: Path) -> None:
     stock = stock_script("stock_ffcv.py")
-    ours = changed(stock, "-from ffcv.loader import Loader, OrderOption")
+    ours = changed(stock, "docs/ffcv.md")
     ours = ours.replace("size=256, num_workers=8", "size=8, num_workers=2")
     script = tmp_path / "ours.py"
     script.write_text(ours + "sampler = loader.sampler" + HIDES)

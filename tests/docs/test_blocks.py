@@ -1,0 +1,182 @@
+"""Every block of Python in README and docs runs: as pasted, or in the script it is a part of."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+import dynsample as ds
+from dynsample.torch import DataLoader, scaled_lr
+from tests import pages
+
+TESTS = pages.ROOT / "tests"
+# Pages whose blocks have a test of their own, and where it is.
+ELSEWHERE = {
+    "docs/dali.md": "loaders/test_dali_page.py",
+    "docs/frameworks.md": "docs/test_frameworks_page.py",
+    "docs/migrate/dyn-unc.md": "docs/test_coreset_pages.py",
+    "docs/migrate/fkd.md": "docs/test_fkd_page.py",
+    "docs/migrate/ignite.md": "docs/test_ignite_page.py",
+    "docs/migrate/kakurenbo.md": "docs/kakurenbo_ranks.py",
+    "docs/migrate/lerobot.md": "docs/test_lerobot_page.py",
+    "docs/migrate/trainers.md": "docs/test_trainers_page.py",
+    "docs/migrate/transformers.md": "docs/test_transformers_page.py",
+    "docs/migrate/ultralytics.md": "docs/test_ultralytics_page.py",
+    "docs/ranks.md": "ranks/from_the_docs.py",
+    "docs/relabelled.md": "docs/test_fkd_page.py",
+    "docs/weighted-sampling.md": "ranks/weighted_page.py",
+}
+AS_PASTED = ("README.md", "docs/own-policy.md")
+INCLUDED = re.compile(r'--8<-- "(examples/quickstart/\w+\.py)"\n')
+NEEDS_GPU = ("docs/cuda.md",)
+
+
+def with_code() -> list[str]:
+    """Pages that have a block of Python."""
+    found = [pages.ROOT / "README.md", *sorted((pages.ROOT / "docs").rglob("*.md"))]
+    names = [path.relative_to(pages.ROOT).as_posix() for path in found]
+    return [name for name in names if pages.blocks(name)]
+
+
+class Pairs(torch.utils.data.Dataset[tuple[torch.Tensor, int]]):
+    """A data set of three classes, as a classifier's."""
+
+    targets = tuple(np.arange(120) % 3)
+
+    def __len__(self) -> int:
+        return 120
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
+        return torch.full((6,), float(self.targets[index])), int(self.targets[index])
+
+
+def script(policy: ds.Policy | None = None, **others: Any) -> dict[str, Any]:
+    """Names of a training script that is about to make a step, its first batch in hand."""
+    train_set = Pairs()
+    policy = ds.Kakurenbo() if policy is None else policy
+    sampler = ds.Sampler(120, policy, batch_size=12, seed=0, columns=others.pop("columns", None))
+    loader = DataLoader(train_set, sampler=sampler)
+    images, targets, index = next(iter(loader))
+    hidden, norm, head = torch.nn.Linear(6, 8), torch.nn.BatchNorm1d(8), torch.nn.Linear(8, 3)
+    model = torch.nn.Sequential(hidden, norm, head)
+    logits = model(images)
+    return {
+        "ds": ds, "np": np, "torch": torch, "F": F, "scaled_lr": scaled_lr, "train_set": train_set,
+        "sampler": sampler, "loader": loader, "model": model, "images": images, "targets": targets,
+        "optimizer": torch.optim.SGD(model.parameters(), lr=0.1), "index": index, "logits": logits,
+        "losses": F.cross_entropy(logits, targets, reduction="none"), **others,
+    }  # fmt: skip
+
+
+def two_headed() -> torch.nn.Module:
+    class Heads(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.main, self.auxiliary = torch.nn.Linear(6, 3), torch.nn.Linear(6, 3)
+
+        def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            return self.main(images), self.auxiliary(images)
+
+    return Heads()
+
+
+def observed(names: dict[str, Any]) -> int:
+    """Return how many samples the next epoch knows."""
+    names["sampler"].set_epoch(1)
+    return int(names["sampler"].table.seen.sum())
+
+
+def recipes() -> Iterator[tuple[dict[str, Any], int]]:
+    """The names that each block of the recipes takes, and the samples it observes."""
+    yield script(class_weight=torch.ones(3)), 12
+    names = script()
+    names["mix"] = lambda images, targets: (images.roll(1, 0), targets, targets.roll(1), 0.7)
+    yield names | {"net": names["model"]}, 12
+    yield script(mix_rows=lambda rows: rows.roll(1, 0)), 0
+    yield script(), 0
+    yield script(model=two_headed(), distillation=torch.zeros(12)), 12
+    task_loss, half = torch.rand(12), torch.full((12,), 0.5)
+    yield script(task_loss=task_loss, iou=torch.rand(12), score=half), 12
+    yield script(ds.InfoBatch(epochs=2), r=2, losses=torch.rand(24)), 12
+    names = script(scaler=torch.amp.GradScaler("cuda", enabled=False), step=0, accumulate=2)
+    names["sampler"].observe(names["index"], logits=names["logits"], targets=names["targets"])
+    yield names, 120
+    yield script(ds.Uniform(), columns={"score": ds.Mean()}), 12
+
+
+def test_every_page_with_code_is_run() -> None:
+    known = {*ELSEWHERE, *AS_PASTED, *NEEDS_GPU, *STEPS, "docs/quickstarts.md", "docs/recipes.md"}
+    assert set(with_code()) == known
+    for page, test in ELSEWHERE.items():
+        text = (TESTS / test).read_text()
+        assert page in text or page.removeprefix("docs/") in text or Path(page).name in text, page
+
+
+@pytest.mark.parametrize("page", AS_PASTED)
+def test_blocks_that_stand_alone(page: str, tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.chdir(tmp_path)
+    for block in pages.blocks(page):
+        pages.run(page, [block], {})
+
+
+def test_quickstarts_are_files_and_the_readme_shows_one() -> None:
+    shown = [INCLUDED.fullmatch(block) for block in pages.blocks("docs/quickstarts.md")]
+    files = sorted((pages.ROOT / "examples/quickstart").glob("*.py"))
+    assert {match[1] for match in shown if match} == {
+        path.relative_to(pages.ROOT).as_posix() for path in files
+    }
+    assert all(len(path.read_text().splitlines()) < 40 for path in files)
+    assert pages.blocks("README.md") == [files[0].with_name("with_torch.py").read_text()]
+
+
+@pytest.mark.filterwarnings("ignore:(User provided device_type of 'cuda'|CUDA is not available)")
+def test_recipes() -> None:
+    blocks = pages.blocks("docs/recipes.md")
+    for block, (names, rows) in zip(blocks, recipes(), strict=True):
+        after = pages.run("docs/recipes.md", [block], names)
+        if rows:
+            assert observed(after) == rows, block
+
+
+def a_training_script(page: str) -> None:
+    blocks = pages.blocks(page)
+    names = pages.run(page, blocks[:2], script(epoch=0))
+    assert observed(names) == 120
+    pages.run(page, blocks[2:], names)
+
+
+def an_epoch_loop(page: str) -> None:
+    sampler = ds.Sampler(120, ds.InfoBatch(epochs=2), batch_size=12)
+    loader, losses = DataLoader(Pairs(), sampler=sampler), np.ones(12)
+    given = {"sampler": sampler, "loader": loader, "losses": losses, "epochs": 2}
+    pages.run(page, pages.blocks(page), given)
+    assert (sampler.epoch, sampler.table.seen.sum()) == (1, 120)
+
+
+def a_report(page: str) -> None:
+    names = pages.run(page, pages.blocks(page), {"ds": ds, "num_samples": 120})
+    names["sampler"].set_epoch(0)
+    assert Path("runs/7/epochs.jsonl").exists()
+
+
+STEPS: dict[str, Callable[[str], None]] = {
+    "docs/epochs.md": an_epoch_loop,
+    "docs/inspect.md": a_report,
+    "docs/torch.md": a_training_script,
+}
+
+
+@pytest.mark.parametrize("page", STEPS)
+def test_parts_of_a_script(page: str, tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.chdir(tmp_path)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "This DataLoader will create")  # of more cores than here
+        STEPS[page](page)
