@@ -92,7 +92,9 @@ def mpi_status() -> str:
     except subprocess.TimeoutExpired:
         return "mpi4py does not start within 30 s"
     said = (done.stderr.strip() or "no word").splitlines()[-1]
-    return " ".join(done.stdout.split()) if done.returncode == 0 else f"mpi4py does not start: {said}"
+    return (
+        " ".join(done.stdout.split()) if done.returncode == 0 else f"mpi4py does not start: {said}"
+    )
 
 
 def launched() -> str:

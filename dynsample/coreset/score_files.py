@@ -19,7 +19,7 @@ from dynsample.kernels.checks import choice
 from dynsample.kernels.convert import host
 from dynsample.policies import Forgetting
 from dynsample.run.saved_run import check_observed, checked_facts, damaged
-from dynsample.table.columns import KINDS, Column, Transitions, log_signals
+from dynsample.table.columns import KINDS, Column, Transitions, signals_of
 from dynsample.table.issued import Issued
 from dynsample.table.log import ObservationLog
 from dynsample.table.table import ScoreTable
@@ -201,7 +201,7 @@ def from_sampler(path: str | os.PathLike[str], column: str | None = None) -> NDA
 
 def _fold_rest(saved: checkpoint.Saved, table: ScoreTable, epoch: int) -> None:
     """Apply the observations of the epoch in which the sampler was saved."""
-    signals = log_signals(table.columns)
+    signals = signals_of(table.columns)
     for rank in range(len(saved.parts)):
         observed = saved.read(f"log-{rank:05d}")
         check_observed(observed, signals, table.num_samples)

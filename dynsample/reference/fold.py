@@ -23,7 +23,6 @@ from dynsample.table.columns import (
     Transitions,
     Uncertainty,
     Window,
-    signals_of,
 )
 from dynsample.table.log import HostParts
 
@@ -47,10 +46,9 @@ def fold(
     for row, places in observations.items():
         for _, place in sorted(places):
             seen[row] = True
-            for name, signal in signals_of(columns).items():
-                column = columns[name]
-                if column.until is None or epoch < column.until:
-                    _update(column, parts[name], row, signals[signal][place])
+            for name, column in columns.items():
+                if column.observed and (column.until is None or epoch < column.until):
+                    _update(column, parts[name], row, signals[column.signal or name][place])
 
 
 def _update(column: Column, parts: Mapping[str, NDArray[Any]], row: int, x: np.float32) -> None:

@@ -16,7 +16,6 @@ from dynsample.report.writer import Passed, Start
 from dynsample.run.epoch import Epoch, plan_stats
 from dynsample.run.ledger import Ledger
 from dynsample.run.planning import make_plan, start
-from dynsample.table.columns import signals_of
 from dynsample.table.fold import fold_everywhere
 from dynsample.table.issued import with_issued
 from dynsample.table.table import ScoreTable
@@ -152,8 +151,8 @@ def warn_unobserved(run: Run, plan: Plan) -> None:
 def _warn_of_nan(run: Run, plan: Plan, non_finite: int) -> None:
     """Warn when no value of a column that the policy decides by is a number."""
     table = run.table
-    for name in signals_of(run.config.policy.columns):
-        if not table.count(table.arrays.finite(table[name])):
+    for name, column in run.config.policy.columns.items():
+        if column.observed and not table.count(table.arrays.finite(table[name])):
             run.warn_once(
                 "nan",
                 f"no value of {name!r} is finite after epoch {plan.random.epoch}, in which "

@@ -17,7 +17,7 @@ from dynsample.plan.dealing import Steps
 from dynsample.plan.orders import Order
 from dynsample.policies.base import Policy
 from dynsample.report import Report
-from dynsample.table.columns import Column, log_signals
+from dynsample.table.columns import Column, signals_of
 from dynsample.table.issued import names_of_issued
 from dynsample.table.log import ObservationLog
 from dynsample.table.places import make_log
@@ -84,13 +84,13 @@ class RunConfig:
 
     @cached_property
     def signals(self) -> list[str]:
-        """Signals that an observation must bring, ascending."""
-        return log_signals(self.columns)
+        """Signals that an observation must bring."""
+        return signals_of(self.columns)
 
     @cached_property
     def decisive(self) -> list[str]:
         """Those of them that the policy decides by."""
-        return log_signals(self.policy.columns)
+        return signals_of(self.policy.columns)
 
     @cached_property
     def subset_fingerprint(self) -> str | None:

@@ -68,7 +68,7 @@ class Column(ABC):
 
     def takes(self, epoch: int) -> bool:
         """Whether observations of `epoch` count."""
-        return self.until is None or epoch < self.until
+        return self.observed and (self.until is None or epoch < self.until)
 
     @property
     def parameter(self) -> float:
@@ -102,14 +102,18 @@ class Column(ABC):
         )
 
 
-def signals_of(columns: Mapping[str, Column]) -> dict[str, str]:
-    """Return the signal of every column that takes observations, by the name of the column."""
-    return {name: column.signal or name for name, column in columns.items() if column.observed}
+@dataclass(frozen=True)
+class NotObserved(Column):
+    """A column that takes no observations, and so has no signal."""
+
+    observed = False
+    signal: None = field(default=None, init=False, repr=False)
+    until: None = field(default=None, init=False, repr=False)
 
 
-def log_signals(columns: Mapping[str, Column]) -> list[str]:
+def signals_of(columns: Mapping[str, Column]) -> list[str]:
     """Return the signals that columns are made of, ascending: what a log keeps."""
-    return sorted(set(signals_of(columns).values()))
+    return sorted({column.signal or name for name, column in columns.items() if column.observed})
 
 
 def native(

@@ -6,7 +6,7 @@ The rules themselves are in `csrc/core/columns.h`, by the same names of kinds an
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,8 +16,7 @@ from dynsample.kernels import Array
 from dynsample.kernels.checks import real
 from dynsample.kernels.namespace import float32, namespace_of
 from dynsample.table.column import Column as Column
-from dynsample.table.column import Parts, set_all
-from dynsample.table.column import log_signals as log_signals
+from dynsample.table.column import NotObserved, Parts, set_all
 from dynsample.table.column import signals_of as signals_of
 from dynsample.table.windows import Dual as Dual
 from dynsample.table.windows import Lags as Lags
@@ -159,16 +158,7 @@ class RunLength(Column):
 
 
 @dataclass(frozen=True)
-class _NotObserved(Column):
-    """A column that takes no observations, and so has no signal."""
-
-    observed = False
-    signal: None = field(default=None, init=False, repr=False)
-    until: None = field(default=None, init=False, repr=False)
-
-
-@dataclass(frozen=True)
-class Static(_NotObserved, _OneNumber):
+class Static(NotObserved, _OneNumber):
     """Numbers that are given by `ScoreTable.set_column` and stay as they are; NaN until then.
 
     To give them makes no row known: a policy names the rows that are meant where it goes by them.

@@ -12,28 +12,22 @@ from numpy.typing import NDArray
 from dynsample.kernels import Array
 from dynsample.kernels.convert import as_tensor, is_tensor
 from dynsample.kernels.namespace import float32
-from dynsample.table.column import Column, Parts
+from dynsample.table.column import Column, NotObserved, Parts
 
 
 @dataclass(frozen=True)
-class Issued(Column):
+class Issued(NotObserved):
     """How often each row was issued, and in which epoch last: from the plans, without a signal.
 
     When an epoch is over, its positions that were handed out count, on whichever rank: a row that
     was drawn twice counts twice, and what `drop_last` or a loop that was left did not hand out does
     not count, nor does the pass over the hidden samples. An epoch that is dropped by
     ``set_epoch(..., restart=True)`` was not issued. Policies read it as `ScoreTable.issued`; its
-    value is the count. It takes no signal, and issues of epochs from `until` on do not count.
+    value is the count.
     """
 
     kind = "issued"
     nan_until_observed = False
-    observed = False
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.signal is not None:
-            raise ValueError(f"signal must be None for Issued, got {self.signal!r}")
 
     def allocate(self, num_samples: int) -> dict[str, NDArray[Any]]:
         """Allocate `count` uint32[N], and `last_epoch` int64[N], -1 for a row never issued."""
@@ -96,7 +90,7 @@ def with_issued(
     """
     noted = {}
     for name, column in columns.items():
-        if isinstance(column, Issued) and column.takes(epoch):
+        if isinstance(column, Issued):
             noted[name] = column.noted(parts[name], rows(), epoch)
     return noted
 

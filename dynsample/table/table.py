@@ -19,7 +19,7 @@ from dynsample.kernels.numbers import reals_on_host
 from dynsample.plan.dealing import row_bounds
 from dynsample.table import places
 from dynsample.table.by_group import ByGroup, as_groups
-from dynsample.table.columns import Column, Lags, Last, log_signals
+from dynsample.table.columns import Column, Lags, Last, signals_of
 from dynsample.table.issued import IssuedRows, names_of_issued
 from dynsample.table.log import Layout, Packed, fold_specs
 from dynsample.table.reductions import Floats, Mask, Reductions
@@ -215,7 +215,7 @@ class ScoreTable(Reductions):
 
     def _log_of_its_own(self) -> Log:
         if self._own_log is None:
-            names = log_signals(self.columns)
+            names = signals_of(self.columns)
             log = places.make_log(self.arrays, self.num_samples, names)
             if self._index is not None:
                 row_of = np.full(int(self._index[-1]) + 1 if len(self._index) else 0, -1, np.int32)

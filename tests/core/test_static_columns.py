@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 import dynsample as ds
 from dynsample import groups
 from dynsample.coreset import score_files
-from dynsample.table.columns import log_signals
+from dynsample.table.columns import signals_of
 
 NAN, INF = np.nan, np.inf
 N = 40
@@ -38,7 +38,7 @@ def test_it_is_nan_until_it_is_set_and_makes_no_row_seen_or_known() -> None:
 
 def test_no_signal_is_asked_for_it() -> None:
     columns = {"loss": ds.Last(), "mean": ds.Mean(signal="el2n"), "difficulty": ds.Static()}
-    assert log_signals(columns) == ["el2n", "loss"]
+    assert signals_of(columns) == ["el2n", "loss"]
     assert not ds.Static().takes(0)
     table = ds.ScoreTable(3, {"difficulty": ds.Static()})
     table.observe(np.array([1]), difficulty=np.float32([2]))  # as other signals nobody reads
