@@ -110,8 +110,8 @@ struct WindowColumn {
   std::uint32_t size;
 
   template <class From>
-  void borrow(const From& from) {
-    from.size(size, 1);
+  void borrow(const From& from, std::uint32_t least_size = 1) {
+    from.size(size, least_size);
     from.part("values", values, size);
     from.part("count", count);
   }
@@ -123,17 +123,12 @@ struct WindowColumn {
 };
 
 // A ring as above, and a sum over the full windows that it went through.
-struct SumOfWindows {
-  float* values;
-  std::uint32_t* count;
+struct SumOfWindows : WindowColumn {
   double* sum;
-  std::uint32_t size;
 
   template <class From>
   void borrow(const From& from) {
-    from.size(size, 2);
-    from.part("values", values, size);
-    from.part("count", count);
+    WindowColumn::borrow(from, 2);
     from.part("sum", sum);
   }
 
@@ -141,10 +136,6 @@ struct SumOfWindows {
   DYNSAMPLE_HOST_DEVICE bool is_full(std::size_t row) const { return count[row] >= size; }
   DYNSAMPLE_HOST_DEVICE void add(std::size_t row, double of_window) const {
     sum[row] = one_nan(sum[row] + of_window);
-  }
-  DYNSAMPLE_HOST_DEVICE void put(std::size_t row, float x) const {
-    values[row * size + count[row] % size] = x;
-    count[row] += 1;
   }
 };
 
@@ -154,7 +145,7 @@ struct UncertaintyColumn : SumOfWindows {
 
   DYNSAMPLE_HOST_DEVICE void update(std::size_t row, float x) const {
     if (is_full(row)) add(row, uncertainty(window(row), size));
-    put(row, x);
+    WindowColumn::update(row, x);
   }
 };
 
@@ -163,7 +154,7 @@ struct DualColumn : SumOfWindows {
   static constexpr const char* kKind = "dual";
 
   DYNSAMPLE_HOST_DEVICE void update(std::size_t row, float x) const {
-    put(row, x);
+    WindowColumn::update(row, x);
     if (is_full(row)) add(row, dual(window(row), size));
   }
 };

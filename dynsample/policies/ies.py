@@ -31,7 +31,7 @@ class IES(Policy):
         ``|l_t - 2 l_{t-1} + l_{t-2}|``, is below this. Published runs have 0.001, and 0.002 on 100
         classes.
     window : int in [1, 100]
-        Second differences in the mean: 1 is the paper's equation, 3 its published code.
+        Second differences in the mean; the published code has 3. With 1 it is the last one alone.
     warmup_epochs : int
         Epochs at the start in which nothing is hidden.
     refresh_every : int
