@@ -19,7 +19,7 @@ from dynsample.kernels.checks import choice
 from dynsample.kernels.convert import host
 from dynsample.policies import Forgetting
 from dynsample.run.saved_run import check_observed, checked_facts, damaged
-from dynsample.table.columns import KINDS, Column, Transitions
+from dynsample.table.columns import KINDS, Column, Transitions, signals_of
 from dynsample.table.log import ObservationLog
 from dynsample.table.table import ScoreTable
 
@@ -200,11 +200,11 @@ def from_sampler(path: str | os.PathLike[str], column: str | None = None) -> NDA
 
 def _fold_rest(saved: checkpoint.Saved, table: ScoreTable, epoch: int) -> None:
     """Apply the observations of the epoch in which the sampler was saved."""
-    signals = {column.signal or name for name, column in table.columns.items()}
+    signals = signals_of(table.columns)
     for rank in range(len(saved.parts)):
         observed = saved.read(f"log-{rank:05d}")
         check_observed(observed, signals, table.num_samples)
-        log = ObservationLog(table.num_samples, sorted(signals))
+        log = ObservationLog(table.num_samples, signals)
         log.restore(observed["index"], {name: observed[f"signal/{name}"] for name in log.signals})
         table.fold(log, epoch=epoch, tickets=observed["ticket"].astype(np.int64))
 

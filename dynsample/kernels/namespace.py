@@ -69,6 +69,12 @@ def equal(one: Array, other: Array) -> Array:
     return mask
 
 
+def subtract(one: Array, other: Array) -> Array:
+    """Subtract entry by entry; numpy does not warn of what becomes infinite or NaN."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        return one - other
+
+
 def contiguous(array: Array) -> Array:
     """Return an array of one dimension without gaps between its entries; itself, if it is one."""
     return array.contiguous() if is_tensor(array) else np.ascontiguousarray(array)

@@ -1,22 +1,30 @@
 """Published methods, one file each."""
 
+from dynsample.policies.curriculum import Curriculum
 from dynsample.policies.forgetting import Forgetting
 from dynsample.policies.ies import IES
 from dynsample.policies.importance import ImportanceSampling
 from dynsample.policies.info_batch import InfoBatch
 from dynsample.policies.kakurenbo import Kakurenbo
+from dynsample.policies.order_dp import OrderDP
 from dynsample.policies.random_subset import RandomSubset
+from dynsample.policies.reducible_loss import ReducibleLoss
 from dynsample.policies.selective_backprop import SelectiveBackprop
+from dynsample.policies.seta import SeTa
 from dynsample.policies.uniform import Uniform
 from dynsample.policies.weighted import WeightedRandom
 
 __all__ = [
     "IES",
+    "Curriculum",
     "Forgetting",
     "ImportanceSampling",
     "InfoBatch",
     "Kakurenbo",
+    "OrderDP",
     "RandomSubset",
+    "ReducibleLoss",
+    "SeTa",
     "SelectiveBackprop",
     "Uniform",
     "WeightedRandom",

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from dynsample.kernels import Array
     from dynsample.table.table import ScoreTable
 
-_LARGEST = 2.0**100  # losses below it have differences, and sums of these, that float32 holds
-
 
 @dataclass(frozen=True)
 class IES(Policy):
@@ -72,12 +70,13 @@ class IES(Policy):
 
     def unsteadiness(self, table: ScoreTable) -> Array:
         """Mean size of the last second differences, float32[N]; NaN where there are too few."""
-        losses = [_usable(table, table.lag("losses", back)) for back in range(self.window + 2)]
-        changes = [new - old for new, old in pairwise(losses)]
-        absolute = namespace_of(losses[0]).abs
-        total = absolute(changes[0] - changes[1])
-        for new, old in pairwise(changes[1:]):
-            total = total + absolute(new - old)
+        losses = [table.lag("losses", back) for back in range(self.window + 2)]
+        changes = [table.subtract(new, old) for new, old in pairwise(losses)]
+        turns = [table.subtract(new, old) for new, old in pairwise(changes)]
+        size = namespace_of(turns[0]).abs
+        total = size(turns[0])
+        for turn in turns[1:]:
+            total = total + size(turn)
         return table.divide(total, self.window)
 
     def select(self, table: ScoreTable, epoch: int, random: EpochRandom) -> Selection:
@@ -86,9 +85,3 @@ class IES(Policy):
             return Selection()
         hidden = table.below(self.unsteadiness(table), self.delta)
         return Selection(hidden=hidden, refresh=epoch % self.refresh_every == 0)
-
-
-def _usable(table: ScoreTable, loss: Array) -> Array:
-    """Losses that may be subtracted, NaN in place of others."""
-    small = namespace_of(loss).abs(loss) < _LARGEST
-    return loss + table.choose(small, 0.0, float("nan"))

@@ -9,13 +9,17 @@ from dynsample.kernels.checks import choice
 from dynsample.policies.base import Policy
 
 POLICIES: dict[str, Callable[..., Policy]] = {
+    "curriculum": policies.Curriculum,
     "forgetting": policies.Forgetting,
     "ies": policies.IES,
     "importance": policies.ImportanceSampling,
     "infobatch": policies.InfoBatch,
     "kakurenbo": policies.Kakurenbo,
+    "order-dp": policies.OrderDP,
     "random": policies.RandomSubset,
+    "reducible-loss": policies.ReducibleLoss,
     "selective-backprop": policies.SelectiveBackprop,
+    "seta": policies.SeTa,
     "uniform": policies.Uniform,
     "weighted": policies.WeightedRandom,
 }

@@ -17,7 +17,7 @@ from dynsample.plan.dealing import Steps
 from dynsample.plan.orders import Order
 from dynsample.policies.base import Policy
 from dynsample.report import Report
-from dynsample.table.columns import Column
+from dynsample.table.columns import Column, signals_of
 from dynsample.table.log import ObservationLog
 from dynsample.table.places import make_log
 
@@ -81,6 +81,16 @@ class RunConfig:
         return OnDevice(self.device)
 
     @cached_property
+    def signals(self) -> list[str]:
+        """Signals that an observation must bring."""
+        return signals_of(self.columns)
+
+    @cached_property
+    def decisive(self) -> list[str]:
+        """Those of them that the policy decides by."""
+        return signals_of(self.policy.columns)
+
+    @cached_property
     def subset_fingerprint(self) -> str | None:
         """Identity of the subset."""
         return None if self.subset is None else fingerprint_of(self.subset)
@@ -100,8 +110,7 @@ class RunConfig:
 
     def new_log(self) -> Log:
         """Return an empty log, where the run wants it."""
-        signals = sorted({column.signal or name for name, column in self.columns.items()})
-        log = make_log(self.kernels, self.num_rows, signals, self.max_log_bytes)
+        log = make_log(self.kernels, self.num_rows, self.signals, self.max_log_bytes)
         if self.subset is not None:
             log.set_rows(self.row_of())
         return log

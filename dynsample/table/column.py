@@ -45,6 +45,8 @@ class Column(ABC):
     ----------
     kind : str
         The name of the update rule in the native code; the same for all columns of a class.
+    observed : bool
+        Whether observations make it: a log keeps the signals of such columns alone. Of the class.
     nan_until_observed : bool
         Whether `value` is NaN for a row that was never observed; where it is not, the table puts
         NaN there. Also of the class.
@@ -53,6 +55,7 @@ class Column(ABC):
     signal: str | None = field(default=None, kw_only=True)
     until: int | None = field(default=None, kw_only=True)
     kind: ClassVar[str]
+    observed: ClassVar[bool] = True
     nan_until_observed: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
@@ -65,7 +68,7 @@ class Column(ABC):
 
     def takes(self, epoch: int) -> bool:
         """Whether observations of `epoch` count."""
-        return self.until is None or epoch < self.until
+        return self.observed and (self.until is None or epoch < self.until)
 
     @property
     def parameter(self) -> float:

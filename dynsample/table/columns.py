@@ -6,7 +6,8 @@ The rules themselves are in `csrc/core/columns.h`, by the same names of kinds an
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -156,6 +157,25 @@ class RunLength(Column):
         return namespace_of(length).where(length > 0, length, math.nan)
 
 
+@dataclass(frozen=True)
+class _NotObserved(Column):
+    """A column that takes no observations, and so has no signal."""
+
+    observed = False
+    signal: None = field(default=None, init=False, repr=False)
+    until: None = field(default=None, init=False, repr=False)
+
+
+@dataclass(frozen=True)
+class Static(_NotObserved, _OneNumber):
+    """Numbers that are given by `ScoreTable.set_column` and stay as they are; NaN until then.
+
+    To give them makes no row known: a policy names the rows that are meant where it goes by them.
+    """
+
+    kind = "static"
+
+
 KINDS: tuple[type[Column], ...] = (
     Last,
     EMA,
@@ -167,4 +187,10 @@ KINDS: tuple[type[Column], ...] = (
     Dual,
     Transitions,
     RunLength,
+    Static,
 )
+
+
+def signals_of(columns: Mapping[str, Column]) -> list[str]:
+    """Return the signals that columns are made of, ascending: what a log keeps."""
+    return sorted({column.signal or name for name, column in columns.items() if column.observed})

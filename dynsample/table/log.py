@@ -282,6 +282,8 @@ def fold_specs(
     """Describe the columns that take observations of `epoch` to the native fold."""
     specs = []
     for name, column in columns.items():
+        if not column.observed:
+            continue
         signal = column.signal or name
         if signal not in signals:
             raise ValueError(f"column {name!r} needs signal {signal!r}; the log has {signals}")

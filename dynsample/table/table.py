@@ -18,7 +18,7 @@ from dynsample.kernels.convert import as_ids, host
 from dynsample.kernels.numbers import reals_on_host
 from dynsample.plan.dealing import row_bounds
 from dynsample.table import places
-from dynsample.table.columns import Column, Lags, Last
+from dynsample.table.columns import Column, Lags, Last, signals_of
 from dynsample.table.log import Layout, Packed, fold_specs
 from dynsample.table.reductions import Floats, Mask, Reductions
 
@@ -182,8 +182,7 @@ class ScoreTable(Reductions):
 
     def _log_of_its_own(self) -> Log:
         if self._own_log is None:
-            names = {column.signal or name for name, column in self.columns.items()}
-            log = places.make_log(self.arrays, self.num_samples, sorted(names))
+            log = places.make_log(self.arrays, self.num_samples, signals_of(self.columns))
             if self._index is not None:
                 row_of = np.full(int(self._index[-1]) + 1 if len(self._index) else 0, -1, np.int32)
                 row_of[self._index] = np.arange(self.num_samples, dtype=np.int32)
@@ -215,8 +214,26 @@ class ScoreTable(Reductions):
         specs = fold_specs(log.signals, self.columns, parts, epoch)
         _core.fold_packed(packed, layout, specs, host(self.seen)[first:last], last - first)
 
+    def imported(self, name: str) -> Floats:
+        """Return a column that `set_column` is to have set, float32[N]; collective.
+
+        Raises
+        ------
+        ValueError
+            When no row has a finite value.
+        """
+        values = self[name]
+        if self.num_samples and not self.count(self.arrays.finite(values)):
+            raise ValueError(
+                f"column {name!r} must have a finite value, got none: before the first epoch, set "
+                f"it with table.set_column({name!r}, values), one number per row"
+            )
+        return values
+
     def set_column(self, name: str, values: object) -> None:
         """Set a column to imported scores, and mark every row as known, though not as seen.
+
+        A column of kind Static marks no row.
 
         Parameters
         ----------
@@ -233,7 +250,8 @@ class ScoreTable(Reductions):
             self._parts[name] = {"value": self.arrays.copy(array)}
         else:
             column.set_values(self._parts[name], array)
-        self._rows_given = self.arrays.mask(self.num_rows, True)
+        if column is None or column.observed:
+            self._rows_given = self.arrays.mask(self.num_rows, True)
 
     def rows(self, values: object, name: str = "values") -> Floats:
         """Return those of numbers over the data set that belong to the rows, float32."""

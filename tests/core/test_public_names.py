@@ -19,7 +19,7 @@ NAMES = {
         "write_probabilities",
     ],
     "dynsample.batch": [
-        "FORMS", "GramWeights", "LossHistory", "gram_weights", "selective_backprop",
+        "FORMS", "GramWeights", "LossHistory", "gram_weights", "hardest", "selective_backprop",
     ],
     "dynsample.payload": [
         "Facts", "PayloadError", "Store", "View", "Views", "Writer", "fingerprint",

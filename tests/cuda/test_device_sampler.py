@@ -38,7 +38,8 @@ def test_a_run_on_a_device_is_that_of_the_cpu(device: Device, name: str, subset:
 @pytest.mark.parametrize("placement", ["replicated", "sharded"])
 @pytest.mark.parametrize("name", ["kakurenbo", "infobatch", "importance", "forgetting", "weighted",
                                   "importance without replacement", "selective-backprop",
-                                  "random", "ies"])  # fmt: skip
+                                  "random", "curriculum", "order-dp", "reducible-loss",
+                                  "seta", "ies"])  # fmt: skip
 def test_ranks_on_devices_agree_with_the_cpu(
     device: Device, name: str, placement: str, ranks: int
 ) -> None:
