@@ -30,6 +30,8 @@ PARAMETERS = {  # of a policy; the others have their defaults
     "infobatch": {"epochs": 10},
     "importance": {"smoothing": 0.1, "correct_bias": True},
     "forgetting": {"static_epochs": 1},
+    "curriculum": {"pace": ds.schedules.root(0.3, 4)},
+    "seta": {"epochs": 10},
     "weighted": {"probabilities": "loss"},
 }
 POLICIES = {name: registry.make(name, **PARAMETERS.get(name, {})) for name in registry.POLICIES}
@@ -122,6 +124,9 @@ def compare_digests(bench: Bench, gpu: Gpu, values: dict[str, np.ndarray]) -> No
             sampler = ds.Sampler(bench.n, policy, seed=3, device=where, group=None)
             if policy.columns:
                 sampler.table.observe(ids, **values)
+            for column, rule in policy.columns.items():
+                if isinstance(rule, ds.Static):
+                    sampler.table.set_column(column, values["confidence"])
             sampler.set_epoch(2)
             found.append((sampler.plan.digest, sampler.plan.num_positions))
         assert found[0] == found[1], f"{name}: {found[0]} on the CPU, {found[1]} on the device"

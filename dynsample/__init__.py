@@ -11,14 +11,18 @@ from dynsample.plan.selection import EpochRandom, Selection
 from dynsample.policies import (
     AFSS,
     ClassBudget,
+    Curriculum,
     Forgetting,
     GroupDRO,
     ImportanceSampling,
     InfoBatch,
     Kakurenbo,
+    OrderDP,
     RandomSubset,
+    ReducibleLoss,
     ReplayPriority,
     SelectiveBackprop,
+    SeTa,
     Uniform,
     WeightedRandom,
     schedules,
@@ -26,7 +30,7 @@ from dynsample.policies import (
 from dynsample.policies.base import Policy
 from dynsample.priority import PriorityTree
 from dynsample.sampler import ObservationError, Sampler
-from dynsample.table.columns import EMA, Last, Max, Mean, Transitions, Uncertainty, Window
+from dynsample.table.columns import EMA, Last, Max, Mean, Static, Transitions, Uncertainty, Window
 from dynsample.table.issued import Issued
 from dynsample.table.table import ScoreTable
 
@@ -34,6 +38,7 @@ __all__ = [
     "AFSS",
     "EMA",
     "ClassBudget",
+    "Curriculum",
     "EpochPlan",
     "EpochRandom",
     "Forgetting",
@@ -46,18 +51,22 @@ __all__ = [
     "Max",
     "Mean",
     "ObservationError",
+    "OrderDP",
     "PackError",
     "PageLocal",
     "PayloadError",
     "Policy",
     "PriorityTree",
     "RandomSubset",
+    "ReducibleLoss",
     "ReplayPriority",
     "Sampler",
     "ScoreTable",
+    "SeTa",
     "Selection",
     "SelectiveBackprop",
     "StateError",
+    "Static",
     "Transitions",
     "Uncertainty",
     "Uniform",

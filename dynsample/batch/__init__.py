@@ -1,4 +1,4 @@
-"""Selection and weights within one batch: Selective Backprop in two forms, and `gram_weights`.
+"""Selection and weights within one batch: Selective Backprop, hard examples, `gram_weights`.
 
 These decide after a forward pass which rows to train on, or how much. What they remember is of one
 process, in their `state_dict`, and not in the table. numpy arrays, torch tensors on any device
@@ -7,6 +7,7 @@ and arrays with DLPack are taken; on a GPU nothing waits for the device.
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any, TypedDict
 
 import numpy as np
@@ -17,8 +18,8 @@ from dynsample._core import Stream
 from dynsample.batch.gram import FORMS, GramWeights, gram, gram_weights
 from dynsample.kernels import A, Array
 from dynsample.kernels.checks import MAX_SAMPLES, integer, real
-from dynsample.kernels.convert import admitted, is_real, is_tensor, like
-from dynsample.kernels.namespace import float32, namespace_of
+from dynsample.kernels.convert import admitted, beside, is_real, is_tensor, like
+from dynsample.kernels.namespace import equal, float32, namespace_of, subtract
 
 if TYPE_CHECKING:
     import torch
@@ -29,6 +30,7 @@ __all__ = [
     "LossHistory",
     "gram",
     "gram_weights",
+    "hardest",
     "selective_backprop",
 ]
 
@@ -43,10 +45,10 @@ class State(TypedDict):
     window: list[float]
 
 
-def _losses(losses: object) -> Array:
+def _losses(losses: object, name: str = "losses") -> Array:
     """Check float[B] or [B, 1]; float32 as a numpy array, or as a tensor on a GPU."""
     values: Array
-    known = admitted(losses, "losses")
+    known = admitted(losses, name)
     if is_tensor(known):
         given = known.detach().float()
         values = given if given.is_cuda else given.numpy()
@@ -55,13 +57,13 @@ def _losses(losses: object) -> Array:
             values = known.astype(np.float32)
     else:
         found = getattr(losses, "dtype", type(losses).__name__)
-        raise TypeError(f"losses must be a floating-point numpy array or tensor, got {found}")
+        raise TypeError(f"{name} must be a floating-point numpy array or tensor, got {found}")
     if values.ndim == 0:
-        raise ValueError('losses must have one value per sample, got one: reduction="none" lacks')
+        raise ValueError(f'{name} must have one value per sample, got one: reduction="none" lacks')
     if values.ndim == 2 and values.shape[1] == 1:
         values = values[:, 0]
     if values.ndim != 1:
-        raise ValueError(f"losses must have shape [B] or [B, 1], got {tuple(values.shape)}")
+        raise ValueError(f"{name} must have shape [B] or [B, 1], got {tuple(values.shape)}")
     return values
 
 
@@ -209,3 +211,50 @@ def selective_backprop(losses: A, keep: float = 0.5, *, seed: int, step: int) ->
     kept = torch.zeros(count, dtype=torch.bool, device=values.device)
     kept[torch.topk(race, min(count, max(1, int(keep * count))), largest=False).indices] = True
     return like(kept, losses)
+
+
+def hardest(losses: A, k: int, reference: A | None = None) -> A:
+    """Find the k rows of a batch of highest loss, or of highest loss above that of a reference.
+
+    Parameters
+    ----------
+    losses : float[B] or [B, 1]
+        numpy or torch; NaN ranks highest, ties go to the lower place.
+    k : int
+        Rows to find; of a smaller batch all are.
+    reference : float[B] or [B, 1], optional
+        Losses of a reference model, to subtract in float32 (RHO-LOSS); without them the rows are
+        those of online hard example mining. They lie where `losses` do.
+
+    Returns
+    -------
+    int64[min(k, B)]
+        Places in the batch, the highest first.
+
+    References
+    ----------
+    Mindermann et al., "Prioritized Training on Points that are Learnable, Worth Learning, and Not
+    Yet Learnt", ICML 2022, equation 3; Shrivastava et al., "Training Region-based Object Detectors
+    with Online Hard Example Mining", CVPR 2016.
+
+    Examples
+    --------
+    >>> hardest(np.array([0.5, 2.0, np.nan, 2.0]), 3)
+    array([2, 1, 3])
+    """
+    k, values = integer(k, "k", 0, MAX_SAMPLES), _losses(losses)
+    if reference is not None:
+        other = beside(_losses(reference, "reference"), "reference", np.float32, values, "losses")
+        values = subtract(values, other)
+    return like(_from_the_highest(values)[:k], losses)
+
+
+def _from_the_highest(values: Array) -> Array:
+    """Sort the places of float32[B] by integers, whose order is the same on every device."""
+    xp = namespace_of(values)
+    bits = values.view(sys.modules["torch"].int32) if is_tensor(values) else values.view(np.int32)
+    keys = xp.where(bits < 0, -(bits & 0x7FFFFFFF), bits)  # -0 equals +0
+    keys = ~xp.where(equal(values, values), keys, xp.full_like(keys, 0x7FFFFFFF))
+    if is_tensor(keys):
+        return keys.argsort(stable=True)
+    return np.argsort(keys, kind="stable")

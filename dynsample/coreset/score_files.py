@@ -201,11 +201,11 @@ def from_sampler(path: str | os.PathLike[str], column: str | None = None) -> NDA
 
 def _fold_rest(saved: checkpoint.Saved, table: ScoreTable, epoch: int) -> None:
     """Apply the observations of the epoch in which the sampler was saved."""
-    signals = set(signals_of(table.columns).values())
+    signals = signals_of(table.columns)
     for rank in range(len(saved.parts)):
         observed = saved.read(f"log-{rank:05d}")
         check_observed(observed, signals, table.num_samples)
-        log = ObservationLog(table.num_samples, sorted(signals))
+        log = ObservationLog(table.num_samples, signals)
         log.restore(observed["index"], {name: observed[f"signal/{name}"] for name in log.signals})
         table.fold(log, epoch=epoch, tickets=observed["ticket"].astype(np.int64))
 

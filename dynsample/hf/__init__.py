@@ -175,7 +175,7 @@ class Trainer(_Trainer):
     def _observe(self, index: torch.Tensor, outputs: Batch, inputs: Batch) -> torch.Tensor | None:
         """Observe a batch; return its losses where they are to be weighed."""
         weighs = torch.is_grad_enabled() and self.sampler.plan.weights is not None
-        if not weighs and not self.sampler.run.config.columns:
+        if not weighs and not self.sampler.run.config.signals:
             self.sampler.observe(index)
             return None
         with torch.set_grad_enabled(weighs):

@@ -69,6 +69,12 @@ def equal(one: Array, other: Array) -> Array:
     return mask
 
 
+def subtract(one: Array, other: Array) -> Array:
+    """Subtract entry by entry; numpy does not warn of what becomes infinite or NaN."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        return one - other
+
+
 def float32(array: Array) -> Array:
     """Convert to float32."""
     return array.float() if is_tensor(array) else array.astype(np.float32)

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from dynsample.kernels.checks import MAX_SAMPLES, integer, real
+from dynsample.kernels.checks import real
 from dynsample.plan.selection import EpochRandom, Selection
+from dynsample.policies.annealing import check_delta, is_annealing
 from dynsample.policies.base import Policy
 from dynsample.table.columns import Column, Last
 
@@ -47,14 +48,7 @@ class InfoBatch(Policy):
     def __post_init__(self) -> None:
         super().__post_init__()
         real(self.ratio, "ratio", "[0, 1)")
-        real(self.delta, "delta", "[0, 1]")
-        if self.epochs is not None:
-            integer(self.epochs, "epochs", 0, MAX_SAMPLES)
-        elif self.delta < 1:
-            raise ValueError(
-                f"epochs must be given when delta is below 1 (delta = {self.delta}): pruning stops "
-                "at epoch int(delta * epochs)"
-            )
+        check_delta(self.delta, self.epochs)
 
     @property
     def columns(self) -> Mapping[str, Column]:
@@ -63,7 +57,7 @@ class InfoBatch(Policy):
 
     def select(self, table: ScoreTable, epoch: int, random: EpochRandom) -> Selection:
         """Select what is not well learned, and a random part of what is."""
-        if self.delta < 1 and epoch >= int(self.delta * (self.epochs or 0)):
+        if is_annealing(epoch, self.delta, self.epochs):
             return Selection()
         loss = table["loss"]
         well = table.below(loss, table.exact_mean(loss))

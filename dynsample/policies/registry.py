@@ -11,14 +11,18 @@ from dynsample.policies.base import Policy
 POLICIES: dict[str, Callable[..., Policy]] = {
     "afss": policies.AFSS,
     "class-budget": policies.ClassBudget,
+    "curriculum": policies.Curriculum,
     "forgetting": policies.Forgetting,
     "group-dro": policies.GroupDRO,
     "importance": policies.ImportanceSampling,
     "infobatch": policies.InfoBatch,
     "kakurenbo": policies.Kakurenbo,
+    "order-dp": policies.OrderDP,
     "random": policies.RandomSubset,
+    "reducible-loss": policies.ReducibleLoss,
     "replay-priority": policies.ReplayPriority,
     "selective-backprop": policies.SelectiveBackprop,
+    "seta": policies.SeTa,
     "uniform": policies.Uniform,
     "weighted": policies.WeightedRandom,
 }

@@ -1,12 +1,13 @@
-"""Schedules: how a policy's fraction changes over the epochs."""
+"""Schedules: how a policy's fraction, or the share that it keeps, changes over the epochs."""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import sqrt
 
-from dynsample.kernels.checks import MAX_SAMPLES, integer, real
+from dynsample.kernels.checks import MAX_SAMPLES, choice, integer, real
 
 _MILESTONES = {90: (30, 60, 80), 200: (60, 120, 160), 600: (200, 400, 600)}
 
@@ -69,3 +70,99 @@ def kakurenbo(num_epochs: int) -> Steps:
             f"num_epochs must be 90, 200 or 600, got {num_epochs!r}; use Steps for other runs"
         )
     return Steps(_MILESTONES[num_epochs], (1.0, 0.8, 0.6, 0.4))
+
+
+@dataclass(frozen=True)
+class Growth:
+    """A share that grows from `start` to 1, which it reaches at epoch `epochs` and keeps.
+
+    Parameters
+    ----------
+    start : float in [0, 1]
+        Share in epoch 0.
+    epochs : int
+        At least 1.
+    form : "linear" or "root"
+        By which x = epoch / epochs the share is start + (1 - start) * x, or the square root of x.
+    """
+
+    start: float
+    epochs: int
+    form: str = "linear"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "start", real(self.start, "start", "[0, 1]"))
+        object.__setattr__(self, "epochs", integer(self.epochs, "epochs", 1, MAX_SAMPLES))
+        choice(self.form, "form", ("linear", "root"))
+
+    def __call__(self, epoch: int) -> float:
+        """Share of an epoch."""
+        if epoch >= self.epochs:
+            return 1.0
+        done = epoch / self.epochs
+        # Of the roots, IEEE defines the square root to the bit.
+        return self.start + (1.0 - self.start) * (done if self.form == "linear" else sqrt(done))
+
+
+def linear(start: float, epochs: int) -> Growth:
+    """Return the linear pacing function: the same number of samples joins in every epoch.
+
+    Parameters
+    ----------
+    start : float in [0, 1]
+        Share of the samples in epoch 0.
+    epochs : int
+        The epoch from which on all samples are there.
+
+    References
+    ----------
+    Wu, Dyer and Neyshabur, "When Do Curricula Work?", ICLR 2021, pacing functions.
+
+    Examples
+    --------
+    >>> [linear(0.2, 4)(epoch) for epoch in (0, 1, 4, 9)]
+    [0.2, 0.4, 1.0, 1.0]
+    """
+    return Growth(start, epochs)
+
+
+def root(start: float, epochs: int) -> Growth:
+    """Return the root pacing function: most of the samples join in the first epochs.
+
+    Parameters
+    ----------
+    start, epochs
+        As in `linear`.
+
+    References
+    ----------
+    Wu, Dyer and Neyshabur, "When Do Curricula Work?", ICLR 2021, pacing functions: the polynomial
+    of degree 1/2.
+
+    Examples
+    --------
+    >>> [root(0.5, 4)(epoch) for epoch in (0, 1, 4)]
+    [0.5, 0.75, 1.0]
+    """
+    return Growth(start, epochs, "root")
+
+
+def step(start: float, epochs: int) -> Steps:
+    """Return the step pacing function: all other samples join at once.
+
+    Parameters
+    ----------
+    start, epochs
+        As in `linear`. `Steps` has more steps than one.
+
+    References
+    ----------
+    Hacohen and Weinshall, "On The Power of Curriculum Learning in Training Deep Networks", ICML
+    2019, single-step pacing.
+
+    Examples
+    --------
+    >>> [step(0.2, 4)(epoch) for epoch in (0, 3, 4)]
+    [0.2, 0.2, 1.0]
+    """
+    return Steps((epochs,), (real(start, "start", "[0, 1]"), 1.0))

@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dynsample.policies.base import Policy
+from dynsample.reference.expected import Expected
 from dynsample.reference.fold import fold
-from dynsample.reference.policies import Expected, expect
+from dynsample.reference.policies import expect
 
 Observation = tuple[NDArray[Any], dict[str, NDArray[Any]]]
 

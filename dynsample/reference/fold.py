@@ -20,7 +20,6 @@ from dynsample.table.columns import (
     Transitions,
     Uncertainty,
     Window,
-    signals_of,
 )
 from dynsample.table.log import HostParts
 
@@ -44,10 +43,9 @@ def fold(
     for row, places in observations.items():
         for _, place in sorted(places):
             seen[row] = True
-            for name, signal in signals_of(columns).items():
-                column = columns[name]
-                if column.until is None or epoch < column.until:
-                    _update(column, parts[name], row, signals[signal][place])
+            for name, column in columns.items():
+                if column.observed and (column.until is None or epoch < column.until):
+                    _update(column, parts[name], row, signals[column.signal or name][place])
 
 
 def _update(column: Column, parts: Mapping[str, NDArray[Any]], row: int, x: np.float32) -> None:
@@ -84,9 +82,9 @@ def _update(column: Column, parts: Mapping[str, NDArray[Any]], row: int, x: np.f
 
 
 def of_every_kind(signal: str, size: int) -> dict[str, Column]:
-    """Make a column of every kind, under its name, to compare folds on."""
+    """Make a column of every kind that is observed, under its name, to compare folds on."""
     columns = {}
-    for kind in KINDS:
+    for kind in (kind for kind in KINDS if kind.observed):
         options: dict[str, Any] = {"size": size} if "size" in kind.__dataclass_fields__ else {}
         columns[kind.kind] = kind(signal=signal, **options)
     return columns

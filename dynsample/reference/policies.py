@@ -7,8 +7,7 @@ no 'known', that is 'seen'.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -16,57 +15,36 @@ from numpy.typing import NDArray
 
 from dynsample._core import Stream
 from dynsample.policies import (
+    AFSS,
+    ClassBudget,
+    Curriculum,
     Forgetting,
+    GroupDRO,
     ImportanceSampling,
     InfoBatch,
     Kakurenbo,
+    OrderDP,
     RandomSubset,
+    ReducibleLoss,
+    ReplayPriority,
     SelectiveBackprop,
+    SeTa,
     Uniform,
     WeightedRandom,
 )
 from dynsample.policies.base import Policy
-from dynsample.reference import draw, group_policies, permute
-
-State = Mapping[str, NDArray[Any]]
-
-
-@dataclass
-class Expected:
-    """What an epoch must be: hidden rows, counts (with replacement), weights, learning rate."""
-
-    hidden: list[int]
-    counts: list[int] | None = None
-    weights: list[float] | None = None
-    lr_scale: float = 1.0
-    refresh: bool = False
+from dynsample.reference import draw, group_policies, permute, subsets
+from dynsample.reference.expected import Expected, State, known_rows, lowest, rows_of
 
 
 def expect(policy: Policy, state: State, epoch: int, seed: int) -> Expected:
     """Return what `policy` must select from a table of this content."""
-    if type(policy) in group_policies.RULES:
-        found = group_policies.RULES[type(policy)](policy, state, epoch, seed)
-        return Expected(**{"hidden": [], **found})
     rule: Callable[..., Expected] = _RULES[type(policy)]
     return rule(policy, state, epoch, seed)
 
 
-def lowest(values: NDArray[Any], seen: NDArray[np.bool_], k: int) -> list[int]:
-    """Return the k rows of the lowest finite values among the seen, ties to the smaller index."""
-    rows = [i for i in range(len(values)) if seen[i] and math.isfinite(values[i])]
-    return sorted(sorted(rows, key=lambda i: (float(values[i]), i))[:k])
-
-
 def _finite(values: NDArray[Any], seen: NDArray[np.bool_]) -> list[float]:
     return [float(v) for v, s in zip(values, seen, strict=True) if s and math.isfinite(v)]
-
-
-def _rows(mask: NDArray[np.bool_] | list[bool]) -> list[int]:
-    return [i for i, is_set in enumerate(mask) if is_set]
-
-
-def _known(state: State) -> NDArray[np.bool_]:
-    return state.get("known", state["seen"])
 
 
 def uniform(policy: Uniform, state: State, epoch: int, seed: int) -> Expected:
@@ -83,7 +61,7 @@ def random_subset(policy: RandomSubset, state: State, epoch: int, seed: int) -> 
         return Expected([])
     if policy.replacement:
         drawn = draw.draw_mask(np.ones(n, np.float32), kept, seed=seed, epoch=epoch)
-        return Expected(_rows(~drawn))
+        return Expected(rows_of(~drawn))
     in_round = math.ceil(n / min(kept, hidden))
     order = permute.permute(n, seed=seed, epoch=epoch // in_round, stream=Stream.WALK).tolist()
     first = (epoch % in_round) * kept
@@ -97,7 +75,7 @@ def kakurenbo(policy: Kakurenbo, state: State, epoch: int, seed: int) -> Expecte
     fraction = policy.fraction * (policy.schedule(epoch) if policy.schedule else 1.0)
     hidden = []
     if epoch > 0:
-        for i in lowest(state["loss/value"], _known(state), int(fraction * n)):
+        for i in lowest(state["loss/value"], known_rows(state), int(fraction * n)):
             if state["correct/value"][i] > 0 and float(state["confidence/value"][i]) >= np.float32(
                 policy.tau
             ):
@@ -115,7 +93,7 @@ def info_batch(policy: InfoBatch, state: State, epoch: int, seed: int) -> Expect
     """Hide a random part of what lies below the mean, weigh up the rest of it."""
     if policy.delta < 1 and epoch >= int(policy.delta * (policy.epochs or 0)):
         return Expected([])
-    losses, known = state["loss/value"], _known(state)
+    losses, known = state["loss/value"], known_rows(state)
     finite = _finite(losses, known)
     if not finite:
         return Expected([])
@@ -128,7 +106,7 @@ def info_batch(policy: InfoBatch, state: State, epoch: int, seed: int) -> Expect
         return Expected([])
     drawn = draw.draw_mask(np.array(well, np.float32), kept, seed=seed, epoch=epoch)
     weights = [float(np.float32(sum(well) / kept)) if w else 1.0 for w in well]
-    return Expected([i for i in _rows(well) if not drawn[i]], weights=weights)
+    return Expected([i for i in rows_of(well) if not drawn[i]], weights=weights)
 
 
 def _drawn(
@@ -143,7 +121,7 @@ def _drawn(
     if not np.isfinite(probabilities).any():
         probabilities = np.ones(n, np.float32)
     if not policy.replacement:
-        return Expected(_rows(~draw.draw_mask(probabilities, k, seed=seed, epoch=epoch)))
+        return Expected(rows_of(~draw.draw_mask(probabilities, k, seed=seed, epoch=epoch)))
     counts = draw.draw_counts(probabilities, k, seed=seed, epoch=epoch)
     weights = draw.inverse_probabilities(probabilities, k).tolist() if correct else None
     return Expected([], counts=counts.tolist(), weights=weights)
@@ -153,7 +131,7 @@ def weighted_random(policy: WeightedRandom, state: State, epoch: int, seed: int)
     """Draw by a fixed array, or by a column; a callable has no oracle."""
     source = policy.probabilities
     if isinstance(source, str):
-        source = np.where(_known(state), state[f"{source}/value"], np.float32(np.nan))
+        source = np.where(known_rows(state), state[f"{source}/value"], np.float32(np.nan))
     return _drawn(source, policy, epoch, seed)
 
 
@@ -161,15 +139,15 @@ def importance_sampling(
     policy: ImportanceSampling, state: State, epoch: int, seed: int
 ) -> Expected:
     """Draw by the last loss: scaled, raised to a power, mixed with uniform, each in float32."""
-    losses = np.where(_known(state), state["loss/value"], np.float32(np.nan))
-    finite = _finite(losses, _known(state))
+    losses = np.where(known_rows(state), state["loss/value"], np.float32(np.nan))
+    finite = _finite(losses, known_rows(state))
     if not finite or max(finite) <= 0:
         return Expected([])
     p = losses
     if policy.temperature != 1:
         p = draw.power(p / np.float32(max(finite)), 1 / policy.temperature)
     if policy.smoothing:
-        shares = _finite(p, _known(state))
+        shares = _finite(p, known_rows(state))
         mean = np.float32(math.fsum(shares) / len(shares))
         p = p / mean * np.float32(1 - policy.smoothing) + np.float32(policy.smoothing)
     return _drawn(p, policy, epoch, seed, policy.correct_bias)
@@ -178,9 +156,9 @@ def importance_sampling(
 def selective_backprop(policy: SelectiveBackprop, state: State, epoch: int, seed: int) -> Expected:
     """Toss a coin for every sample, biased by the share of losses up to its own."""
     kept = draw.bernoulli_cdf(
-        state["loss/value"], policy.beta, seed=seed, epoch=epoch, where=_known(state)
+        state["loss/value"], policy.beta, seed=seed, epoch=epoch, where=known_rows(state)
     )
-    return Expected(_rows(~kept), refresh=epoch % policy.refresh_every == 0)
+    return Expected(rows_of(~kept), refresh=epoch % policy.refresh_every == 0)
 
 
 def forgetting(policy: Forgetting, state: State, epoch: int, seed: int) -> Expected:
@@ -208,4 +186,12 @@ _RULES: dict[type[Policy], Callable[..., Expected]] = {
     ImportanceSampling: importance_sampling,
     SelectiveBackprop: selective_backprop,
     Forgetting: forgetting,
+    AFSS: group_policies.afss,
+    ClassBudget: group_policies.class_budget,
+    GroupDRO: group_policies.group_dro,
+    ReplayPriority: group_policies.replay_priority,
+    OrderDP: subsets.order_dp,
+    SeTa: subsets.seta,
+    Curriculum: subsets.curriculum,
+    ReducibleLoss: subsets.reducible_loss,
 }

@@ -16,7 +16,6 @@ from dynsample.report.writer import Passed, Start
 from dynsample.run.epoch import Epoch, plan_stats
 from dynsample.run.ledger import Ledger
 from dynsample.run.planning import make_plan, start
-from dynsample.table.columns import signals_of
 from dynsample.table.fold import fold_everywhere
 from dynsample.table.issued import with_issued
 from dynsample.table.table import ScoreTable
@@ -58,7 +57,7 @@ def close_epoch(run: Run, epoch: Epoch) -> Folded:
     counts = np.array([log.num_closed, log.non_finite(), int(epoch.folded), *drawn_here])
     observed, non_finite, before, drawn, refreshed = group.sum(counts, what).tolist()
     if not observed:
-        if run.config.observes and drawn and not before:
+        if run.config.decisive and drawn and not before:
             warn_unobserved(run, plan)
         note_issued(run.table, epoch)
         return Folded()
@@ -144,7 +143,7 @@ def warn_unobserved(run: Run, plan: Plan) -> None:
         "unobserved",
         f"nothing was observed in epoch {plan.random.epoch}, and "
         f"{type(run.config.policy).__name__} selects by "
-        f"{', '.join(run.observations.log.signals)}: call sampler.observe in every step. To look "
+        f"{', '.join(run.config.signals)}: call sampler.observe in every step. To look "
         "at batches use peek(), to go over all samples use all()",
     )
 
@@ -152,8 +151,8 @@ def warn_unobserved(run: Run, plan: Plan) -> None:
 def _warn_of_nan(run: Run, plan: Plan, non_finite: int) -> None:
     """Warn when no value of a column that the policy decides by is a number."""
     table = run.table
-    for name in signals_of(run.config.policy.columns):
-        if not table.count(table.arrays.finite(table[name])):
+    for name, column in run.config.policy.columns.items():
+        if column.observed and not table.count(table.arrays.finite(table[name])):
             run.warn_once(
                 "nan",
                 f"no value of {name!r} is finite after epoch {plan.random.epoch}, in which "

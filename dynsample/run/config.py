@@ -69,11 +69,6 @@ class RunConfig:
         return self.issue == "external"
 
     @property
-    def observes(self) -> bool:
-        """Whether the policy goes by what is observed."""
-        return bool(signals_of(self.policy.columns))
-
-    @property
     def num_rows(self) -> int:
         """Samples that are trained on: rows of the table."""
         return self.num_samples if self.subset is None else len(self.subset)
@@ -86,6 +81,16 @@ class RunConfig:
         from dynsample.kernels.cuda.backend import OnDevice
 
         return OnDevice(self.device)
+
+    @cached_property
+    def signals(self) -> list[str]:
+        """Signals that an observation must bring."""
+        return signals_of(self.columns)
+
+    @cached_property
+    def decisive(self) -> list[str]:
+        """Those of them that the policy decides by."""
+        return signals_of(self.policy.columns)
 
     @cached_property
     def subset_fingerprint(self) -> str | None:
@@ -119,8 +124,7 @@ class RunConfig:
 
     def new_log(self) -> Log:
         """Return an empty log, where the run wants it."""
-        signals = sorted(set(signals_of(self.columns).values()))
-        log = make_log(self.kernels, self.num_rows, signals, self.max_log_bytes)
+        log = make_log(self.kernels, self.num_rows, self.signals, self.max_log_bytes)
         if self.subset is not None:
             log.set_rows(self.row_of())
         return log

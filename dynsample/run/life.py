@@ -132,7 +132,7 @@ def begin_pass(run: Run, hidden: bool) -> None:
         _warn_of_a_look(run, epoch, cursor)
         return
     if not hidden and not epoch.named:
-        unobserved = run.config.observes and not epoch.observed and cursor.stop > 0
+        unobserved = bool(run.config.decisive) and not epoch.observed and cursor.stop > 0
         if unobserved and epoch.put is None:
             boundary.warn_unobserved(run, epoch.plan)
         told = run.told
@@ -162,7 +162,7 @@ def _warn_of_length(run: Run, told: int | None) -> None:
 
 def _warn_of_a_look(run: Run, epoch: Epoch, cursor: Pass) -> None:
     """Warn when a pass goes on behind batches that were looked at and not observed."""
-    looked = cursor.begun and cursor.received > 0 and run.config.observes
+    looked = cursor.begun and cursor.received > 0 and bool(run.config.decisive)
     if looked and not epoch.folded and len(epoch.ledger.log) == cursor.observed:
         what = "the hidden pass" if cursor.hidden else "the pass"
         run.warn_once(

@@ -48,18 +48,18 @@ class Column(ABC):
     ----------
     kind : str
         The name of the update rule in the native code; the same for all columns of a class.
+    observed : bool
+        Whether observations make it: a log keeps the signals of such columns alone. Of the class.
     nan_until_observed : bool
         Whether `value` is NaN for a row that was never observed; where it is not, the table puts
         NaN there. Also of the class.
-    observes : bool
-        Whether it takes observations of a signal. Also of the class.
     """
 
     signal: str | None = field(default=None, kw_only=True)
     until: int | None = field(default=None, kw_only=True)
     kind: ClassVar[str]
+    observed: ClassVar[bool] = True
     nan_until_observed: ClassVar[bool] = True
-    observes: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if self.signal is not None and not isinstance(self.signal, str):
@@ -71,7 +71,7 @@ class Column(ABC):
 
     def takes(self, epoch: int) -> bool:
         """Whether observations of `epoch` count."""
-        return self.until is None or epoch < self.until
+        return self.observed and (self.until is None or epoch < self.until)
 
     @property
     def parameter(self) -> float:
@@ -300,12 +300,31 @@ class Transitions(Column):
         return float32(parts["transitions"])
 
 
-KINDS: tuple[type[Column], ...] = (Last, EMA, Mean, Max, Window, Uncertainty, Transitions)
+@dataclass(frozen=True)
+class _NotObserved(Column):
+    """A column that takes no observations, and so has no signal."""
+
+    observed = False
+    signal: None = field(default=None, init=False, repr=False)
+    until: None = field(default=None, init=False, repr=False)
 
 
-def signals_of(columns: Mapping[str, Column]) -> dict[str, str]:
-    """Return the signal that each column observes, by the column's name; but for those of none."""
-    return {name: column.signal or name for name, column in columns.items() if column.observes}
+@dataclass(frozen=True)
+class Static(_NotObserved, _OneNumber):
+    """Numbers that are given by `ScoreTable.set_column` and stay as they are; NaN until then.
+
+    To give them makes no row known: a policy names the rows that are meant where it goes by them.
+    """
+
+    kind = "static"
+
+
+KINDS: tuple[type[Column], ...] = (Last, EMA, Mean, Max, Window, Uncertainty, Transitions, Static)
+
+
+def signals_of(columns: Mapping[str, Column]) -> list[str]:
+    """Return the signals that columns are made of, ascending: what a log keeps."""
+    return sorted({column.signal or name for name, column in columns.items() if column.observed})
 
 
 def native(

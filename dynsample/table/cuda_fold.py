@@ -13,7 +13,7 @@ from dynsample.kernels.convert import as_tensor
 from dynsample.kernels.cuda import order
 from dynsample.kernels.cuda.device import Device
 from dynsample.plan.dealing import row_bounds
-from dynsample.table.columns import Column, Parts, native, signals_of
+from dynsample.table.columns import Column, Parts, native
 
 if TYPE_CHECKING:
     import torch
@@ -124,11 +124,10 @@ def apply(
     Both are one step, which no interrupt divides.
     """
     specs = []
-    for name, signal in signals_of(columns).items():
-        column = columns[name]
+    for name, column in columns.items():
         if not column.takes(epoch):
             continue
-        number = log.signals.index(signal)
+        number = log.signals.index(column.signal or name)
         kind, _, parameter, arrays = native(column, number, parts[name])
         addresses = {part: as_tensor(array).data_ptr() for part, array in arrays.items()}
         specs.append((kind, parameter, addresses, found.values[number].data_ptr()))

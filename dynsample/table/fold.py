@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from dynsample import _core
 from dynsample.groups.standing import GroupError
 from dynsample.plan.dealing import block_shift, row_bounds
-from dynsample.table.columns import signals_of
 from dynsample.table.log import Layout, pack
 
 if TYPE_CHECKING:
@@ -87,8 +86,7 @@ def _agreed_layout(
 ) -> Layout:
     """Return shift, whether tickets travel, and which signals travel, as a bit or not."""
     shift = block_shift(table.num_samples, group.size, sharded=table.sharded)
-    taking = {name: column for name, column in table.columns.items() if column.takes(epoch)}
-    names = set(signals_of(taking).values())
+    names = {column.signal or name for name, column in table.columns.items() if column.takes(epoch)}
     numbers = [number for number, name in enumerate(log.signals) if name in names]
     binary = log.binary()
     other = group.sum(np.array([not binary[number] for number in numbers], np.int64), what)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -23,17 +23,14 @@ class Issued(Column):
     was drawn twice counts twice, and what `drop_last` or a loop that was left did not hand out does
     not count, nor does the pass over the hidden samples. An epoch that is dropped by
     ``set_epoch(..., restart=True)`` was not issued. Policies read it as `ScoreTable.issued`; its
-    value is the count. It takes no signal, and issues of epochs from `until` on do not count.
+    value is the count.
     """
 
     kind = "issued"
     nan_until_observed = False
-    observes = False
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.signal is not None:
-            raise ValueError(f"signal must be None for Issued, got {self.signal!r}")
+    observed = False
+    signal: None = field(default=None, init=False, repr=False)
+    until: None = field(default=None, init=False, repr=False)
 
     def allocate(self, num_samples: int) -> dict[str, NDArray[Any]]:
         """Allocate `count` uint32[N], and `last_epoch` int64[N], -1 for a row never issued."""
@@ -96,7 +93,7 @@ def with_issued(
     """
     noted = {}
     for name, column in columns.items():
-        if isinstance(column, Issued) and column.takes(epoch):
+        if isinstance(column, Issued):
             noted[name] = column.noted(parts[name], rows(), epoch)
     return noted
 

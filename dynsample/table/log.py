@@ -20,7 +20,7 @@ from dynsample.kernels.convert import (
     is_tensor,
     to_host,
 )
-from dynsample.table.columns import Column, native, signals_of
+from dynsample.table.columns import Column, native
 
 MAX_BYTES = 2**34
 
@@ -281,9 +281,12 @@ def fold_specs(
 ) -> list[FoldSpec]:
     """Describe the columns that take observations of `epoch` to the native fold."""
     specs = []
-    for name, signal in signals_of(columns).items():
+    for name, column in columns.items():
+        if not column.observed:
+            continue
+        signal = column.signal or name
         if signal not in signals:
             raise ValueError(f"column {name!r} needs signal {signal!r}; the log has {signals}")
-        if columns[name].takes(epoch):
-            specs.append(native(columns[name], signals.index(signal), parts[name]))
+        if column.takes(epoch):
+            specs.append(native(column, signals.index(signal), parts[name]))
     return specs

@@ -17,6 +17,7 @@ from dynsample.groups import Group
 from dynsample.kernels import Array, Candidates, Kernels, Rates
 from dynsample.kernels.arguments import is_multinomial
 from dynsample.kernels.convert import beside, is_tensor
+from dynsample.kernels.namespace import subtract
 from dynsample.kernels.whole import check_enough, stand_in
 from dynsample.plan.selection import EpochRandom, Selection
 from dynsample.table.ranking import ranks
@@ -103,9 +104,15 @@ class Reductions(ABC):
         """Check what a caller gave for all rows; the message names the caller's argument."""
         return beside(values, name, np.float32, self.seen, "the table")
 
-    def _known(self, where: Mask | None, name: str = "where") -> Mask | None:
+    def _known(
+        self, where: Mask | None, name: str = "where", known: Mask | None = None
+    ) -> Mask | None:
+        """Return the rows that a caller meant and whose value is known; None: all rows."""
         if where is not None:
             where = self.checked_mask(where, name)
+        if known is not None:
+            known = self.checked_mask(known, "known")
+            return known if where is None else known & where
         if self._all_known:
             return where
         known = self.known
@@ -137,9 +144,26 @@ class Reductions(ABC):
         """Count the rows that are set in each of some masks, in one go."""
         return self._sum(*self.arrays.counts(*masks))
 
-    def hide_lowest(self, values: Floats, k: int, eligible: Mask | None = None) -> Mask:
-        """Mark the k lowest `values` among the eligible, known, finite rows; all, when fewer."""
-        values, where = self.among(values, eligible, "eligible")
+    def hide_lowest(
+        self,
+        values: Floats,
+        k: int,
+        eligible: Mask | None = None,
+        *,
+        known: Mask | None = None,
+    ) -> Mask:
+        """Mark the k lowest `values` among the eligible, known, finite rows; all, when fewer.
+
+        Parameters
+        ----------
+        values : float32[N]
+        k : int
+        eligible : bool[N], optional
+            Rows that may be marked; by default all.
+        known : bool[N], optional
+            Rows whose value is meant; by default those observed or imported.
+        """
+        values, where = self._values(values), self._known(eligible, "eligible", known)
         k = min(k, self.num_samples)
         if not self.sharded:
             return self.arrays.hide_lowest(values, k, where, finite_only=True)
@@ -204,6 +228,10 @@ class Reductions(ABC):
     def floats(self, array: Array) -> Floats:
         """Convert an array with an entry per row to float32."""
         return self.arrays.floats(array)
+
+    def subtract(self, values: Floats, others: Floats) -> Floats:
+        """Subtract row by row, rounded to float32; what is infinite in both gives NaN."""
+        return subtract(self._values(values), self._values(others, "others"))
 
     def divide(self, values: Floats, number: float) -> Floats:
         """Divide by one number, rounded to float32 first, the same bits on every device."""
@@ -301,7 +329,7 @@ class Reductions(ABC):
 
     def _given(self, probabilities: Floats, known: Mask | None) -> Floats:
         probabilities = self._values(probabilities, "probabilities")
-        known = self._known(None) if known is None else known
+        known = self._known(None, known=known)
         return (
             probabilities
             if known is None

@@ -109,7 +109,7 @@ class ScoreTable(Reductions):
             known = ", ".join(map(repr, self)) or "none"
             raise KeyError(f"no column {name!r}; the table has {known}")
         value = column.value(self._parts[name])
-        if column.observes and not column.nan_until_observed and not self._sees_all():
+        if column.observed and not column.nan_until_observed and not self._sees_all():
             value = self.arrays.where(self.seen, value, float("nan"))
         return self.arrays.read_only(value)
 
@@ -200,8 +200,7 @@ class ScoreTable(Reductions):
 
     def _log_of_its_own(self) -> Log:
         if self._own_log is None:
-            names = sorted(set(signals_of(self.columns).values()))
-            log = places.make_log(self.arrays, self.num_samples, names)
+            log = places.make_log(self.arrays, self.num_samples, signals_of(self.columns))
             if self._index is not None:
                 row_of = np.full(int(self._index[-1]) + 1 if len(self._index) else 0, -1, np.int32)
                 row_of[self._index] = np.arange(self.num_samples, dtype=np.int32)
@@ -233,8 +232,26 @@ class ScoreTable(Reductions):
         specs = fold_specs(log.signals, self.columns, parts, epoch)
         _core.fold_packed(packed, layout, specs, host(self.seen)[first:last], last - first)
 
+    def imported(self, name: str) -> Floats:
+        """Return a column that `set_column` is to have set, float32[N]; collective.
+
+        Raises
+        ------
+        ValueError
+            When no row has a finite value.
+        """
+        values = self[name]
+        if self.num_samples and not self.count(self.arrays.finite(values)):
+            raise ValueError(
+                f"column {name!r} must have a finite value, got none: before the first epoch, set "
+                f"it with table.set_column({name!r}, values), one number per row"
+            )
+        return values
+
     def set_column(self, name: str, values: object) -> None:
         """Set a column to imported scores, and mark every row as known, though not as seen.
+
+        A column of kind Static marks no row.
 
         Parameters
         ----------
@@ -251,7 +268,8 @@ class ScoreTable(Reductions):
             self._parts[name] = {"value": self.arrays.copy(array)}
         else:
             column.set_values(self._parts[name], array)
-        self._rows_given = self.arrays.mask(self.num_rows, True)
+        if column is None or column.observed:
+            self._rows_given = self.arrays.mask(self.num_rows, True)
 
     def rows(self, values: object, name: str = "values") -> Floats:
         """Return those of numbers over the data set that belong to the rows, float32."""

@@ -252,15 +252,6 @@ def test_an_epoch_that_goes_on_after_it_was_folded_counts_the_rest_too(left: Any
     assert sampler.table.issued.count.max() == 1
 
 
-def test_until_ends_the_count() -> None:
-    sampler = make(columns={"issued": ds.Issued(until=1), "all": ds.Issued()})
-    for epoch in range(3):
-        sampler.set_epoch(epoch)
-        take(sampler)
-    assert sampler.table.part("issued", "count").tolist() == [1] * N
-    assert sampler.table.part("all", "count").tolist() == [2] * N
-
-
 def test_a_policy_that_observes_nothing_is_not_told_to_observe(recwarn: Any) -> None:
     class Least(ds.Policy):
         columns = COLUMNS
@@ -283,8 +274,6 @@ def test_what_cannot_be_is_refused() -> None:
         table.set_column("issued", [1, 2, 3])
     with pytest.raises(ValueError, match="read-only"):
         table.issued.count[0] = 1
-    with pytest.raises(ValueError, match="signal must be None for Issued, got 'loss'"):
-        ds.Issued(signal="loss")
     with pytest.raises(ValueError, match="column 'issued' must not be of kind Issued with issue="):
         make(columns=COLUMNS, issue="external")
 

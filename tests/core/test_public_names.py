@@ -18,7 +18,7 @@ NAMES = {
         "mean_over_runs", "run_file", "shares", "write_probabilities",
     ],
     "dynsample.batch": [
-        "FORMS", "GramWeights", "LossHistory", "gram_weights", "selective_backprop",
+        "FORMS", "GramWeights", "LossHistory", "gram_weights", "hardest", "selective_backprop",
     ],
     "dynsample.payload": [
         "Facts", "PayloadError", "Store", "View", "Views", "Writer", "fingerprint",

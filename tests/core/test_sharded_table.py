@@ -73,6 +73,7 @@ def test_hide_lowest(case, size, share):
     k = int(share * len(case[0]))
     check(case, size, lambda table, part: table.hide_lowest(case[0][part], k))
     check(case, size, lambda table, part: table.hide_lowest(case[0][part], k, case[2][part]))
+    check(case, size, lambda table, part: table.hide_lowest(case[0][part], k, known=case[2][part]))
 
 
 @given(columns(), sizes)

@@ -19,6 +19,10 @@ torch = pytest.importorskip("torch")
 N, EPOCHS = 3001, 4
 POLICIES = {
     "uniform": make("uniform"),
+    "curriculum": make("curriculum", pace=ds.schedules.root(0.3, 3)),
+    "order-dp": make("order-dp"),
+    "reducible-loss": make("reducible-loss"),
+    "seta": make("seta", prune_ratio=0.2, num_group=5, delta=1.0),
     "kakurenbo": make("kakurenbo", fraction=0.4, tau=0.4),
     "random": make("random"),
     "random with replacement": make("random", replacement=True),
@@ -94,4 +98,9 @@ def train(sampler: ds.Sampler, device: Device | None) -> list[dict[str, Any]]:
 def sampler_on(device: Device | None, name: str, **options: Any) -> ds.Sampler:
     where = "cpu" if device is None else device
     given = {"seed": 11, "columns": COLUMNS, "group": None, "groups": GROUPS, **options}
-    return ds.Sampler(N, POLICIES[name], SMALL_BATCH, device=where, **given)
+    sampler = ds.Sampler(N, POLICIES[name], SMALL_BATCH, device=where, **given)
+    for column, rule in sampler.table.columns.items():
+        if isinstance(rule, ds.Static):
+            imported = signals(np.arange(N), 9)["loss"]
+            sampler.table.set_column(column, sampler.table.rows(imported))
+    return sampler

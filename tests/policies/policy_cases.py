@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+import pytest
 from hypothesis import strategies as st
 
 import dynsample as ds
 from dynsample.reference.policies import expect
-from dynsample.table.columns import Column, Transitions
+from dynsample.table.columns import Column, Static, Transitions
 
 LOSSES = st.one_of(
     st.sampled_from([0.0, -0.0, 0.25, 0.25, 1.0, 3.0, np.nan, np.inf]),
@@ -20,6 +21,7 @@ CHOICES = {
     "correct": st.sampled_from([0.0, 1.0]),
     "confidence": st.sampled_from([0.2, 0.7, 0.7, 0.9, np.nan]),
 }
+GIVEN = LOSSES | st.floats(-4, 4, width=32)  # for a column that is not observed
 SEEDS = st.integers(0, 2**64 - 1)
 EPOCHS = st.integers(0, 100)
 
@@ -37,6 +39,10 @@ def tables(draw: st.DrawFn, columns: Mapping[str, Column], max_rows: int = 30) -
             for name, values in CHOICES.items()
         }
         table.observe(rows, **{name: np.array(v, np.float32) for name, v in signals.items()})
+    for name, column in columns.items():
+        if isinstance(column, Static):
+            values = st.lists(GIVEN, min_size=n, max_size=n)
+            table.set_column(name, draw(values.filter(lambda v: not v or np.isfinite(v).any())))
     return table
 
 
@@ -51,6 +57,18 @@ def table_of(columns: Mapping[str, Column], **signals: Sequence[float]) -> ds.Sc
 def select(policy: ds.Policy, table: ds.ScoreTable, epoch: int, seed: int = 0) -> ds.Selection:
     """Select with the randomness of (seed, epoch)."""
     return policy.select(table, epoch, ds.EpochRandom(seed, epoch))
+
+
+def kept_of(
+    policy: ds.Policy, table: ds.ScoreTable, subset: Sequence[int], epoch: int, seed: int = 0
+) -> list[int]:
+    """Rows that a policy keeps which draws this subset, whatever its own random one is."""
+    drawn = np.isin(np.arange(table.num_samples), subset)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(table, "sample", lambda k, random: drawn if k == len(subset) else None)
+        hidden = select(policy, table, epoch, seed).hidden
+    assert hidden is not None
+    return np.flatnonzero(~hidden).tolist()
 
 
 def hidden_rows(selection: ds.Selection) -> list[int]:

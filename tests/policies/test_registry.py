@@ -10,7 +10,12 @@ from dynsample.cli.chaos import scenario
 from dynsample.cli.demo.policies import ROWS, HideHardest, ScaledRandomSubset, Settings
 from dynsample.policies import registry
 
-NEEDED = {"infobatch": {"delta": 1.0}, "weighted": {"probabilities": "loss"}}
+NEEDED = {
+    "curriculum": {"pace": policies.schedules.linear(0.5, 3)},
+    "infobatch": {"delta": 1.0},
+    "seta": {"delta": 1.0},
+    "weighted": {"probabilities": "loss"},
+}
 
 
 def test_every_public_policy_has_one_name() -> None:

@@ -26,10 +26,14 @@ ROWS = 24  # of a step on all ranks: divides by 1, 2, 3, 4, 8
 COLUMNS = {**of_every_kind("loss", 3), "events": ds.Transitions(signal="correct")}
 POLICIES = {
     "uniform": make("uniform"),
+    "curriculum": make("curriculum", pace=ds.schedules.root(0.3, 4)),
     "kakurenbo": make("kakurenbo", tau=0.5),
     "infobatch": make("infobatch", delta=1.0),
     "importance": make("importance", smoothing=0.1, correct_bias=True),
     "importance without": make("importance", num_draws=300, replacement=False),
+    "order-dp": make("order-dp"),
+    "reducible-loss": make("reducible-loss"),
+    "seta": make("seta", prune_ratio=0.2, num_group=5, delta=1.0),
     "random": make("random"),
     "random with": make("random", replacement=True),
     "selective-backprop": make("selective-backprop"),
@@ -55,10 +59,14 @@ def signals(index: NDArray[np.int64], step: int) -> dict[str, NDArray[np.float32
 def sampler(group: Group, policy: str, **options: Any) -> ds.Sampler:
     rows, n = options.pop("rows", ROWS), options.pop("n", N)
     issued = {} if options.get("issue") == "external" else {"issued": ds.Issued()}
-    return ds.Sampler(
+    made = ds.Sampler(
         n, POLICIES[policy], rows // group.size, seed=5, group=group, columns=COLUMNS | issued,
         groups=np.arange(n) * 7 % 13 % 9, **options,
     )  # fmt: skip
+    for name, column in made.table.columns.items():
+        if isinstance(column, ds.Static):
+            made.table.set_column(name, made.table.rows(np.arange(n) * 7919 % N / 100))
+    return made
 
 
 @dataclass

@@ -13,9 +13,10 @@ import dynsample as ds
 from dynsample.cli.demo.policies import HideHardest, ScaledRandomSubset
 from dynsample.kernels.convert import host
 from dynsample.policies.base import Policy
+from dynsample.reference.expected import Expected, State, lowest
 from dynsample.reference.fold import fold
 from dynsample.reference.permute import permute
-from dynsample.reference.policies import Expected, State, expect, lowest
+from dynsample.reference.policies import expect
 
 Observation = tuple[NDArray[np.int64], dict[str, NDArray[np.float32]]]
 
