@@ -231,7 +231,7 @@ _METHODS: dict[str, Method] = {
     "afss": Method(_afss),
     "curriculum": Method(_curriculum, reference="difficulty"),
     "replay-priority": Method(
-        # published is 0.1, for levels of games: a tenth of the samples would be all that is drawn
+        # published is 0.1, for levels of games: of samples a handful would get most of the draws
         lambda settings: make("replay-priority", temperature=2.0, num_draws=settings.kept)
     ),
 }
