@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import html.parser
 import re
-import shutil
-import subprocess
 from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
+from browser import needs_browser, shown
 
 import dynsample as ds
 from dynsample import cli, groups
@@ -22,9 +21,6 @@ image = pytest.importorskip("PIL.Image")
 
 N, SIDE, CLASSES, EPOCHS = 240, 8, 4, 4
 LABELS = np.arange(N) % CLASSES
-BROWSER = next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-)
 
 
 def train(folder: Path | Report, epochs: int = EPOCHS) -> None:
@@ -235,22 +231,6 @@ def test_what_is_wrong_is_named(
 
 
 # In a browser
-
-
-def shown(page: Path, profile: Path) -> tuple[str, list[str]]:
-    """Open a page; give the document as it then is, and what its console says."""
-    command = [
-        str(BROWSER), "--headless", "--no-sandbox", "--disable-gpu", "--dump-dom",
-        "--enable-logging=stderr", "--virtual-time-budget=10000", f"--user-data-dir={profile}",
-        page.as_uri(),
-    ]  # fmt: skip
-    run = subprocess.run(command, capture_output=True, text=True, check=True, timeout=600)
-    return run.stdout, [line for line in run.stderr.splitlines() if ":CONSOLE" in line]
-
-
-needs_browser = pytest.mark.skipif(
-    BROWSER is None, reason="no chromium, chromium-browser or google-chrome is installed"
-)
 
 
 @needs_browser

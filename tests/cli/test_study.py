@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import gzip
 import json
+import multiprocessing
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
+from concurrent import futures
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from browser import needs_browser, shown
 
 pytest.importorskip("torch")
 pytest.importorskip("sklearn")
@@ -25,9 +29,10 @@ from dynsample.cli import study
 from dynsample.cli.experiment import fashion, idx, tasks, variants
 from dynsample.cli.experiment.result import Run
 from dynsample.cli.experiment.rows import CONTROLS, METHODS, Settings
-from dynsample.cli.study import plan, runs
+from dynsample.cli.study import command, plan, runs
 from dynsample.cli.study.balance import balances
 from dynsample.cli.study.cells import cells
+from dynsample.cli.study.inputs import reference_losses, with_cost
 from dynsample.cli.study.plan import Choice, controls_of, most, settings_of, training_of, wanted
 from dynsample.cli.study.runs import Key, Record, RunsError
 from dynsample.disk.files import try_lock
@@ -190,8 +195,26 @@ def test_reports_from_lines(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     page = (tmp_path / "study.html").read_text()
     assert page.count('role="img"') == 2
     assert "kakurenbo pays" in page
-    assert "http://" not in page.replace("http://www.w3.org", "")
     assert (tmp_path / "study.png").read_bytes().startswith(b"\x89PNG")
+
+
+@needs_browser
+def test_the_page_fits_a_narrow_browser(tmp_path: Path) -> None:
+    made = [record("baseline", 100), *(record(name, 80) for name in METHODS)]
+    assert cli.main(["study", "--report", str(kept(tmp_path, made))]) == 0
+    page = tmp_path / "study.html"
+    assert shown(page, tmp_path / "profile")[1] == []
+    measure = (
+        "<script>addEventListener('load', () => {const root = document.documentElement;"
+        "root.dataset.width = `${innerWidth}`; root.dataset.content = `${root.scrollWidth}`;})"
+        "</script></body>"
+    )
+    content = re.sub(r"<meta http-equiv[^>]*>", "", page.read_text())  # it forbids scripts
+    page.write_text(content.replace("</body>", measure))
+    text, console = shown(page, tmp_path / "profile", width=400)
+    assert console == []
+    width, wide = (re.search(rf'data-{name}="(\d+)"', text) for name in ("width", "content"))
+    assert int(wide[1]) <= int(width[1]) <= 500
 
 
 def test_worse_than_a_control_is_said_so() -> None:
@@ -234,10 +257,10 @@ def table(folder: Path) -> list[tuple[str, ...]]:
 
 
 def test_a_killed_study_goes_on_to_the_same_table_and_alone(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "dynsample", *QUICK, "--out"]
+    line = [sys.executable, "-m", "dynsample", *QUICK, "--out"]
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    subprocess.run([*command, whole, "--jobs", "2"], check=True, capture_output=True)
-    running = subprocess.Popen([*command, killed], stdout=subprocess.DEVNULL,
+    subprocess.run([*line, whole, "--jobs", "2"], check=True, capture_output=True)
+    running = subprocess.Popen([*line, killed], stdout=subprocess.DEVNULL,
                                stderr=subprocess.DEVNULL)  # fmt: skip
     while not ((killed / runs.FILE).exists() and len(runs.read(killed)[0]) >= 2):
         assert running.poll() is None
@@ -247,7 +270,7 @@ def test_a_killed_study_goes_on_to_the_same_table_and_alone(tmp_path: Path) -> N
     before, _ = runs.read(killed)
     with (killed / runs.FILE).open("a") as file:
         file.write('{"task": "dig')
-    again = subprocess.run([*command, killed], check=True, capture_output=True, text=True)
+    again = subprocess.run([*line, killed], check=True, capture_output=True, text=True)
     assert "the last line is torn" in again.stdout
     after, _ = runs.read(killed)
     assert after[: len(before)] == before  # nothing is done twice
@@ -256,19 +279,49 @@ def test_a_killed_study_goes_on_to_the_same_table_and_alone(tmp_path: Path) -> N
 
     locked = os.open(killed / runs.FILE, os.O_RDONLY)
     assert try_lock(locked)
-    refused = subprocess.run([*command, killed], check=False, capture_output=True, text=True)
+    refused = subprocess.run([*line, killed], check=False, capture_output=True, text=True)
     os.close(locked)
     assert refused.returncode == 1
     assert "another study writes it" in refused.stderr
 
 
+def test_ctrl_c_reports_what_there_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    waited = []
+
+    def interrupted(*args: object, **options: object) -> object:
+        waited.append(args)
+        if len(waited) > 1:
+            raise KeyboardInterrupt
+        return futures.wait(*args, **options)
+
+    monkeypatch.setattr(command, "wait", interrupted)
+    assert cli.main([*QUICK, "--out", str(tmp_path)]) == cli.INTERRUPTED
+    assert "baseline" in capsys.readouterr().out
+    assert [each.key.name for each in runs.read(tmp_path)[0]] == ["baseline"]
+    assert multiprocessing.active_children() == []
+
+
 def test_missing_data_is_said_with_how_to_get_it(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "dynsample", "study", "--data", tmp_path, "--out"]
-    refused = subprocess.run([*command, tmp_path / "out"], check=False, capture_output=True,
+    line = [sys.executable, "-m", "dynsample", "study", "--data", tmp_path, "--out"]
+    refused = subprocess.run([*line, tmp_path / "out"], check=False, capture_output=True,
                              text=True)  # fmt: skip
     assert refused.returncode == 1
     assert "apt-get install dataset-fashion-mnist" in refused.stderr
     assert "Traceback" not in refused.stderr
+
+
+def test_a_reference_model_costs_what_it_used() -> None:
+    task = tasks.digits()
+    losses, spent = reference_losses(task, 3)
+    assert losses.shape == (1300,)
+    assert (spent.backward, spent.forward_only) == (650, 1300)
+    again, _ = reference_losses(task, 3)
+    assert np.array_equal(losses, again)
+    run = with_cost(record("kakurenbo", 70).run, spent)
+    assert run.cost == 7000 + 650 + 1300 / 3
+    assert run.curve[-1] == (run.cost, 90.0)
 
 
 # Data

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from dynsample.cli.experiment.result import FORWARD_COST
 from dynsample.plan.selection import EpochRandom, Selection
-from dynsample.policies import RandomSubset, schedules
+from dynsample.policies import RandomSubset
 from dynsample.policies.base import Policy
 from dynsample.policies.registry import POLICIES, make
 from dynsample.table.columns import Column, Last
@@ -188,9 +188,9 @@ def _forgetting(settings: Settings) -> Policy:
 def _curriculum(settings: Settings) -> Policy:
     """Grow linearly to all samples, so that as many are left out as by the other methods."""
     epochs = settings.epochs
-    later = (epochs - 1) / (2 * epochs)  # mean share of what is not there from the start
-    start = (1 - settings.fraction * (epochs - 1) / epochs - later) / (1 - later)
-    return make("curriculum", pace=schedules.linear(max(0.1, start), epochs))
+    grown = (epochs - 1) / (2 * epochs)  # mean share of what is not there from the start
+    start = max(0.1, (1 - settings.fraction * (epochs - 1) / epochs - grown) / (1 - grown))
+    return make("curriculum", pace=lambda epoch: start + (1 - start) * min(epoch / epochs, 1))
 
 
 def _order_dp(settings: Settings) -> Policy:
@@ -230,7 +230,10 @@ _METHODS: dict[str, Method] = {
     ),
     "afss": Method(_afss),
     "curriculum": Method(_curriculum, reference="difficulty"),
-    "replay-priority": Method(lambda settings: make("replay-priority", num_draws=settings.kept)),
+    "replay-priority": Method(
+        # published is 0.1, for levels of games: of samples a handful would get most of the draws
+        lambda settings: make("replay-priority", temperature=2.0, num_draws=settings.kept)
+    ),
 }
 # One that this version does not have is no row.
 METHODS = {name: method for name, method in _METHODS.items() if name in POLICIES}

@@ -17,6 +17,7 @@ from dynsample.cli.experiment.result import Run
 from dynsample.cli.experiment.rows import BASELINE, Method, Settings
 from dynsample.cli.experiment.tasks import Task
 from dynsample.cli.experiment.train import train
+from dynsample.policies.base import Policy
 
 REFERENCE_EPOCHS = 1
 
@@ -26,8 +27,8 @@ def sampler_for(method: Method, task: Task, seed: int) -> tuple[Callable[..., Sa
     options: dict[str, Any] = {"groups": task.train_labels.numpy()} if method.grouped else {}
     losses, spent = reference_losses(task, seed) if method.reference else (None, Run())
 
-    def make(*args: Any, **given: Any) -> Sampler:
-        sampler = Sampler(*args, **given, **options)
+    def make(num_samples: int, policy: Policy, **given: Any) -> Sampler:
+        sampler = Sampler(num_samples, policy, **given, **options)
         if losses is not None:
             sampler.table.set_column(method.reference, losses)
         return sampler
