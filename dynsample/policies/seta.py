@@ -5,6 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import reduce
+from itertools import pairwise
+from operator import or_
 from typing import TYPE_CHECKING
 
 from dynsample.kernels.checks import MAX_SAMPLES, integer, real
@@ -18,6 +21,9 @@ if TYPE_CHECKING:
     from dynsample.table.table import ScoreTable
 
 
+ROUNDS = 25  # of k-means
+
+
 @dataclass(frozen=True)
 class SeTa(Policy):
     """Keep those samples of a random subset whose loss is in a window, which moves every epoch.
@@ -28,7 +34,7 @@ class SeTa(Policy):
         Share of the samples that the random subset of an epoch leaves out: it has int((1 -
         prune_ratio) * N) of them.
     num_group : int
-        Strata of the losses of the subset: equal widths between the lowest and the highest one.
+        Strata of the losses of the subset: those of a k-means, see Notes.
     window_scale : float in (0, 1]
         The window has round(num_group * window_scale) strata, at least 1.
     delta : float in [0, 1]
@@ -39,16 +45,22 @@ class SeTa(Policy):
 
     Notes
     -----
+    The edges of the strata begin where their distances from the lowest loss are the geometric means
+    of those of equal parts and of those of equal widths, which is near to where they end for losses
+    with a long tail. Then the centre of a stratum is the exact mean of its losses, and the stratum
+    has what is nearest to that; so on, until no centre moves, at most `ROUNDS` times. A stratum
+    without losses keeps its centre. So strata depend on nothing but the losses.
+
     Epoch 0 holds the whole subset. In epoch e the window begins at stratum e modulo the number of
     its places, num_group - its size + 1, counted from the lowest losses. Where all losses are
     equal, it holds a random part of them, int(their number * its size / num_group). Samples of the
     subset that were never seen, or whose loss is NaN or infinite, are kept besides; and the whole
-    subset is, where the window holds no sample.
+    subset is, where the window holds no sample, or there are fewer losses than strata.
 
     References
     ----------
-    Zhou et al., "Scale Efficient Training for Large Datasets", CVPR 2025. The strata are those of a
-    one-dimensional k-means there.
+    Zhou et al., "Scale Efficient Training for Large Datasets", CVPR 2025. There the k-means begins
+    at random.
     """
 
     prune_ratio: float = 0.0
@@ -103,15 +115,38 @@ class SeTa(Policy):
         self, table: ScoreTable, rows: Array, window: tuple[int, int], random: EpochRandom
     ) -> Array:
         """Mark those of some rows that are in a window over their own losses."""
-        loss, (first, end) = table["loss"], window
-        lowest, highest = table.min_max(loss, where=rows)
+        (first, end), count = window, table.count(rows)
+        if end - first == self.num_group or count < self.num_group:
+            return rows
+        lowest, highest = table.min_max(table["loss"], where=rows)
         if lowest == highest:
-            k = table.count(rows) * (end - first) // self.num_group
-            return table.sample(k, random, where=rows)
+            return table.sample(count * (end - first) // self.num_group, random, where=rows)
+        width = (highest - lowest) / self.num_group
+        edges = []
+        for j in range(1, self.num_group):
+            lower = table.hide_lowest(table["loss"], count * j // self.num_group, rows)
+            quantile, _ = table.min_max(table["loss"], where=rows & ~lower)
+            edges.append(lowest + math.sqrt((quantile - lowest) * width * j))
+        middles = [lowest + width * (j + 0.5) for j in range(self.num_group)]
+        return reduce(or_, _strata(table, rows, edges, middles)[first:end])
 
-        def edge(stratum: int) -> float:
-            """Return where a stratum begins, in doubles, which no comparison rounds."""
-            return lowest + (highest - lowest) * stratum / self.num_group
 
-        above = rows & ~table.below(loss, edge(first)) if first else rows
-        return above & table.below(loss, edge(end)) if end < self.num_group else above
+def _strata(
+    table: ScoreTable, rows: Array, edges: list[float], centres: list[float]
+) -> list[Array]:
+    """Mark the losses of each of the strata to which a k-means comes from some edges."""
+    for _ in range(ROUNDS):
+        strata = _cut(table, rows, edges)
+        means = [table.exact_mean(table["loss"], where=each) for each in strata]
+        moved = [old if math.isnan(new) else new for old, new in zip(centres, means, strict=True)]
+        if moved == centres:
+            break
+        centres = moved
+        edges = [(low + high) / 2 for low, high in pairwise(centres)]
+    return _cut(table, rows, edges)
+
+
+def _cut(table: ScoreTable, rows: Array, edges: list[float]) -> list[Array]:
+    """Mark the losses between each two of some edges, compared in doubles; an edge is above."""
+    below = [rows & table.below(table["loss"], edge) for edge in edges]
+    return [until & ~before for before, until in pairwise([~rows & rows, *below, rows])]

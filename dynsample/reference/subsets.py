@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dynsample.policies import Curriculum, OrderDP, ReducibleLoss, SeTa
+from dynsample.policies.seta import ROUNDS
 from dynsample.reference import draw
 from dynsample.reference.expected import Expected, State, known_rows, lowest, rows_of
 
@@ -40,16 +42,46 @@ def seta(policy: SeTa, state: State, epoch: int, seed: int) -> Expected:
     window = range(groups) if epoch == 0 else range(first, first + size)
     low = min((float(loss[i]) for i in comparable), default=0.0)
     high = max((float(loss[i]) for i in comparable), default=0.0)
-    if low == high:
+    if len(window) == groups or len(comparable) < groups:
+        inside = comparable
+    elif low == high:
         drawn = np.zeros(n, np.float32)
         drawn[comparable] = 1
         k = len(comparable) * len(window) // groups
         inside = rows_of(draw.draw_mask(drawn, k, seed=seed, epoch=epoch))
     else:
-        begins = [low + (high - low) * j / groups for j in range(1, groups)]
-        inside = [i for i in comparable if sum(float(loss[i]) >= x for x in begins) in window]
+        strata = _k_means(sorted((float(loss[i]), i) for i in comparable), groups)
+        inside = [i for j in window for i in strata[j]]
     outside = set(comparable) - set(inside) if inside else set()
     return Expected(sorted([*rows_of(~subset), *outside]))
+
+
+def _k_means(losses: list[tuple[float, int]], groups: int) -> list[list[int]]:
+    """Return the rows of each stratum, of ascending (loss, row)."""
+    n, low, width = len(losses), losses[0][0], (losses[-1][0] - losses[0][0]) / groups
+    edges = [
+        low + math.sqrt((losses[n * j // groups][0] - low) * width * j) for j in range(1, groups)
+    ]
+    centres = [low + width * (j + 0.5) for j in range(groups)]
+    for _ in range(ROUNDS):
+        strata = _cut(losses, edges)
+        moved = [
+            math.fsum(loss for loss, _ in each) / len(each) if each else old
+            for each, old in zip(strata, centres, strict=True)
+        ]
+        if moved == centres:
+            break
+        centres = moved
+        edges = [(one + other) / 2 for one, other in pairwise(centres)]
+    return [[row for _, row in each] for each in _cut(losses, edges)]
+
+
+def _cut(losses: list[tuple[float, int]], edges: list[float]) -> list[list[tuple[float, int]]]:
+    """Put each loss into the stratum that follows the last edge at or below it."""
+    strata: list[list[tuple[float, int]]] = [[] for _ in range(len(edges) + 1)]
+    for loss, row in losses:
+        strata[sum(loss >= edge for edge in edges)].append((loss, row))
+    return strata
 
 
 def curriculum(policy: Curriculum, state: State, epoch: int, seed: int) -> Expected:
