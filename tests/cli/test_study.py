@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import multiprocessing
-import os
 import re
 import signal
 import subprocess
@@ -253,33 +252,31 @@ def table(folder: Path) -> list[tuple[str, ...]]:
     return [row[:4] for row in cells(balance)]
 
 
-def test_a_killed_study_goes_on_to_the_same_table_and_alone(tmp_path: Path) -> None:
-    line = [sys.executable, "-m", "dynsample", *QUICK, "--out"]
-    whole, killed = tmp_path / "whole", tmp_path / "killed"
-    subprocess.run([*line, whole, "--jobs", "2"], check=True, capture_output=True)
-    running = subprocess.Popen([*line, killed], stdout=subprocess.DEVNULL,
-                               stderr=subprocess.DEVNULL)  # fmt: skip
-    while not ((killed / runs.FILE).exists() and len(runs.read(killed)[0]) >= 2):
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a finished study, of two processes."""
+    folder = tmp_path_factory.mktemp("whole")
+    assert cli.main([*QUICK, "--out", str(folder), "--jobs", "2"]) == 0
+    return folder
+
+
+def test_a_killed_study_goes_on_to_the_same_table(whole: Path, tmp_path: Path) -> None:
+    line = [sys.executable, "-m", "dynsample", *QUICK, "--out", tmp_path]
+    running = subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while not ((tmp_path / runs.FILE).exists() and len(runs.read(tmp_path)[0]) >= 2):
         assert running.poll() is None
         time.sleep(0.01)
     running.send_signal(signal.SIGKILL)
     running.wait()
-    before, _ = runs.read(killed)
-    with (killed / runs.FILE).open("a") as file:
+    before, _ = runs.read(tmp_path)
+    with (tmp_path / runs.FILE).open("a") as file:
         file.write('{"task": "dig')
-    again = subprocess.run([*line, killed], check=True, capture_output=True, text=True)
+    again = subprocess.run(line, check=True, capture_output=True, text=True)
     assert "the last line is torn" in again.stdout
-    after, _ = runs.read(killed)
+    after, _ = runs.read(tmp_path)
     assert after[: len(before)] == before  # nothing is done twice
-    assert table(killed) == table(whole)
+    assert table(tmp_path) == table(whole)
     assert len(table(whole)) == 2 + len(METHODS["kakurenbo"].controls)
-
-    locked = os.open(killed / runs.FILE, os.O_RDONLY)
-    assert try_lock(locked)
-    refused = subprocess.run([*line, killed], check=False, capture_output=True, text=True)
-    os.close(locked)
-    assert refused.returncode == 1
-    assert "another study writes it" in refused.stderr
 
 
 def test_ctrl_c_reports_what_there_is(
@@ -300,10 +297,30 @@ def test_ctrl_c_reports_what_there_is(
     assert multiprocessing.active_children() == []
 
 
-def test_missing_data_is_said_with_how_to_get_it(tmp_path: Path) -> None:
-    line = [sys.executable, "-m", "dynsample", "study", "--data", tmp_path, "--out"]
-    refused = subprocess.run([*line, tmp_path / "out"], check=False, capture_output=True,
-                             text=True)  # fmt: skip
-    assert refused.returncode == 1
-    assert "apt-get install dataset-fashion-mnist" in refused.stderr
-    assert "Traceback" not in refused.stderr
+def test_runs_with_other_settings_are_left_aside_and_said(
+    whole: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    key = Key("digits", "clean", "baseline", None, 0)
+    longer = Choice({("digits", "clean"): settings_of(1300, 5)}, ("kakurenbo",), 1)
+    assert command.finished_runs(whole, longer) == {}
+    assert "6 runs have other settings, and are left aside" in capsys.readouterr().out
+    same = Choice({("digits", "clean"): settings_of(1300, 4)}, ("kakurenbo",), 1)
+    assert key in command.finished_runs(whole, same)
+    assert capsys.readouterr().out == ""
+
+
+def test_only_one_study_writes_a_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with (tmp_path / runs.FILE).open("ab") as file:
+        assert try_lock(file.fileno())
+        assert cli.main([*QUICK, "--out", str(tmp_path)]) == 1
+    assert "another study writes it" in capsys.readouterr().err
+
+
+def test_missing_data_is_said_with_how_to_get_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = str(tmp_path / "out")
+    assert cli.main(["study", "--data", str(tmp_path), "--out", out]) == 1
+    said = capsys.readouterr().err
+    assert "apt-get install dataset-fashion-mnist" in said
+    assert "Traceback" not in said
