@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 import multiprocessing
-import os
 import re
 import signal
 import subprocess
@@ -15,7 +13,6 @@ from concurrent import futures
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 from browser import needs_browser, shown
 
@@ -26,13 +23,12 @@ pytest.importorskip("rich")
 
 from dynsample import cli
 from dynsample.cli import study
-from dynsample.cli.experiment import fashion, idx, tasks, variants
+from dynsample.cli.experiment import tasks, variants
 from dynsample.cli.experiment.result import Run
 from dynsample.cli.experiment.rows import CONTROLS, METHODS, Settings
 from dynsample.cli.study import command, plan, runs
 from dynsample.cli.study.balance import balances
 from dynsample.cli.study.cells import cells
-from dynsample.cli.study.inputs import reference_losses, with_cost
 from dynsample.cli.study.plan import Choice, controls_of, most, settings_of, training_of, wanted
 from dynsample.cli.study.runs import Key, Record, RunsError
 from dynsample.disk.files import try_lock
@@ -256,33 +252,31 @@ def table(folder: Path) -> list[tuple[str, ...]]:
     return [row[:4] for row in cells(balance)]
 
 
-def test_a_killed_study_goes_on_to_the_same_table_and_alone(tmp_path: Path) -> None:
-    line = [sys.executable, "-m", "dynsample", *QUICK, "--out"]
-    whole, killed = tmp_path / "whole", tmp_path / "killed"
-    subprocess.run([*line, whole, "--jobs", "2"], check=True, capture_output=True)
-    running = subprocess.Popen([*line, killed], stdout=subprocess.DEVNULL,
-                               stderr=subprocess.DEVNULL)  # fmt: skip
-    while not ((killed / runs.FILE).exists() and len(runs.read(killed)[0]) >= 2):
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a finished study, of two processes."""
+    folder = tmp_path_factory.mktemp("whole")
+    assert cli.main([*QUICK, "--out", str(folder), "--jobs", "2"]) == 0
+    return folder
+
+
+def test_a_killed_study_goes_on_to_the_same_table(whole: Path, tmp_path: Path) -> None:
+    line = [sys.executable, "-m", "dynsample", *QUICK, "--out", tmp_path]
+    running = subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while not ((tmp_path / runs.FILE).exists() and len(runs.read(tmp_path)[0]) >= 2):
         assert running.poll() is None
         time.sleep(0.01)
     running.send_signal(signal.SIGKILL)
     running.wait()
-    before, _ = runs.read(killed)
-    with (killed / runs.FILE).open("a") as file:
+    before, _ = runs.read(tmp_path)
+    with (tmp_path / runs.FILE).open("a") as file:
         file.write('{"task": "dig')
-    again = subprocess.run([*line, killed], check=True, capture_output=True, text=True)
+    again = subprocess.run(line, check=True, capture_output=True, text=True)
     assert "the last line is torn" in again.stdout
-    after, _ = runs.read(killed)
+    after, _ = runs.read(tmp_path)
     assert after[: len(before)] == before  # nothing is done twice
-    assert table(killed) == table(whole)
+    assert table(tmp_path) == table(whole)
     assert len(table(whole)) == 2 + len(METHODS["kakurenbo"].controls)
-
-    locked = os.open(killed / runs.FILE, os.O_RDONLY)
-    assert try_lock(locked)
-    refused = subprocess.run([*line, killed], check=False, capture_output=True, text=True)
-    os.close(locked)
-    assert refused.returncode == 1
-    assert "another study writes it" in refused.stderr
 
 
 def test_ctrl_c_reports_what_there_is(
@@ -303,109 +297,30 @@ def test_ctrl_c_reports_what_there_is(
     assert multiprocessing.active_children() == []
 
 
-def test_missing_data_is_said_with_how_to_get_it(tmp_path: Path) -> None:
-    line = [sys.executable, "-m", "dynsample", "study", "--data", tmp_path, "--out"]
-    refused = subprocess.run([*line, tmp_path / "out"], check=False, capture_output=True,
-                             text=True)  # fmt: skip
-    assert refused.returncode == 1
-    assert "apt-get install dataset-fashion-mnist" in refused.stderr
-    assert "Traceback" not in refused.stderr
+def test_runs_with_other_settings_are_left_aside_and_said(
+    whole: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    key = Key("digits", "clean", "baseline", None, 0)
+    longer = Choice({("digits", "clean"): settings_of(1300, 5)}, ("kakurenbo",), 1)
+    assert command.finished_runs(whole, longer) == {}
+    assert "6 runs have other settings, and are left aside" in capsys.readouterr().out
+    same = Choice({("digits", "clean"): settings_of(1300, 4)}, ("kakurenbo",), 1)
+    assert key in command.finished_runs(whole, same)
+    assert capsys.readouterr().out == ""
 
 
-def test_a_reference_model_costs_what_it_used() -> None:
-    task = tasks.digits()
-    losses, spent = reference_losses(task, 3)
-    assert losses.shape == (1300,)
-    assert (spent.backward, spent.forward_only) == (650, 1300)
-    again, _ = reference_losses(task, 3)
-    assert np.array_equal(losses, again)
-    run = with_cost(record("kakurenbo", 70).run, spent)
-    assert run.cost == 7000 + 650 + 1300 / 3
-    assert run.curve[-1] == (run.cost, 90.0)
+def test_only_one_study_writes_a_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with (tmp_path / runs.FILE).open("ab") as file:
+        assert try_lock(file.fileno())
+        assert cli.main([*QUICK, "--out", str(tmp_path)]) == 1
+    assert "another study writes it" in capsys.readouterr().err
 
 
-# Data
-
-
-def idx_file(path: Path, array: np.ndarray) -> Path:
-    header = bytes((0, 0, 8, array.ndim)) + np.array(array.shape, ">u4").tobytes()
-    content = header + array.astype(np.uint8).tobytes()
-    path.write_bytes(gzip.compress(content) if path.suffix == ".gz" else content)
-    return path
-
-
-@pytest.mark.parametrize("name", ["a", "a.gz"])
-def test_idx_files_are_read(name: str, tmp_path: Path) -> None:
-    array = np.arange(24).reshape(2, 3, 4)
-    assert np.array_equal(idx.read(idx_file(tmp_path / name, array), 3), array)
-    with pytest.raises(idx.DataError, match=r"must begin with 00000801, .* 1 dimension do, got"):
-        idx.read(tmp_path / name, 1)
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        (b"", "must begin with 00000801, .* got nothing"),
-        (b"\0\0\x08\x01\0", "is cut: its header has 8 bytes, got 5"),
-        (b"\0\0\x08\x01\0\0\0\x02a", r"must have 10 bytes for an array of \[2\], got 9"),
-        (b"\0\0\x08\x01\0\0\0\x02abc", r"must have 10 bytes for an array of \[2\], got 11"),
-        (b"\0\0\x0d\x01\0\0\0\0", "got 00000d01"),
-    ],
-)
-def test_damaged_idx_files_are_errors(content: bytes, message: str, tmp_path: Path) -> None:
-    path = tmp_path / "labels"
-    path.write_bytes(content)
-    with pytest.raises(idx.DataError, match=message):
-        idx.read(path, 1)
-    packed = tmp_path / "labels.gz"
-    packed.write_bytes(gzip.compress(content)[:-5])
-    with pytest.raises(idx.DataError, match="is no gzip file, or it is cut"):
-        idx.read(packed, 1)
-
-
-@pytest.fixture
-def clothes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A data set of the form of Fashion-MNIST, much smaller."""
-    monkeypatch.setattr(fashion, "SIZES", {"train": 300, "t10k": 20})
-    random = np.random.default_rng(0)
-    for part, size in fashion.SIZES.items():
-        idx_file(tmp_path / f"{part}-images-idx3-ubyte.gz", random.integers(0, 256, (size, 28, 28)))
-        idx_file(tmp_path / f"{part}-labels-idx1-ubyte", np.arange(size) % 10)
-    return tmp_path
-
-
-def test_fashion_is_read_and_checked(clothes: Path) -> None:
-    task = tasks.load("fashion", clothes)
-    assert task.train_images.shape == (300, 1, 28, 28)
-    assert task.test_labels.tolist() == [each % 10 for each in range(20)]
-    assert task.train_images.std() == pytest.approx(1, abs=1e-3)
-    assert task.model(28, 10, 0)(task.test_images).shape == (20, 10)
-    idx_file(clothes / "t10k-labels-idx1-ubyte", np.arange(20))
-    with pytest.raises(idx.DataError, match="t10k-labels must be below 10, got 19"):
-        tasks.load("fashion", clothes)
-    idx_file(clothes / "t10k-labels-idx1-ubyte", np.zeros(19))
-    with pytest.raises(idx.DataError, match=r"t10k-labels must be \[20\], got \[19\]"):
-        tasks.load("fashion", clothes)
-
-
-def test_a_fifth_of_the_labels_is_wrong() -> None:
-    task = tasks.digits()
-    noisy = variants.noise(task)
-    wrong = noisy.train_labels != task.train_labels
-    assert int(wrong.sum()) == 260
-    assert noisy.train_labels.min() == 0
-    assert noisy.train_labels.max() == 9
-    assert len(set((noisy.train_labels - task.train_labels)[wrong].remainder(10).tolist())) == 9
-    assert (variants.noise(task).train_labels == noisy.train_labels).all()
-    assert (noisy.test_labels == task.test_labels).all()
-
-
-def test_the_tail_falls_exponentially(clothes: Path) -> None:
-    task = tasks.load("fashion", clothes)
-    counts = variants.tail(task).train_labels.bincount().tolist()
-    assert counts == [30, 17, 10, 6, 3, 2, 1, 1, 1, 1]
-    many = replace(task, train_images=task.train_images.repeat(20, 1, 1, 1),
-                   train_labels=task.train_labels.repeat(20))  # fmt: skip
-    counts = variants.tail(many).train_labels.bincount().tolist()
-    assert (counts[0], counts[-1]) == (600, 6)
-    assert len(variants.tail(many).train_images) == sum(counts)
+def test_missing_data_is_said_with_how_to_get_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = str(tmp_path / "out")
+    assert cli.main(["study", "--data", str(tmp_path), "--out", out]) == 1
+    said = capsys.readouterr().err
+    assert "apt-get install dataset-fashion-mnist" in said
+    assert "Traceback" not in said

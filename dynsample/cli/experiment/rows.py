@@ -6,7 +6,7 @@ import json
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from dynsample.cli.experiment.result import FORWARD_COST
 from dynsample.plan.selection import EpochRandom, Selection
@@ -44,13 +44,13 @@ class Training(NamedTuple):
     epochs: int
     budget: float = math.inf
 
-    def identity(self) -> dict[str, Any]:
+    def identity(self) -> dict[str, object]:
         """Return what another run must have been given to be the same, JSON-able."""
         budget = None if self.budget == math.inf else self.budget
         content = {
             "policy": self.policy.fingerprint(0), "epochs": self.epochs, "budget": budget
         }  # fmt: skip
-        same: dict[str, Any] = json.loads(json.dumps(content))  # as it is read again
+        same: dict[str, object] = json.loads(json.dumps(content))  # as it is read again
         return same
 
 
@@ -216,7 +216,11 @@ _METHODS: dict[str, Method] = {
     "selective-backprop": Method(_selective_backprop),
     "forgetting": Method(_forgetting, least_epochs=4),
     "order-dp": Method(_order_dp),
-    "seta": Method(lambda settings: make("seta", epochs=settings.epochs), least_epochs=3),
+    "seta": Method(
+        # published is 0.5, a window that holds hardly a sample once the losses are low
+        lambda settings: make("seta", window_scale=0.9, epochs=settings.epochs),
+        least_epochs=3,
+    ),
     "ies": Method(
         lambda settings: make("ies", delta=0.02, window=1, warmup_epochs=3), least_epochs=5
     ),

@@ -90,7 +90,7 @@ def _train(args: argparse.Namespace) -> bool:
     return False
 
 
-def _done(folder: Path, choice: Choice) -> dict[Key, Record]:
+def finished_runs(folder: Path, choice: Choice) -> dict[Key, Record]:
     """Return the finished runs that this study would make no different."""
     records, torn = runs.read(folder)
     if torn:
@@ -107,7 +107,7 @@ def _done(folder: Path, choice: Choice) -> dict[Key, Record]:
 
 def _train_all(pool: ProcessPoolExecutor, choice: Choice, args: argparse.Namespace) -> None:
     here = place.here()
-    done = _done(args.out, choice)
+    done = finished_runs(args.out, choice)
     columns = (
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("runs"),
         TimeRemainingColumn(),

@@ -27,8 +27,8 @@ def sampler_for(method: Method, task: Task, seed: int) -> tuple[Callable[..., Sa
     options: dict[str, Any] = {"groups": task.train_labels.numpy()} if method.grouped else {}
     losses, spent = reference_losses(task, seed) if method.reference else (None, Run())
 
-    def make(num_samples: int, policy: Policy, **given: Any) -> Sampler:
-        sampler = Sampler(num_samples, policy, **given, **options)
+    def make(num_samples: int, policy: Policy, *, batch_size: int, seed: int) -> Sampler:
+        sampler = Sampler(num_samples, policy, batch_size, seed=seed, **options)
         if losses is not None:
             sampler.table.set_column(method.reference, losses)
         return sampler

@@ -55,7 +55,7 @@ class Record:
 
     key: Key
     settings: Settings
-    training: dict[str, Any]
+    training: dict[str, object]
     run: Run
     place: dict[str, Any] = field(default_factory=dict)
 
