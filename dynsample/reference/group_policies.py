@@ -1,23 +1,20 @@
 """Oracles of the policies that go by groups, by ranks, or by what was issued: one row at a time.
 
-As those of `policies.py`: each returns what is not as in a plain epoch, by the names of `Expected`.
-Groups of the rows are in the state as 'groups'.
+As those of `policies.py`. Groups of the rows are in the state as 'groups'.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from fractions import Fraction
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dynsample.policies import AFSS, ClassBudget, GroupDRO, ReplayPriority
-from dynsample.policies.base import Policy
 from dynsample.reference import draw, groups
-from dynsample.reference.expected import State, known_rows
+from dynsample.reference.expected import Expected, State, known_rows
 
 F32 = np.float32
 
@@ -45,7 +42,7 @@ def shares(total: int, weights: Sequence[float], sizes: Sequence[int]) -> list[i
     return taken
 
 
-def class_budget(policy: ClassBudget, state: State, epoch: int, seed: int) -> dict[str, Any]:
+def class_budget(policy: ClassBudget, state: State, epoch: int, seed: int) -> Expected:
     """Draw the shares of the classes, in each by exp((loss - threshold) / beta)."""
     losses, known, labels = state["loss/value"], known_rows(state), state["groups"]
     n, num_groups = len(losses), int(labels.max(initial=-1)) + 1
@@ -56,7 +53,7 @@ def class_budget(policy: ClassBudget, state: State, epoch: int, seed: int) -> di
     finite = [known[row] and math.isfinite(clipped[row]) for row in range(n)]
     hidden = int(policy.fraction * n)
     if not hidden or not any(finite):
-        return {}
+        return Expected([])
     sizes = [len(groups.members(labels, group)) for group in range(num_groups)]
     means = groups.mean(clipped, known, labels, num_groups)
     means = [most if math.isnan(mean) else mean for mean in means]
@@ -65,22 +62,22 @@ def class_budget(policy: ClassBudget, state: State, epoch: int, seed: int) -> di
     p = np.where(finite, p, F32(np.nan))
     ks = shares(n - hidden, weights, sizes)
     drawn = groups.draw(p, labels, ks, seed=seed, epoch=epoch)
-    return {"hidden": np.flatnonzero(~drawn).tolist()}
+    return Expected(np.flatnonzero(~drawn).tolist())
 
 
-def group_dro(policy: GroupDRO, state: State, epoch: int, seed: int) -> dict[str, Any]:
+def group_dro(policy: GroupDRO, state: State, epoch: int, seed: int) -> Expected:
     """Draw each row by the softmax of its group's mean loss, over the size of the group."""
     losses, labels = state["loss/value"], state["groups"]
     num_groups = int(labels.max(initial=-1)) + 1
     means = groups.mean(losses, known_rows(state), labels, num_groups)
     if all(math.isnan(mean) for mean in means):
-        return {}
+        return Expected([])
     highest = F32(max(mean for mean in means if not math.isnan(mean)))
     below = [(F32(means[g]) - highest) / F32(policy.temperature) for g in labels]
     sizes = np.array([len(groups.members(labels, g)) for g in labels], F32)
     p: NDArray[np.float32] = _exp(below) / sizes
     k = len(losses) if policy.num_draws is None else policy.num_draws
-    return {"counts": draw.draw_counts(p, k, seed=seed, epoch=epoch).tolist()}
+    return Expected([], draw.draw_counts(p, k, seed=seed, epoch=epoch).tolist())
 
 
 def _sampled(rows: list[int], n: int, k: int, seed: int, epoch: int) -> list[int]:
@@ -89,7 +86,7 @@ def _sampled(rows: list[int], n: int, k: int, seed: int, epoch: int) -> list[int
     return [row for row in range(n) if mask[row]]
 
 
-def afss(policy: AFSS, state: State, epoch: int, seed: int) -> dict[str, Any]:
+def afss(policy: AFSS, state: State, epoch: int, seed: int) -> Expected:
     """Sort the rows into three levels, and take of two of them what is due and some at random."""
     last = state["issued/last_epoch"]
     n, easy, moderate = len(last), [], []
@@ -112,16 +109,16 @@ def afss(policy: AFSS, state: State, epoch: int, seed: int) -> dict[str, Any]:
     more = max(int(policy.moderate_fraction * len(moderate)) - len(overdue), 0)
     kept = kept + overdue + _sampled(rest, n, more, seed, epoch)
     hidden = sorted({*easy, *moderate} - {*kept})
-    return {"hidden": hidden, "refresh": epoch % policy.refresh_every == 0}
+    return Expected(hidden, refresh=epoch % policy.refresh_every == 0)
 
 
-def replay_priority(policy: ReplayPriority, state: State, epoch: int, seed: int) -> dict[str, Any]:
+def replay_priority(policy: ReplayPriority, state: State, epoch: int, seed: int) -> Expected:
     """Mix the powers of ranks with staleness, each over its mean, in float32."""
     score, known = state[f"{policy.signal}/value"], known_rows(state)
     positions, n = groups.ranks(score, known), len(score)
     ranked = [row for row in range(n) if positions[row] >= 0]
     if not ranked:
-        return {}
+        return Expected([])
     rank = np.array([len(ranked) - positions[row] for row in ranked], F32)
     powers = draw.power(rank, -1.0 / policy.temperature)
     stale = np.array([max(epoch - int(state["issued/last_epoch"][r]), 0) for r in ranked], F32)
@@ -135,13 +132,5 @@ def replay_priority(policy: ReplayPriority, state: State, epoch: int, seed: int)
     k = n if policy.num_draws is None else policy.num_draws
     if not policy.replacement:
         drawn = draw.draw_mask(everywhere, k, seed=seed, epoch=epoch)
-        return {"hidden": np.flatnonzero(~drawn).tolist()}
-    return {"counts": draw.draw_counts(everywhere, k, seed=seed, epoch=epoch).tolist()}
-
-
-RULES: dict[type[Policy], Callable[..., dict[str, Any]]] = {
-    AFSS: afss,
-    ClassBudget: class_budget,
-    GroupDRO: group_dro,
-    ReplayPriority: replay_priority,
-}
+        return Expected(np.flatnonzero(~drawn).tolist())
+    return Expected([], draw.draw_counts(everywhere, k, seed=seed, epoch=epoch).tolist())

@@ -15,15 +15,19 @@ from numpy.typing import NDArray
 
 from dynsample._core import Stream
 from dynsample.policies import (
+    AFSS,
     IES,
+    ClassBudget,
     Curriculum,
     Forgetting,
+    GroupDRO,
     ImportanceSampling,
     InfoBatch,
     Kakurenbo,
     OrderDP,
     RandomSubset,
     ReducibleLoss,
+    ReplayPriority,
     SelectiveBackprop,
     SeTa,
     Uniform,
@@ -37,9 +41,6 @@ from dynsample.reference.ies import is_mastered
 
 def expect(policy: Policy, state: State, epoch: int, seed: int) -> Expected:
     """Return what `policy` must select from a table of this content."""
-    if type(policy) in group_policies.RULES:
-        found = group_policies.RULES[type(policy)](policy, state, epoch, seed)
-        return Expected(**{"hidden": [], **found})
     rule: Callable[..., Expected] = _RULES[type(policy)]
     return rule(policy, state, epoch, seed)
 
@@ -201,5 +202,9 @@ _RULES: dict[type[Policy], Callable[..., Expected]] = {
     SeTa: subsets.seta,
     Curriculum: subsets.curriculum,
     ReducibleLoss: subsets.reducible_loss,
+    AFSS: group_policies.afss,
+    ClassBudget: group_policies.class_budget,
+    GroupDRO: group_policies.group_dro,
+    ReplayPriority: group_policies.replay_priority,
     IES: ies,
 }
