@@ -62,7 +62,7 @@ def _k_means(losses: list[tuple[float, int]], groups: int) -> list[list[int]]:
     edges = [
         low + math.sqrt((losses[n * j // groups][0] - low) * width * j) for j in range(1, groups)
     ]
-    centres = [low + width * (j + 0.5) for j in range(groups)]
+    centres = [low, *edges]
     for _ in range(ROUNDS):
         strata = _cut(losses, edges)
         moved = [
