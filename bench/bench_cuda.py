@@ -118,10 +118,12 @@ def signals(n: int) -> dict[str, np.ndarray]:
 def compare_digests(bench: Bench, gpu: Gpu, values: dict[str, np.ndarray]) -> None:
     """Plan by every policy on both, from the same scores."""
     ids = np.arange(bench.n)
+    values = {**values, "precision": values["confidence"], "recall": values["correct"]}
     for name, policy in POLICIES.items():
         found = []
         for where in ("cpu", gpu.device):
-            sampler = ds.Sampler(bench.n, policy, seed=3, device=where, group=None)
+            given = {"seed": 3, "device": where, "group": None, "groups": ids % 1000}
+            sampler = ds.Sampler(bench.n, policy, **given)
             if policy.columns:
                 sampler.table.observe(ids, **values)
             for column, rule in policy.columns.items():

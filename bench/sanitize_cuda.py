@@ -150,6 +150,7 @@ def draws(x: Inputs) -> None:
     points = draw.multinomial_points(x.device, rates.total, 3, 1, 0, x.n)
     rates.count(0, points.cpu().numpy().view(np.uint64))
     same(coins.power(p, 0.7), ops.power(x.p, 0.7), "power")
+    same(coins.exp(p), _core.exp(x.p), "exp")
     low, high = select.min_max(p, finite_only=True)
     counts = coins.cdf_counts(p, None, low, high)
     kept = coins.cdf_keep(p, None, low, high, counts, 1.0, **KEY, first=0)

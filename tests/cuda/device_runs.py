@@ -42,7 +42,6 @@ COLUMNS = {
     "correct": Last(),
     **of_every_kind("loss", 2),
     "early": Last(signal="loss", until=2),
-    "issued": ds.Issued(),
     "events": Transitions(signal="correct"),
 }
 SMALL_BATCH = 64
@@ -97,7 +96,9 @@ def train(sampler: ds.Sampler, device: Device | None) -> list[dict[str, Any]]:
 
 def sampler_on(device: Device | None, name: str, **options: Any) -> ds.Sampler:
     where = "cpu" if device is None else device
-    given = {"seed": 11, "columns": COLUMNS, "group": None, "groups": GROUPS, **options}
+    issued = {} if options.get("issue") == "external" else {"issued": ds.Issued()}
+    columns = COLUMNS | issued
+    given = {"seed": 11, "columns": columns, "group": None, "groups": GROUPS, **options}
     sampler = ds.Sampler(N, POLICIES[name], SMALL_BATCH, device=where, **given)
     for column, rule in sampler.table.columns.items():
         if isinstance(rule, ds.Static):
