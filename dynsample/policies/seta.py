@@ -49,7 +49,8 @@ class SeTa(Policy):
     of those of equal parts and of those of equal widths, which is near to where they end for losses
     with a long tail. Then the centre of a stratum is the exact mean of its losses, and the stratum
     has what is nearest to that; so on, until no centre moves, at most `ROUNDS` times. A stratum
-    without losses keeps its centre, at first its lower edge. So strata depend on nothing but the losses.
+    without losses keeps its centre, at first its lower edge. So strata depend on nothing but the
+    losses.
 
     Epoch 0 holds the whole subset. In epoch e the window begins at stratum e modulo the number of
     its places, num_group - its size + 1, counted from the lowest losses. Where all losses are
