@@ -222,7 +222,7 @@ _METHODS: dict[str, Method] = {
         least_epochs=3,
     ),
     "ies": Method(
-        lambda settings: make("ies", delta=0.02, window=1, warmup_epochs=3), least_epochs=5
+        lambda settings: make("ies", delta=0.1, window=1, warmup_epochs=3), least_epochs=5
     ),
     "class-budget": Method(
         lambda settings: make("class-budget", fraction=settings.fraction), grouped=True
