@@ -192,7 +192,8 @@ def keep_drawn(probabilities: ArrayLike, k: int, seed: int = 0) -> Ids:
             f"k must be at most {len(unseen) + positive}, the number of samples whose probability "
             f"is not 0, got {k}"
         )
-    drawn = _core.draw_mask(chances, rest, integer(seed, "seed", 0, 2**64 - 1), 0, Stream.CORESET)
+    seed = integer(seed, "seed", 0, 2**64 - 1)
+    drawn = _core.draw_mask(chances, rest, seed, 0, Stream.CORESET_DRAW)
     return _join(unseen, np.flatnonzero(drawn), len(values))
 
 

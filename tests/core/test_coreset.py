@@ -104,7 +104,7 @@ def test_drawn_is_the_race_of_the_oracle_after_those_without_a_probability(p, se
     rest = np.where(np.isnan(p), 0, p).astype(np.float32)
     k = data.draw(st.integers(0, len(missing) + np.count_nonzero(rest)))
     drawn = draw.draw_mask(
-        rest, max(0, k - len(missing)), seed=seed, epoch=0, stream=Stream.CORESET
+        rest, max(0, k - len(missing)), seed=seed, epoch=0, stream=Stream.CORESET_DRAW
     )
     found = coreset.keep_drawn(p, k, seed)
     assert found.dtype == np.int64

@@ -29,6 +29,7 @@ USES = {
     "WALK": {"table/reductions.py"},
     "BATCH_SELECTION": {"batch/__init__.py"},
     "CORESET": {"coreset/__init__.py"},
+    "CORESET_DRAW": {"coreset/__init__.py"},
     "REPORT_SAMPLE": {"report/writer.py"},
     "PARTNERS": {"payload/views.py"},
     "PLAN_SCORES": {"cli/plan.py"},
@@ -44,7 +45,8 @@ def test_the_numbers_are_what_they_were() -> None:
     assert {stream.name: stream.value for stream in Stream} == {
         "ORDER": 0, "HIDDEN_ORDER": 1, "DRAW": 2, "RACE": 3, "BERNOULLI": 4, "TREE": 5, "PAGES": 6,
         "DRAW_ORDER": 7, "MULTINOMIAL": 8, "WALK": 16, "BATCH_SELECTION": 17, "CORESET": 32,
-        "REPORT_SAMPLE": 33, "PARTNERS": 34, "PLAN_SCORES": 35, "PAGE_WINDOWS": 65536,
+        "REPORT_SAMPLE": 33, "PARTNERS": 34, "PLAN_SCORES": 35, "CORESET_DRAW": 36,
+        "PAGE_WINDOWS": 65536,
     }  # fmt: skip
 
 

@@ -12,7 +12,7 @@ from dynsample.cli.experiment.result import FORWARD_COST
 from dynsample.plan.selection import EpochRandom, Selection
 from dynsample.policies import RandomSubset
 from dynsample.policies.base import Policy
-from dynsample.policies.registry import POLICIES, make
+from dynsample.policies.registry import make
 from dynsample.table.columns import Column, Last
 from dynsample.table.table import ScoreTable
 
@@ -207,7 +207,7 @@ def _afss(settings: Settings) -> Policy:
 
 BASELINE = Method(lambda settings: make("uniform"), least_epochs=1, controls=())
 
-_METHODS: dict[str, Method] = {
+METHODS: dict[str, Method] = {
     "kakurenbo": Method(
         _kakurenbo, controls=("short", "random", "random_same_cost", "hide_hardest")
     ),
@@ -239,8 +239,6 @@ _METHODS: dict[str, Method] = {
         lambda settings: make("replay-priority", temperature=2.0, num_draws=settings.kept)
     ),
 }
-# One that this version does not have is no row.
-METHODS = {name: method for name, method in _METHODS.items() if name in POLICIES}
 
 CONTROLS: dict[str, Control] = {
     "short": Control(
