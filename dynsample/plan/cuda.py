@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import torch
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class DevicePlan(WholePlan):
     """One epoch, as `EpochPlan`, in tensors. Made by `build_device_plan`."""
 

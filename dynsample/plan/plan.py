@@ -22,7 +22,7 @@ from dynsample.plan.selection import EpochRandom, Selection
 _DIGEST_CHUNK = 1 << 20
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class Plan(ABC):
     """What is fixed for one epoch, whichever ranks hold the order.
 
@@ -48,6 +48,13 @@ class Plan(ABC):
     stats: Mapping[str, float]
     repeated: bool
     order_by: Order
+
+    def __repr__(self) -> str:
+        return (
+            f"{type(self).__name__}(epoch={self.random.epoch}, seed={self.random.seed}, "
+            f"num_positions={self.num_positions}, num_hidden={self.num_hidden}, "
+            f"lr_scale={self.lr_scale:g})"
+        )
 
     @property
     @abstractmethod
@@ -128,7 +135,7 @@ class Plan(ABC):
         return rows if self.index is None else self.index[rows]
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class WholePlan(Plan):
     """A plan whose whole order this rank can give.
 
@@ -221,7 +228,7 @@ class WholePlan(Plan):
         return f"{total % (1 << 128):032x}"
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class EpochPlan(WholePlan):
     """One epoch: members, order, weights. Made by `build_plan`."""
 

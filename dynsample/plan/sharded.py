@@ -22,7 +22,7 @@ _LIMBS = 4
 _WORD = 1 << 32
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class ShardedPlan(Plan):
     """One epoch, of which this rank holds the rows that it owns and those that it is to train on.
 

@@ -49,8 +49,8 @@ class AFSS(Policy):
 
     References
     ----------
-    Xie et al., "Does YOLO Really Need to See Every Training Image in Every Epoch?", CVPR 2026,
-    arXiv 2603.17684, section 3.
+    Xie et al., "Does YOLO Really Need to See Every Training Image in Every Epoch?", 2026, arXiv
+    2603.17684, section 3.
     """
 
     easy: float = 0.85

@@ -26,6 +26,15 @@ class RunAttributes:
         """Return True, so that `sampler or default` asks for no length."""
         return True
 
+    def __repr__(self) -> str:
+        config, group, epoch = self._run.config, self._run.group, self._run.epoch
+        ranks = f", rank {group.rank} of {group.size}" if group.size > 1 else ""
+        where = "nothing planned yet" if epoch is None else repr(epoch)
+        return (
+            f"{type(self).__name__}(num_samples={config.num_samples}, {config.policy!r:.80}, "
+            f"batch_size={config.batch_size}, seed={config.seed}{ranks}; {where})"
+        )
+
     @property
     def run(self) -> Run:
         """The state of the sampler, for loaders."""

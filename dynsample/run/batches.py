@@ -102,6 +102,14 @@ class BatchIterator:
         self._place = _Place(self._run, self._hidden, self._steps)
         self._batches = _batches(self._place, self._prefetching)
 
+    def __repr__(self) -> str:
+        which = "hidden" if self._hidden else "kept"
+        cursor = self._place.cursor
+        return (
+            f"BatchIterator({which} samples of epoch {self._place.epoch.number}, "
+            f"{cursor.received} of {cursor.stop} handed out)"
+        )
+
     def __iter__(self) -> BatchIterator:
         return self
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from dynsample.table.table import ScoreTable
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Epoch:
     """A plan, how far its two passes have come, and what was issued and observed.
 
@@ -57,6 +57,10 @@ class Epoch:
     used: NDArray[np.bool_] | None = None
     noted: int = 0
     noting: tuple[int, dict[str, dict[str, Array]]] | None = None
+
+    def __repr__(self) -> str:
+        kept, stop = self.positions[0], self.passes[0].stop
+        return f"epoch {self.number}, {kept} of {stop} positions handed out"
 
     @property
     def number(self) -> int:

@@ -84,6 +84,10 @@ class ScoreTable(Reductions):
             None if groups is None else ByGroup(self, as_groups(groups, self.num_samples))
         )
 
+    def __repr__(self) -> str:
+        shared = f", rows {self.bounds[0]} to {self.bounds[1]} here" if self.sharded else ""
+        return f"ScoreTable(num_samples={self.num_samples}, columns={self.columns}{shared})"
+
     def __getstate__(self) -> dict[str, object]:
         return {**vars(self), "_own_log": None}  # empty between two calls
 
