@@ -31,8 +31,8 @@ class RunAttributes:
         ranks = f", rank {group.rank} of {group.size}" if group.size > 1 else ""
         where = "nothing planned yet" if epoch is None else repr(epoch)
         return (
-            f"{type(self).__name__}(num_samples={config.num_samples}, {config.policy!r:.80}, "
-            f"batch_size={config.batch_size}, seed={config.seed}{ranks}; {where})"
+            f"{type(self).__name__}(num_samples={config.num_samples}, "
+            f"policy={type(config.policy).__name__}, batch_size={config.batch_size}, seed={config.seed}{ranks}; {where})"
         )
 
     @property
