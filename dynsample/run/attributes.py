@@ -32,7 +32,8 @@ class RunAttributes:
         where = "nothing planned yet" if epoch is None else repr(epoch)
         return (
             f"{type(self).__name__}(num_samples={config.num_samples}, "
-            f"policy={type(config.policy).__name__}, batch_size={config.batch_size}, seed={config.seed}{ranks}; {where})"
+            f"policy={type(config.policy).__name__}, batch_size={config.batch_size}, "
+            f"seed={config.seed}{ranks}; {where})"
         )
 
     @property
