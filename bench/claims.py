@@ -19,6 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from embedded import put
+
 from dynsample import _core
 
 if sys.version_info >= (3, 11):
@@ -30,7 +32,6 @@ HERE = Path(__file__).parent
 ROOT = HERE.parent
 FOUND = HERE / "results" / "claims.json"
 README, PAGE = ROOT / "README.md", ROOT / "docs" / "performance.md"
-BEGIN, END = "<!-- claims -->\n", "<!-- end of claims -->"
 
 # Command -> {"of": commit, date and machine, "lines": those of the bench}
 Found = dict[str, dict[str, Any]]
@@ -151,21 +152,12 @@ def table(listed: list[Claim], found: Found) -> str:
     return "\n".join([*rows, "", *dict.fromkeys(f"{run}." for run in runs), ""])
 
 
-def written(page: Path, listed: list[Claim], found: Found) -> str:
-    """Text of a page with its table put in."""
-    before, _, rest = page.read_text().partition(BEGIN)
-    _, mark, after = rest.partition(END)
-    if not mark:
-        raise SystemExit(f"{page} must have a line {BEGIN.strip()} and, below it, one {END}")
-    return f"{before}{BEGIN}{table(listed, found)}{END}{after}"
-
-
 def pages(found: Found) -> dict[Path, str]:
     """Both pages as they are to be."""
     listed = claims()
     return {
-        README: written(README, [claim for claim in listed if claim.readme], found),
-        PAGE: written(PAGE, listed, found),
+        README: put(README, "claims", table([each for each in listed if each.readme], found)),
+        PAGE: put(PAGE, "claims", table(listed, found)),
     }
 
 
