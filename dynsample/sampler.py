@@ -15,7 +15,7 @@ from dynsample.groups import as_group
 from dynsample.kernels import A, Array
 from dynsample.kernels.checks import MAX_EPOCH, MAX_SAMPLES, choice, integer
 from dynsample.kernels.numbers import as_subset
-from dynsample.plan.orders import Order, PageLocal, as_order
+from dynsample.plan.orders import Order, OrderName, PageLocal, as_order
 from dynsample.plan.plan import Plan
 from dynsample.policies.base import Policy, as_policy
 from dynsample.policies.uniform import Uniform
@@ -24,7 +24,7 @@ from dynsample.run import handout, life, planning, position, resume, step
 from dynsample.run.attributes import RunAttributes
 from dynsample.run.batches import BatchIterator, refuse_sampler_slot
 from dynsample.run.boundary import ObservationError as ObservationError
-from dynsample.run.config import RunConfig, as_fingerprint
+from dynsample.run.config import Issue, Placement, RunConfig, as_fingerprint
 from dynsample.run.passes import Batch
 from dynsample.run.run import Observations, Run
 from dynsample.run.turn import alone, running
@@ -105,21 +105,21 @@ class Sampler(RunAttributes):
         *,
         seed: int = 0,
         drop_last: bool = False,
-        order: str | Order = "random",
+        order: OrderName | Order = "random",
         subset: Any = None,
         columns: Mapping[str, Column] | None = None,
         group: Any = "auto",
-        placement: str = "replicated",
+        placement: Placement = "replicated",
         device: Any = "cpu",
         max_log_bytes: int = MAX_BYTES,
         report: str | os.PathLike[str] | Report | None = None,
-        issue: str = "sampler",
+        issue: Issue = "sampler",
         fingerprint: str | None = None,
         groups: Any = None,
     ) -> None:
         samples = integer(num_samples, "num_samples", 0, MAX_SAMPLES)
         policy = as_policy(Uniform() if policy is None else policy)
-        placement = choice(placement, "placement", ("replicated", "sharded"))
+        where = choice(placement, "placement", ("replicated", "sharded"))
         folder, arranged = as_report(report), as_order(order)
         if placement == "sharded" and isinstance(arranged, PageLocal):
             raise ValueError(
@@ -135,7 +135,7 @@ class Sampler(RunAttributes):
             order=arranged,
             subset=None if subset is None else as_subset(subset, samples),
             columns={**policy.columns, **(columns or {})},
-            placement=placement,
+            placement=where,
             device=planning.as_device(device),
             max_log_bytes=integer(max_log_bytes, "max_log_bytes", 0, 2**63 - 1),
             report=folder,

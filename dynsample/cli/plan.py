@@ -20,6 +20,7 @@ from dynsample.cuda import CudaUnavailable
 from dynsample.groups.environment import torchrun_world
 from dynsample.kernels.checks import MAX_EPOCH, MAX_SAMPLES
 from dynsample.policies import registry
+from dynsample.run.config import Placement
 from dynsample.sampler import Sampler
 from dynsample.table.table import ScoreTable
 
@@ -139,7 +140,7 @@ def _plan(args: argparse.Namespace, group: groups.Group) -> int:
     return status
 
 
-def planned(args: argparse.Namespace, group: groups.Group, placement: str) -> Sampler:
+def planned(args: argparse.Namespace, group: groups.Group, placement: Placement) -> Sampler:
     """Make a sampler with the scores that the arguments ask for, and plan its epoch."""
     sampler = Sampler(
         args.n,

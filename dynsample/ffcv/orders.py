@@ -6,9 +6,12 @@ import numpy as np
 from ffcv.loader import OrderOption
 from ffcv.reader import Reader
 
-from dynsample.plan.orders import PageLocal
+from dynsample.plan.orders import OrderName, PageLocal
 
-_ORDERS = {OrderOption.SEQUENTIAL: "sequential", OrderOption.RANDOM: "random"}
+_ORDERS: dict[object, OrderName] = {
+    OrderOption.SEQUENTIAL: "sequential",
+    OrderOption.RANDOM: "random",
+}
 
 
 def page_local(fname: str | Reader, batch_size: int) -> PageLocal:
@@ -31,7 +34,7 @@ def page_local(fname: str | Reader, batch_size: int) -> PageLocal:
     return PageLocal(page_of - pages.min(), window=2 * batch_size)
 
 
-def plan_order(order: object, reader: Reader, batch_size: int) -> str | PageLocal:
+def plan_order(order: object, reader: Reader, batch_size: int) -> OrderName | PageLocal:
     """Return an `OrderOption` as `Sampler(order=...)` takes it."""
     if order == OrderOption.QUASI_RANDOM:
         return page_local(reader, batch_size)

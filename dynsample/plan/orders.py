@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Protocol
+from typing import Literal, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,7 @@ from dynsample.kernels.numbers import integers
 from dynsample.plan.selection import EpochRandom
 
 Slice = Callable[[int, int], NDArray[np.int64]]
+OrderName: TypeAlias = Literal["random", "sequential"]
 
 
 class Order(Protocol):

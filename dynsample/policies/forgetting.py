@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from dynsample.kernels.checks import MAX_SAMPLES, boolean, choice, integer, real
 from dynsample.plan.selection import EpochRandom, Selection
@@ -46,7 +46,7 @@ class Forgetting(Policy):
 
     fraction: float = 0.3
     static_epochs: int = 20
-    never_learned: str = "inf"
+    never_learned: Literal["inf", "n", "zero"] = "inf"
     lag: bool = False
     refresh_every: int = 1
 

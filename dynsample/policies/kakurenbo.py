@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from dynsample.kernels.checks import MAX_SAMPLES, choice, integer, real
 from dynsample.plan.selection import EpochRandom, Selection
@@ -50,8 +50,8 @@ class Kakurenbo(Policy):
     schedule: Callable[[int], float] | None = None
     warmup_epochs: float = 0
     refresh_every: int = 1
-    confidence: str = "max"
-    lr: str = "maximum"
+    confidence: Literal["max", "target"] = "max"
+    lr: Literal["maximum", "realised"] = "maximum"
 
     def __post_init__(self) -> None:
         super().__post_init__()

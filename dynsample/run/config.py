@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,10 @@ from dynsample.table.places import make_log
 if TYPE_CHECKING:
     from dynsample.kernels.cuda import Device
     from dynsample.table.places import Log
+
+
+Placement: TypeAlias = Literal["replicated", "sharded"]
+Issue: TypeAlias = Literal["sampler", "external"]
 
 
 def as_fingerprint(value: object) -> Callable[[], str] | None:

@@ -17,6 +17,7 @@ from dynsample.cli.chaos import compare, generations, launch, report, sets
 from dynsample.cli.chaos.compare import Life
 from dynsample.cli.chaos.report import Tally
 from dynsample.cli.chaos.scenario import PHASES, WITH_HIDDEN_PASS, Kill, Orders, Scenario
+from dynsample.run.config import Placement
 
 OUTSIDE = 0.3  # share of the kills that come from outside
 KIND_SHARES = {"one": 0.49, "all": 0.17, "SIGINT": 0.17, "SIGTERM": 0.17}  # of the kills
@@ -114,7 +115,8 @@ class Chaos:
         """Draw number of ranks, placement, and who dies where."""
         size = self.source.randint(*self.args.ranks)
         external = self.args.issue == "external"
-        placement = self.source.choice(["replicated"] if external else ["replicated", "sharded"])
+        placements: list[Placement] = ["replicated"] if external else ["replicated", "sharded"]
+        placement = self.source.choice(placements)
         return Orders(
             scenario, str(_made(folder)), number, size, self.args.group, placement, self.args.issue,
             self.draw_kill(scenario, size, placement) if kill else None,

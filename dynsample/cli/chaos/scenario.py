@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from dynsample.policies.registry import make
+from dynsample.run.config import Issue, Placement
 
 PHASES = ("step", "observe", "exchange", "hidden", "save")  # each must see a kill
 OTHERS = ("start", "load", "plan", "end")  # where a kill from outside may land too
@@ -81,8 +82,8 @@ class Orders:
     life: int
     size: int = 1
     group: str | None = None
-    placement: str = "replicated"
-    issue: str = "sampler"
+    placement: Placement = "replicated"
+    issue: Issue = "sampler"
     kill: Kill | None = None
     time_limit: float = 20.0  # seconds that a rank may wait for the others
 
