@@ -33,8 +33,8 @@ def tables(found: list[Balance]) -> Iterator[str]:
         yield f"### {balance.title}\n"
         mean, error = accuracy(balance.baseline.runs, "baseline")
         seeds = len(balance.baseline.runs["baseline"])
-        yield f"The baseline: {with_error(f'{mean:.2f}', error)} % in {seeds} runs.\n"
-        yield f"| method | cost | time | accuracy % | over {' | over '.join(OVER.values())} | it |"
+        yield f"The baseline: {with_error(f'{mean:.2f}', error)} %, {seeds} seeds.\n"
+        yield f"| method | cost | time | accuracy % | over {' | over '.join(OVER.values())} | verdict |"
         yield "|---|---" + "|---" * (len(OVER) + 3) + "|"
         yield from map(_row, balance.methods)
         yield ""
