@@ -10,7 +10,7 @@ from pathlib import Path
 
 from embedded import put
 
-from dynsample.cli.experiment.rows import CONTROLS
+from dynsample.cli.experiment.rows import CONTROLS, METHODS
 from dynsample.cli.experiment.summary import accuracy, with_error
 from dynsample.cli.study import runs
 from dynsample.cli.study.balance import Balance, Beside, balances
@@ -38,6 +38,9 @@ def tables(found: list[Balance]) -> Iterator[str]:
         yield "|---|---" + "|---" * (len(OVER) + 3) + "|"
         yield from map(_row, balance.methods)
         yield ""
+        missing = [name for name in METHODS if name not in {each.name for each in balance.methods}]
+        if missing:
+            yield f"Not run here: {', '.join(missing)}.\n"
 
 
 def _row(method: Beside) -> str:
