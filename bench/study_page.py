@@ -34,8 +34,10 @@ def tables(found: list[Balance]) -> Iterator[str]:
         mean, error = accuracy(balance.baseline.runs, "baseline")
         seeds = len(balance.baseline.runs["baseline"])
         yield f"The baseline: {with_error(f'{mean:.2f}', error)} %, {seeds} seeds.\n"
-        yield f"| method | cost | time | accuracy % | over {' | over '.join(OVER.values())} | verdict |"
-        yield "|---|---" + "|---" * (len(OVER) + 3) + "|"
+        headings = ["method", "cost", "time", "accuracy %"]
+        headings += [*(f"over {each}" for each in OVER.values()), "verdict"]
+        yield f"| {' | '.join(headings)} |"
+        yield "|---" * len(headings) + "|"
         yield from map(_row, balance.methods)
         yield ""
         missing = [name for name in METHODS if name not in {each.name for each in balance.methods}]
