@@ -21,7 +21,7 @@
   X(kReportSample, "REPORT_SAMPLE", 33, "ids of a report among those that came back") \
   X(kPartners, "PARTNERS", 34, "pairs of samples that payload.Views mixes")           \
   X(kPlanScores, "PLAN_SCORES", 35, "scores that dynsample plan makes up")            \
-  X(kCoresetDraw, "CORESET_DRAW", 36, "coresets drawn by given probabilities")         \
+  X(kCoresetDraw, "CORESET_DRAW", 36, "coresets drawn by given probabilities")        \
   X(kPageWindows, "PAGE_WINDOWS", 1u << 16,                                           \
     "from here on two for each window of a PageLocal: its samples, "                  \
     "and its hidden ones")
