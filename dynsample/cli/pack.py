@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import importlib.util
 from pathlib import Path
 
 from dynsample import files
+from dynsample.cli.needs import check_installed
 from dynsample.cli.printing import say
 from dynsample.files import pack
 
@@ -27,8 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     """Pack, with a progress bar."""
-    if not importlib.util.find_spec("rich"):
-        parser.error('pack needs rich, not installed here: pip install "dynsample[dali]"')
+    check_installed(parser, "pack", {"rich": "rich"}, "dali")
     if args.root is not None and args.source.is_dir():
         parser.error("--root belongs to a list of files, and the source is a folder")
     if args.output.is_dir():

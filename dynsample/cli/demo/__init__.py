@@ -11,6 +11,7 @@ from pathlib import Path
 
 from dynsample.cli.demo.policies import ROWS
 from dynsample.cli.experiment.counts import count
+from dynsample.cli.needs import check_installed
 
 NEEDS = {
     "torch": "torch",
@@ -57,11 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     """Check what can be checked, then train."""
-    missing = [package for name, package in NEEDS.items() if not importlib.util.find_spec(name)]
-    if missing:
-        parser.error(
-            f'demo needs {", ".join(missing)}, not installed here: pip install "dynsample[demo]"'
-        )
+    check_installed(parser, "demo", NEEDS, "demo")
     if args.loader in _LOADER_NEEDS:
         name, how = _LOADER_NEEDS[args.loader]
         if not importlib.util.find_spec(name):

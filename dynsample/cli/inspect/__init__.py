@@ -6,8 +6,9 @@ Reads the folder that `Sampler(report=DIR)` wrote, also while the run goes on.
 from __future__ import annotations
 
 import argparse
-import importlib.util
 from pathlib import Path
+
+from dynsample.cli.needs import check_installed
 
 _DRAWS = {"matplotlib": "matplotlib"}
 _READS_IMAGES = {"PIL": "pillow"}
@@ -36,11 +37,7 @@ def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
         needs |= _DRAWS
     if args.html and args.images:
         needs |= _READS_IMAGES
-    missing = [package for name, package in needs.items() if not importlib.util.find_spec(name)]
-    if missing:
-        parser.error(
-            f'inspect needs {", ".join(missing)}, not installed here: pip install "dynsample[plot]"'
-        )
+    check_installed(parser, "inspect", needs, "plot")
     if args.images and not args.html:
         parser.error("--images are shown on the page: --html says where it goes")
     from dynsample.cli.inspect import command

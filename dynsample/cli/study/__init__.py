@@ -9,12 +9,12 @@ however, goes on where it was when it is started again.
 from __future__ import annotations
 
 import argparse
-import importlib.util
 from pathlib import Path
 
 from dynsample.cli.demo import NEEDS
 from dynsample.cli.experiment.counts import count
 from dynsample.cli.experiment.rows import METHODS
+from dynsample.cli.needs import check_installed
 
 # Light copies, as `dynsample --help` must not import torch.
 TASKS = ("fashion", "digits", "glyphs")
@@ -51,11 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     """Train what is missing, then print the tables and write picture and page."""
-    missing = [package for name, package in NEEDS.items() if not importlib.util.find_spec(name)]
-    if missing:
-        parser.error(
-            f'study needs {", ".join(missing)}, not installed here: pip install "dynsample[demo]"'
-        )
+    check_installed(parser, "study", NEEDS, "demo")
     for name, value in (QUICK if args.quick else WHOLE).items():
         if getattr(args, name) is None:
             setattr(args, name, value)
