@@ -17,7 +17,7 @@ from dynsample.table import cuda_compiled as compiled
 from dynsample.table import cuda_observation as reading
 from dynsample.table.cuda_log_memory import LogMemory
 from dynsample.table.cuda_rings import UploadRing
-from dynsample.table.log import MAX_BYTES
+from dynsample.table.log import MAX_BYTES, lacking
 
 # The order of cuda::Wanted, but for its last: "confidence" stands there for the highest one.
 _SLOTS = (
@@ -154,8 +154,7 @@ class DeviceLog(LogMemory):
     ) -> None:
         computed = () if output is None else _SLOTS
         if missing := [n for n in self.signals if n not in signals and n not in computed]:
-            given = ", ".join(map(repr, signals)) or "none"
-            raise ValueError(f"signals lack {', '.join(map(repr, missing))}; given: {given}")
+            raise lacking(missing, signals)
         try:
             ids = self._placed(
                 "index", reading.read_index(self._taken("index", index), self._torch_device)

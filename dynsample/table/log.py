@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -20,6 +20,7 @@ from dynsample.kernels.convert import (
     is_tensor,
     to_host,
 )
+from dynsample.signals import NAMES
 from dynsample.table.column import Column, native
 
 MAX_BYTES = 2**34
@@ -91,8 +92,7 @@ class ObservationLog:
 
     def _convert_and_append(self, index: object, signals: Mapping[str, object]) -> None:
         if missing := [name for name in self.signals if name not in signals]:
-            given = ", ".join(map(repr, signals)) or "none"
-            raise ValueError(f"signals lack {', '.join(map(repr, missing))}; given: {given}")
+            raise lacking(missing, signals)
         ids = _index(index)
         converted = {name: _signal(signals[name], name) for name in self.signals}
         for name, values in converted.items():
@@ -238,6 +238,15 @@ def _signal(value: object, name: str) -> NDArray[np.float32]:
         raise ValueError(f"{name} must have shape [B] or [B, 1], got {value.shape}")
     with np.errstate(over="ignore"):  # too large for float32: infinite
         return np.require(value, np.float32, ["C", "A", "E"])
+
+
+def lacking(missing: Collection[str], given: Iterable[str]) -> ValueError:
+    """Make the error for an observation that lacks signals; it says what would bring them."""
+    cure = "; logits= and targets= bring them" if set(missing) <= set(NAMES) else ""
+    return ValueError(
+        f"signals lack {', '.join(map(repr, missing))}; given: "
+        f"{', '.join(map(repr, given)) or 'none'}{cure}"
+    )
 
 
 def fold(

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from dynsample.loading import Source as Looped
 
 T = TypeVar("T")
-_OURS = ("batch_size", "shuffle", "batch_sampler", "drop_last")
+_OURS = ("batch_size", "drop_last")  # arguments of Sampler
+_DECIDED = ("shuffle", "batch_sampler")
 
 
 class _Feed:
@@ -129,7 +130,13 @@ class DataLoader(Following, TorchDataLoader[T]):
         sampler.run.check_deals()
         for name in _OURS:
             if name in options:
-                raise TypeError(f"{name} is decided by the sampler: give it to Sampler, not here")
+                raise TypeError(
+                    f"{name} is decided by the sampler: leave it out here, and make "
+                    f"Sampler(..., {name}={options[name]!r})"
+                )
+        for name in _DECIDED:
+            if name in options:
+                raise TypeError(f"{name} is decided by the sampler: leave it out")
         if options.get("in_order") is False:
             raise ValueError("in_order must be True: an exact position needs batches in order")
         if not isinstance(index_name, str):

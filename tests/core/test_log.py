@@ -183,7 +183,9 @@ def test_a_missing_signal_is_named_with_those_given():
     log = make_log(5, ("loss", "correct"))
     with pytest.raises(ValueError, match="signals lack 'correct'; given: 'loss', 'x'"):
         log.append(IDS, {"loss": LOSS, "x": LOSS})
-    with pytest.raises(ValueError, match="signals lack 'loss', 'correct'; given: none"):
+    with pytest.raises(
+        ValueError, match="signals lack 'loss', 'correct'; given: none; logits= and"
+    ):
         log.append(IDS, {})
 
 

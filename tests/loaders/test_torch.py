@@ -176,8 +176,8 @@ def test_the_state_of_the_loader_is_the_samplers() -> None:
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        ({"batch_size": 4}, TypeError, "batch_size is decided by the sampler"),
-        ({"shuffle": True}, TypeError, "shuffle is decided by the sampler"),
+        ({"batch_size": 4}, TypeError, r"leave it out here, and make Sampler\(..., batch_size=4\)"),
+        ({"shuffle": True}, TypeError, "shuffle is decided by the sampler: leave it out"),
         ({"in_order": False}, ValueError, "in_order must be True"),
     ],
 )
