@@ -136,6 +136,9 @@ class _Batch:
 
 def checked_output(logits: object, targets: object) -> tuple[Array, Array]:
     """Return logits and targets that signals can be computed from."""
+    if logits is None or targets is None:
+        lacking, there = ("logits", "targets") if logits is None else ("targets", "logits")
+        raise TypeError(f"{there} were given without {lacking}")
     return _checked_kinds(as_array(logits, "logits"), as_array(targets, "targets"))
 
 
@@ -143,7 +146,9 @@ def _checked_kinds(logits: Array, targets: Array) -> tuple[Array, Array]:
     if is_tensor(logits) != is_tensor(targets):
         raise TypeError("logits and targets must both be numpy arrays or both torch tensors")
     if str(logits.dtype).removeprefix("torch.") not in _FLOATS:
-        raise TypeError(f"logits must have dtype {', '.join(_FLOATS)}, got {logits.dtype}")
+        of_logits = len(targets.shape) == 2 and len(logits.shape) == 1
+        hint = "; logits and targets look exchanged" if of_logits else ""
+        raise TypeError(f"logits must have dtype {', '.join(_FLOATS)}, got {logits.dtype}{hint}")
     if not str(targets.dtype).removeprefix("torch.").startswith(("int", "uint")):
         mixed = '; what to observe of mixed targets says "mixup and CutMix" in docs/recipes.md'
         hint = mixed if len(targets.shape) == 2 else ""
@@ -151,9 +156,11 @@ def _checked_kinds(logits: Array, targets: Array) -> tuple[Array, Array]:
     if len(logits.shape) != 2 or logits.shape[1] < 1:
         raise ValueError(f"logits must have shape [B, C], got {tuple(logits.shape)}")
     if tuple(targets.shape) != (logits.shape[0],):
+        one_hot = tuple(targets.shape) == tuple(logits.shape)
+        hint = "; targets.argmax(1) gives the classes of one-hot rows" if one_hot else ""
         raise ValueError(
             f"targets must have shape ({logits.shape[0]},) to go with logits of "
-            f"{tuple(logits.shape)}, got {tuple(targets.shape)}"
+            f"{tuple(logits.shape)}, got {tuple(targets.shape)}{hint}"
         )
     return logits, targets
 

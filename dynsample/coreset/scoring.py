@@ -103,7 +103,10 @@ def _every_sample(loader: Iterable[object]) -> Iterable[object]:
 def _parts(batch: object) -> Sequence[torch.Tensor]:
     if not isinstance(batch, tuple | list) or len(batch) != 3:
         found = f"{len(batch)} parts" if isinstance(batch, tuple | list) else type(batch).__name__
-        raise TypeError(f"loader must give (inputs, labels, index), got {found}")
+        raise TypeError(
+            f"loader must give (inputs, labels, index), got {found}: the index is added by "
+            "dynsample.torch.DataLoader"
+        )
     return batch
 
 

@@ -34,6 +34,9 @@ class Policy(ABC):
 
     confidence: str = "max"
 
+    def __repr__(self) -> str:
+        return f"{type(self).__qualname__}()"  # dataclasses bring one that has their fields
+
     def __post_init__(self) -> None:
         """Make Python numbers of the fields that are numbers of numpy or torch."""
         for name, value in _fields(self).items():
