@@ -207,6 +207,12 @@ def compute(
         For other kinds, dtypes or shapes.
     IndexError
         For a target out of range on the CPU. On a GPU its signals are NaN.
+
+    Examples
+    --------
+    >>> logits, targets = np.array([[2.0, 0.0]]), np.array([0])
+    >>> sorted(compute(["loss", "el2n", "unknown"], logits, targets))
+    ['el2n', 'loss']
     """
     choice(confidence, "confidence", ("max", "target"))
     batch = _Batch(logits, targets)
@@ -224,7 +230,13 @@ def _one(name: str, logits: A, targets: A, which: str = "max") -> A:
 
 
 def loss(logits: A, targets: A) -> A:
-    """Cross-entropy of every sample, float32[B]; arguments as in `compute`."""
+    """Cross-entropy of every sample, float32[B]; arguments as in `compute`.
+
+    Examples
+    --------
+    >>> ds.signals.loss(np.array([[2.0, 0.0]]), np.array([0])).round(3)
+    array([0.127], dtype=float32)
+    """
     return _one("loss", logits, targets)
 
 
@@ -232,6 +244,11 @@ def correct(logits: A, targets: A) -> A:
     """1 where the highest logit (of equals, the first) is the target's, else 0, float32[B].
 
     A row with NaN counts as wrong. Arguments as in `compute`.
+
+    Examples
+    --------
+    >>> ds.signals.correct(np.array([[2.0, 0.0], [2.0, 0.0]]), np.array([0, 1]))
+    array([1., 0.], dtype=float32)
     """
     return _one("correct", logits, targets)
 
@@ -240,6 +257,11 @@ def confidence(logits: A, targets: A, which: str = "max") -> A:
     """Softmax probability of the predicted class ("max") or of the target's, float32[B].
 
     Arguments as in `compute`.
+
+    Examples
+    --------
+    >>> ds.signals.confidence(np.array([[2.0, 0.0]]), np.array([1])).round(3)
+    array([0.881], dtype=float32)
     """
     return _one("confidence", logits, targets, which)
 
@@ -251,6 +273,11 @@ def margin(logits: A, targets: A) -> A:
     ----------
     Pleiss et al., "Identifying Mislabeled Data using the Area Under the Margin Ranking", NeurIPS
     2020, equation 1.
+
+    Examples
+    --------
+    >>> ds.signals.margin(np.array([[2.0, 0.0, 1.0]]), np.array([0]))
+    array([1.], dtype=float32)
     """
     return _one("margin", logits, targets)
 
@@ -261,6 +288,11 @@ def el2n(logits: A, targets: A) -> A:
     References
     ----------
     Paul et al., "Deep Learning on a Data Diet", NeurIPS 2021, definition 2.2.
+
+    Examples
+    --------
+    >>> ds.signals.el2n(np.array([[0.0, 0.0]]), np.array([0])).round(3)
+    array([0.707], dtype=float32)
     """
     return _one("el2n", logits, targets)
 
@@ -269,6 +301,11 @@ def l1(logits: A, targets: A) -> A:
     """Sum of absolute differences of softmax and one-hot target, float32[B].
 
     It is twice the probability of being wrong. Arguments as in `compute`.
+
+    Examples
+    --------
+    >>> ds.signals.l1(np.array([[0.0, 0.0]]), np.array([0]))
+    array([1.], dtype=float32)
     """
     return _one("l1", logits, targets)
 
@@ -282,6 +319,11 @@ def max_margin(logits: A, targets: A) -> A:
     References
     ----------
     Paul et al., "Deep Learning on a Data Diet", NeurIPS 2021, its published code.
+
+    Examples
+    --------
+    >>> ds.signals.max_margin(np.array([[0.0, 0.0]]), np.array([0]))
+    array([0.], dtype=float32)
     """
     return _one("max_margin", logits, targets)
 
@@ -290,10 +332,21 @@ def sum_margin(logits: A, targets: A) -> A:
     """Sum over the other classes of their probability less the target's, float32[B].
 
     Arguments and source as in `max_margin`.
+
+    Examples
+    --------
+    >>> ds.signals.sum_margin(np.array([[0.0, 0.0, 0.0]]), np.array([0])).round(3)
+    array([0.], dtype=float32)
     """
     return _one("sum_margin", logits, targets)
 
 
 def probability(logits: A, targets: A) -> A:
-    """Softmax probability of the target, float32[B]; arguments as in `compute`."""
+    """Softmax probability of the target, float32[B]; arguments as in `compute`.
+
+    Examples
+    --------
+    >>> ds.signals.probability(np.array([[0.0, 0.0]]), np.array([1]))
+    array([0.5], dtype=float32)
+    """
     return _one("probability", logits, targets)

@@ -74,6 +74,11 @@ def exact_mean(values: A, where: A | None = None, *, finite_only: bool = False) 
         Another dtype or kind of array.
     ValueError
         Another shape or length.
+
+    Examples
+    --------
+    >>> exact_mean(np.array([1e30, 1, -1e30, 3], np.float32))
+    1.0
     """
     rows, mask = checked_rows(values, where)
     parts = kernels.of(rows).sum_parts(rows, mask, finite_only=finite_only)
@@ -104,6 +109,11 @@ def min_max(values: A, where: A | None = None, *, finite_only: bool = False) -> 
         Another dtype or kind of array.
     ValueError
         Another shape or length.
+
+    Examples
+    --------
+    >>> min_max(np.array([3, np.nan, 1], np.float32), finite_only=True)
+    (1.0, 3.0)
     """
     rows, mask = checked_rows(values, where)
     return kernels.of(rows).min_max(rows, mask, finite_only=finite_only)
@@ -130,6 +140,11 @@ def mask_ids(mask: A, *, invert: bool = False) -> A:
         Another dtype or kind of array.
     ValueError
         Another shape.
+
+    Examples
+    --------
+    >>> mask_ids(np.array([True, False, True])).tolist()
+    [0, 2]
     """
     rows = column(mask, "mask", np.bool_)
     there = kernels.of(rows)
