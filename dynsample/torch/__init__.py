@@ -11,7 +11,7 @@ import torch
 from torch.utils.data import DataLoader as TorchDataLoader
 from torch.utils.data import Dataset, IterableDataset, get_worker_info
 
-from dynsample.loading import Following, Loops
+from dynsample.loading import Following, Loops, checked_sampler
 from dynsample.payload.source import Source
 from dynsample.replay import ReplayedCollate, ReplayedDataset
 from dynsample.run.state import bring
@@ -122,12 +122,8 @@ class DataLoader(Following, TorchDataLoader[T]):
         index_name: str = "index",
         **options: Any,
     ) -> None:
-        if not isinstance(sampler, Sampler):
-            raise TypeError(
-                f"sampler must be a dynsample.Sampler, got {type(sampler).__name__} (put there by "
-                "Lightning? set Trainer(use_distributed_sampler=False))"
-            )
-        sampler.run.check_deals()
+        cure = " (put there by Lightning? set Trainer(use_distributed_sampler=False))"
+        checked_sampler(sampler, cure).run.check_deals()
         for name in _OURS:
             if name in options:
                 raise TypeError(
