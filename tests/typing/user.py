@@ -95,6 +95,10 @@ def signals(logits: Floats, targets: Ids) -> None:
     assert_type(ds.signals.correct(logits, targets), Floats)
     assert_type(ds.signals.confidence(logits, targets), Floats)
     assert_type(ds.weights.balanced([0, 0, 1]), NDArray[np.float64])
+    losses = ds.signals.loss(logits, targets)
+    assert_type(ds.batch.hardest(losses, 10, losses), Ids)
+    assert_type(ds.batch.selective_backprop(losses, seed=0, step=0), Bools)
+    assert_type(ds.batch.LossHistory().select(losses), Bools)
 
 
 def coresets(scores: Floats, labels: Ids) -> None:

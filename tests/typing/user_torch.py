@@ -97,6 +97,10 @@ def signals(logits: torch.Tensor, targets: torch.Tensor, sampler: ds.Sampler) ->
     assert_type(ds.signals.loss(logits, targets), torch.Tensor)
     assert_type(ds.signals.confidence(logits, targets, "target"), torch.Tensor)
     assert_type(sampler.weights(targets), torch.Tensor)
+    losses = ds.signals.loss(logits, targets)
+    assert_type(ds.batch.hardest(losses, 10, losses), torch.Tensor)
+    assert_type(ds.batch.selective_backprop(losses, seed=0, step=0), torch.Tensor)
+    assert_type(ds.batch.LossHistory().select(losses), torch.Tensor)
     assert_type(ds.coreset.keep_highest(ds.signals.el2n(logits, targets), 10), NDArray[np.int64])
     ds.Sampler(10, ds.WeightedRandom(targets), subset=targets, groups=targets)
 
@@ -106,6 +110,15 @@ def replay(td_errors: torch.Tensor, ids: torch.Tensor) -> None:
     tree = ds.PriorityTree(100)
     tree.update(ids, td_errors.abs())
     assert_type(tree[ids], NDArray[np.float64])
+
+
+def table(sampler: ds.Sampler, model: torch.nn.Module, loader: DataLoader[int]) -> None:
+    """Read what is known: where it is, the device says."""
+    assert_type(sampler.table["loss"], NDArray[Any] | torch.Tensor)
+    assert_type(sampler.table.seen, NDArray[Any] | torch.Tensor)
+    assert_type(sampler.table.count(sampler.table["loss"] > 1), int)
+    assert_type(ds.score(model, loader, ["el2n"]), dict[str, NDArray[np.float32]])
+    assert_type(loader.peek(), list[Any])
 
 
 def state(sampler: ds.Sampler, saved: Mapping[str, Any]) -> None:
