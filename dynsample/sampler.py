@@ -6,13 +6,13 @@ import copy
 import os
 from collections.abc import Iterable, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dynsample.groups import as_group
-from dynsample.kernels import A, Array
+from dynsample.kernels import A, Given, TensorT
 from dynsample.kernels.checks import MAX_EPOCH, MAX_SAMPLES, choice, integer
 from dynsample.kernels.numbers import as_subset
 from dynsample.plan.orders import Order, OrderName, PageLocal, as_order
@@ -243,11 +243,11 @@ class Sampler(RunAttributes):
 
     def observe(
         self,
-        index: Array,
+        index: Given,
         *,
-        logits: Array | None = None,
-        targets: Array | None = None,
-        **signals: Array,
+        logits: Given | None = None,
+        targets: Given | None = None,
+        **signals: Given,
     ) -> None:
         """Report what the training step saw; only appends to the log.
 
@@ -269,7 +269,13 @@ class Sampler(RunAttributes):
         """
         step.observe(self._run, index, logits, targets, signals)
 
-    def weights(self, index: A) -> A:
+    @overload
+    def weights(self, index: TensorT) -> TensorT: ...
+
+    @overload
+    def weights(self, index: Given) -> NDArray[np.float32]: ...
+
+    def weights(self, index: A) -> A:  # type: ignore[misc]
         """Loss weights of a batch: float32[B]; a tensor on the device of `index`, or numpy.
 
         A padded row, which a rank gets when fewer rows than ranks are left, has weight 0.
@@ -319,12 +325,6 @@ class Sampler(RunAttributes):
             return epoch.number + handout.progress(self._run, epoch)
         kept = epoch.passes[0]
         return epoch.number + (kept.received / kept.stop if kept.stop else 1.0)
-
-    @property
-    def max_batches(self) -> int:
-        """Batches of an epoch that holds every sample once."""
-        rows, step = self._run.config.num_rows, self.batch_size * self.group.size
-        return rows // step if self.drop_last else -(-rows // step)
 
     # State
 

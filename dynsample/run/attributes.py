@@ -52,6 +52,12 @@ class RunAttributes:
         return self._run.config.batch_size
 
     @property
+    def max_batches(self) -> int:
+        """Batches of an epoch that holds every sample once."""
+        rows, step = self._run.config.num_rows, self.batch_size * self.group.size
+        return rows // step if self.drop_last else -(-rows // step)
+
+    @property
     def seed(self) -> int:
         """Key of all randomness."""
         return self._run.config.seed

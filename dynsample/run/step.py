@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 
 def observe(
     run: Run,
-    index: Array,
-    logits: Array | None,
-    targets: Array | None,
-    signals: Mapping[str, Array],
+    index: object,
+    logits: object,
+    targets: object,
+    signals: Mapping[str, object],
 ) -> None:
     """Append one observation to the log of the run, wherever that is."""
     if run.epoch is None or run.looking is not None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeAlias, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from dynsample.kernels import AnyKernels, Array, Kernels
+from dynsample.kernels import AnyKernels, Array, Given, Kernels
 from dynsample.kernels.convert import host
 from dynsample.table.column import Column, Parts
 from dynsample.table.log import MAX_BYTES, HostParts, ObservationLog
@@ -36,7 +36,7 @@ def make_log(
     return DeviceLog(kernels.device, num_samples, signals, max_bytes)
 
 
-def append(log: Log, index: Array, signals: Mapping[str, object]) -> None:
+def append(log: Log, index: Given, signals: Mapping[str, object]) -> None:
     """Append one batch, whole or with an error; on a device this waits for it."""
     if isinstance(log, ObservationLog):
         log.append(index, signals)

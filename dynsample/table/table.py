@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from dynsample import _core
 from dynsample.groups import Group, single
-from dynsample.kernels import HOST, AnyKernels, Array, Kernels
+from dynsample.kernels import HOST, AnyKernels, Array, Given, Kernels
 from dynsample.kernels.checks import MAX_SAMPLES, integer
 from dynsample.kernels.convert import as_ids, host
 from dynsample.kernels.numbers import reals_on_host
@@ -187,7 +187,7 @@ class ScoreTable(Reductions):
         """Put arrays in the place of those of some columns, by name."""
         self._parts.update(parts)
 
-    def observe(self, index: Array, *, epoch: int = 0, **signals: Array) -> None:
+    def observe(self, index: Given, *, epoch: int = 0, **signals: Given) -> None:
         """Fold one batch of observations at once.
 
         Parameters
