@@ -115,7 +115,9 @@ __all__ = [
 
 def __getattr__(name: str) -> str:
     if name != "__version__":
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        is_module = not name.startswith("_") and _find_spec(f"{__name__}.{name}") is not None
+        hint = f": write import {__name__}.{name} before" if is_module else ""
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}{hint}")
     from importlib.metadata import version
 
     return version(__name__)

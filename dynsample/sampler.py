@@ -95,6 +95,18 @@ class Sampler(RunAttributes):
     A sampler copies and pickles, by `copy` or `pickle`, with all that it has observed: the copy is
     a run of its own that goes on at the same cursor. Ranks copy it together, and share the group. A
     sampler of several ranks does not pickle, and one on a device does neither: `save` and `load`.
+
+    Examples
+    --------
+    >>> sampler = ds.Sampler(1000, ds.InfoBatch(epochs=10), batch_size=100)
+    >>> for epoch in range(3):
+    ...     sampler.set_epoch(epoch)
+    ...     for index in sampler:  # int64[B]
+    ...         sampler.observe(index, loss=1 / (1 + index.astype(np.float32)))
+    ...     sampler.plan.num_positions
+    1000
+    566
+    566
     """
 
     def __init__(
@@ -320,11 +332,7 @@ class Sampler(RunAttributes):
 
         With `issue="external"` by what this rank observed, times the number of ranks.
         """
-        epoch = life.planned(self._run)
-        if self._run.config.external:
-            return epoch.number + handout.progress(self._run, epoch)
-        kept = epoch.passes[0]
-        return epoch.number + (kept.received / kept.stop if kept.stop else 1.0)
+        return handout.progress(self._run, life.planned(self._run))
 
     # State
 

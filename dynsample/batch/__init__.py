@@ -111,6 +111,12 @@ class LossHistory:
     References
     ----------
     Jiang et al., "Accelerating Deep Learning by Focusing on the Biggest Losers", 2019, equation 1.
+
+    Examples
+    --------
+    >>> history = ds.batch.LossHistory(beta=2.0, size=8)
+    >>> history.select(np.array([0.1, 0.2, 0.3, 4.0], np.float32))
+    array([False, False, False,  True])
     """
 
     def __init__(
@@ -208,6 +214,12 @@ def selective_backprop(  # type: ignore[misc]
     ----------
     Selective Backprop in MosaicML Composer; after Jiang et al., "Accelerating Deep Learning by
     Focusing on the Biggest Losers", 2019.
+
+    Examples
+    --------
+    >>> losses = np.array([0.1, 0.5, 0.2, 4.0], np.float32)
+    >>> int(ds.batch.selective_backprop(losses, keep=0.5, seed=0, step=0).sum())
+    2
     """
     keep = real(keep, "keep", "(0, 1]")
     seed, step = integer(seed, "seed", 0, 2**64 - 1), integer(step, "step", 0, MAX_SAMPLES)

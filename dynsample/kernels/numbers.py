@@ -135,7 +135,9 @@ def integers(value: object, name: str) -> NDArray[np.integer]:
     array = to_host(sequence(value, name))
     if array.ndim != 1 or (len(array) and array.dtype.kind not in "iu"):
         found = f"{array.dtype} of shape {array.shape}"
-        raise TypeError(f"{name} must be a one-dimensional integer array, got {found}")
+        of_mask = name == "subset" and array.dtype.kind == "b"
+        hint = "; np.flatnonzero gives the ids of a mask" if of_mask else ""
+        raise TypeError(f"{name} must be a one-dimensional integer array, got {found}{hint}")
     return array if len(array) else array.astype(np.int64)
 
 

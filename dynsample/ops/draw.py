@@ -62,6 +62,11 @@ def draw_counts(  # type: ignore[misc]
     Notes
     -----
     Stateless: random numbers are counted by (position, epoch, stream) and keyed by the seed.
+
+    Examples
+    --------
+    >>> ds.ops.draw_counts(np.array([0, 1, 3], np.float32), 8, seed=0, epoch=0)
+    array([0, 2, 6], dtype=uint32)
     """
     multinomial = is_multinomial(method)
     p, k, seed, epoch = checked_draw(probabilities, k, seed, epoch)
@@ -98,6 +103,11 @@ def draw_mask(probabilities: A, k: int, *, seed: int, epoch: int) -> A:  # type:
     Returns
     -------
     bool[N]
+
+    Examples
+    --------
+    >>> ds.ops.draw_mask(np.array([0, 1, 3], np.float32), 2, seed=0, epoch=0)
+    array([False,  True,  True])
     """
     p, k, seed, epoch = checked_draw(probabilities, k, seed, epoch, MAX_SAMPLES)
     return kernels.of(p).draw_mask(p, k, seed, epoch)
@@ -194,6 +204,11 @@ def inverse_probabilities(probabilities: A, k: int) -> A:  # type: ignore[misc]
     -------
     float32[N]
         R / (N r), 0 where the probability is 0.
+
+    Examples
+    --------
+    >>> ds.ops.inverse_probabilities(np.array([1, 3], np.float32), 8).round(3)
+    array([2.   , 0.667], dtype=float32)
     """
     p, k = checked_probabilities(probabilities), integer(k, "k", 0, MAX_DRAWS)
     rates = whole.rates_of(kernels.of(p), p, k)
@@ -234,6 +249,12 @@ def bernoulli_cdf(values: A, beta: float, *, seed: int, epoch: int, where: A | N
     -----
     Shares are counted in 1000 bins between the lowest and the highest value (Jiang et al.,
     "Accelerating deep learning by focusing on the biggest losers", 2019, over the data set).
+
+    Examples
+    --------
+    >>> kept = ds.ops.bernoulli_cdf(np.arange(9, dtype=np.float32), 50.0, seed=0, epoch=0)
+    >>> bool(kept[0]), bool(kept[8])
+    (False, True)
     """
     rows, beta, seed, epoch, mask = checked_coins(values, beta, seed, epoch, where)
     there = kernels.of(rows)
@@ -265,6 +286,11 @@ def power(values: A, exponent: float) -> A:  # type: ignore[misc]
     -------
     float32[N]
         Rounded from double.
+
+    Examples
+    --------
+    >>> ds.ops.power(np.array([0, 4, np.nan], np.float32), 0.5)
+    array([ 0.,  2., nan], dtype=float32)
     """
     rows, exponent = checked_power(values, exponent)
     return kernels.of(rows).power(rows, exponent)

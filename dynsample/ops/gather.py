@@ -50,5 +50,14 @@ def read_ahead(columns: Sequence[NDArray[Any]], index: Given) -> None:
     ----------
     columns, index
         As in `gather_rows`.
+
+    Examples
+    --------
+    >>> np.save("rows.npy", np.arange(6).reshape(3, 2))
+    >>> rows = np.load("rows.npy", mmap_mode="r")
+    >>> ds.ops.read_ahead([rows], np.array([2, 0]))
+    >>> ds.ops.gather_rows([rows], np.array([2, 0]))
+    [array([[4, 5],
+           [0, 1]])]
     """
     _core.read_ahead(list(columns), as_ids(index))

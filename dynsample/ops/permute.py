@@ -104,6 +104,12 @@ def order_slice(  # type: ignore[misc]
     Returns
     -------
     int64[stop - start]
+
+    Examples
+    --------
+    >>> ids = np.array([10, 20, 30], np.uint32)
+    >>> sorted(ds.ops.order_slice(ids, seed=0, epoch=0).tolist())
+    [10, 20, 30]
     """
     rows, key = checked_slice(ids, seed, epoch, start, stop, stream)
     return kernels.of(rows).order_slice(rows, **key)
@@ -137,6 +143,12 @@ def unpermute(n: int, values: A, *, seed: int, epoch: int, stream: int = Stream.
     ------
     IndexError
         When a value is not in [0, n).
+
+    Examples
+    --------
+    >>> order = ds.ops.permute(5, seed=0, epoch=0)
+    >>> ds.ops.unpermute(5, order, seed=0, epoch=0)
+    array([0, 1, 2, 3, 4])
     """
     n = integer(n, "n", 0, MAX_SAMPLES)
     array = as_ids(values, "values")

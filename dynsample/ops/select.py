@@ -89,6 +89,11 @@ def exact_mean(values: Given, where: Given | None = None, *, finite_only: bool =
         Another dtype or kind of array.
     ValueError
         Another shape or length.
+
+    Examples
+    --------
+    >>> exact_mean(np.array([1e30, 1, -1e30, 3], np.float32))
+    1.0
     """
     rows, mask = checked_rows(cast("Array", values), cast("Array | None", where))
     parts = kernels.of(rows).sum_parts(rows, mask, finite_only=finite_only)
@@ -121,6 +126,11 @@ def min_max(
         Another dtype or kind of array.
     ValueError
         Another shape or length.
+
+    Examples
+    --------
+    >>> min_max(np.array([3, np.nan, 1], np.float32), finite_only=True)
+    (1.0, 3.0)
     """
     rows, mask = checked_rows(cast("Array", values), cast("Array | None", where))
     return kernels.of(rows).min_max(rows, mask, finite_only=finite_only)
@@ -155,6 +165,11 @@ def mask_ids(mask: A, *, invert: bool = False) -> A:  # type: ignore[misc]
         Another dtype or kind of array.
     ValueError
         Another shape.
+
+    Examples
+    --------
+    >>> mask_ids(np.array([True, False, True])).tolist()
+    [0, 2]
     """
     rows = column(mask, "mask", np.bool_)
     there = kernels.of(rows)

@@ -68,6 +68,12 @@ class RunAttributes:
         return self._run.config.drop_last
 
     @property
+    def max_batches(self) -> int:
+        """Batches of an epoch that holds every sample once."""
+        config, step = self._run.config, self.batch_size * self.group.size
+        return config.num_rows // step if config.drop_last else -(-config.num_rows // step)
+
+    @property
     def policy(self) -> Policy:
         """The policy, as this run uses it."""
         return self._run.config.policy

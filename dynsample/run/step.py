@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
@@ -35,10 +37,7 @@ def observe(
         _refuse(run)
     observations = run.observations
     if not observations.known.issuperset(signals):
-        unknown = ", ".join(sorted(set(signals) - observations.known))
-        raise ValueError(
-            f"unknown signals {unknown}; known are {', '.join(sorted(observations.known))}"
-        )
+        _refuse_unknown(set(signals) - observations.known, observations.known)
     log = observations.log
     if logits is not None or targets is not None:
         confidence = run.config.policy.confidence
@@ -53,6 +52,14 @@ def observe(
             ring.push(index, signals)
         else:
             log.append(index, signals)
+
+
+def _refuse_unknown(names: AbstractSet[str], known: AbstractSet[str]) -> None:
+    close = [close_to for name in sorted(names) for close_to in get_close_matches(name, known, 1)]
+    hint = f"; did you mean {', '.join(close)}?" if close else ""
+    raise ValueError(
+        f"unknown signals {', '.join(sorted(names))}; known are {', '.join(sorted(known))}{hint}"
+    )
 
 
 def _refuse(run: Run) -> None:

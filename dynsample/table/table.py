@@ -49,6 +49,13 @@ class ScoreTable(Reductions):
         their rows through a `Sampler`.
     groups : int[num_samples], optional
         Group of every row, such as its class, numbered from 0: what `by_group` reduces within.
+
+    Examples
+    --------
+    >>> table = ds.ScoreTable(3, {"loss": ds.Last()})
+    >>> table.observe(np.array([0, 2]), loss=np.array([2.0, 1.0], np.float32))
+    >>> table["loss"], table.hide_lowest(table["loss"], 1)
+    (array([ 2., nan,  1.], dtype=float32), array([False, False,  True]))
     """
 
     _observing: ClassVar = threading.RLock()  # of all tables: a lock of each could not be copied
@@ -369,12 +376,6 @@ class ScoreTable(Reductions):
         self._parts = {**declared, **loaded}
 
 
-def _read_only(array: NDArray[Any]) -> NDArray[Any]:
-    view: NDArray[Any] = array.view()
-    view.flags.writeable = False
-    return view
-
-
 def _checked_column(name: object, column: object) -> Column:
     if not isinstance(name, str) or not name or "/" in name or name in {"seen", "known"}:
         raise ValueError(
@@ -394,4 +395,4 @@ def _checked_index(index: object, num_samples: int) -> NDArray[np.int64]:
         raise IndexError(f"index must be in [0, {MAX_SAMPLES}), got {array[0]} to {array[-1]}")
     if not (array[1:] > array[:-1]).all():
         raise ValueError("index must be strictly ascending")
-    return _read_only(array)
+    return HOST.read_only(array)

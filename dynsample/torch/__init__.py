@@ -122,6 +122,13 @@ class DataLoader(Following, TorchDataLoader[T]):
     * All else: `(batch, index)`. That is a tensor; a namedtuple, which cannot have one field more;
       an object; what is not made of fields: strings, numbers, mappings in a list, or the samples
       themselves, as with `collate_fn=lambda samples: samples`.
+
+    Examples
+    --------
+    >>> dataset = torch.utils.data.TensorDataset(torch.arange(4) * 10)
+    >>> loader = DataLoader(dataset, sampler=ds.Sampler(4, batch_size=2))
+    >>> [bool((images == index * 10).all()) for images, index in loader]
+    [True, True]
     """
 
     def __init__(
@@ -221,6 +228,15 @@ def scaled_lr(optimizer: torch.optim.Optimizer, scale: float) -> Iterator[None]:
 
     Schedulers never see it, so any scheduler works: `with scaled_lr(optimizer, sampler.lr_scale):
     optimizer.step()`.
+
+    Examples
+    --------
+    >>> optimizer = torch.optim.SGD([torch.zeros(1)], lr=0.1)
+    >>> with scaled_lr(optimizer, 2.0):
+    ...     optimizer.param_groups[0]["lr"]
+    0.2
+    >>> optimizer.param_groups[0]["lr"]
+    0.1
     """
     rates = [group["lr"] for group in optimizer.param_groups]
     for group, rate in zip(optimizer.param_groups, rates, strict=True):

@@ -62,6 +62,15 @@ class IndexSampler(TorchSampler[int]):
     came to its end; after that only when `set_epoch` was called: with the same epoch for what was
     not observed until then, or with the next one. An iterator that another one followed, or whose
     epoch was left, raises when it is asked again.
+
+    Examples
+    --------
+    >>> import torch
+    >>> sampler = ds.Sampler(4, batch_size=2, issue="external")
+    >>> dataset = torch.utils.data.TensorDataset(torch.arange(4))
+    >>> loader = torch.utils.data.DataLoader(dataset, sampler=IndexSampler(sampler), batch_size=2)
+    >>> sorted(int(value) for (values,) in loader for value in values)
+    [0, 1, 2, 3]
     """
 
     def __init__(self, sampler: Sampler, *, hidden: bool = False, skips: str = "sampler") -> None:
