@@ -6,7 +6,7 @@ import copy
 import os
 from collections.abc import Iterable, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, SupportsIndex
 
 import numpy as np
 from numpy.typing import NDArray
@@ -255,7 +255,7 @@ class Sampler(RunAttributes):
         *,
         logits: Array | None = None,
         targets: Array | None = None,
-        epoch: int | None = None,
+        epoch: SupportsIndex | None = None,
         **signals: Array,
     ) -> None:
         """Report what the training step saw; only appends to the log.
@@ -282,7 +282,7 @@ class Sampler(RunAttributes):
         """
         step.observe(self._run, index, logits, targets, signals, epoch)
 
-    def weights(self, index: A, epoch: int | None = None) -> A:
+    def weights(self, index: A, epoch: SupportsIndex | None = None) -> A:
         """Loss weights of a batch: float32[B]; a tensor on the device of `index`, or numpy.
 
         A padded row, which a rank gets when fewer rows than ranks are left, has weight 0.
@@ -311,39 +311,6 @@ class Sampler(RunAttributes):
         epoch = life.planned(self._run)
         epoch.plan_read = True
         return epoch.plan
-
-    @property
-    def stats(self) -> dict[str, float]:
-        """Figures of the current epoch, for any logger; none before the first is planned."""
-        return {} if self._run.epoch is None else self._run.epoch.stats
-
-    @property
-    def epoch(self) -> int:
-        """The current epoch."""
-        return life.planned(self._run).number
-
-    @property
-    def lr_scale(self) -> float:
-        """Factor of the learning rate in this epoch."""
-        return life.planned(self._run).plan.lr_scale
-
-    @property
-    def progress(self) -> float:
-        """Epochs done, as a fraction, for schedules by iteration while epochs shrink.
-
-        With `issue="external"` by what this rank observed, times the number of ranks.
-        """
-        epoch = life.planned(self._run)
-        if self._run.config.external:
-            return epoch.number + handout.progress(self._run, epoch)
-        kept = epoch.passes[0]
-        return epoch.number + (kept.received / kept.stop if kept.stop else 1.0)
-
-    @property
-    def max_batches(self) -> int:
-        """Batches of an epoch that holds every sample once."""
-        rows, step = self._run.config.num_rows, self.batch_size * self.group.size
-        return rows // step if self.drop_last else -(-rows // step)
 
     # State
 

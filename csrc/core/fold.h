@@ -39,8 +39,8 @@ struct Portion {
   std::span<const std::int64_t> tickets;
 };
 
-// Both halves, of the closed part of a log, which is then dropped: one portion after the other. When
-// the arguments do not fit, nothing is written and nothing is dropped.
+// Both halves, of the closed part of a log, which is then dropped: one portion after the other.
+// When the arguments do not fit, nothing is written and nothing is dropped.
 void fold(ObservationLog& log, std::span<const Portion> portions, std::span<std::uint8_t> seen);
 
 }  // namespace dynsample

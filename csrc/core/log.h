@@ -28,8 +28,8 @@ class ObservationLog {
   ObservationLog(std::size_t num_samples, std::size_t num_signals, std::size_t max_bytes);
 
   // Appends one batch: signals[s] points to index.size() floats. Throws std::out_of_range for an id
-  // outside of the ids, std::invalid_argument for one that was not issued, or for a plan that is not
-  // open, std::length_error beyond the bound; nothing is appended then.
+  // outside of the ids, std::invalid_argument for one that was not issued, or for a plan that is
+  // not open, std::length_error beyond the bound; nothing is appended then.
   template <class Id>
   void append(std::span<const Id> index, std::span<const float* const> signals,
               std::int64_t plan = kAnyPlan);

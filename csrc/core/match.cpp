@@ -187,8 +187,8 @@ std::size_t match(Rows issued, std::span<const std::size_t> starts, Rows observe
   }
   const auto highest = std::ranges::max_element(plans);
   if (highest != plans.end() && *highest + std::int64_t{1} >= std::ssize(starts)) {
-    throw std::out_of_range("plans must be below " + std::to_string(starts.size() - 1) +
-                            ", got " + std::to_string(*highest));
+    throw std::out_of_range("plans must be below " + std::to_string(starts.size() - 1) + ", got " +
+                            std::to_string(*highest));
   }
   Lists lists(issued, num_rows);
   std::size_t unmatched = 0;

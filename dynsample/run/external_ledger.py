@@ -26,9 +26,9 @@ class ExternalLedger(Ledger):
     """The ledger of plans that are issued whole, on every rank: the current one, and older ones.
 
     The observations of all ranks are settled together, by their numbers on their ranks, and then by
-    rank: each belongs to the first free place of its row, the oldest plan's first, or to that of the
-    plan that it names, and is surplus when there is none. A ticket here is a place: positions of
-    the current plan follow the places of the older ones.
+    rank: each belongs to the first free place of its row, of the oldest plan first or of the plan
+    that it names, and is surplus when there is none. A ticket here is a place: positions of the
+    current plan follow the places of the older ones.
 
     Parameters
     ----------
@@ -186,9 +186,7 @@ class ExternalLedger(Ledger):
         late = np.full(before - len(carried), UNKNOWN)
         return np.concatenate([carried, late, own]), observed
 
-    def _named(
-        self, plan: Plan, before: int, group: Group, what: str
-    ) -> NDArray[np.int32] | None:
+    def _named(self, plan: Plan, before: int, group: Group, what: str) -> NDArray[np.int32] | None:
         """Return which open plan each observation of all ranks names, -1 for none.
 
         One that is open no more is behind the last; None when no observation names any.

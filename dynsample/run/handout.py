@@ -29,8 +29,8 @@ def set_skips(run: Run, skips: str) -> str:
     skips = choice(skips, "skips", SKIPS)
     if skips == "framework" and run.config.late:
         raise ValueError(
-            f"late must be 0 where the framework skips, and with Grain, got {run.config.late}: what "
-            "is open of older plans comes first in the order after a load, and it would skip that"
+            'skips must be "sampler" with late, got "framework", as Grain has it: after a '
+            "load the order begins with what is open of older plans, which would be skipped"
         )
     if run.skips not in (None, skips):
         raise ValueError(

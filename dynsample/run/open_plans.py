@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import numpy as np
@@ -96,8 +97,7 @@ class OpenPlan:
             wrong = (places < 0) | (places >= len(self))
         if wrong.any():
             raise ValueError(
-                f"ticket must be an open position of epoch {self.number}, got "
-                f"{positions[wrong][0]}"
+                f"ticket must be an open position of epoch {self.number}, got {positions[wrong][0]}"
             )
         return places
 
@@ -169,13 +169,11 @@ def joined(parts: Sequence[Mask]) -> Mask:
 def cut(plans: Sequence[OpenPlan], of_all: Mask) -> Iterator[Mask]:
     """Yield a mask of all places plan by plan."""
     starts = starts_of(plans)
-    for begin, end in zip(starts, starts[1:], strict=False):
+    for begin, end in pairwise(starts):
         yield of_all[begin:end]
 
 
-def folded(
-    plans: Sequence[OpenPlan], observed: Mask, num_rows: int
-) -> tuple[OpenPlan, ...]:
+def folded(plans: Sequence[OpenPlan], observed: Mask, num_rows: int) -> tuple[OpenPlan, ...]:
     """Return the plans when observations of the given places, of all, are in the table too."""
     newer = np.zeros(num_rows if len(plans) > 1 else 0, np.bool_)
     after: list[OpenPlan] = []

@@ -253,7 +253,7 @@ def _check_open(
         raise StateError(
             f"{path} has {sum(left.values())} positions open of epochs "
             f"{', '.join(map(str, left))}, which would be lost here: make the sampler with "
-            f"late={least} or more, and issue=\"external\", got late={run.config.late}"
+            f'late={least} or more, and issue="external", got late={run.config.late}'
         )
 
 

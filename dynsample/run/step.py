@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, SupportsIndex, TypeAlias
 
 import numpy as np
 
@@ -32,9 +32,9 @@ def observe(
     logits: Array | None,
     targets: Array | None,
     signals: Mapping[str, Array],
-    epoch: int | None = None,
+    epoch: SupportsIndex | None = None,
 ) -> None:
-    """Append one observation, of `epoch` if it is given, to the log of the run, wherever that is."""
+    """Append one observation, which may name its epoch, to the log of the run."""
     if run.epoch is None or run.looking is not None:
         _refuse(run)
     observations = run.observations
@@ -52,11 +52,12 @@ def observe(
         computed = signal_functions.compute(log.signals, logits, targets, confidence)
         signals = {**computed, **signals}
     ring = observations.ring
-    if epoch is not None and _open_plan(run, epoch) and not log.on_device:
+    plan = None if epoch is None else _named_plan(run, epoch)
+    if plan is not None and not log.on_device:
         if ring.takes(index, signals):
-            ring.push(index, signals, epoch)
+            ring.push(index, signals, plan)
         else:
-            log.append(index, signals, epoch)
+            log.append(index, signals, plan)
     elif ring or not log.append_in_place(index, signals):
         if not log.on_device and ring.takes(index, signals):
             ring.push(index, signals)
@@ -79,8 +80,8 @@ def _refuse(run: Run) -> None:
     run.looking = None
 
 
-def _open_plan(run: Run, epoch: int) -> bool:
-    """Whether an observation that names a plan must say so in the log: where others are open.
+def _named_plan(run: Run, epoch: SupportsIndex) -> int | None:
+    """Return the plan that an observation or a batch names; None where no other can be open.
 
     Raises
     ------
@@ -93,7 +94,7 @@ def _open_plan(run: Run, epoch: int) -> bool:
         raise ValueError(
             f"epoch must be one whose plan is open, of {', '.join(map(str, numbers))}, got {number}"
         )
-    return run.config.late > 0
+    return number if run.config.late else None
 
 
 def prepare(run: Run, epoch: Epoch) -> None:
@@ -115,13 +116,12 @@ def _set_weights(there: torch.Tensor, plan: Plan) -> None:
         there.copy_(as_tensor(plan.weights))
 
 
-def weights(run: Run, epoch: Epoch, index: Array, number: int | None) -> Array:
-    """Loss weights of a batch, of plan `number`; of the kind and on the device of `index`."""
-    if number is not None:
-        _open_plan(run, number)
+def weights(run: Run, epoch: Epoch, index: Array, named: SupportsIndex | None) -> Array:
+    """Loss weights of a batch, which may name its epoch; of the kind that `index` is, and there."""
+    plan = None if named is None else _named_plan(run, named)
     if run.config.late:
         rows = run.ids.rows_of(index)
-        return _like(open_weights(external(epoch), epoch.plan, rows, number), index)
+        return _like(open_weights(external(epoch), epoch.plan, rows, plan), index)
     # The last batch of a pass that has come to its end: it may be drawn ahead.
     padded = [
         each.padded

@@ -29,9 +29,10 @@ def fold_everywhere(
 ) -> None:
     """Fold the closed parts of all ranks' logs into the table that every rank, or its owners, hold.
 
-    All ranks have the same portions, with other tickets. A log travels in blocks of rows, as records of 32-bit words: the row within its block and the
-    signals that are 0 or 1 share one, the other signals take one each. Tickets travel
-    `by_ticket`. A rank holds about `_CHUNK_BYTES` of what others sent at a time.
+    All ranks have the same portions, with other tickets. A log travels in blocks of rows, as
+    records of 32-bit words: the row within its block and the signals that are 0 or 1 share one, the
+    other signals take one each. Tickets travel `by_ticket`. A rank holds about `_CHUNK_BYTES` of
+    what others sent at a time.
     """
     for portion in portions:
         _fold_portion(table, log, portion, group)

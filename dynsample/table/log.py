@@ -86,9 +86,7 @@ class ObservationLog:
             raise ValueError(f"signals must differ, got {self.signals}")
         self.native = _core.ObservationLog(self.num_samples, list(self.signals), max_bytes)
 
-    def append(
-        self, index: object, signals: Mapping[str, object], plan: int | None = None
-    ) -> None:
+    def append(self, index: object, signals: Mapping[str, object], plan: int | None = None) -> None:
         """Append one batch: all of it, or nothing on an error.
 
         Parameters

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias, TypeGuard
 
 from dynsample.kernels.convert import as_array, as_ids, check_ids, is_tensor
 from dynsample.kernels.wait import wait
+from dynsample.table.log import ObservationLog
 
 if TYPE_CHECKING:
     import torch
@@ -23,10 +24,8 @@ class Appended(Protocol):
 
     signals: tuple[str, ...]
 
-    def append(
-        self, index: object, signals: Mapping[str, object], plan: int | None = None, /
-    ) -> None:
-        """Append one batch; of a plan, if it names one."""
+    def append(self, index: object, signals: Mapping[str, object]) -> None:
+        """Append one batch."""
 
 
 class _Copied(NamedTuple):
@@ -64,9 +63,7 @@ class PinnedRing:
             return True
         return _on_cuda(index) or any(_on_cuda(signals.get(name)) for name in self._log.signals)
 
-    def push(
-        self, index: Array, signals: Mapping[str, Array], plan: int | None = None
-    ) -> None:
+    def push(self, index: Array, signals: Mapping[str, Array], plan: int | None = None) -> None:
         """Start the copies of one observation; append those that have arrived to the log."""
         if len(self._pending) >= DEPTH:
             self._append_oldest()
@@ -122,4 +119,5 @@ class PinnedRing:
         if copied.plan is None:
             self._log.append(copied.ids, copied.signals)
         else:
+            assert isinstance(self._log, ObservationLog)  # of a sampler with `late`
             self._log.append(copied.ids, copied.signals, copied.plan)
