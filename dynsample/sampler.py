@@ -6,7 +6,7 @@ import copy
 import os
 from collections.abc import Iterable, Mapping
 from functools import partial
-from typing import Any, overload
+from typing import Any, SupportsIndex, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +20,7 @@ from dynsample.plan.plan import Plan
 from dynsample.policies.base import Policy, as_policy
 from dynsample.policies.uniform import Uniform
 from dynsample.report import Report, as_report
-from dynsample.run import handout, life, planning, position, resume, step
+from dynsample.run import life, planning, position, resume, step
 from dynsample.run.attributes import RunAttributes
 from dynsample.run.batches import BatchIterator, refuse_sampler_slot
 from dynsample.run.boundary import ObservationError as ObservationError
@@ -32,6 +32,8 @@ from dynsample.run.views import AllView, HiddenView, PeekView
 from dynsample.table.by_group import as_groups
 from dynsample.table.columns import Column
 from dynsample.table.log import MAX_BYTES
+
+MAX_LATE = 64  # plans that are open beside the current one
 
 
 class Sampler(RunAttributes):
@@ -83,6 +85,10 @@ class Sampler(RunAttributes):
         of DALI and FFCV bring that of their files.
     groups : int[num_samples], optional
         Group of every sample, such as its class, from 0 on; see `ScoreTable.by_group`.
+    late : int in [0, 64]
+        With `issue="external"`: for how many epochs after its own a plan stays open, so that what
+        was in flight when the next epoch began can still be observed; see "Late observations" in
+        the page "The life of an epoch".
 
     Attributes
     ----------
@@ -128,6 +134,7 @@ class Sampler(RunAttributes):
         issue: Issue = "sampler",
         fingerprint: str | None = None,
         groups: Any = None,
+        late: int = 0,
     ) -> None:
         samples = integer(num_samples, "num_samples", 0, MAX_SAMPLES)
         policy = as_policy(Uniform() if policy is None else policy)
@@ -153,6 +160,7 @@ class Sampler(RunAttributes):
             report=folder,
             issue=choice(issue, "issue", ("sampler", "external")),
             groups=None if groups is None else as_groups(groups, samples),
+            late=integer(late, "late", 0, MAX_LATE),
         )
         config.check_external()
         config.check_drop_last(ranks := as_group(group))
@@ -259,6 +267,7 @@ class Sampler(RunAttributes):
         *,
         logits: Given | None = None,
         targets: Given | None = None,
+        epoch: SupportsIndex | None = None,
         **signals: Given,
     ) -> None:
         """Report what the training step saw; only appends to the log.
@@ -270,6 +279,10 @@ class Sampler(RunAttributes):
             numpy, torch, or a library with DLPack, such as JAX, which is then waited for.
         logits, targets : [B, C] and int[B], optional
             The signals that the columns need are computed from these.
+        epoch : int, optional
+            The epoch whose plan issued the batch, with `late`: the current one or one before it
+            that is still open. Without it each observation is of the oldest open plan that issued
+            its id and has it unobserved.
         **signals : float[B] or [B, 1]
             `loss`, `correct`, `confidence`, ... by name. Known ones that no column
             needs are ignored.
@@ -279,15 +292,15 @@ class Sampler(RunAttributes):
         ValueError, TypeError, IndexError
             For what is missing, misshapen, or not of this epoch; nothing is then appended.
         """
-        step.observe(self._run, index, logits, targets, signals)
+        step.observe(self._run, index, logits, targets, signals, epoch)
 
     @overload
-    def weights(self, index: TensorT) -> TensorT: ...
+    def weights(self, index: TensorT, epoch: SupportsIndex | None = ...) -> TensorT: ...
 
     @overload
-    def weights(self, index: Given) -> NDArray[np.float32]: ...
+    def weights(self, index: Given, epoch: SupportsIndex | None = ...) -> NDArray[np.float32]: ...
 
-    def weights(self, index: A) -> A:  # type: ignore[misc]
+    def weights(self, index: A, epoch: SupportsIndex | None = None) -> A:  # type: ignore[misc]
         """Loss weights of a batch: float32[B]; a tensor on the device of `index`, or numpy.
 
         A padded row, which a rank gets when fewer rows than ranks are left, has weight 0.
@@ -296,50 +309,28 @@ class Sampler(RunAttributes):
         ----------
         index : int[B]
             Ids that this epoch issued; any array that `observe` takes.
+        epoch : int, optional
+            The epoch whose plan issued the batch, with `late`. Without it the weights are those of
+            the current plan and, for ids that it does not issue, of the newest open one that does:
+            pass it where a batch may be late.
 
         Raises
         ------
         ValueError, TypeError, IndexError
             As `observe`, for ids that are not of this epoch.
         """
-        given: Any = step.weights(self._run, life.planned(self._run), index)
+        given: Any = step.weights(self._run, life.planned(self._run), index, epoch)
         values: A = given  # of the kind that the index is
         return values
 
     @property
     def plan(self) -> Plan:
         """The plan of the current epoch; epoch 0 is planned when there is none yet."""
-        return life.planned(self._run).plan
-
-    @property
-    def stats(self) -> dict[str, float]:
-        """Figures of the current epoch, for any logger; none before the first is planned."""
-        return {} if self._run.epoch is None else self._run.epoch.stats
-
-    @property
-    def epoch(self) -> int:
-        """The current epoch."""
-        return life.planned(self._run).number
-
-    @property
-    def lr_scale(self) -> float:
-        """Factor of the learning rate in this epoch."""
-        return life.planned(self._run).plan.lr_scale
-
-    @property
-    def progress(self) -> float:
-        """Epochs done, as a fraction, for schedules by iteration while epochs shrink.
-
-        With `issue="external"` by what this rank observed, times the number of ranks.
-        """
-        return handout.progress(self._run, life.planned(self._run))
+        epoch = life.planned(self._run)
+        epoch.plan_read = True
+        return epoch.plan
 
     # State
-
-    @property
-    def outstanding(self) -> NDArray[np.int64]:
-        """Ids handed out and not observed, int64[M]; with `issue="external"`, and collective."""
-        return handout.outstanding(self._run)
 
     def state_dict(self) -> dict[str, Any]:
         """Position in the epoch: small, JSON-able, of this process. The table is in `save`.
