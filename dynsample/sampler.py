@@ -6,7 +6,7 @@ import copy
 import os
 from collections.abc import Iterable, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, SupportsIndex
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +32,8 @@ from dynsample.run.views import AllView, HiddenView, PeekView
 from dynsample.table.by_group import as_groups
 from dynsample.table.columns import Column
 from dynsample.table.log import MAX_BYTES
+
+MAX_LATE = 64  # plans that are open beside the current one
 
 
 class Sampler(RunAttributes):
@@ -83,6 +85,10 @@ class Sampler(RunAttributes):
         of DALI and FFCV bring that of their files.
     groups : int[num_samples], optional
         Group of every sample, such as its class, from 0 on; see `ScoreTable.by_group`.
+    late : int in [0, 64]
+        With `issue="external"`: for how many epochs after its own a plan stays open, so that what
+        was in flight when the next epoch began can still be observed; see "Late observations" in
+        the page "The life of an epoch".
 
     Attributes
     ----------
@@ -116,6 +122,7 @@ class Sampler(RunAttributes):
         issue: Issue = "sampler",
         fingerprint: str | None = None,
         groups: Any = None,
+        late: int = 0,
     ) -> None:
         samples = integer(num_samples, "num_samples", 0, MAX_SAMPLES)
         policy = as_policy(Uniform() if policy is None else policy)
@@ -141,6 +148,7 @@ class Sampler(RunAttributes):
             report=folder,
             issue=choice(issue, "issue", ("sampler", "external")),
             groups=None if groups is None else as_groups(groups, samples),
+            late=integer(late, "late", 0, MAX_LATE),
         )
         config.check_external()
         config.check_drop_last(ranks := as_group(group))
@@ -247,6 +255,7 @@ class Sampler(RunAttributes):
         *,
         logits: Array | None = None,
         targets: Array | None = None,
+        epoch: SupportsIndex | None = None,
         **signals: Array,
     ) -> None:
         """Report what the training step saw; only appends to the log.
@@ -258,6 +267,10 @@ class Sampler(RunAttributes):
             numpy, torch, or a library with DLPack, such as JAX, which is then waited for.
         logits, targets : [B, C] and int[B], optional
             The signals that the columns need are computed from these.
+        epoch : int, optional
+            The epoch whose plan issued the batch, with `late`: the current one or one before it
+            that is still open. Without it each observation is of the oldest open plan that issued
+            its id and has it unobserved.
         **signals : float[B] or [B, 1]
             `loss`, `correct`, `confidence`, ... by name. Known ones that no column
             needs are ignored.
@@ -267,9 +280,9 @@ class Sampler(RunAttributes):
         ValueError, TypeError, IndexError
             For what is missing, misshapen, or not of this epoch; nothing is then appended.
         """
-        step.observe(self._run, index, logits, targets, signals)
+        step.observe(self._run, index, logits, targets, signals, epoch)
 
-    def weights(self, index: A) -> A:
+    def weights(self, index: A, epoch: SupportsIndex | None = None) -> A:
         """Loss weights of a batch: float32[B]; a tensor on the device of `index`, or numpy.
 
         A padded row, which a rank gets when fewer rows than ranks are left, has weight 0.
@@ -278,59 +291,35 @@ class Sampler(RunAttributes):
         ----------
         index : int[B]
             Ids that this epoch issued; any array that `observe` takes.
+        epoch : int, optional
+            The epoch whose plan issued the batch, with `late`. Without it the weights are those of
+            the current plan and, for ids that it does not issue, of the newest open one that does:
+            pass it where a batch may be late.
 
         Raises
         ------
         ValueError, TypeError, IndexError
             As `observe`, for ids that are not of this epoch.
         """
-        given: Any = step.weights(self._run, life.planned(self._run), index)
+        given: Any = step.weights(self._run, life.planned(self._run), index, epoch)
         values: A = given  # of the kind that the index is
         return values
 
     @property
     def plan(self) -> Plan:
         """The plan of the current epoch; epoch 0 is planned when there is none yet."""
-        return life.planned(self._run).plan
-
-    @property
-    def stats(self) -> dict[str, float]:
-        """Figures of the current epoch, for any logger; none before the first is planned."""
-        return {} if self._run.epoch is None else self._run.epoch.stats
-
-    @property
-    def epoch(self) -> int:
-        """The current epoch."""
-        return life.planned(self._run).number
-
-    @property
-    def lr_scale(self) -> float:
-        """Factor of the learning rate in this epoch."""
-        return life.planned(self._run).plan.lr_scale
-
-    @property
-    def progress(self) -> float:
-        """Epochs done, as a fraction, for schedules by iteration while epochs shrink.
-
-        With `issue="external"` by what this rank observed, times the number of ranks.
-        """
         epoch = life.planned(self._run)
-        if self._run.config.external:
-            return epoch.number + handout.progress(self._run, epoch)
-        kept = epoch.passes[0]
-        return epoch.number + (kept.received / kept.stop if kept.stop else 1.0)
-
-    @property
-    def max_batches(self) -> int:
-        """Batches of an epoch that holds every sample once."""
-        rows, step = self._run.config.num_rows, self.batch_size * self.group.size
-        return rows // step if self.drop_last else -(-rows // step)
+        epoch.plan_read = True
+        return epoch.plan
 
     # State
 
     @property
     def outstanding(self) -> NDArray[np.int64]:
-        """Ids handed out and not observed, int64[M]; with `issue="external"`, and collective."""
+        """Ids handed out and not observed, int64[M]; with `issue="external"`, and collective.
+
+        Of all open plans, oldest first, and of each in the order of the plan.
+        """
         return handout.outstanding(self._run)
 
     def state_dict(self) -> dict[str, Any]:

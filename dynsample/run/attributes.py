@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from dynsample.groups import Group
 from dynsample.policies.base import Policy
 from dynsample.report import Report
+from dynsample.run import handout, life
 from dynsample.run.run import Run
 from dynsample.table.table import ScoreTable
 
@@ -77,6 +78,11 @@ class RunAttributes:
         return self._run.config.issue
 
     @property
+    def late(self) -> int:
+        """For how many epochs after its own a plan stays open."""
+        return self._run.config.late
+
+    @property
     def subset(self) -> NDArray[np.int64] | None:
         """Ids that are trained on, ascending; None for all."""
         return self._run.config.subset
@@ -115,3 +121,36 @@ class RunAttributes:
     def fingerprint(self) -> str | None:
         """Identity of the data set, when it was given or a loader has brought it."""
         return self._run.fingerprint
+
+    @property
+    def stats(self) -> dict[str, float]:
+        """Figures of the current epoch, for any logger; none before the first is planned."""
+        return {} if self._run.epoch is None else self._run.epoch.stats
+
+    @property
+    def epoch(self) -> int:
+        """The current epoch."""
+        return life.planned(self._run).number
+
+    @property
+    def lr_scale(self) -> float:
+        """Factor of the learning rate in this epoch."""
+        return life.planned(self._run).plan.lr_scale
+
+    @property
+    def progress(self) -> float:
+        """Epochs done, as a fraction, for schedules by iteration while epochs shrink.
+
+        With `issue="external"` by what this rank observed, times the number of ranks.
+        """
+        epoch = life.planned(self._run)
+        if self._run.config.external:
+            return epoch.number + handout.progress(self._run, epoch)
+        kept = epoch.passes[0]
+        return epoch.number + (kept.received / kept.stop if kept.stop else 1.0)
+
+    @property
+    def max_batches(self) -> int:
+        """Batches of an epoch that holds every sample once."""
+        rows, step = self._run.config.num_rows, self.batch_size * self.group.size
+        return rows // step if self.drop_last else -(-rows // step)

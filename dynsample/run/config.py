@@ -66,6 +66,7 @@ class RunConfig:
     report: Report | None
     issue: str
     groups: NDArray[np.int32] | None
+    late: int
 
     @property
     def external(self) -> bool:
@@ -147,8 +148,19 @@ class RunConfig:
 
     def check_external(self) -> None:
         """Raise when others are to hand out what they cannot."""
+        if not self.external and self.late:
+            raise ValueError(
+                f'late must be 0 with issue="sampler", got {self.late}: what a plan of the sampler '
+                "dealt is observed before the next epoch begins"
+            )
         if not self.external:
             return
+        if self.late and self.device is not None:
+            raise ValueError(
+                f"late must be 0 with a table on {self.device.torch_device}, got {self.late}: "
+                "which plan an observation is of is worked out on the host. Leave device= out; "
+                "observe takes tensors of any device"
+            )
         if self.placement == "sharded":
             raise ValueError(
                 'placement must be "replicated" with issue="external", got "sharded": every rank '

@@ -78,6 +78,7 @@ class Mean(Column):
     """Mean of all observations, from a float64 sum and a count; NaN without any."""
 
     kind = "mean"
+    ordered = False
 
     def allocate(self, num_samples: int) -> dict[str, NDArray[Any]]:
         """Allocate `sum` float64[N] and `count` uint32[N]."""
@@ -106,6 +107,7 @@ class Max(_OneNumber):
     """
 
     kind = "max"
+    ordered = False
 
 
 @dataclass(frozen=True)

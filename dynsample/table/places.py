@@ -5,14 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, TypeAlias, cast
 
-import numpy as np
-from numpy.typing import NDArray
-
 from dynsample.kernels import AnyKernels, Array, Kernels
 from dynsample.kernels.convert import host
 from dynsample.table.column import Column, Parts
-from dynsample.table.log import MAX_BYTES, HostParts, ObservationLog
-from dynsample.table.log import fold as fold_here
+from dynsample.table.log import MAX_BYTES, HostParts, ObservationLog, Portion, fold_portions
 
 if TYPE_CHECKING:
     from dynsample.table.cuda_log import DeviceLog
@@ -55,16 +51,14 @@ def fold(
     columns: Mapping[str, Column],
     parts: Mapping[str, Parts],
     seen: Array,
-    *,
-    epoch: int,
-    tickets: NDArray[np.int64] | None,
+    portions: Sequence[Portion],
 ) -> None:
-    """Apply the closed part of a log to columns; see `dynsample.table.log.fold`."""
+    """Apply portions of the closed part of a log to columns; on a device there is one."""
     if isinstance(log, ObservationLog):
-        here = cast("HostParts", parts)
-        fold_here(log, columns, here, host(seen), epoch=epoch, tickets=tickets)
+        fold_portions(log, columns, cast("HostParts", parts), host(seen), portions)
         return
     from dynsample.table import cuda_fold
 
-    found = cuda_fold.sorted_log(log, tickets)
-    cuda_fold.apply(log, columns, parts, seen, found, epoch, 0)
+    (portion,) = portions
+    found = cuda_fold.sorted_log(log, portion.tickets)
+    cuda_fold.apply(log, columns, parts, seen, found, portion.epoch, 0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
@@ -21,7 +21,7 @@ from dynsample.table import places
 from dynsample.table.by_group import ByGroup, as_groups
 from dynsample.table.columns import Column, Lags, Last, signals_of
 from dynsample.table.issued import IssuedRows, names_of_issued
-from dynsample.table.log import Layout, Packed, fold_specs
+from dynsample.table.log import Layout, Packed, Portion, fold_specs
 from dynsample.table.reductions import Floats, Mask, Reductions
 
 if TYPE_CHECKING:
@@ -230,8 +230,11 @@ class ScoreTable(Reductions):
 
     def fold(self, log: Log, *, epoch: int, tickets: NDArray[np.int64] | None = None) -> None:
         """Apply the closed part of a log to the columns; see `dynsample.table.log.fold`."""
-        given = self.columns, self._parts, self.seen
-        places.fold(log, *given, epoch=epoch, tickets=tickets)
+        self.fold_portions(log, [Portion(epoch, tickets)])
+
+    def fold_portions(self, log: Log, portions: Sequence[Portion]) -> None:
+        """Apply portions of the closed part of a log, one after the other, as one step."""
+        places.fold(log, self.columns, self._parts, self.seen, portions)
 
     def fold_packed(
         self,
@@ -239,17 +242,16 @@ class ScoreTable(Reductions):
         packed: list[Packed],
         layout: Layout,
         rows: tuple[int, int],
-        *,
-        epoch: int,
+        portion: Portion,
     ) -> None:
-        """Apply what was packed of logs like `log` to the rows [first, last)."""
+        """Apply what was packed of a portion of logs like `log` to the rows [first, last)."""
         begin = self.bounds[0]
         first, last = rows[0] - begin, rows[1] - begin
         parts = {
             name: {part: host(array)[first:last] for part, array in column.items()}
             for name, column in self._parts.items()
         }
-        specs = fold_specs(log.signals, self.columns, parts, epoch)
+        specs = fold_specs(log.signals, self.columns, parts, portion.epoch, portion.superseded)
         _core.fold_packed(packed, layout, specs, host(self.seen)[first:last], last - first)
 
     def imported(self, name: str) -> Floats:
