@@ -67,8 +67,8 @@ class PassRate(Policy):
 
     References
     ----------
-    Foster and Foerster, "Learning to Reason at the Frontier of Learnability", 2025, arXiv
-    2502.12272, for p (1 - p).
+    Foster et al., "Learning to Reason at the Frontier of Learnability", 2025, arXiv 2502.12272, for
+    p (1 - p).
     """
 
     num_draws: int | None = None
