@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from dynsample.groups import as_group
 from dynsample.kernels import A, Array
 from dynsample.kernels.checks import MAX_EPOCH, MAX_SAMPLES, choice, integer
+from dynsample.kernels.keys import Keys, Names, as_keys
 from dynsample.kernels.numbers import as_subset
 from dynsample.plan.orders import Order, OrderName, PageLocal, as_order
 from dynsample.plan.plan import Plan
@@ -83,6 +84,8 @@ class Sampler(RunAttributes):
         of DALI and FFCV bring that of their files.
     groups : int[num_samples], optional
         Group of every sample, such as its class, from 0 on; see `ScoreTable.by_group`.
+    keys : Keys, optional
+        Names of all samples, for `observe(keys=)` and `weights(keys=)`. A state is of these names.
 
     Attributes
     ----------
@@ -116,6 +119,7 @@ class Sampler(RunAttributes):
         issue: Issue = "sampler",
         fingerprint: str | None = None,
         groups: Any = None,
+        keys: Keys | None = None,
     ) -> None:
         samples = integer(num_samples, "num_samples", 0, MAX_SAMPLES)
         policy = as_policy(Uniform() if policy is None else policy)
@@ -141,6 +145,7 @@ class Sampler(RunAttributes):
             report=folder,
             issue=choice(issue, "issue", ("sampler", "external")),
             groups=None if groups is None else as_groups(groups, samples),
+            keys=None if keys is None else as_keys(keys, samples),
         )
         config.check_external()
         config.check_drop_last(ranks := as_group(group))
@@ -243,8 +248,9 @@ class Sampler(RunAttributes):
 
     def observe(
         self,
-        index: Array,
+        index: Array | None = None,
         *,
+        keys: Names | None = None,
         logits: Array | None = None,
         targets: Array | None = None,
         **signals: Array,
@@ -256,6 +262,8 @@ class Sampler(RunAttributes):
         index : int[B]
             Ids of the batch, as the loader gave them, of any integer dtype. Like all arguments of
             numpy, torch, or a library with DLPack, such as JAX, which is then waited for.
+        keys : B names, in place of `index`
+            Of the samples, as in `Keys`; each takes about a microsecond.
         logits, targets : [B, C] and int[B], optional
             The signals that the columns need are computed from these.
         **signals : float[B] or [B, 1]
@@ -267,9 +275,11 @@ class Sampler(RunAttributes):
         ValueError, TypeError, IndexError
             For what is missing, misshapen, or not of this epoch; nothing is then appended.
         """
+        if keys is not None or index is None:
+            index = step.ids_of(self._run, index, keys)
         step.observe(self._run, index, logits, targets, signals)
 
-    def weights(self, index: A) -> A:
+    def weights(self, index: A | None = None, *, keys: Names | None = None) -> A:
         """Loss weights of a batch: float32[B]; a tensor on the device of `index`, or numpy.
 
         A padded row, which a rank gets when fewer rows than ranks are left, has weight 0.
@@ -278,13 +288,15 @@ class Sampler(RunAttributes):
         ----------
         index : int[B]
             Ids that this epoch issued; any array that `observe` takes.
+        keys : B names, in place of `index`
 
         Raises
         ------
         ValueError, TypeError, IndexError
             As `observe`, for ids that are not of this epoch.
         """
-        given: Any = step.weights(self._run, life.planned(self._run), index)
+        ids = step.ids_of(self._run, index, keys)
+        given: Any = step.weights(self._run, life.planned(self._run), ids)
         values: A = given  # of the kind that the index is
         return values
 
@@ -307,24 +319,6 @@ class Sampler(RunAttributes):
     def lr_scale(self) -> float:
         """Factor of the learning rate in this epoch."""
         return life.planned(self._run).plan.lr_scale
-
-    @property
-    def progress(self) -> float:
-        """Epochs done, as a fraction, for schedules by iteration while epochs shrink.
-
-        With `issue="external"` by what this rank observed, times the number of ranks.
-        """
-        epoch = life.planned(self._run)
-        if self._run.config.external:
-            return epoch.number + handout.progress(self._run, epoch)
-        kept = epoch.passes[0]
-        return epoch.number + (kept.received / kept.stop if kept.stop else 1.0)
-
-    @property
-    def max_batches(self) -> int:
-        """Batches of an epoch that holds every sample once."""
-        rows, step = self._run.config.num_rows, self.batch_size * self.group.size
-        return rows // step if self.drop_last else -(-rows // step)
 
     # State
 

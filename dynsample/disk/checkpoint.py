@@ -200,6 +200,10 @@ class Saved:
                 return body
             before = body  # a save may have replaced it since: then the index names another now
 
+    def __contains__(self, name: str) -> bool:
+        """Whether a file of this name was saved."""
+        return name in self._headers
+
     def read(self, name: str) -> Tensors:
         """Read one file and check every byte of it."""
         if name not in self._headers:
@@ -236,4 +240,8 @@ class Saved:
                     f"{self._folder} is damaged: the files of {name} do not give rows [{first}, "
                     f"{last}) of {tensor}, all of one kind"
                 )
-        return {tensor: np.concatenate(arrays) for tensor, arrays in pieces.items()}
+        return {tensor: _joined(pieces.pop(tensor)) for tensor in [*pieces]}
+
+
+def _joined(arrays: list[NDArray[Any]]) -> NDArray[Any]:
+    return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)

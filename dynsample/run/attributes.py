@@ -10,11 +10,13 @@ from numpy.typing import NDArray
 from dynsample.groups import Group
 from dynsample.policies.base import Policy
 from dynsample.report import Report
+from dynsample.run import handout, life
 from dynsample.run.run import Run
 from dynsample.table.table import ScoreTable
 
 if TYPE_CHECKING:
     from dynsample.kernels.cuda import Device
+    from dynsample.kernels.keys import Keys
 
 
 class RunAttributes:
@@ -72,6 +74,24 @@ class RunAttributes:
         return self._run.config.placement
 
     @property
+    def progress(self) -> float:
+        """Epochs done, as a fraction, for schedules by iteration while epochs shrink.
+
+        With `issue="external"` by what this rank observed, times the number of ranks.
+        """
+        epoch = life.planned(self._run)
+        if self._run.config.external:
+            return epoch.number + handout.progress(self._run, epoch)
+        kept = epoch.passes[0]
+        return epoch.number + (kept.received / kept.stop if kept.stop else 1.0)
+
+    @property
+    def max_batches(self) -> int:
+        """Batches of an epoch that holds every sample once."""
+        rows, step = self._run.config.num_rows, self.batch_size * self.group.size
+        return rows // step if self.drop_last else -(-rows // step)
+
+    @property
     def issue(self) -> str:
         """Who hands the plan out: "sampler" or "external"."""
         return self._run.config.issue
@@ -80,6 +100,11 @@ class RunAttributes:
     def subset(self) -> NDArray[np.int64] | None:
         """Ids that are trained on, ascending; None for all."""
         return self._run.config.subset
+
+    @property
+    def keys(self) -> Keys | None:
+        """Names of all samples, if they were given."""
+        return self._run.config.keys
 
     @property
     def device(self) -> Device | None:

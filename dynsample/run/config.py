@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from dynsample.groups import Group
 from dynsample.kernels import HOST, AnyKernels
 from dynsample.kernels.convert import fingerprint as fingerprint_of
+from dynsample.kernels.keys import Keys
 from dynsample.plan.dealing import Steps
 from dynsample.plan.orders import Order
 from dynsample.policies.base import Policy
@@ -66,6 +67,7 @@ class RunConfig:
     report: Report | None
     issue: str
     groups: NDArray[np.int32] | None
+    keys: Keys | None
 
     @property
     def external(self) -> bool:
