@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import os
 from collections.abc import Callable, Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,8 +14,9 @@ from numpy.typing import NDArray
 
 from dynsample.disk.checkpoint import Saved, StateError
 from dynsample.kernels.checks import choice
-from dynsample.kernels.convert import fingerprint
+from dynsample.kernels.convert import fingerprint, host
 from dynsample.kernels.keys import Keys, as_keys
+from dynsample.plan.dealing import row_bounds
 from dynsample.plan.plan import EpochPlan, build_plan
 from dynsample.plan.selection import EpochRandom
 from dynsample.policies.base import Policy
@@ -23,9 +25,10 @@ from dynsample.run.saved_run import Facts, check_observed, checked_facts, damage
 from dynsample.run.state import State, checked_state
 from dynsample.table.columns import KINDS, Column, signals_of
 from dynsample.table.issued import Issued
-from dynsample.table.log import ObservationLog
+from dynsample.table.log import ObservationLog, fold
 from dynsample.table.table import ScoreTable
 
+_BLOCKS = 16  # of rows, whose observations are folded one after the other
 _KINDS: dict[str, type[Column]] = {kind.__name__: kind for kind in KINDS} | {"Issued": Issued}
 _CLASSES = {made.__qualname__: made for made in POLICIES.values()}
 
@@ -132,9 +135,18 @@ def _fold_rest(saved: Saved, table: ScoreTable, epoch: int) -> None:
     signals = signals_of(table.columns)
     observed = read_observed(saved, lambda count: (0, count))
     check_observed(observed, signals, table.num_samples)
-    log = ObservationLog(table.num_samples, signals)
-    log.restore(observed["index"], {name: observed.pop(f"signal/{name}") for name in log.signals})
-    table.fold(log, epoch=epoch, tickets=observed["ticket"])
+    index, bounds = observed["index"], row_bounds(table.num_samples, _BLOCKS)
+    for first, last in pairwise(bounds):
+        here = np.flatnonzero((index >= first) & (index < last))
+        log = ObservationLog(last - first, signals)
+        values = {name: observed[f"signal/{name}"][here] for name in log.signals}
+        log.restore(index[here] - np.uint32(first), values)
+        parts = {
+            name: {part: host(array)[first:last] for part, array in column.items()}
+            for name, column in table.all_parts().items()
+        }
+        seen, tickets = host(table.seen)[first:last], observed["ticket"][here]
+        fold(log, table.columns, parts, seen, epoch=epoch, tickets=tickets)
 
 
 def _plan(
