@@ -263,7 +263,7 @@ class Sampler(RunAttributes):
             Ids of the batch, as the loader gave them, of any integer dtype. Like all arguments of
             numpy, torch, or a library with DLPack, such as JAX, which is then waited for.
         keys : B names, in place of `index`
-            Of the samples, as in `Keys`; each takes about a microsecond.
+            As in `Keys`. Each takes a microsecond or two, an id some nanoseconds.
         logits, targets : [B, C] and int[B], optional
             The signals that the columns need are computed from these.
         **signals : float[B] or [B, 1]

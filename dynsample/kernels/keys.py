@@ -17,6 +17,7 @@ _DIGEST = 16  # bytes of a hash
 _SHOWN = 3  # names in a message
 Name: TypeAlias = "str | bytes | int"
 Rows: TypeAlias = NDArray[np.int64]
+Hashes: TypeAlias = NDArray[np.uint64]  # [2, N]
 Names: TypeAlias = "Iterable[str | bytes | int | os.PathLike[str]]"
 
 _ENCODE: dict[str, Callable[[Name], bytes]] = {
@@ -101,7 +102,7 @@ class Keys:
         return keys
 
     @cached_property
-    def _sorted(self) -> tuple[NDArray[np.bytes_], Rows]:
+    def _sorted(self) -> tuple[Hashes, Rows]:
         """The hashes in ascending order, and their rows."""
         return _sort(self.kind, self._parts(self._ends[:-1], self._ends[1:]))
 
@@ -127,10 +128,10 @@ class Keys:
     def fingerprint(self) -> str:
         """Identity of the names and of their order: 128 bits as 32 hexadecimal digits."""
         hashes, rows = self._sorted
-        by_row = np.empty_like(hashes)
-        by_row[rows] = hashes
+        by_row = np.empty((len(rows), 2), ">u8")
+        by_row[rows] = hashes.T
         identity = blake2b(self.kind.encode(), digest_size=_DIGEST)
-        identity.update(by_row.view(np.uint8).data)
+        identity.update(by_row.tobytes())
         return identity.hexdigest()
 
     def rows(self, names: Names) -> NDArray[np.int64]:
@@ -151,17 +152,24 @@ class Keys:
         TypeError
             For what is no name of this kind.
         """
-        given, (hashes, rows) = _listed(names), self._sorted
-        wanted = _hashes_of(_encoded(given, self.kind))
-        places = np.searchsorted(hashes, wanted)
-        places[places == len(rows)] = 0
-        found = hashes[places] == wanted if len(rows) else np.zeros(len(wanted), np.bool_)
+        given, ((high, low), rows) = _listed(names), self._sorted
+        wanted, wanted_low = _hashes_of(_encoded(given, self.kind))
+        places = np.searchsorted(high, wanted)
+        found = np.zeros(len(places), np.bool_)
+        left = np.flatnonzero(places < len(rows))
+        while len(left):  # nearly always once: those with the same upper half stand together
+            here = places[left]
+            found[left] = (high[here] == wanted[left]) & (low[here] == wanted_low[left])
+            left = left[(high[here] == wanted[left]) & (low[here] < wanted_low[left])]
+            places[left] += 1
+            left = left[places[left] < len(rows)]
         if not found.all():
             raise KeyError(
                 f"{np.count_nonzero(~found)} of {len(given)} names are not among the {len(self)} "
                 f"keys, the first {given[int(np.argmin(found))]!r}"
             )
-        return rows[places]
+        found_rows: Rows = rows[places]
+        return found_rows
 
     def names(self, ids: object) -> list[Name]:
         """Return the names of samples.
@@ -212,15 +220,17 @@ def _hash(name: bytes) -> bytes:
     return blake2b(name, digest_size=_DIGEST).digest()
 
 
-def _hashes_of(encoded: list[bytes]) -> NDArray[np.bytes_]:
-    return np.frombuffer(b"".join(map(_hash, encoded)), f"S{_DIGEST}")
+def _hashes_of(encoded: list[bytes]) -> Hashes:
+    """Return the upper and the lower halves of the hashes."""
+    halves = np.frombuffer(b"".join(map(_hash, encoded)), ">u8").reshape(-1, 2)
+    return np.ascontiguousarray(halves.T, np.uint64)
 
 
-def _sort(kind: str, encoded: list[bytes]) -> tuple[NDArray[np.bytes_], Rows]:
+def _sort(kind: str, encoded: list[bytes]) -> tuple[Hashes, Rows]:
     hashes = _hashes_of(encoded)
-    rows = np.argsort(hashes, kind="stable")
-    ordered = hashes[rows]
-    same = np.flatnonzero(ordered[1:] == ordered[:-1])
+    rows = np.lexsort(hashes[::-1])
+    ordered = hashes[:, rows]
+    same = np.flatnonzero((ordered[:, 1:] == ordered[:, :-1]).all(0))
     if len(same):
         raise _not_different(kind, encoded, sorted(rows[same[0] : same[0] + 2].tolist()))
     return ordered, rows
