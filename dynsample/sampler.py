@@ -250,9 +250,9 @@ class Sampler(RunAttributes):
         self,
         index: Array | None = None,
         *,
-        keys: Names | None = None,
         logits: Array | None = None,
         targets: Array | None = None,
+        keys: Names | None = None,
         **signals: Array,
     ) -> None:
         """Report what the training step saw; only appends to the log.
@@ -262,10 +262,10 @@ class Sampler(RunAttributes):
         index : int[B]
             Ids of the batch, as the loader gave them, of any integer dtype. Like all arguments of
             numpy, torch, or a library with DLPack, such as JAX, which is then waited for.
-        keys : B names, in place of `index`
-            As in `Keys`. Each takes a microsecond or two, an id some nanoseconds.
         logits, targets : [B, C] and int[B], optional
             The signals that the columns need are computed from these.
+        keys : B names, in place of `index`
+            As in `Keys`. Each takes a microsecond or two, an id some nanoseconds.
         **signals : float[B] or [B, 1]
             `loss`, `correct`, `confidence`, ... by name. Known ones that no column
             needs are ignored.

@@ -23,11 +23,11 @@ from dynsample.cli.printing import say
 from dynsample.coreset import dyn_unc as history
 from dynsample.coreset import files as coreset_files
 from dynsample.coreset import score_files
-from dynsample.coreset.files import NamesOf
 from dynsample.disk.arrays import load_array
 from dynsample.disk.files import refuse_overwrite
 from dynsample.files import file_list
 from dynsample.files.file_list import FileList
+from dynsample.kernels.keys import NamesOf
 from dynsample.run import saved_table
 
 KEEP = ("highest", "lowest", "offset", "random", "drawn", "balanced", "strata")
@@ -240,11 +240,13 @@ def _columns(
 
 
 def _check_flags(args: argparse.Namespace) -> None:
-    is_csv = args.source is not None and args.source.suffix == ".csv"
-    if not is_csv and args.in_order:
-        raise ValueError("--in-order is for a .csv as --from")
-    if not is_csv and not _is_columns(args.source) and args.index is not None:
-        raise ValueError("--index is for a .csv or .parquet as --from")
+    if args.source is not None and args.source.suffix == ".csv":
+        return
+    if _is_columns(args.source):
+        if args.in_order:
+            raise ValueError("--in-order is for a .csv as --from")
+    elif args.index is not None or args.in_order:
+        raise ValueError("--index and --in-order are for a .csv as --from, --index for a .parquet")
 
 
 def _dyn_unc(args: argparse.Namespace, source: Path, count: int | None) -> _Scores:

@@ -13,9 +13,8 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from dynsample.coreset import score_rows
-from dynsample.coreset.files import NamesOf
 from dynsample.disk.files import open_regular, whole
-from dynsample.kernels.keys import Keys, Name, as_keys, encoded
+from dynsample.kernels.keys import Keys, Name, NamesOf, as_keys, encoded
 from dynsample.table.arrow import INDEX, KEY, facts, metadata
 
 PARQUET = ".parquet"

@@ -5,9 +5,9 @@ from __future__ import annotations
 import io
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TypeAlias, TypeGuard
+from typing import TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,10 +17,9 @@ from dynsample.disk.files import read_regular, refuse_overwrite, whole
 from dynsample.files.file_list import FileList
 from dynsample.files.file_list import read as read_list
 from dynsample.kernels.convert import fingerprint
-from dynsample.kernels.keys import Keys, Name, as_keys, encoded
+from dynsample.kernels.keys import Keys, Name, NamesOf, as_keys, encoded
 from dynsample.kernels.numbers import as_subset
 
-NamesOf: TypeAlias = Callable[[NDArray[np.int64]], Sequence[Name]]
 FORMAT, VERSION = "dynsample coreset", 1
 COLUMNS = (".parquet", ".arrow", ".feather")
 SUFFIXES = (".txt", ".npy", ".json", *COLUMNS)

@@ -18,6 +18,7 @@ _SHOWN = 3  # names in a message
 Name: TypeAlias = "str | bytes | int"
 Rows: TypeAlias = NDArray[np.int64]
 Hashes: TypeAlias = NDArray[np.uint64]  # [2, N]
+NamesOf: TypeAlias = "Callable[[NDArray[np.int64]], Sequence[str | bytes | int]]"
 Names: TypeAlias = "Iterable[str | bytes | int | os.PathLike[str]]"
 
 _ENCODE: dict[str, Callable[[Name], bytes]] = {
