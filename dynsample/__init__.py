@@ -13,6 +13,7 @@ from dynsample import batch, coreset, groups, ops, payload, report, signals, wei
 from dynsample.coreset.scoring import score, score_columns
 from dynsample.disk.checkpoint import StateError
 from dynsample.files.pack import PackError
+from dynsample.kernels.keys import Keys
 from dynsample.payload import PayloadError
 from dynsample.plan.orders import PageLocal
 from dynsample.plan.plan import EpochPlan, build_plan
@@ -72,6 +73,7 @@ __all__ = [
     "InfoBatch",
     "Issued",
     "Kakurenbo",
+    "Keys",
     "Lags",
     "Last",
     "Max",

@@ -16,6 +16,7 @@ from dynsample.table.table import ScoreTable
 
 if TYPE_CHECKING:
     from dynsample.kernels.cuda import Device
+    from dynsample.kernels.keys import Keys
 
 
 class RunAttributes:
@@ -92,6 +93,11 @@ class RunAttributes:
     def subset(self) -> NDArray[np.int64] | None:
         """Ids that are trained on, ascending; None for all."""
         return self._run.config.subset
+
+    @property
+    def keys(self) -> Keys | None:
+        """Names of all samples, if they were given."""
+        return self._run.config.keys
 
     @property
     def device(self) -> Device | None:

@@ -126,7 +126,9 @@ def check_issue(run: Run, state: State, what: str) -> None:
 
 def identity(run: Run, epoch: int) -> dict[str, object]:
     """Name what must be the same for a saved state to be of this run."""
+    keys = run.config.keys
     return {
+        **({} if keys is None else {"keys": keys.fingerprint}),
         "num_samples": run.config.num_samples,
         "subset": run.config.subset_fingerprint,
         "groups": run.config.groups_fingerprint,

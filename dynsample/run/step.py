@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, SupportsIndex, TypeAlias
+from typing import TYPE_CHECKING, Any, SupportsIndex, TypeAlias
 
 import numpy as np
 
@@ -20,12 +20,27 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
-    from dynsample.kernels import Array
+    from dynsample.kernels import Array, Given
     from dynsample.kernels.cuda import Device
+    from dynsample.kernels.keys import Names
     from dynsample.run.epoch import Epoch
     from dynsample.run.run import Run
 
     Ids: TypeAlias = NDArray[np.int64]
+
+
+def ids_of(run: Run, index: Given | None, keys: Names | None) -> Any:
+    """Return the ids of a batch, of which either they or the keys were given."""
+    if keys is None and index is not None:
+        return index
+    if keys is None or index is not None:
+        found = "neither" if keys is None else "both"
+        raise TypeError(f"either index or keys must be given, got {found}")
+    if run.config.keys is None:
+        raise ValueError(
+            "keys need the names of all samples: make the sampler with keys=dynsample.Keys(names)"
+        )
+    return run.config.keys.rows(keys)
 
 
 def observe(
