@@ -13,6 +13,7 @@ from dynsample import batch, coreset, groups, ops, payload, report, signals, wei
 from dynsample.coreset.scoring import score, score_columns
 from dynsample.disk.checkpoint import StateError
 from dynsample.files.pack import PackError
+from dynsample.kernels.keys import Keys
 from dynsample.payload import PayloadError
 from dynsample.plan.orders import PageLocal
 from dynsample.plan.plan import EpochPlan, build_plan
@@ -28,6 +29,7 @@ from dynsample.policies import (
     InfoBatch,
     Kakurenbo,
     OrderDP,
+    PassRate,
     RandomSubset,
     ReducibleLoss,
     ReplayPriority,
@@ -71,6 +73,7 @@ __all__ = [
     "InfoBatch",
     "Issued",
     "Kakurenbo",
+    "Keys",
     "Lags",
     "Last",
     "Max",
@@ -79,6 +82,7 @@ __all__ = [
     "OrderDP",
     "PackError",
     "PageLocal",
+    "PassRate",
     "PayloadError",
     "Policy",
     "PriorityTree",

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal, Protocol, TypeAlias, cast, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dynsample.kernels import A, Array
+from dynsample.kernels import A, Array, Given, TensorT
 from dynsample.kernels.checks import choice
 from dynsample.kernels.convert import as_array, as_tensor, host, is_tensor
 from dynsample.kernels.namespace import equal, namespace_of
 
+Which: TypeAlias = Literal["max", "target"]
 _FLOATS = ("float16", "bfloat16", "float32", "float64")
 
 
@@ -223,12 +224,26 @@ def compute(
         return {name: batch.finish(functions[name](batch)) for name in names if name in functions}
 
 
+class _Function(Protocol):
+    @overload
+    def __call__(self, logits: TensorT, targets: TensorT) -> TensorT: ...
+
+    @overload
+    def __call__(self, logits: Given, targets: Given) -> NDArray[np.float32]: ...
+
+
+def _same_kind(function: Callable[[A, A], A]) -> _Function:
+    """Tell type checkers of what kind the signal is."""
+    return cast("_Function", function)
+
+
 def _one(name: str, logits: A, targets: A, which: str = "max") -> A:
     computed: Any = compute([name], logits, targets, which)[name]
     values: A = computed  # of the kind that the logits are
     return values
 
 
+@_same_kind
 def loss(logits: A, targets: A) -> A:
     """Cross-entropy of every sample, float32[B]; arguments as in `compute`.
 
@@ -240,6 +255,7 @@ def loss(logits: A, targets: A) -> A:
     return _one("loss", logits, targets)
 
 
+@_same_kind
 def correct(logits: A, targets: A) -> A:
     """1 where the highest logit (of equals, the first) is the target's, else 0, float32[B].
 
@@ -253,7 +269,15 @@ def correct(logits: A, targets: A) -> A:
     return _one("correct", logits, targets)
 
 
-def confidence(logits: A, targets: A, which: str = "max") -> A:
+@overload
+def confidence(logits: TensorT, targets: TensorT, which: Which = ...) -> TensorT: ...
+
+
+@overload
+def confidence(logits: Given, targets: Given, which: Which = ...) -> NDArray[np.float32]: ...
+
+
+def confidence(logits: A, targets: A, which: Which = "max") -> A:  # type: ignore[misc]
     """Softmax probability of the predicted class ("max") or of the target's, float32[B].
 
     Arguments as in `compute`.
@@ -266,6 +290,7 @@ def confidence(logits: A, targets: A, which: str = "max") -> A:
     return _one("confidence", logits, targets, which)
 
 
+@_same_kind
 def margin(logits: A, targets: A) -> A:
     """Logit of the target less the highest other one, float32[B]; arguments as in `compute`.
 
@@ -282,6 +307,7 @@ def margin(logits: A, targets: A) -> A:
     return _one("margin", logits, targets)
 
 
+@_same_kind
 def el2n(logits: A, targets: A) -> A:
     """Euclidean norm of softmax minus one-hot target, float32[B]; arguments as in `compute`.
 
@@ -297,6 +323,7 @@ def el2n(logits: A, targets: A) -> A:
     return _one("el2n", logits, targets)
 
 
+@_same_kind
 def l1(logits: A, targets: A) -> A:
     """Sum of absolute differences of softmax and one-hot target, float32[B].
 
@@ -310,6 +337,7 @@ def l1(logits: A, targets: A) -> A:
     return _one("l1", logits, targets)
 
 
+@_same_kind
 def max_margin(logits: A, targets: A) -> A:
     """Highest probability of another class less the target's, float32[B].
 
@@ -328,6 +356,7 @@ def max_margin(logits: A, targets: A) -> A:
     return _one("max_margin", logits, targets)
 
 
+@_same_kind
 def sum_margin(logits: A, targets: A) -> A:
     """Sum over the other classes of their probability less the target's, float32[B].
 
@@ -341,6 +370,7 @@ def sum_margin(logits: A, targets: A) -> A:
     return _one("sum_margin", logits, targets)
 
 
+@_same_kind
 def probability(logits: A, targets: A) -> A:
     """Softmax probability of the target, float32[B]; arguments as in `compute`.
 

@@ -18,6 +18,7 @@ from dynsample import _core, ops
 from dynsample._core import Stream
 from dynsample.coreset.beta import beta_probabilities as beta_probabilities
 from dynsample.coreset.dyn_unc import write_probabilities as write_probabilities
+from dynsample.coreset.files import load as load
 from dynsample.coreset.scoring import mean_over_runs as mean_over_runs
 from dynsample.coreset.scoring import run_file as run_file
 from dynsample.kernels.checks import MAX_SAMPLES, choice, integer, real

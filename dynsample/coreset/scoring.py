@@ -320,7 +320,12 @@ def run_file(experiment: str | os.PathLike[str], run: int | None, step: int, kin
 
 
 def mean_over_runs(
-    experiment: str | os.PathLike[str], runs: int, step: int, kind: str
+    experiment: str | os.PathLike[str],
+    runs: int,
+    step: int,
+    kind: str,
+    *,
+    progress: Callable[[], None] = lambda: None,
 ) -> NDArray[Any]:
     """Mean of the scores of runs 0 to `runs` - 1; infinite where it is in any run.
 
@@ -330,6 +335,8 @@ def mean_over_runs(
         Holds ``run_<r>/<folder>/ckpt_<step>.npy``, of one dimension, and the same in every run.
     runs, step : int
     kind : "l2_error", "grad_norm" or "forget"
+    progress : callable
+        Called after every run.
 
     Returns
     -------
@@ -356,6 +363,7 @@ def mean_over_runs(
         if total is not None and len(scores) != len(total):
             raise ValueError(f"{path} has {len(scores)} samples, the runs before {len(total)}")
         total = scores.astype(np.float64) + (0.0 if total is None else total)
+        progress()
     kept = scores.dtype if scores.dtype.kind == "f" else np.dtype(np.float64)
     mean: NDArray[Any] = (total / runs).astype(kept)
     return mean

@@ -79,5 +79,5 @@ class GroupDRO(Policy):
         probabilities = table.exp(table.divide(below, self.temperature))
         probabilities = probabilities / groups.spread(groups.count())
         k = table.num_samples if self.num_draws is None else self.num_draws
-        every = table.seen | True  # of a known group, an unseen sample is drawn as the others are
-        return table.draw(probabilities, k, random, replacement=True, known=every).selection()
+        # Of a known group, an unseen sample is drawn as the others are.
+        return table.draw(probabilities, k, random, replacement=True, known=True).selection()

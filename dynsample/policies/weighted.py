@@ -181,15 +181,20 @@ class WeightedRandom(Policy):
     def select(self, table: ScoreTable, epoch: int, random: EpochRandom) -> Selection:
         """Draw with the probabilities that hold in this epoch."""
         source = self._source(self._run.followed_by(self._set.latest), epoch)
-        known = None
-        if isinstance(source, str):
+        by_name = isinstance(source, str)
+        if by_name:
             probabilities = table[source]
         else:
-            known = table.seen | True  # given for every row, seen or not
             given = source(table) if callable(source) else table.rows(source, "probabilities")
             probabilities = table.checked(given, "probabilities")
         k = table.num_samples if self.num_draws is None else self.num_draws
-        draw = table.draw(probabilities, k, random, replacement=self.replacement, known=known)
+        draw = table.draw(
+            probabilities,
+            k,
+            random,
+            replacement=self.replacement,
+            known=None if by_name else True,  # it is given for every row, seen or not
+        )
         return draw.selection()
 
     def fingerprint(self, epoch: int) -> dict[str, Any]:

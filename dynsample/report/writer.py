@@ -143,6 +143,9 @@ class Report:
         self._class_sizes: list[int] | None = None
         self._seconds = 0.0  # of the last line
 
+    def __repr__(self) -> str:
+        return f"Report({str(self.folder)!r}, hidden={self.hidden})"
+
     def facts(self) -> dict[str, object]:
         """Name what ranks must agree on to write one report together."""
         return {"hidden": self.hidden, "classes": self.num_classes}

@@ -10,11 +10,13 @@ from numpy.typing import NDArray
 from dynsample.groups import Group
 from dynsample.policies.base import Policy
 from dynsample.report import Report
+from dynsample.run import handout, life
 from dynsample.run.run import Run
 from dynsample.table.table import ScoreTable
 
 if TYPE_CHECKING:
     from dynsample.kernels.cuda import Device
+    from dynsample.kernels.keys import Keys
 
 
 class RunAttributes:
@@ -83,9 +85,19 @@ class RunAttributes:
         return self._run.config.issue
 
     @property
+    def late(self) -> int:
+        """For how many epochs after its own a plan stays open."""
+        return self._run.config.late
+
+    @property
     def subset(self) -> NDArray[np.int64] | None:
         """Ids that are trained on, ascending; None for all."""
         return self._run.config.subset
+
+    @property
+    def keys(self) -> Keys | None:
+        """Names of all samples, if they were given."""
+        return self._run.config.keys
 
     @property
     def device(self) -> Device | None:
@@ -121,3 +133,34 @@ class RunAttributes:
     def fingerprint(self) -> str | None:
         """Identity of the data set, when it was given or a loader has brought it."""
         return self._run.fingerprint
+
+    @property
+    def stats(self) -> dict[str, float]:
+        """Figures of the current epoch, for any logger; none before the first is planned."""
+        return {} if self._run.epoch is None else self._run.epoch.stats
+
+    @property
+    def epoch(self) -> int:
+        """The current epoch."""
+        return life.planned(self._run).number
+
+    @property
+    def lr_scale(self) -> float:
+        """Factor of the learning rate in this epoch."""
+        return life.planned(self._run).plan.lr_scale
+
+    @property
+    def progress(self) -> float:
+        """Epochs done, as a fraction, for schedules by iteration while epochs shrink.
+
+        With `issue="external"` by what this rank observed, times the number of ranks.
+        """
+        return handout.progress(self._run, life.planned(self._run))
+
+    @property
+    def outstanding(self) -> NDArray[np.int64]:
+        """Ids handed out and not observed, int64[M]; with `issue="external"`, and collective.
+
+        Of all open plans, oldest first, and of each in the order of the plan.
+        """
+        return handout.outstanding(self._run)

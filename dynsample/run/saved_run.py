@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from itertools import pairwise
 from typing import TYPE_CHECKING, TypedDict
+
+import numpy as np
 
 from dynsample.disk.checkpoint import Saved, StateError, Tensors
 from dynsample.disk.fields import Check, Mismatch, anything, array, integer, mapping, record, text
@@ -80,10 +83,28 @@ def checked_facts(saved: Saved, path: str | os.PathLike[str]) -> Facts:
         raise StateError(f"{path} is damaged, or no state of a sampler: {error}") from None
 
 
-def check_observed(observed: Tensors, signals: Iterable[str], num_rows: int) -> None:
-    """Raise a ValueError unless these are observations of rows of a table, with their tickets."""
+def read_observed(saved: Saved, share: Callable[[int], tuple[int, int]]) -> Tensors:
+    """Read a share of what all ranks had observed, and of what was outstanding.
+
+    `share` says which part of how many, in the order of the ranks.
+    """
+    observed: Tensors = {}
+    for place, prefix in ((2, ""), (3, "outstanding/")):
+        ends = np.cumsum([0, *(part[place] for part in saved.parts)]).tolist()
+        observed |= saved.cut("log", prefix, list(pairwise(ends)), share(ends[-1]))
+    return observed
+
+
+def check_observed(
+    observed: Tensors, signals: Iterable[str], num_rows: int, *, extended: bool = False
+) -> None:
+    """Raise a ValueError unless these are observations of rows of a table, with their tickets.
+
+    With `extended` also with the plans that these are of.
+    """
     kinds = {"index": "uint32", "ticket": "int64"}
     kinds |= {f"outstanding/{name}": kind for name, kind in kinds.items()}
+    kinds |= {"epoch": "int64", "superseded": "bool"} if extended else {}
     kinds |= {f"signal/{name}": "float32" for name in signals}
     for name, kind in kinds.items():
         if name not in observed:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from dynsample.run.run import Run
 
 STATE_VERSION = 1
+OPEN_PLANS_VERSION = 2  # of a state that says which plans its observations are of
 _COUNT = integer(0, 2**53)
 
 
@@ -90,13 +91,14 @@ def checked_state(given: object, what: str) -> State:
     """
     try:
         state = _STATE(given, what)
-        if state["version"] <= STATE_VERSION:
+        if state["version"] <= OPEN_PLANS_VERSION:
             integer(0, state["stop"])(state["positions"], f"{what}.positions")
     except Mismatch as error:
         raise StateError(f"not a state of a sampler: {error}") from None
-    if state["version"] > STATE_VERSION:
+    if state["version"] > OPEN_PLANS_VERSION:
         raise StateError(
-            f"{what} has version {state['version']}, this dynsample reads up to {STATE_VERSION}"
+            f"{what} has version {state['version']}, this dynsample reads up to "
+            f"{OPEN_PLANS_VERSION}"
         )
     return state
 
@@ -124,7 +126,9 @@ def check_issue(run: Run, state: State, what: str) -> None:
 
 def identity(run: Run, epoch: int) -> dict[str, object]:
     """Name what must be the same for a saved state to be of this run."""
+    keys = run.config.keys
     return {
+        **({} if keys is None else {"keys": keys.fingerprint}),
         "num_samples": run.config.num_samples,
         "subset": run.config.subset_fingerprint,
         "groups": run.config.groups_fingerprint,

@@ -104,6 +104,7 @@ class Mean(Column):
     """
 
     kind = "mean"
+    ordered = False
 
     def allocate(self, num_samples: int) -> dict[str, NDArray[Any]]:
         """Allocate `sum` float64[N] and `count` uint32[N]."""
@@ -140,6 +141,7 @@ class Max(_OneNumber):
     """
 
     kind = "max"
+    ordered = False
 
 
 @dataclass(frozen=True)

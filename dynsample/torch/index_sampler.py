@@ -10,6 +10,7 @@ from torch.utils.data import Sampler as TorchSampler
 
 from dynsample.disk.checkpoint import StateError
 from dynsample.disk.fields import Check, Mismatch, one_of, record
+from dynsample.loading import checked_sampler
 from dynsample.run import handout
 from dynsample.run.state import State, checked_state
 from dynsample.sampler import Sampler
@@ -73,9 +74,7 @@ class IndexSampler(TorchSampler[int]):
     """
 
     def __init__(self, sampler: Sampler, *, hidden: bool = False, skips: str = "sampler") -> None:
-        if not isinstance(sampler, Sampler):
-            raise TypeError(f"sampler must be a dynsample.Sampler, got {type(sampler).__name__}")
-        handout.check_external(sampler.run)
+        handout.check_external(checked_sampler(sampler).run)
         self.sampler, self.hidden = sampler, bool(hidden)
         self.skips = handout.set_skips(sampler.run, skips)
         self._start = (-1, 0)  # where the next iterator begins, in which epoch

@@ -136,9 +136,29 @@ def a_report(page: str) -> None:
     assert Path("runs/7/epochs.jsonl").exists()
 
 
+def a_run_on_prompts(page: str) -> None:
+    given = {
+        "ds": ds, "prompts": ["Is 7 a prime?"] * 40, "num_steps": 4, "pass_rates": np.full(40, 0.5),
+        "start_rollouts": (flight := []).append,
+        "finished_rollouts": lambda: (np.array(flight.pop(0)), np.full(10, 0.25)),
+    }  # fmt: skip
+    loop, known, save, load = pages.blocks(page)
+    names = pages.run(page, [loop.replace("512", "10")], given)
+    assert len(names["sampler"].outstanding) == 0
+    flight.clear()
+    names = pages.run(page, [known], names)
+    assert names["sampler"].table.known.all()
+    flight.append([])
+    names["sampler"].set_epoch(4)
+    pages.run(page, [save], names)
+    names = pages.run(page, [load.replace("512", "10")], names)
+    assert names["sampler"].epoch == 4
+
+
 STEPS: dict[str, Callable[[str], None]] = {
     "docs/epochs.md": an_epoch_loop,
     "docs/inspect.md": a_report,
+    "docs/prompts.md": a_run_on_prompts,
     "docs/torch.md": a_training_script,
 }
 
