@@ -69,6 +69,14 @@ class PassRate(Policy):
     ----------
     Foster et al., "Learning to Reason at the Frontier of Learnability", 2025, arXiv 2502.12272, for
     p (1 - p).
+
+    Examples
+    --------
+    >>> policy = ds.PassRate(num_draws=2, eps=0)
+    >>> table = ds.ScoreTable(4, policy.columns)
+    >>> table.observe(np.arange(4), reward=np.array([0, 0.5, 0.5, 1], np.float32))
+    >>> policy.select(table, 1, ds.EpochRandom(0, 1)).hidden
+    array([ True, False, False,  True])
     """
 
     num_draws: int | None = None

@@ -51,6 +51,7 @@ NOT_RUN = {
     "make lint": ITSELF,
     "make test": ITSELF,
     "make test-all": ITSELF,
+    "make pythons": "runs tests once more, with other Pythons",
     "make demo": "trains for minutes; tests/cli/test_demo.py runs the demo",
     "make study": "trains for hours; tests/cli/test_study.py runs studies",
     "dynsample study --task fashion glyphs --variant clean noise tail --seeds 5 --jobs 2 "
@@ -158,7 +159,7 @@ def spoken_of(page: str) -> Iterator[tuple[str, list[str]]]:
     text = re.sub(r"^```.*?^```", "", (pages.ROOT / page).read_text(), flags=re.M | re.S)
     for said in (*pages.commands(page), *re.findall(r"`([^`\n]+)`", text)):
         for match in map(PROGRAM.fullmatch, said.split(" && ")):
-            if match:
+            if match and ", " not in said:  # which is a message of ours
                 program, words = match[1], shlex.split(match[2])
                 of_module = program == "python" and words[:2] == ["-m", "dynsample"]
                 yield ("dynsample", words[2:]) if of_module else (program, words)

@@ -44,6 +44,7 @@ WITHOUT = {
     "dynsample.replay.ReplayedCollate": "is made by the loader, as in ReplayedDataset's",
     "dynsample.report.tensorboard.to_tensorboard": "needs tensorboard: tests/docs/test_commands.py",
     "dynsample.signals.checked_output": "is shared by what computes signals, and not for users",
+    "dynsample.torch.MapStyle": "is a type: any data set with a length and items",
     "dynsample.table.reductions.Reductions": "is abstract: ScoreTable has one",
 }
 
