@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ import torch
 import torch.nn.functional as F
 
 import dynsample as ds
+from dynsample.cli import main
 from dynsample.torch import DataLoader, scaled_lr
 from tests import pages
 
@@ -170,9 +172,24 @@ def a_report(page: str) -> None:
     assert Path("runs/7/epochs.jsonl").exists()
 
 
+def scores_elsewhere(page: str) -> None:
+    for needed in ("pyarrow", "duckdb", "polars"):
+        pytest.importorskip(needed)
+    train, whole, *selections = pages.blocks(page)
+    names = pages.run(page, [train], {})
+    export, coresets = pages.blocks(page, "sh")
+    for command in [*export.splitlines(), *coresets.splitlines()]:
+        assert main(shlex.split(command)[1:]) == 0
+    names = pages.run(page, [whole, *selections], names)
+    assert len(names["hard"])
+    assert len(names["surest"]) == len(names["kept"]) == 300
+    assert names["kept"].tolist() == names["same"].tolist()
+
+
 STEPS: dict[str, Callable[[str], None]] = {
     "docs/epochs.md": an_epoch_loop,
     "docs/inspect.md": a_report,
+    "docs/scores-in-parquet.md": scores_elsewhere,
     "docs/torch.md": a_training_script,
 }
 
