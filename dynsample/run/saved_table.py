@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from dynsample.disk.checkpoint import Saved, StateError
+from dynsample.disk.checkpoint import Saved, StateError, Tensors
 from dynsample.kernels.checks import choice
 from dynsample.kernels.convert import fingerprint, host
 from dynsample.kernels.keys import Keys, as_keys
@@ -131,22 +131,41 @@ def _index(
 
 
 def _fold_rest(saved: Saved, table: ScoreTable, epoch: int) -> None:
-    """Apply the observations of the epoch in which the sampler was saved, of all ranks together."""
+    """Apply the observations of the epoch in which the sampler was saved, of all ranks together.
+
+    One signal after the other, so that the others need not be held.
+    """
     signals = signals_of(table.columns)
-    observed = read_observed(saved, lambda count: (0, count))
-    check_observed(observed, signals, table.num_samples)
-    index, bounds = observed["index"], row_bounds(table.num_samples, _BLOCKS)
-    for first, last in pairwise(bounds):
-        here = np.flatnonzero((index >= first) & (index < last))
-        log = ObservationLog(last - first, signals)
-        values = {name: observed[f"signal/{name}"][here] for name in log.signals}
-        log.restore(index[here] - np.uint32(first), values)
+    observed = read_observed(saved, _all, lambda tensor: not tensor.startswith("signal/"))
+    for names in [[name] for name in signals] or [[]]:
+        _fold(saved, table, names, observed, epoch)
+
+
+def _all(count: int) -> tuple[int, int]:
+    return 0, count
+
+
+def _fold(saved: Saved, table: ScoreTable, names: list[str], observed: Tensors, epoch: int) -> None:
+    """Apply some signals to the columns that are made of them, some rows at a time."""
+    tensors = {f"signal/{name}" for name in names}
+    observed = observed | read_observed(saved, _all, tensors.__contains__)
+    check_observed(observed, names, table.num_samples)
+    columns = {
+        name: column
+        for name, column in table.columns.items()
+        if column.observed and (column.signal or name) in names
+    }
+    for first, last in pairwise(row_bounds(table.num_samples, _BLOCKS)):
+        here = np.flatnonzero((observed["index"] >= first) & (observed["index"] < last))
+        values = {name: observed[f"signal/{name}"][here] for name in names}
+        log = ObservationLog(last - first, names)
+        log.restore(observed["index"][here] - np.uint32(first), values)
         parts = {
-            name: {part: host(array)[first:last] for part, array in column.items()}
-            for name, column in table.all_parts().items()
+            name: {part: host(array)[first:last] for part, array in table.all_parts()[name].items()}
+            for name in columns
         }
         seen, tickets = host(table.seen)[first:last], observed["ticket"][here]
-        fold(log, table.columns, parts, seen, epoch=epoch, tickets=tickets)
+        fold(log, columns, parts, seen, epoch=epoch, tickets=tickets)
 
 
 def _plan(
