@@ -41,7 +41,7 @@ def of_boundary(sampler: ds.Sampler) -> Named:
     return [
         ("match", Ledger, "settle"),
         ("pack", exchange, "pack"),
-        ("fold", table, "fold" if sampler.group.size == 1 else "fold_packed"),
+        ("fold", table, "fold_portions" if sampler.group.size == 1 else "fold_packed"),
         ("hide", table, "hide_lowest"),
         ("compare", ds.Kakurenbo, "select"),
         ("plan", planning, "build_plan"),

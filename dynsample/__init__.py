@@ -29,6 +29,7 @@ from dynsample.policies import (
     InfoBatch,
     Kakurenbo,
     OrderDP,
+    PassRate,
     RandomSubset,
     ReducibleLoss,
     ReplayPriority,
@@ -81,6 +82,7 @@ __all__ = [
     "OrderDP",
     "PackError",
     "PageLocal",
+    "PassRate",
     "PayloadError",
     "Policy",
     "PriorityTree",
@@ -117,7 +119,9 @@ __all__ = [
 
 def __getattr__(name: str) -> str:
     if name != "__version__":
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        is_module = not name.startswith("_") and _find_spec(f"{__name__}.{name}") is not None
+        hint = f": write import {__name__}.{name} before" if is_module else ""
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}{hint}")
     from importlib.metadata import version
 
     return version(__name__)

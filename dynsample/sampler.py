@@ -8,34 +8,32 @@ from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from dynsample.groups import as_group
-from dynsample.kernels import A, Array
 from dynsample.kernels.checks import MAX_EPOCH, MAX_SAMPLES, choice, integer
-from dynsample.kernels.keys import Keys, Names, as_keys
+from dynsample.kernels.keys import Keys, as_keys
 from dynsample.kernels.numbers import as_subset
 from dynsample.plan.orders import Order, OrderName, PageLocal, as_order
 from dynsample.plan.plan import Plan
 from dynsample.policies.base import Policy, as_policy
 from dynsample.policies.uniform import Uniform
 from dynsample.report import Report, as_report
-from dynsample.run import handout, life, planning, position, resume, step
-from dynsample.run.attributes import RunAttributes
+from dynsample.run import life, planning, position, resume
 from dynsample.run.batches import BatchIterator, refuse_sampler_slot
 from dynsample.run.boundary import ObservationError as ObservationError
 from dynsample.run.config import Issue, Placement, RunConfig, as_fingerprint
 from dynsample.run.passes import Batch
 from dynsample.run.run import Observations, Run
+from dynsample.run.training_step import TrainingStep
 from dynsample.run.turn import alone, running
 from dynsample.run.views import AllView, HiddenView, PeekView
 from dynsample.table.by_group import as_groups
 from dynsample.table.columns import Column
 from dynsample.table.log import MAX_BYTES
 
+MAX_LATE = 64  # plans that are open beside the current one
 
-class Sampler(RunAttributes):
+
+class Sampler(TrainingStep):
     """Batches of sample ids, planned every epoch by a policy from what `observe` reported.
 
     Iterating gives int64[B] arrays; the sampler is also a `batch_sampler` for torch's DataLoader.
@@ -84,6 +82,10 @@ class Sampler(RunAttributes):
         of DALI and FFCV bring that of their files.
     groups : int[num_samples], optional
         Group of every sample, such as its class, from 0 on; see `ScoreTable.by_group`.
+    late : int in [0, 64]
+        With `issue="external"`: for how many epochs after its own a plan stays open, so that what
+        was in flight when the next epoch began can still be observed; see "Late observations" in
+        the page "The life of an epoch".
     keys : Keys, optional
         Names of all samples, for `observe(keys=)` and `weights(keys=)`. A state is of these names.
 
@@ -98,6 +100,18 @@ class Sampler(RunAttributes):
     A sampler copies and pickles, by `copy` or `pickle`, with all that it has observed: the copy is
     a run of its own that goes on at the same cursor. Ranks copy it together, and share the group. A
     sampler of several ranks does not pickle, and one on a device does neither: `save` and `load`.
+
+    Examples
+    --------
+    >>> sampler = ds.Sampler(1000, ds.InfoBatch(epochs=10), batch_size=100)
+    >>> for epoch in range(3):
+    ...     sampler.set_epoch(epoch)
+    ...     for index in sampler:  # int64[B]
+    ...         sampler.observe(index, loss=1 / (1 + index.astype(np.float32)))
+    ...     sampler.plan.num_positions
+    1000
+    566
+    566
     """
 
     def __init__(
@@ -119,6 +133,7 @@ class Sampler(RunAttributes):
         issue: Issue = "sampler",
         fingerprint: str | None = None,
         groups: Any = None,
+        late: int = 0,
         keys: Keys | None = None,
     ) -> None:
         samples = integer(num_samples, "num_samples", 0, MAX_SAMPLES)
@@ -145,6 +160,7 @@ class Sampler(RunAttributes):
             report=folder,
             issue=choice(issue, "issue", ("sampler", "external")),
             groups=None if groups is None else as_groups(groups, samples),
+            late=integer(late, "late", 0, MAX_LATE),
             keys=None if keys is None else as_keys(keys, samples),
         )
         config.check_external()
@@ -244,88 +260,14 @@ class Sampler(RunAttributes):
         life.planned(self._run)
         return HiddenView(self._run)
 
-    # What the training step uses
-
-    def observe(
-        self,
-        index: Array | None = None,
-        *,
-        logits: Array | None = None,
-        targets: Array | None = None,
-        keys: Names | None = None,
-        **signals: Array,
-    ) -> None:
-        """Report what the training step saw; only appends to the log.
-
-        Parameters
-        ----------
-        index : int[B]
-            Ids of the batch, as the loader gave them, of any integer dtype. Like all arguments of
-            numpy, torch, or a library with DLPack, such as JAX, which is then waited for.
-        logits, targets : [B, C] and int[B], optional
-            The signals that the columns need are computed from these.
-        keys : B names, in place of `index`
-            As in `Keys`. Each takes a microsecond or two, an id some nanoseconds.
-        **signals : float[B] or [B, 1]
-            `loss`, `correct`, `confidence`, ... by name. Known ones that no column
-            needs are ignored.
-
-        Raises
-        ------
-        ValueError, TypeError, IndexError
-            For what is missing, misshapen, or not of this epoch; nothing is then appended.
-        """
-        if keys is not None or index is None:
-            index = step.ids_of(self._run, index, keys)
-        step.observe(self._run, index, logits, targets, signals)
-
-    def weights(self, index: A | None = None, *, keys: Names | None = None) -> A:
-        """Loss weights of a batch: float32[B]; a tensor on the device of `index`, or numpy.
-
-        A padded row, which a rank gets when fewer rows than ranks are left, has weight 0.
-
-        Parameters
-        ----------
-        index : int[B]
-            Ids that this epoch issued; any array that `observe` takes.
-        keys : B names, in place of `index`
-
-        Raises
-        ------
-        ValueError, TypeError, IndexError
-            As `observe`, for ids that are not of this epoch.
-        """
-        ids = step.ids_of(self._run, index, keys)
-        given: Any = step.weights(self._run, life.planned(self._run), ids)
-        values: A = given  # of the kind that the index is
-        return values
-
     @property
     def plan(self) -> Plan:
         """The plan of the current epoch; epoch 0 is planned when there is none yet."""
-        return life.planned(self._run).plan
-
-    @property
-    def stats(self) -> dict[str, float]:
-        """Figures of the current epoch, for any logger; none before the first is planned."""
-        return {} if self._run.epoch is None else self._run.epoch.stats
-
-    @property
-    def epoch(self) -> int:
-        """The current epoch."""
-        return life.planned(self._run).number
-
-    @property
-    def lr_scale(self) -> float:
-        """Factor of the learning rate in this epoch."""
-        return life.planned(self._run).plan.lr_scale
+        epoch = life.planned(self._run)
+        epoch.plan_read = True
+        return epoch.plan
 
     # State
-
-    @property
-    def outstanding(self) -> NDArray[np.int64]:
-        """Ids handed out and not observed, int64[M]; with `issue="external"`, and collective."""
-        return handout.outstanding(self._run)
 
     def state_dict(self) -> dict[str, Any]:
         """Position in the epoch: small, JSON-able, of this process. The table is in `save`.

@@ -71,14 +71,19 @@ std::span<const std::int64_t> span_of(const Tickets& tickets) {
   return tickets ? in(*tickets, "tickets") : std::span<const std::int64_t>();
 }
 
-void fold_log(py::handle log, const Specs& specs, const py::object& seen, const Tickets& tickets) {
+void fold_log(py::handle log, const std::vector<std::pair<Specs, Tickets>>& portions,
+              const py::object& seen) {
   ObservationLog& observations = log_of(log);
   const std::size_t n = observations.num_samples();
-  const auto columns = columns_of(specs, n, observations.num_signals());
+  std::vector<std::vector<Column>> columns;
+  std::vector<Portion> given;
+  for (const auto& [specs, tickets] : portions) {
+    columns.push_back(columns_of(specs, n, observations.num_signals()));
+    given.push_back({columns.back(), span_of(tickets)});
+  }
   const std::span marks(elements<std::uint8_t>(seen, n, "seen"), n);
-  const auto order = span_of(tickets);
   py::gil_scoped_release unlocked;
-  fold(observations, columns, marks, order);
+  fold(observations, given, marks);
 }
 
 // (shift, whether there are tickets, [(number of a signal, whether it is a bit), ...])
@@ -168,18 +173,33 @@ py::tuple match_log(const Array<std::uint32_t>& issued, py::handle log, std::siz
   return py::make_tuple(owned(std::move(places)), unmatched);
 }
 
+// The same of any rows, where several plans were issued.
+Array<std::int64_t> match_plans(const Array<std::uint32_t>& issued,
+                                const std::vector<std::size_t>& starts,
+                                const Array<std::uint32_t>& observed,
+                                const Array<std::int32_t>& plans, std::size_t num_rows) {
+  const auto from = in(issued, "issued"), rows = in(observed, "observed");
+  const auto of = in(plans, "plans");
+  Array<std::int64_t> places(static_cast<py::ssize_t>(rows.size()));
+  const auto found = out(places);
+  const py::gil_scoped_release unlocked;
+  match(from, starts, rows, of, num_rows, found);
+  return places;
+}
+
 }  // namespace
 
 void bind_fold(py::module_& module) {
   py::register_exception<PackedError>(module, "PackedError", PyExc_ValueError);
-  module.def("fold", &fold_log, py::arg("log"), py::arg("columns"), py::arg("seen"),
-             py::arg("tickets").noconvert());
+  module.def("fold", &fold_log, py::arg("log"), py::arg("portions"), py::arg("seen"));
   module.def("pack", &pack_log, py::arg("log"), py::arg("layout"), py::arg("tickets").noconvert());
   module.def("fold_packed", &fold_packed, py::arg("packed").noconvert(), py::arg("layout"),
              py::arg("columns"), py::arg("seen"), py::arg("num_rows"));
   module.def("all_issued", &all_of_log_issued, py::arg("issued").noconvert(), py::arg("log"),
              py::arg("first"), py::arg("unique"));
   module.def("match", &match_log, py::arg("issued").noconvert(), py::arg("log"), py::arg("first"));
+  module.def("match_plans", &match_plans, py::arg("issued").noconvert(), py::arg("starts"),
+             py::arg("observed").noconvert(), py::arg("plans").noconvert(), py::arg("num_rows"));
 }
 
 }  // namespace dynsample::bind

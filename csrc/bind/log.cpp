@@ -16,7 +16,7 @@ namespace {
 struct Log {
   ObservationLog log;
   std::vector<py::str> names;
-  py::object allowed = py::none();
+  py::object allowed = py::none(), open = py::none();
 
   Log(std::size_t num_samples, std::vector<py::str> signals, std::size_t max_bytes)
       : log(num_samples, signals.size(), max_bytes), names(std::move(signals)) {}
@@ -25,7 +25,7 @@ struct Log {
 constexpr std::size_t kMaxSignals = 64;
 
 // Appends what is usable as it is; false when Python has to convert, or to say what is wrong.
-bool append(Log& self, py::handle index, py::handle signals) {
+bool append_of(Log& self, py::handle index, py::handle signals, std::int64_t plan) {
   if (!PyDict_CheckExact(signals.ptr())) return false;
   View ids;
   if (!view(index, Kind::kIndex, ids)) return false;
@@ -40,8 +40,12 @@ bool append(Log& self, py::handle index, py::handle signals) {
     pointers[s] = static_cast<const float*>(one.data);
   }
   const std::span<const float* const> all(pointers, self.names.size());
-  with_ids(ids, [&](const auto index) { self.log.append(index, all); });
+  with_ids(ids, [&](const auto index) { self.log.append(index, all, plan); });
   return true;
+}
+
+bool append(Log& self, py::handle index, py::handle signals) {
+  return append_of(self, index, signals, kAnyPlan);
 }
 
 using OptionalWeights = std::optional<Array<float>>;
@@ -79,6 +83,7 @@ void restore(Log& self, const Array<std::uint32_t>& rows, const std::vector<Arra
   self.log.restore(from, pointers, num_folded);
 }
 
+using OpenPlans = std::vector<std::pair<std::int64_t, OptionalMask>>;
 using OptionalRows = std::optional<Array<std::int32_t>>;
 
 void set_rows(Log& self, const OptionalRows& row_of) {
@@ -88,11 +93,33 @@ void set_rows(Log& self, const OptionalRows& row_of) {
 }
 
 // Nobody reads the mask before when the log has another, and it may go.
-void set_allowed(Log& self, const OptionalMask& allowed) {
-  std::span<const std::uint8_t> mask;
-  if (allowed) mask = {bytes(*allowed), in(*allowed, "allowed").size()};
-  self.log.set_allowed(mask);
+void set_allowed(Log& self, const OptionalMask& allowed, const OpenPlans& open) {
+  const auto span_of = [](const OptionalMask& mask) -> ObservationLog::Allowed {
+    if (!mask) return {};
+    return {bytes(*mask), in(*mask, "allowed").size()};
+  };
+  std::vector<ObservationLog::Open> plans;
+  for (const auto& [plan, mask] : open) plans.push_back({plan, span_of(mask)});
+  self.log.set_allowed(span_of(allowed), std::move(plans));
   self.allowed = allowed ? py::object(*allowed) : py::none();
+  self.open = py::cast(open);
+}
+
+// Plan that each observation of the closed part names, -1 for none; None when no one names any.
+py::object named(Log& self) {
+  bool any = false;
+  Buffer<std::int64_t> plans = read_closed(self.log, [&](const Observations& closed) {
+    const auto runs = closed.named();
+    any = !runs.empty();
+    Buffer<std::int64_t> all;
+    if (any) all.assign(closed.size(), kAnyPlan);
+    for (std::size_t r = 0; r < runs.size(); ++r) {
+      const std::size_t end = r + 1 < runs.size() ? runs[r + 1].begin : closed.size();
+      std::fill(all.data() + runs[r].begin, all.data() + end, runs[r].plan);
+    }
+    return all;
+  });
+  return any ? py::object(owned(std::move(plans))) : py::none();
 }
 
 std::vector<bool> binary(Log& self) {
@@ -131,10 +158,13 @@ void bind_log(py::module_& module) {
                }),
            py::arg("num_samples"), py::arg("signals"), py::arg("max_bytes"))
       .def("append", &append)
+      .def("append_of", &append_of)
+      .def("named", &named)
       .def("weights", &weights, py::arg("index"), py::arg("weights").noconvert())
       .def("rows_of", &rows_of_ids, py::arg("index"))
       .def("set_rows", &set_rows, py::arg("row_of").noconvert())
-      .def("set_allowed", &set_allowed, py::arg("allowed").noconvert())
+      .def("set_allowed", &set_allowed, py::arg("allowed").noconvert(),
+           py::arg("open") = OpenPlans())
       .def("reserve", [](Log& self, std::size_t count) { self.log.reserve(count); })
       .def(
           "close", [](Log& self) { self.log.close(); }, py::call_guard<py::gil_scoped_release>())

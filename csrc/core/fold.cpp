@@ -204,18 +204,22 @@ void fold(std::span<const Segment> segments, const Layout& layout, std::span<con
   });
 }
 
-void fold(ObservationLog& log, std::span<const Column> columns, std::span<std::uint8_t> seen,
-          std::span<const std::int64_t> tickets) {
+void fold(ObservationLog& log, std::span<const Portion> portions, std::span<std::uint8_t> seen) {
   const ObservationLog::Reading reading = log.reading();
   if (seen.size() != log.num_samples()) {
     throw std::invalid_argument("seen must have " + std::to_string(log.num_samples()) +
                                 " rows, got " + std::to_string(seen.size()));
   }
   const std::size_t num_rows = log.num_samples();
-  const Layout layout = layout_of(log.closed(), num_rows, columns, tickets.data() != nullptr);
-  const auto starts = pack(log.closed(), num_rows, layout, tickets, log.scratch());
-  const Segment segment{log.scratch(), starts};
-  fold({&segment, 1}, layout, columns, seen);
+  for (const Portion& portion : portions.subspan(portions.empty() ? 0 : 1)) {
+    if (portion.tickets.data()) check_tickets(portion.tickets, log.closed().size());
+  }
+  for (const auto [columns, tickets] : portions) {
+    const Layout layout = layout_of(log.closed(), num_rows, columns, tickets.data() != nullptr);
+    const auto starts = pack(log.closed(), num_rows, layout, tickets, log.scratch());
+    const Segment segment{log.scratch(), starts};
+    fold({&segment, 1}, layout, columns, seen);
+  }
   log.drop_closed(true, reading);
   if (log.scratch().capacity() > kKeptWords) log.scratch() = {};
 }

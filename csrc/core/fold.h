@@ -32,9 +32,15 @@ void check_segment(const Segment& segment, const Layout& layout, std::size_t num
 void fold(std::span<const Segment> segments, const Layout& layout, std::span<const Column> columns,
           std::span<std::uint8_t> seen);
 
-// Both halves, of the closed part of a log, which is then dropped. Tickets: none for a span of no
-// address. When the arguments do not fit, nothing is written and nothing is dropped.
-void fold(ObservationLog& log, std::span<const Column> columns, std::span<std::uint8_t> seen,
-          std::span<const std::int64_t> tickets);
+// What is folded alike: the observations with a ticket of zero or more, into some columns. Tickets:
+// one for each observation of the log, or none for a span of no address.
+struct Portion {
+  std::span<const Column> columns;
+  std::span<const std::int64_t> tickets;
+};
+
+// Both halves, of the closed part of a log, which is then dropped: one portion after the other.
+// When the arguments do not fit, nothing is written and nothing is dropped.
+void fold(ObservationLog& log, std::span<const Portion> portions, std::span<std::uint8_t> seen);
 
 }  // namespace dynsample

@@ -35,19 +35,21 @@ ObservationLog::ObservationLog(std::size_t num_samples, std::size_t num_signals,
 }
 
 template <class Id>
-void ObservationLog::append(std::span<const Id> index, std::span<const float* const> signals) {
+void ObservationLog::append(std::span<const Id> index, std::span<const float* const> signals,
+                            std::int64_t plan) {
   const Lock lock(mutex_);
   const std::size_t count = open_.size() + index.size();
   check_size(closed_.size() + count);
   if (count > open_.capacity()) open_.reserve(grown(count, open_.capacity()));
-  take_rows(index, open_.next_rows());
-  open_.add(signals, index.size());
+  take_rows(index, plan, open_.next_rows());
+  open_.add(signals, index.size(), plan);
 }
 
 // Writes the rows of ids, or throws. The index may be changing: what is checked is what was
 // written.
 template <class Id>
-void ObservationLog::take_rows(std::span<const Id> index, std::uint32_t* rows) const {
+void ObservationLog::take_rows(std::span<const Id> index, std::int64_t plan,
+                               std::uint32_t* rows) const {
   const std::size_t count = index.size();
   const std::uint64_t ids = num_ids();
   std::uint64_t high = 0;  // looked at once: the loops stay free of branches, and as wide as a row
@@ -68,15 +70,17 @@ void ObservationLog::take_rows(std::span<const Id> index, std::uint32_t* rows) c
       rows[j] = static_cast<std::uint32_t>(row);
     }
   }
-  if (!bad && allowed_.data()) {
-    for (std::size_t j = 0; j < count; ++j) bad |= !allowed_[rows[j]];
+  const Allowed allowed = allowed_of(plan);
+  if (!bad && allowed.data()) {
+    for (std::size_t j = 0; j < count; ++j) bad |= !allowed[rows[j]];
   }
-  if (bad) refuse(index);
+  if (bad) refuse(index, plan);
 }
 
 // Names the first id at fault.
 template <class Id>
-void ObservationLog::refuse(std::span<const Id> index) const {
+void ObservationLog::refuse(std::span<const Id> index, std::int64_t plan) const {
+  const Allowed allowed = allowed_of(plan);
   for (std::size_t j = 0; j < index.size(); ++j) {
     const std::int64_t id = read_once(index[j]);
     if (static_cast<std::uint64_t>(id) >= num_ids()) {
@@ -85,8 +89,11 @@ void ObservationLog::refuse(std::span<const Id> index) const {
     }
     const std::int64_t row = row_of_ ? (*row_of_)[static_cast<std::size_t>(id)] : id;
     if (row < 0) throw std::invalid_argument(nth(id, j) + " was not issued: not in the subset");
-    if (allowed_.data() && !allowed_[static_cast<std::size_t>(row)]) {
-      throw std::invalid_argument(nth(id, j) + " was not issued in this epoch");
+    if (allowed.data() && !allowed[static_cast<std::size_t>(row)]) {
+      const std::string where = plan != kAnyPlan      ? "epoch " + std::to_string(plan)
+                                : open_plans_.empty() ? "this epoch"
+                                                      : "an epoch that is open";
+      throw std::invalid_argument(nth(id, j) + " was not issued in " + where);
     }
   }
   throw std::runtime_error("index changed while it was read");
@@ -96,7 +103,7 @@ template <class Id>
 void ObservationLog::rows_of(std::span<const Id> index, std::span<std::uint32_t> rows) const {
   if (rows.size() != index.size()) throw std::invalid_argument("rows must be as many as ids");
   const Lock lock(mutex_);
-  take_rows(index, rows.data());
+  take_rows(index, kAnyPlan, rows.data());
 }
 
 template <class Id>
@@ -115,8 +122,10 @@ void ObservationLog::weights(std::span<const Id> index, std::span<const float> w
   }
 }
 
-template void ObservationLog::append(std::span<const std::int32_t>, std::span<const float* const>);
-template void ObservationLog::append(std::span<const std::int64_t>, std::span<const float* const>);
+template void ObservationLog::append(std::span<const std::int32_t>, std::span<const float* const>,
+                                     std::int64_t);
+template void ObservationLog::append(std::span<const std::int64_t>, std::span<const float* const>,
+                                     std::int64_t);
 template void ObservationLog::rows_of(std::span<const std::int32_t>,
                                       std::span<std::uint32_t>) const;
 template void ObservationLog::rows_of(std::span<const std::int64_t>,
@@ -194,13 +203,28 @@ void ObservationLog::set_rows(std::optional<std::span<const std::int32_t>> row_o
   row_of_.swap(copy);
 }
 
-void ObservationLog::set_allowed(std::span<const std::uint8_t> allowed) {
+void ObservationLog::set_allowed(Allowed allowed, std::vector<Open> open) {
+  check_allowed(allowed);
+  for (const Open& one : open) check_allowed(one.allowed);
+  const Lock lock(mutex_);
+  allowed_ = allowed;
+  open_plans_.swap(open);
+}
+
+void ObservationLog::check_allowed(Allowed allowed) const {
   if (allowed.data() && allowed.size() != num_samples_) {
     throw std::invalid_argument("allowed must have " + std::to_string(num_samples_) +
                                 " rows, got " + std::to_string(allowed.size()));
   }
-  const Lock lock(mutex_);
-  allowed_ = allowed;
+}
+
+ObservationLog::Allowed ObservationLog::allowed_of(std::int64_t plan) const {
+  if (plan == kAnyPlan) return allowed_;
+  const auto found = std::ranges::find(open_plans_, plan, &Open::plan);
+  if (found == open_plans_.end()) {
+    throw std::invalid_argument("epoch " + std::to_string(plan) + " is not open");
+  }
+  return found->allowed;
 }
 
 void ObservationLog::check_size(std::size_t count) const {

@@ -6,6 +6,7 @@
 #include <mutex>
 #include <optional>
 #include <span>
+#include <vector>
 
 #include "core/buffer.h"
 #include "core/observations.h"
@@ -27,10 +28,11 @@ class ObservationLog {
   ObservationLog(std::size_t num_samples, std::size_t num_signals, std::size_t max_bytes);
 
   // Appends one batch: signals[s] points to index.size() floats. Throws std::out_of_range for an id
-  // outside of the ids, std::invalid_argument for one that was not issued, std::length_error beyond
-  // the bound; nothing is appended then.
+  // outside of the ids, std::invalid_argument for one that was not issued, or for a plan that is
+  // not open, std::length_error beyond the bound; nothing is appended then.
   template <class Id>
-  void append(std::span<const Id> index, std::span<const float* const> signals);
+  void append(std::span<const Id> index, std::span<const float* const> signals,
+              std::int64_t plan = kAnyPlan);
 
   // Gives the rows of ids that an append would take, and refuses what it would refuse.
   template <class Id>
@@ -60,7 +62,14 @@ class ObservationLog {
   void set_rows(std::optional<std::span<const std::int32_t>> row_of);
 
   // Whether a row was issued; a span of no address allows all. Borrowed until the next one is set.
-  void set_allowed(std::span<const std::uint8_t> allowed);
+  using Allowed = std::span<const std::uint8_t>;
+  struct Open {
+    std::int64_t plan;
+    Allowed allowed;
+  };
+
+  // What observations may be of: any plan, or one that they name.
+  void set_allowed(Allowed allowed, std::vector<Open> open = {});
 
   // Makes room for `count` observations in the open part.
   void reserve(std::size_t count);
@@ -83,9 +92,11 @@ class ObservationLog {
   void check_size(std::size_t count) const;
   std::size_t grown(std::size_t count, std::size_t capacity) const;
   template <class Id>
-  void take_rows(std::span<const Id> index, std::uint32_t* rows) const;
+  void take_rows(std::span<const Id> index, std::int64_t plan, std::uint32_t* rows) const;
   template <class Id>
-  [[noreturn]] void refuse(std::span<const Id> index) const;
+  [[noreturn]] void refuse(std::span<const Id> index, std::int64_t plan) const;
+  Allowed allowed_of(std::int64_t plan) const;
+  void check_allowed(Allowed allowed) const;
 
   const std::size_t num_samples_, max_rows_;
   std::mutex reading_;        // of the closed part; taken before mutex_
@@ -93,7 +104,8 @@ class ObservationLog {
   Observations open_, closed_;
   std::size_t num_folded_ = 0;
   std::optional<Buffer<std::int32_t>> row_of_;
-  std::span<const std::uint8_t> allowed_;
+  Allowed allowed_;
+  std::vector<Open> open_plans_;
   Buffer<std::uint32_t> scratch_;
 };
 

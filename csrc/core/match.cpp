@@ -116,31 +116,87 @@ bool all_issued(Rows issued, Rows observed, std::size_t num_rows, bool unique) {
   return true;
 }
 
-std::size_t match(Rows issued, Rows observed, std::size_t num_rows,
-                  std::span<std::int64_t> places) {
+namespace {
+
+// A list for each row of the places where it was issued, ascending.
+class Lists {
+ public:
+  Lists(Rows issued, std::size_t num_rows) : next_(issued.size()) {
+    first_.assign(num_rows, 0);
+    for (std::size_t i = issued.size(); i-- > 0;) {
+      next_[i] = first_[issued[i]];
+      first_[issued[i]] = static_cast<std::uint32_t>(i + 1);
+    }
+  }
+
+  // Takes the first place of a row out of its list; -1 when there is none.
+  std::int64_t take(std::uint32_t row) { return take_from(first_[row]); }
+
+  // The first one in [begin, end).
+  std::int64_t take(std::uint32_t row, std::size_t begin, std::size_t end) {
+    std::uint32_t* link = &first_[row];
+    while (*link != 0 && *link <= begin) link = &next_[*link - 1];
+    return *link <= end ? take_from(*link) : -1;
+  }
+
+ private:
+  std::int64_t take_from(std::uint32_t& link) {
+    const std::int64_t place = std::int64_t{link} - 1;
+    if (link != 0) link = next_[link - 1];
+    return place;
+  }
+
+  // A place is one more than its number, and 0 ends a list.
+  Buffer<std::uint32_t> first_, next_;
+};
+
+void check_match(Rows issued, Rows observed, std::size_t num_rows,
+                 std::span<const std::int64_t> places) {
   if (places.size() != observed.size()) {
     throw std::invalid_argument("places must have one entry per observation");
   }
   if (issued.size() >= UINT32_MAX) throw std::length_error("more rows were issued than 2^32 - 2");
   check_rows(issued, num_rows);
   check_rows(observed, num_rows);
-  // A list for each row of the places where it was issued; a place is one more than its number, and
-  // 0 ends a list.
-  Buffer<std::uint32_t> first, next(issued.size());
-  first.assign(num_rows, 0);
-  for (std::size_t i = issued.size(); i-- > 0;) {
-    next[i] = first[issued[i]];
-    first[issued[i]] = static_cast<std::uint32_t>(i + 1);
-  }
+}
+
+}  // namespace
+
+std::size_t match(Rows issued, Rows observed, std::size_t num_rows,
+                  std::span<std::int64_t> places) {
+  check_match(issued, observed, num_rows, places);
+  Lists lists(issued, num_rows);
   std::size_t unmatched = 0;
   for (std::size_t j = 0; j < observed.size(); ++j) {
-    const std::uint32_t place = first[observed[j]];
-    places[j] = std::int64_t{place} - 1;
-    if (place == 0) {
-      ++unmatched;
-    } else {
-      first[observed[j]] = next[place - 1];
-    }
+    places[j] = lists.take(observed[j]);
+    unmatched += places[j] < 0;
+  }
+  return unmatched;
+}
+
+std::size_t match(Rows issued, std::span<const std::size_t> starts, Rows observed,
+                  std::span<const std::int32_t> plans, std::size_t num_rows,
+                  std::span<std::int64_t> places) {
+  check_match(issued, observed, num_rows, places);
+  if (plans.size() != observed.size()) {
+    throw std::invalid_argument("plans must have one entry per observation");
+  }
+  if (starts.empty() || starts.front() != 0 || starts.back() != issued.size() ||
+      !std::ranges::is_sorted(starts)) {
+    throw std::invalid_argument("starts must ascend from 0 to the end of what was issued");
+  }
+  const auto highest = std::ranges::max_element(plans);
+  if (highest != plans.end() && *highest + std::int64_t{1} >= std::ssize(starts)) {
+    throw std::out_of_range("plans must be below " + std::to_string(starts.size() - 1) + ", got " +
+                            std::to_string(*highest));
+  }
+  Lists lists(issued, num_rows);
+  std::size_t unmatched = 0;
+  for (std::size_t j = 0; j < observed.size(); ++j) {
+    const auto plan = static_cast<std::size_t>(std::max(plans[j], 0));
+    places[j] = plans[j] < 0 ? lists.take(observed[j])
+                             : lists.take(observed[j], starts[plan], starts[plan + 1]);
+    unmatched += places[j] < 0;
   }
   return unmatched;
 }

@@ -20,4 +20,12 @@ bool all_issued(std::span<const std::uint32_t> issued, std::span<const std::uint
 std::size_t match(std::span<const std::uint32_t> issued, std::span<const std::uint32_t> observed,
                   std::size_t num_rows, std::span<std::int64_t> places);
 
+// As above, where several plans were issued one after the other: plan p at the places [starts[p],
+// starts[p + 1]). Observation j is of plan plans[j], or of any of them where that is below 0.
+// Throws std::invalid_argument unless `starts` ascends from 0 to the end of `issued`, and
+// std::out_of_range for a plan that is not there.
+std::size_t match(std::span<const std::uint32_t> issued, std::span<const std::size_t> starts,
+                  std::span<const std::uint32_t> observed, std::span<const std::int32_t> plans,
+                  std::size_t num_rows, std::span<std::int64_t> places);
+
 }  // namespace dynsample

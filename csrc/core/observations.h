@@ -10,6 +10,14 @@
 
 namespace dynsample {
 
+constexpr std::int64_t kAnyPlan = -1;  // an observation that names no plan
+
+// Observations from `begin` on, to the next of these, that name a plan.
+struct Named {
+  std::size_t begin;
+  std::int64_t plan;
+};
+
 class Observations {
  public:
   explicit Observations(std::size_t num_signals)
@@ -23,6 +31,8 @@ class Observations {
   // Whether every observation of a signal is 0 or 1; values of all signals that are not finite.
   bool binary(std::size_t s) const { return binary_[s]; }
   std::size_t non_finite() const { return non_finite_; }
+  // Which plans observations name: none before the first of these.
+  std::span<const Named> named() const { return named_; }
 
   // Makes room for `capacity` observations in all; what is there stays.
   void reserve(std::size_t capacity);
@@ -30,7 +40,7 @@ class Observations {
   // Where the rows of the next observations are to be written; they count once they are added.
   // There must be room, and signals[s] points to `count` floats.
   std::uint32_t* next_rows() { return rows_.data() + size_; }
-  void add(std::span<const float* const> signals, std::size_t count);
+  void add(std::span<const float* const> signals, std::size_t count, std::int64_t plan = kAnyPlan);
 
   // Adds all of another; there must be room.
   void add(const Observations& other);
@@ -39,12 +49,14 @@ class Observations {
 
  private:
   void store(std::size_t s, const float* values, std::size_t count);
+  void name(std::size_t begin, std::int64_t plan);
 
   std::size_t size_ = 0;  // the buffers are as long as their capacity; this much of them counts
   Buffer<std::uint32_t> rows_;
   std::vector<Buffer<float>> signals_;
   std::vector<char> binary_;
   std::size_t non_finite_ = 0;
+  std::vector<Named> named_;
 };
 
 }  // namespace dynsample

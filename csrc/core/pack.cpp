@@ -131,23 +131,27 @@ Layout layout_of(const Observations& observations, std::size_t num_rows,
   return layout;
 }
 
+void check_tickets(std::span<const std::int64_t> tickets, std::size_t num_observations) {
+  if (tickets.size() != num_observations) {
+    throw std::invalid_argument("tickets must have " + std::to_string(num_observations) +
+                                " entries, one per observation, got " +
+                                std::to_string(tickets.size()));
+  }
+  if (!tickets.empty() && std::ranges::max(tickets) > 0xFFFFFFFF) {
+    throw std::invalid_argument("tickets must be below 2**32, got " +
+                                std::to_string(std::ranges::max(tickets)));
+  }
+}
+
 // A stable counting sort: the log is cut into chunks, each counts, then each writes to where its
 // records belong.
 std::vector<std::size_t> pack(const Observations& observations, std::size_t num_rows,
                               const Layout& layout, std::span<const std::int64_t> given_tickets,
                               Buffer<std::uint32_t>& records) {
   const std::size_t size = observations.size();
-  if ((layout.tickets || given_tickets.data()) && given_tickets.size() != size) {
-    throw std::invalid_argument("tickets must have " + std::to_string(size) +
-                                " entries, one per observation, got " +
-                                std::to_string(given_tickets.size()));
-  }
   // They decide twice which observations are left out.
   const Buffer<std::int64_t> tickets = snapshot(given_tickets.data(), given_tickets.size());
-  if (layout.tickets && size && std::ranges::max(tickets) > 0xFFFFFFFF) {
-    throw std::invalid_argument("tickets must be below 2**32, got " +
-                                std::to_string(std::ranges::max(tickets)));
-  }
+  if (layout.tickets || given_tickets.data()) check_tickets(tickets, size);
   Source source{
       observations.rows(),   given_tickets.data() ? tickets.data() : nullptr, {}, {}, layout.shift,
       row_mask(layout.shift)};

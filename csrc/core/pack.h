@@ -39,10 +39,14 @@ struct Layout {
 Layout layout_of(const Observations& observations, std::size_t num_rows,
                  std::span<const Column> columns, bool tickets);
 
+// Throws std::invalid_argument when there are not as many tickets as observations, or one is above
+// 2^32 - 1.
+void check_tickets(std::span<const std::int64_t> tickets, std::size_t num_observations);
+
 // Sorts the observations into blocks of rows, in call order within a block, and leaves those with a
 // ticket below zero out (without tickets: a span of no address, none). Records of block b:
-// [starts[b], starts[b + 1]). Throws std::invalid_argument when there are not as many tickets as
-// observations, one is above 2^32 - 1, or bits do not fit.
+// [starts[b], starts[b + 1]). Throws as `check_tickets`, and std::invalid_argument when bits do
+// not fit.
 std::vector<std::size_t> pack(const Observations& observations, std::size_t num_rows,
                               const Layout& layout, std::span<const std::int64_t> tickets,
                               Buffer<std::uint32_t>& records);

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from dynsample import coreset
 from dynsample.cli.needs import check_installed
 from dynsample.cli.printing import say
+from dynsample.cli.progress import progress
 from dynsample.coreset import dyn_unc as history
 from dynsample.coreset import files as coreset_files
 from dynsample.coreset import score_files
@@ -256,7 +257,8 @@ def _dyn_unc(args: argparse.Namespace, source: Path, count: int | None) -> _Scor
     if count is None:
         with found[0].open("rb") as lines:
             count = sum(1 for line in lines if line.strip())
-    state = history.dyn_unc(found, count, args.window)
+    with progress("reading probabilities", "epochs", len(found)) as shown:
+        state = history.dyn_unc(found, count, args.window, progress=shown.advance)
     line = (
         f"{len(found)} epochs of {count} samples: windows of {args.window}, "
         f"{state.nbytes / 2**20:.0f} MiB kept between epochs; {found[0].name} to {found[-1].name}"

@@ -36,7 +36,15 @@ INDEX = "index.json"
 
 
 class StateError(ValueError):
-    """A saved state that cannot be used: damaged, foreign, newer, or of another run."""
+    """A saved state that cannot be used: damaged, foreign, newer, or of another run.
+
+    Examples
+    --------
+    >>> ds.Sampler(4).load("nowhere")
+    Traceback (most recent call last):
+        ...
+    dynsample.disk.state_files.StateError: nowhere holds no saved state: index.json is missi...
+    """
 
 
 Tensors = dict[str, NDArray[Any]]

@@ -136,7 +136,9 @@ def integers(value: object, name: str) -> NDArray[np.integer]:
     array = to_host(sequence(value, name))
     if array.ndim != 1 or (len(array) and array.dtype.kind not in "iu"):
         found = f"{array.dtype} of shape {array.shape}"
-        raise TypeError(f"{name} must be a one-dimensional integer array, got {found}")
+        of_mask = name == "subset" and array.dtype.kind == "b"
+        hint = "; np.flatnonzero gives the ids of a mask" if of_mask else ""
+        raise TypeError(f"{name} must be a one-dimensional integer array, got {found}{hint}")
     return array if len(array) else array.astype(np.int64)
 
 
@@ -165,3 +167,10 @@ def as_row_ids(index: object, num_samples: int) -> NDArray[np.int64]:
     view: NDArray[np.int64] = array.view()
     view.flags.writeable = False
     return view
+
+
+def rows_of_ids(ids: NDArray[np.int64], num_ids: int) -> NDArray[np.int32]:
+    """Return the row of every id in [0, num_ids), -1 for one that has none."""
+    rows = np.full(num_ids, -1, np.int32)
+    rows[ids] = np.arange(len(ids), dtype=np.int32)
+    return rows

@@ -64,6 +64,12 @@ class RunAttributes:
         return self._run.config.drop_last
 
     @property
+    def max_batches(self) -> int:
+        """Batches of an epoch that holds every sample once."""
+        config, step = self._run.config, self.batch_size * self.group.size
+        return config.num_rows // step if config.drop_last else -(-config.num_rows // step)
+
+    @property
     def policy(self) -> Policy:
         """The policy, as this run uses it."""
         return self._run.config.policy
@@ -74,27 +80,14 @@ class RunAttributes:
         return self._run.config.placement
 
     @property
-    def progress(self) -> float:
-        """Epochs done, as a fraction, for schedules by iteration while epochs shrink.
-
-        With `issue="external"` by what this rank observed, times the number of ranks.
-        """
-        epoch = life.planned(self._run)
-        if self._run.config.external:
-            return epoch.number + handout.progress(self._run, epoch)
-        kept = epoch.passes[0]
-        return epoch.number + (kept.received / kept.stop if kept.stop else 1.0)
-
-    @property
-    def max_batches(self) -> int:
-        """Batches of an epoch that holds every sample once."""
-        rows, step = self._run.config.num_rows, self.batch_size * self.group.size
-        return rows // step if self.drop_last else -(-rows // step)
-
-    @property
     def issue(self) -> str:
         """Who hands the plan out: "sampler" or "external"."""
         return self._run.config.issue
+
+    @property
+    def late(self) -> int:
+        """For how many epochs after its own a plan stays open."""
+        return self._run.config.late
 
     @property
     def subset(self) -> NDArray[np.int64] | None:
@@ -140,3 +133,34 @@ class RunAttributes:
     def fingerprint(self) -> str | None:
         """Identity of the data set, when it was given or a loader has brought it."""
         return self._run.fingerprint
+
+    @property
+    def stats(self) -> dict[str, float]:
+        """Figures of the current epoch, for any logger; none before the first is planned."""
+        return {} if self._run.epoch is None else self._run.epoch.stats
+
+    @property
+    def epoch(self) -> int:
+        """The current epoch."""
+        return life.planned(self._run).number
+
+    @property
+    def lr_scale(self) -> float:
+        """Factor of the learning rate in this epoch."""
+        return life.planned(self._run).plan.lr_scale
+
+    @property
+    def progress(self) -> float:
+        """Epochs done, as a fraction, for schedules by iteration while epochs shrink.
+
+        With `issue="external"` by what this rank observed, times the number of ranks.
+        """
+        return handout.progress(self._run, life.planned(self._run))
+
+    @property
+    def outstanding(self) -> NDArray[np.int64]:
+        """Ids handed out and not observed, int64[M]; with `issue="external"`, and collective.
+
+        Of all open plans, oldest first, and of each in the order of the plan.
+        """
+        return handout.outstanding(self._run)

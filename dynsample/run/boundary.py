@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,7 +15,9 @@ from dynsample.kernels.convert import is_tensor
 from dynsample.plan.plan import Plan
 from dynsample.report.writer import Passed, Start
 from dynsample.run.epoch import Epoch, plan_stats
-from dynsample.run.ledger import Ledger
+from dynsample.run.handed import leave
+from dynsample.run.ledger import Ledger, Settled
+from dynsample.run.open_plans import Left
 from dynsample.run.planning import make_plan, start
 from dynsample.table.fold import fold_everywhere
 from dynsample.table.issued import with_issued
@@ -26,7 +29,19 @@ if TYPE_CHECKING:
 
 
 class ObservationError(RuntimeError):
-    """Observations of samples that the epoch did not issue, or not that often."""
+    """Observations of samples that the epoch did not issue, or not that often.
+
+    Examples
+    --------
+    >>> sampler = ds.Sampler(4, columns={"loss": ds.Last()})
+    >>> for index in sampler:
+    ...     for _ in range(2):
+    ...         sampler.observe(index, loss=np.ones(4, np.float32))
+    >>> sampler.set_epoch(1)
+    Traceback (most recent call last):
+        ...
+    dynsample.run.boundary.ObservationError: 4 observations of epoch 0 were of samples that ...
+    """
 
 
 @dataclass(frozen=True)
@@ -39,11 +54,15 @@ class Folded:
         Values that are NaN or infinite.
     surplus : int
         Observations beyond what others had to hand out.
+    late, ignored : int
+        See `Settled`.
     seconds : float
     """
 
     non_finite: int = 0
     surplus: int = 0
+    late: int = 0
+    ignored: int = 0
     seconds: float = 0.0
 
 
@@ -57,14 +76,15 @@ def close_epoch(run: Run, epoch: Epoch) -> Folded:
     counts = np.array([log.num_closed, log.non_finite(), int(epoch.folded), *drawn_here])
     observed, non_finite, before, drawn, refreshed = group.sum(counts, what).tolist()
     if not observed:
-        if run.config.decisive and drawn and not before:
+        if run.config.decisive and drawn and not before and not run.config.late:
             warn_unobserved(run, plan)
         note_issued(run.table, epoch)
         return Folded()
     if not (run.config.external and refreshed):  # else only who hands out knows how much of it
         _warn_of_refresh(run, epoch)
     detail = log.refusals()
-    not_issued, surplus = fold(run.table, epoch.ledger, plan, group)
+    settled = fold(run.table, epoch.ledger, plan, group)
+    not_issued = settled.not_issued
     note_issued(run.table, epoch)
     if non_finite:
         _warn_of_nan(run, plan, non_finite)
@@ -76,7 +96,8 @@ def close_epoch(run: Run, epoch: Epoch) -> Folded:
             "batches that did not come from this sampler); they were left out of the table"
             f"{': ' if detail else ''}{detail}. Calling set_epoch again goes on without them"
         )
-    return Folded(non_finite, surplus, time.perf_counter() - begin)
+    seconds = time.perf_counter() - begin
+    return Folded(non_finite, settled.surplus, settled.late, settled.ignored, seconds)
 
 
 def note_issued(table: ScoreTable, epoch: Epoch) -> None:
@@ -103,27 +124,21 @@ def note_issued(table: ScoreTable, epoch: Epoch) -> None:
     vars(epoch).update(noted=stop, noting=None)  # at once
 
 
-def fold(table: ScoreTable, ledger: Ledger, plan: Plan, group: Group) -> tuple[int, int]:
-    """Move what a ledger of `plan` has observed into a table; count what it leaves out of it.
-
-    Returns
-    -------
-    not_issued, surplus : int
-        See `Settled`.
-    """
+def fold(table: ScoreTable, ledger: Ledger, plan: Plan, group: Group) -> Settled:
+    """Move what a ledger of `plan` has observed into a table; count what it leaves out of it."""
     epoch = plan.random.epoch
     what = f"the observations of epoch {epoch}"
     if table.arrays.on_device:
         from dynsample.run import cuda_settle as on_device
 
-        return on_device.fold(table, ledger, plan, group, epoch=epoch, what=what)
-    tickets, not_issued, surplus = ledger.settle(plan, group, what)
+        not_issued, surplus = on_device.fold(table, ledger, plan, group, epoch=epoch, what=what)
+        return Settled([], not_issued, surplus)
+    settled = ledger.settle(plan, group, what)
     if group.size == 1:
-        table.fold(ledger.log, epoch=epoch, tickets=tickets)
+        table.fold_portions(ledger.log, settled.portions)
     else:
-        by_ticket = ledger.by_ticket(plan, group)
-        fold_everywhere(table, ledger.log, tickets, group, epoch=epoch, by_ticket=by_ticket)
-    return not_issued, surplus
+        fold_everywhere(table, ledger.log, settled.portions, group)
+    return settled
 
 
 def _warn_of_refresh(run: Run, epoch: Epoch) -> None:
@@ -166,6 +181,9 @@ def begin_epoch(run: Run, number: int, folded: Folded, *, named: bool, restart: 
     begin = time.perf_counter()
     before = run.epoch
     plan = make_plan(run.config, run.table, run.group, number)
+    left = Left()
+    if before is not None and run.config.late:
+        left = leave(before, number, run.group, restart=restart)
     stats = {
         **plan_stats(plan, run.table),
         "not_issued": 0,
@@ -173,12 +191,27 @@ def begin_epoch(run: Run, number: int, folded: Folded, *, named: bool, restart: 
         "surplus": folded.surplus,
         "fold_seconds": folded.seconds,
     }
-    start(run, plan, named=named, stats=stats, restart=restart)
+    if run.config.late:
+        expired = sum(count for _, count in left.expired)
+        stats |= {"late": folded.late, "ignored": folded.ignored, "expired": expired}
+    start(run, plan, named=named, stats=stats, restart=restart, left=left)
+    _warn_of_expired(run, left)
     stats["plan_seconds"] = time.perf_counter() - begin
     if run.config.report is not None:
         failed = run.config.report.write(_start_of(run, plan, stats, before))
         if failed is not None:
             run.warn_once("report", f"the report is not complete: {failed}")
+
+
+def _warn_of_expired(run: Run, left: Left) -> None:
+    """Warn of what was handed out and can be observed no more."""
+    if left.expired:
+        number, count = max(left.expired, key=operator.itemgetter(1))
+        run.warn_once(
+            "expired",
+            f"{count} positions of epoch {number} were handed out, were not observed, and are open "
+            f"no more: late={run.config.late} is for how many epochs plans stay open",
+        )
 
 
 def _start_of(run: Run, plan: Plan, stats: dict[str, float], before: Epoch | None) -> Start:

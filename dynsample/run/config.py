@@ -14,6 +14,7 @@ from dynsample.groups import Group
 from dynsample.kernels import HOST, AnyKernels
 from dynsample.kernels.convert import fingerprint as fingerprint_of
 from dynsample.kernels.keys import Keys
+from dynsample.kernels.numbers import rows_of_ids
 from dynsample.plan.dealing import Steps
 from dynsample.plan.orders import Order
 from dynsample.policies.base import Policy
@@ -67,6 +68,7 @@ class RunConfig:
     report: Report | None
     issue: str
     groups: NDArray[np.int32] | None
+    late: int
     keys: Keys | None
 
     @property
@@ -122,11 +124,7 @@ class RunConfig:
 
     def row_of(self) -> NDArray[np.int32] | None:
         """Return the row of every id, -1 for none; None where rows are ids."""
-        if self.subset is None:
-            return None
-        row_of = np.full(self.num_samples, -1, np.int32)
-        row_of[self.subset] = np.arange(len(self.subset), dtype=np.int32)
-        return row_of
+        return None if self.subset is None else rows_of_ids(self.subset, self.num_samples)
 
     def new_log(self) -> Log:
         """Return an empty log, where the run wants it."""
@@ -149,8 +147,19 @@ class RunConfig:
 
     def check_external(self) -> None:
         """Raise when others are to hand out what they cannot."""
+        if not self.external and self.late:
+            raise ValueError(
+                f'late must be 0 with issue="sampler", got {self.late}: what a plan of the sampler '
+                "dealt is observed before the next epoch begins"
+            )
         if not self.external:
             return
+        if self.late and self.device is not None:
+            raise ValueError(
+                f"late must be 0 with a table on {self.device.torch_device}, got {self.late}: "
+                "which plan an observation is of is worked out on the host. Leave device= out; "
+                "observe takes tensors of any device"
+            )
         if self.placement == "sharded":
             raise ValueError(
                 'placement must be "replicated" with issue="external", got "sharded": every rank '

@@ -34,7 +34,8 @@ def fold(
     assert log.on_device
     needs_tickets = plan.repeated and group.size > 1
     if isinstance(ledger, ExternalLedger):
-        tickets, not_issued, surplus = ledger.settle(plan, group, what)
+        (portion,), not_issued, surplus, *_ = ledger.settle(plan, group, what)
+        tickets = portion.tickets
         found, refused = sorted_log(log, tickets), group.sum(np.array([_refused(log)]), what)
         not_issued += int(refused[0])
     else:

@@ -37,9 +37,12 @@ class Epoch:
     stats : dict of str to float
     latest : Pass or None
         The pass in which an iterator began last.
-    used : bool[P + H] or None
-        Positions of both passes that do not come again, as of the last load or `set_epoch`, where
-        others hand the plan out; None: none.
+    used : bool[T] or None
+        Places that do not come again, as of the last load or `set_epoch`, where others hand the
+        plan out: of older plans that are open, and all positions of both passes. None: the older
+        ones do not, all others do.
+    plan_read : bool
+        Whether the user has read the plan.
     noted : int
         Positions of the kept pass that the table has noted as issued.
     noting : (int, dict) or None
@@ -55,6 +58,7 @@ class Epoch:
     stats: dict[str, float] = field(default_factory=dict)
     latest: Pass | None = None
     used: NDArray[np.bool_] | None = None
+    plan_read: bool = False
     noted: int = 0
     noting: tuple[int, dict[str, dict[str, Array]]] | None = None
 
@@ -87,8 +91,10 @@ class Epoch:
         return self.folded or len(self.ledger.log) > 0
 
     def count(self, used: NDArray[np.bool_]) -> tuple[int, int]:
-        """Count the used positions of each pass."""
-        kept, hidden = used[: self.passes[0].stop], used[self.plan.num_positions :]
+        """Count the used positions of each pass, in `used` as it is here."""
+        kept_stop, hidden_stop = (each.stop for each in self.passes)
+        own = used[len(used) - kept_stop - hidden_stop :]
+        kept, hidden = own[:kept_stop], own[kept_stop:]
         return int(np.count_nonzero(kept)), int(np.count_nonzero(hidden))
 
 

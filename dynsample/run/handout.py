@@ -10,8 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dynsample.kernels.checks import choice, integer
-from dynsample.run.external_ledger import ExternalLedger, issued_rows
+from dynsample.run import handed
+from dynsample.run.handed import external, handed_out, ids_at, whole
 from dynsample.run.life import find_ranks, planned
+from dynsample.run.open_plans import joined_rows
 from dynsample.run.passes import check_epoch, check_turn
 
 if TYPE_CHECKING:
@@ -25,6 +27,11 @@ SKIPS = ("sampler", "framework")
 def set_skips(run: Run, skips: str) -> str:
     """Fix who leaves out what was used before a load: the order, or whoever hands it out."""
     skips = choice(skips, "skips", SKIPS)
+    if skips == "framework" and run.config.late:
+        raise ValueError(
+            'skips must be "sampler" with late, got "framework", as Grain has it: after a '
+            "load the order begins with what is open of older plans, which would be skipped"
+        )
     if run.skips not in (None, skips):
         raise ValueError(
             f"skips must be {run.skips!r}, as it is of another IndexSampler of this sampler, got "
@@ -44,12 +51,10 @@ def check_external(run: Run) -> None:
 
 
 def order_of(run: Run, epoch: Epoch, *, hidden: bool) -> NDArray[np.int64] | range:
-    """Return the positions of a pass that the next iterator gives, ascending."""
-    stop = epoch.passes[hidden].stop
-    if epoch.used is None or run.skips == "framework":
-        return range(stop)
-    first = epoch.plan.num_positions if hidden else 0
-    return np.flatnonzero(~epoch.used[first : first + stop])
+    """Return the places of a pass that the next iterator gives, ascending."""
+    if run.skips == "framework":
+        return whole(epoch, hidden=hidden)
+    return handed.order_of(epoch, hidden=hidden)
 
 
 class _Turn:
@@ -66,6 +71,7 @@ class _Turn:
         begun = {
             "begun": True,
             "observed": count,
+            "earlier": self.cursor.handed_places(),
             "left": order,
             "used": self.epoch.used,
             "drawn": self.place,
@@ -75,13 +81,9 @@ class _Turn:
 
     def ids(self) -> list[int]:
         """Return some ids from the present place on."""
-        cursor, plan = self.cursor, self.epoch.plan
+        cursor = self.cursor
         chunk = np.asarray(cursor.left[self.place : self.place + _CHUNK], np.int64)
-        if not len(chunk):
-            return []
-        span = plan.slice(int(chunk[0]), int(chunk[-1]) + 1, hidden=cursor.hidden)
-        ids: list[int] = span[chunk - chunk[0]].tolist()
-        return ids
+        return ids_at(self.epoch, chunk, hidden=cursor.hidden)
 
 
 def _check_unused(epoch: Epoch, hidden: bool, length: int, count: int) -> None:
@@ -137,7 +139,7 @@ class Whole:
                 f"epoch {self.number} is over, and what was observed of it is in the table: "
                 f"set_epoch({self.number + 1}) goes on"
             )
-        begun = {"left": range(cursor.stop), "drawn": cursor.stop}
+        begun = {"left": whole(epoch, hidden=hidden), "drawn": cursor.stop}
         if not cursor.begun or cursor.used is not epoch.used:
             count = len(epoch.ledger.log)
             begun |= {"begun": True, "observed": count, "used": epoch.used}
@@ -164,18 +166,27 @@ def outstanding(run: Run) -> NDArray[np.int64]:
     """Return the ids that were handed out on any rank and observed on none. Collective."""
     check_external(run)
     epoch, group = planned(run), run.group
-    ledger = epoch.ledger
-    assert isinstance(ledger, ExternalLedger)
+    ledger, plan = external(epoch), epoch.plan
     what = f"what is outstanding of epoch {epoch.number}"
     run.observations.ring.drain(everything=True)
-    plan, used = epoch.plan, ledger.used(epoch.plan, group, what)
-    kept, hidden = (np.asarray(each.left[: each.drawn], np.int64) for each in epoch.passes)
-    here = np.concatenate([kept, hidden + plan.num_positions])
-    still = np.unique(np.concatenate(group.all_gather(here[~used[here]], what)))
-    return plan.ids(issued_rows(plan)[still].astype(np.int64))
+    used = ledger.used(plan, group, what)
+    still = handed_out(epoch, used, group, what)
+    still[: ledger.first] = True
+    rows = joined_rows(ledger.plans(plan))[still & ~used]
+    return plan.ids(rows.astype(np.int64))
 
 
 def progress(run: Run, epoch: Epoch) -> float:
+    """Return the epochs that are done, as a fraction; see `Sampler.progress`."""
+    return epoch.number + (_used(run, epoch) if run.config.external else _received(epoch))
+
+
+def _received(epoch: Epoch) -> float:
+    kept = epoch.passes[0]
+    return kept.received / kept.stop if kept.stop else 1.0
+
+
+def _used(run: Run, epoch: Epoch) -> float:
     """Return how much of the kept pass was used, in [0, 1], by what was observed on this rank."""
     kept, count = epoch.passes[0], epoch.positions[0]
     if kept.begun and kept.used is epoch.used:
@@ -186,18 +197,17 @@ def progress(run: Run, epoch: Epoch) -> float:
 def consumed_positions(
     run: Run, epoch: Epoch, consumed: int | None, what: str
 ) -> NDArray[np.int64]:
-    """Return the positions that the loops of all ranks used without observing them. Collective."""
+    """Return the places that the loops of all ranks used without observing them. Collective."""
     columns, ledger = run.observations.log.signals, epoch.ledger
     drawn = sum(each.drawn for each in epoch.passes)
     here = np.array([drawn, len(ledger.log) - len(ledger.carried)])
     anywhere, observed = run.group.sum(here, what).tolist()
-    kept = np.asarray(order_of(run, epoch, hidden=False), np.int64)
-    hidden = np.asarray(order_of(run, epoch, hidden=True), np.int64)
-    order = np.concatenate([kept, hidden + epoch.plan.num_positions])
+    passes = [order_of(run, epoch, hidden=hidden) for hidden in (False, True)]
+    order = np.concatenate([np.asarray(each, np.int64) for each in passes])
 
     def checked() -> int:
         if consumed is None:
-            if columns or observed or not anywhere:
+            if run.config.late or columns or observed or not anywhere:
                 return 0
             raise ValueError(
                 f"samples of epoch {epoch.number} were handed out and none was observed, as "
@@ -205,10 +215,10 @@ def consumed_positions(
                 "samples that the loops of all ranks used since set_epoch or load, or call "
                 "sampler.observe(index) in every step"
             )
-        if columns:
+        if columns or run.config.late:
             raise ValueError(
-                'consumed must be left out with issue="external" and a policy that observes: what '
-                "was observed does not come again, and all else does"
+                'consumed must be left out with issue="external" and a policy that observes, or '
+                "with late: what was observed does not come again, and all else does"
             )
         return integer(consumed, "consumed", 0, len(order))
 

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dynsample import _core
-from dynsample.table.log import ObservationLog
+from dynsample.kernels.convert import host
+from dynsample.table.log import ObservationLog, Portion
 
 if TYPE_CHECKING:
     from dynsample.groups import Group
@@ -29,16 +30,22 @@ class Settled(NamedTuple):
 
     Attributes
     ----------
-    tickets : int64[n] or None
-        None when they make no difference: all observations count, in call order.
+    portions : list of Portion
+        What is folded alike, one after the other; on all ranks as many. Without tickets all
+        observations count, in call order.
     not_issued, surplus : int
         Observations of all ranks of nothing that was issued, which is an error; and of what was
         observed before, which is none.
+    late, ignored : int
+        Observations of all ranks of older plans; and those among them that ordered columns do not
+        take.
     """
 
-    tickets: Tickets | None
-    not_issued: int
+    portions: list[Portion]
+    not_issued: int = 0
     surplus: int = 0
+    late: int = 0
+    ignored: int = 0
 
 
 class Issued:
@@ -199,6 +206,19 @@ class Ledger:
         """Whether a row may have observations whose call order is not that of their tickets."""
         return plan.repeated and (group.size > 1 or len(self.carried) > 0)
 
+    def portion(self, plan: Plan, group: Group, tickets: Tickets | None) -> Portion:
+        """Return all observations of a plan."""
+        return Portion(plan.random.epoch, tickets, by_ticket=self.by_ticket(plan, group))
+
+    def open_numbers(self, plan: Plan) -> list[int]:
+        """Return the epochs that observations may name, oldest first."""
+        return [plan.random.epoch]
+
+    def allow(self, plan: Plan) -> None:
+        """Have the log, on the host, refuse what the plan does not issue."""
+        allowed = plan.allowed()
+        self.log.set_allowed(None if allowed is None else host(allowed))
+
     def _plain(self, plan: Plan, group: Group) -> bool:
         """Whether all observations count, and in call order."""
         if self.by_ticket(plan, group) or any(issued.padded for issued in self.issued):
@@ -219,12 +239,11 @@ class Ledger:
         unknown = 0 if tickets is None else int(np.count_nonzero(tickets == UNKNOWN))
         counts = np.array([unknown, len(self.outstanding[0])])
         unknown_everywhere, outstanding = group.sum(counts, what).tolist()
-        if not unknown_everywhere or not outstanding:
-            return Settled(tickets, unknown_everywhere)
-        if tickets is None:
-            tickets = self.tickets(plan)
-        tickets, unknown_everywhere, _ = self.settle_late(tickets, group, what)
-        return Settled(tickets, unknown_everywhere)
+        if unknown_everywhere and outstanding:
+            if tickets is None:
+                tickets = self.tickets(plan)
+            tickets, unknown_everywhere, _ = self.settle_late(tickets, group, what)
+        return Settled([self.portion(plan, group, tickets)], unknown_everywhere)
 
     def settle_late(
         self, tickets: Tickets, group: Group, what: str

@@ -19,7 +19,7 @@ T = TypeVar("T")
 class Batch(np.ndarray[Any, np.dtype[np.int64]]):
     """Ids of a batch, int64[B]; to iterate it gives Python's ints, as data sets expect them."""
 
-    def __iter__(self) -> Iterator[Any]:
+    def __iter__(self) -> Iterator[int]:  # type: ignore[override]  # of one dimension
         return iter(self.tolist()) if self.ndim == 1 else super().__iter__()
 
 
@@ -69,9 +69,11 @@ class Pass:
     timed : int
         Positions received in that time.
     left : int64[M] or range
-        Positions that the last iterator gives, where others hand the plan out.
-    used : bool[P + H] or None
+        Places that the last iterator gives, where others hand the plan out.
+    used : bool[T] or None
         What that leaves out; see `Epoch.used`.
+    earlier : int64[K]
+        Places that the iterators before it gave.
     """
 
     hidden: bool
@@ -91,6 +93,7 @@ class Pass:
     timed: int = 0
     left: NDArray[np.int64] | range = range(0)
     used: NDArray[np.bool_] | None = None
+    earlier: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
     _since: float = 0.0
 
     def __getstate__(self) -> dict[str, Any]:
@@ -100,6 +103,11 @@ class Pass:
     def used_up(self) -> bool:
         """Whether all of it was handed out; an empty pass, when an iterator has begun."""
         return self.received >= self.stop and (self.begun or self.put_at_end or self.received > 0)
+
+    def handed_places(self) -> NDArray[np.int64]:
+        """Return the places that iterators gave, where others hand the plan out."""
+        here = np.asarray(self.left[: self.drawn], np.int64)
+        return np.union1d(self.earlier, here) if len(self.earlier) else here
 
     @property
     def running(self) -> bool:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from dynsample.groups import single
 from dynsample.groups.agreement import check_agreement
 from dynsample.kernels import Array, Kernels
-from dynsample.kernels.convert import host
 from dynsample.plan.plan import Plan, build_plan
 from dynsample.plan.selection import EpochRandom, Selection
 from dynsample.plan.sharded import build_sharded_plan
@@ -16,15 +18,14 @@ from dynsample.run.config import RunConfig
 from dynsample.run.epoch import Epoch
 from dynsample.run.external_ledger import ExternalLedger
 from dynsample.run.ledger import Ledger
+from dynsample.run.open_plans import Left, OpenPlan
 from dynsample.run.passes import Pass
 from dynsample.run.run import Observations, Run
 from dynsample.run.step import prepare
-from dynsample.table.log import ObservationLog
 from dynsample.table.table import ScoreTable
 
 if TYPE_CHECKING:
     import torch
-    from numpy.typing import NDArray
 
     from dynsample.groups import Group
     from dynsample.kernels.cuda import Device
@@ -32,23 +33,41 @@ if TYPE_CHECKING:
 
 
 def start(
-    run: Run, plan: Plan, *, named: bool, stats: dict[str, float], restart: bool = False
+    run: Run,
+    plan: Plan,
+    *,
+    named: bool,
+    stats: dict[str, float],
+    restart: bool = False,
+    left: Left = Left(),  # noqa: B008 - a constant
 ) -> None:
-    """Put the run at the beginning of a plan; with `restart` drop what was observed."""
+    """Put the run at the beginning of a plan; with `restart` drop what was observed.
+
+    What is `left` of older plans stays open, and what is due of them comes first.
+    """
     log = run.observations.log
-    epoch = Epoch(
-        plan,
-        (Pass(False, stop_of(run, plan)), Pass(True, hidden_stop(plan))),
-        new_ledger(run.config, log, folded=0 if restart else None),
-        named=named,
-        stats=stats,
-    )
+    epoch = beginning(run, plan, log, left, 0 if restart else None)
+    epoch.named, epoch.stats = named, stats
     adopt(run, epoch, drop=restart)
 
 
-def new_ledger(config: RunConfig, log: Log, folded: int | None = None) -> Ledger:
-    """Make the ledger of an epoch; see `Ledger`."""
-    return (ExternalLedger if config.external else Ledger)(log, folded)
+def beginning(run: Run, plan: Plan, log: Log, left: Left, folded: int | None = None) -> Epoch:
+    """Return an epoch at the beginning of a plan."""
+    passes = Pass(False, stop_of(run, plan)), Pass(True, hidden_stop(plan))
+    used = None
+    if left.due.any():
+        used = np.append(~left.due, np.zeros(passes[0].stop + passes[1].stop, np.bool_))
+    ledger = new_ledger(run.config, log, folded, left.plans)
+    return Epoch(plan, passes, ledger, used=used)
+
+
+def new_ledger(
+    config: RunConfig, log: Log, folded: int | None = None, older: tuple[OpenPlan, ...] = ()
+) -> Ledger:
+    """Make the ledger of an epoch; see `Ledger` and `ExternalLedger`."""
+    if config.external:
+        return ExternalLedger(log, folded, config.late, older)
+    return Ledger(log, folded)
 
 
 def adopt(run: Run, epoch: Epoch, *, drop: bool = False, **others: object) -> None:
@@ -58,8 +77,7 @@ def adopt(run: Run, epoch: Epoch, *, drop: bool = False, **others: object) -> No
     if run.config.device is not None:
         prepare(run, epoch)
     else:
-        assert isinstance(log, ObservationLog)
-        log.set_allowed(host(epoch.plan.allowed()))
+        epoch.ledger.allow(epoch.plan)
     changed = {"epoch": epoch, "told": None, **others}
     # Whatever interrupts this comes before it, and nothing has changed, or after it.
     _ = log.clear() if drop else None, vars(run).update(changed)

@@ -10,6 +10,7 @@ from dynsample.disk.checkpoint import StateError
 from dynsample.plan.plan import Plan
 from dynsample.run import planning
 from dynsample.run.epoch import Epoch, plan_stats
+from dynsample.run.handed import drawn
 from dynsample.run.ledger import Ledger
 from dynsample.run.life import find_ranks, planned
 from dynsample.run.passes import Pass, dealt
@@ -35,9 +36,7 @@ def state_dict(run: Run, positions: tuple[int, int] | None = None) -> dict[str, 
     """Return the position of a run: JSON-able, of a fixed size."""
     epoch = planned(run)
     if positions is None:
-        kept, hidden = epoch.passes
-        external = run.config.external
-        positions = (kept.drawn, hidden.drawn) if external else epoch.positions
+        positions = drawn(epoch) if run.config.external else epoch.positions
     state: dict[str, object] = {
         "version": STATE_VERSION,
         "num_samples": run.config.num_samples,

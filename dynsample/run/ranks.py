@@ -22,6 +22,7 @@ def check_ranks(run: Run, epoch: int, restart: bool) -> None:
         "batch_size": run.config.batch_size,
         "drop_last": run.config.drop_last,
         "issue": run.config.issue,
+        "late": run.config.late,
         "placement": run.config.placement,
         "report": run.config.report and run.config.report.facts(),
         "set_epoch": [epoch, restart],

@@ -18,8 +18,11 @@ from dynsample.run import planning
 from dynsample.run.boundary import note_issued
 from dynsample.run.epoch import Epoch, plan_stats
 from dynsample.run.external_ledger import ExternalLedger
+from dynsample.run.handed import external, handed_out
 from dynsample.run.handout import consumed_positions
+from dynsample.run.ledger import Ledger
 from dynsample.run.life import planned
+from dynsample.run.open_plans import Left, Mask, OpenPlan, cut, from_tensors, to_tensors
 from dynsample.run.position import Place, epoch_at, state_dict
 from dynsample.run.ranks import position_of
 from dynsample.run.run import Observations, Run
@@ -32,6 +35,7 @@ from dynsample.run.saved_run import (
     read_observed,
 )
 from dynsample.run.state import (
+    OPEN_PLANS_VERSION,
     State,
     check_issue,
     check_position,
@@ -41,12 +45,14 @@ from dynsample.run.state import (
 )
 from dynsample.run.turn import warn
 from dynsample.table.fold import fold_everywhere
+from dynsample.table.log import Portion
 from dynsample.table.table import ScoreTable
 
 if TYPE_CHECKING:
     from dynsample.groups import Group
     from dynsample.table.places import Log
 
+_OPEN_PLANS = "open-plans"  # the file
 ALLOWABLE = frozenset({"seed", "policy", "order", "fingerprint"})
 
 
@@ -59,6 +65,7 @@ class _Read(NamedTuple):
     table: ScoreTable
     log: Log
     observed: Tensors
+    opened: tuple[OpenPlan, ...]
 
 
 def save(run: Run, path: str | os.PathLike[str], consumed: int | None) -> None:
@@ -71,11 +78,13 @@ def save(run: Run, path: str | os.PathLike[str], consumed: int | None) -> None:
         note_issued(table, epoch)
     if refused := epoch.ledger.log.refusals():
         run.warn_once("refused", f"observations that are not saved: {refused}")
+    opened = None
     if isinstance(epoch.ledger, ExternalLedger):
         given = consumed_positions(run, epoch, consumed, what)
         _check_save(run, (len(given), 0), path)
         observed, used = epoch.ledger.state_of(epoch.plan, given, group, what)
         positions = epoch.count(used)
+        opened = _opened(epoch, used, group, what)
     else:
         positions = group.agree(lambda: _received(run, epoch, consumed), what)
         _check_save(run, positions, path)
@@ -91,11 +100,25 @@ def save(run: Run, path: str | os.PathLike[str], consumed: int | None) -> None:
     }
     if group.rank == 0:
         files["policy"] = run.config.policy.state()
+        files |= {} if opened is None else {_OPEN_PLANS: to_tensors(opened)}
         if run.config.keys is not None:  # for who reads the state without the run
             files["keys"] = {**run.config.keys.state()}
-    facts = {"state": state_dict(run, positions), "identity": identity(run, epoch.number)}
+    state = state_dict(run, positions)
+    if opened is not None:
+        state["version"] = OPEN_PLANS_VERSION
+    facts = {"state": state, "identity": identity(run, epoch.number)}
     part = [first, last, len(observed["index"]), len(observed["outstanding/index"])]
     run.generation = checkpoint.save(Path(path), files, facts, part, group)
+
+
+def _opened(epoch: Epoch, used: Mask, group: Group, what: str) -> tuple[OpenPlan, ...] | None:
+    """Return what a state holds of plans beside the current one; None where there can be none."""
+    ledger, handed = external(epoch), None
+    if not ledger.extended:
+        return None
+    if epoch.folded:  # the plan cannot be made again: its table is no more
+        handed = handed_out(epoch, used, group, what)
+    return ledger.opened(epoch.plan, handed)
 
 
 def _check_save(run: Run, positions: tuple[int, int], path: str | os.PathLike[str]) -> None:
@@ -171,26 +194,32 @@ def _restore(
     allow: frozenset[str],
     read: _Read,
 ) -> None:
-    saved, state, found, table, log, observed = read
+    saved, state, found, table, log, observed, opened = read
+    what, over = f"the load of {path}", state.get("folded", False)
     ledger = planning.new_ledger(run.config, log)
     plan, again = _plan_of_state(run, path, allow, table, state)
+    if not again and not over:
+        _check_tickets(run, path, observed, plan)
     signals = {name: observed[f"signal/{name}"] for name in log.signals}
+    if isinstance(ledger, ExternalLedger):
+        ledger.open(plan, observed, opened, run.group, known=not again and not over)
+        with damaged(path, "the observations"):
+            tickets = run.group.agree(lambda: ledger.tickets_of(plan, observed), what)
+    else:
+        tickets = observed["ticket"]
     outstanding = observed["outstanding/index"], observed["outstanding/ticket"]
-    ledger.restore(observed["index"], observed["ticket"], signals, outstanding)
+    ledger.restore(observed["index"], tickets, signals, outstanding)
     if again:
-        fold_everywhere(table, log, ledger.carried, run.group, epoch=state["epoch"], by_ticket=True)
+        left = _fold_all(run, table, ledger, plan)
         plan = planning.make_plan(run.config, table, run.group, state["epoch"])
-        ledger = planning.new_ledger(run.config, log)
-        start = Place(0, 0, planning.stop_of(run, plan))
-        epoch = epoch_at(run, plan, ledger, start, plan_stats(plan, table))
-        epoch.put = None
+        epoch = planning.beginning(run, plan, log, left)
+        epoch.stats = plan_stats(plan, table)
     else:
         epoch = epoch_at(run, plan, ledger, Place.of(state), plan_stats(plan, table))
-        epoch.over = state.get("folded", False)
-        if not epoch.over:
-            _check_tickets(run, path, observed, plan)
-            if isinstance(ledger, ExternalLedger):
-                epoch.used = ledger.used(plan, run.group, f"the load of {path}")
+        epoch.over = over
+        if isinstance(ledger, ExternalLedger):
+            epoch.used = ledger.used(plan, run.group, what)
+            _check_open(run, path, ledger, plan, epoch.used)
         for cursor in epoch.passes:
             ledger.issued[cursor.hidden].end = cursor.received
     planning.adopt(
@@ -203,12 +232,48 @@ def _restore(
     )
 
 
+def _fold_all(run: Run, table: ScoreTable, ledger: Ledger, plan: Plan) -> Left:
+    """Fold what a state holds of a plan that `plan` takes the place of; return what stays open."""
+    number = plan.random.epoch
+    if not isinstance(ledger, ExternalLedger):
+        portion = Portion(number, ledger.carried)
+        fold_everywhere(table, ledger.log, [portion], run.group)
+        return Left()
+    settled = ledger.settle(plan, run.group, f"the observations of epoch {number}")
+    fold_everywhere(table, ledger.log, settled.portions, run.group)
+    count = sum(map(len, ledger.plans(plan)))
+    return ledger.leave(plan, np.zeros(count, np.bool_), np.zeros(count, np.bool_), number)
+
+
+def _check_open(
+    run: Run, path: str | os.PathLike[str], ledger: ExternalLedger, plan: Plan, used: Mask
+) -> None:
+    """Raise a StateError when the run would lose what is open in a state; on all ranks alike."""
+    plans = ledger.plans(plan)
+    known = plans[:-1] if plans[-1].positions is None else plans
+    left = {
+        each.number: int(np.count_nonzero(~here))
+        for each, here in zip(known, cut(plans, used), strict=False)
+        if not here.all()
+    }
+    least = max([max(1, plan.random.epoch - number) for number in left], default=0)
+    if least > run.config.late:
+        raise StateError(
+            f"{path} has {sum(left.values())} positions open of epochs "
+            f"{', '.join(map(str, left))}, which would be lost here: make the sampler with "
+            f'late={least} or more, and issue="external", got late={run.config.late}'
+        )
+
+
 def _check_tickets(run: Run, path: str | os.PathLike[str], observed: Tensors, plan: Plan) -> None:
     """Raise on every rank unless what all ranks read has positions of the plan."""
 
     def check() -> None:
         with damaged(path, "the observations"):
-            check_tickets(observed, plan.num_positions + plan.num_hidden)
+            own = observed["ticket"]
+            if "epoch" in observed:
+                own = own[observed["epoch"] == plan.random.epoch]
+            check_tickets({**observed, "ticket": own}, plan.num_positions + plan.num_hidden)
 
     run.group.agree(check, f"the load of {path}")
 
@@ -256,5 +321,12 @@ def _read(run: Run, path: str | os.PathLike[str], allow: frozenset[str]) -> _Rea
         table.load(saved.cut("table", "", rows, table.bounds))
     observed = read_observed(saved, lambda count: _share(count, run.group))
     with damaged(path, "the observations"):
-        check_observed(observed, log.signals, table.num_samples)
-    return _Read(saved, state, facts["identity"], table, log, observed)
+        extended = state["version"] == OPEN_PLANS_VERSION
+        check_observed(observed, log.signals, table.num_samples, extended=extended)
+        opened = from_tensors(saved.read(_OPEN_PLANS), table.num_samples) if extended else ()
+    if any(map(len, opened)) and not run.config.external:
+        raise StateError(
+            f"{path} holds plans that are open of epochs before {state['epoch']}, as late= of its "
+            'sampler says: only a sampler that was made with issue="external" can go on with it'
+        )
+    return _Read(saved, state, facts["identity"], table, log, observed, opened)

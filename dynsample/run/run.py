@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from dynsample import signals as signal_functions
 from dynsample.groups import Group
-from dynsample.kernels.convert import host
 from dynsample.plan.dealing import Steps
 from dynsample.run.config import RunConfig, as_fingerprint
 from dynsample.run.epoch import Epoch
@@ -132,8 +131,7 @@ class Run:
         self.data_set = as_fingerprint(state["data_set"])
         if self.epoch is not None:
             self.epoch.ledger.log = log
-            allowed = self.epoch.plan.allowed()
-            log.set_allowed(None if allowed is None else host(allowed))
+            self.epoch.ledger.allow(self.epoch.plan)
 
     @property
     def fingerprint(self) -> str | None:

@@ -99,10 +99,16 @@ def read_observed(
     return observed
 
 
-def check_observed(observed: Tensors, signals: Iterable[str], num_rows: int) -> None:
-    """Raise a ValueError unless these are observations of rows of a table, with their tickets."""
+def check_observed(
+    observed: Tensors, signals: Iterable[str], num_rows: int, *, extended: bool = False
+) -> None:
+    """Raise a ValueError unless these are observations of rows of a table, with their tickets.
+
+    With `extended` also with the plans that these are of.
+    """
     kinds = {"index": "uint32", "ticket": "int64"}
     kinds |= {f"outstanding/{name}": kind for name, kind in kinds.items()}
+    kinds |= {"epoch": "int64", "superseded": "bool"} if extended else {}
     kinds |= {f"signal/{name}": "float32" for name in signals}
     for name, kind in kinds.items():
         if name not in observed:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from dynsample.run.run import Run
 
 STATE_VERSION = 1
+OPEN_PLANS_VERSION = 2  # of a state that says which plans its observations are of
 _COUNT = integer(0, 2**53)
 
 
@@ -90,13 +91,14 @@ def checked_state(given: object, what: str) -> State:
     """
     try:
         state = _STATE(given, what)
-        if state["version"] <= STATE_VERSION:
+        if state["version"] <= OPEN_PLANS_VERSION:
             integer(0, state["stop"])(state["positions"], f"{what}.positions")
     except Mismatch as error:
         raise StateError(f"not a state of a sampler: {error}") from None
-    if state["version"] > STATE_VERSION:
+    if state["version"] > OPEN_PLANS_VERSION:
         raise StateError(
-            f"{what} has version {state['version']}, this dynsample reads up to {STATE_VERSION}"
+            f"{what} has version {state['version']}, this dynsample reads up to "
+            f"{OPEN_PLANS_VERSION}"
         )
     return state
 
@@ -163,7 +165,17 @@ def checked_identity(
         if name in saved and name not in allow | unknown and saved[name] != present[name]
     ]
     if names:
-        differences = "; ".join(f"{n}: saved {saved[n]}, here {present[n]}" for n in names)
+        differences = "; ".join(_difference(name, saved[name], present[name]) for name in names)
         free = set(names) <= allowable
         hint = f"; allow={set(names)} goes past this" if free else ""
         raise StateError(f"{path} is of another run: {differences}{hint}")
+
+
+def _difference(name: str, saved: object, here: object) -> str:
+    """Say how a part of two identities differs; of the same kind of thing, in what alone."""
+    if isinstance(saved, dict) and isinstance(here, dict) and saved.keys() == here.keys():
+        parts = [part for part in here if saved[part] != here[part]]
+        if "class" not in parts:
+            told = (_difference(f"{name}.{part}", saved[part], here[part]) for part in parts)
+            return "; ".join(told)
+    return f"{name}: saved {saved}, here {here}"

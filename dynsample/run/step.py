@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, TypeAlias
+from collections.abc import Set as AbstractSet
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any, SupportsIndex, TypeAlias
 
 import numpy as np
 
 from dynsample import signals as signal_functions
+from dynsample.kernels.checks import MAX_EPOCH, integer
 from dynsample.kernels.convert import as_tensor, is_tensor, like, to_host
 from dynsample.plan.plan import EpochPlan, Plan
+from dynsample.run.external_ledger import open_weights
+from dynsample.run.handed import external
 
 if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
-    from dynsample.kernels import Array
+    from dynsample.kernels import Array, Given
     from dynsample.kernels.cuda import Device
     from dynsample.kernels.keys import Names
     from dynsample.run.epoch import Epoch
@@ -24,7 +29,7 @@ if TYPE_CHECKING:
     Ids: TypeAlias = NDArray[np.int64]
 
 
-def ids_of(run: Run, index: Array | None, keys: Names | None) -> Array:
+def ids_of(run: Run, index: Given | None, keys: Names | None) -> Any:
     """Return the ids of a batch, of which either they or the keys were given."""
     if keys is None and index is not None:
         return index
@@ -40,20 +45,18 @@ def ids_of(run: Run, index: Array | None, keys: Names | None) -> Array:
 
 def observe(
     run: Run,
-    index: Array,
-    logits: Array | None,
-    targets: Array | None,
-    signals: Mapping[str, Array],
+    index: object,
+    logits: object,
+    targets: object,
+    signals: Mapping[str, object],
+    epoch: SupportsIndex | None = None,
 ) -> None:
-    """Append one observation to the log of the run, wherever that is."""
+    """Append one observation, which may name its epoch, to the log of the run."""
     if run.epoch is None or run.looking is not None:
         _refuse(run)
     observations = run.observations
     if not observations.known.issuperset(signals):
-        unknown = ", ".join(sorted(set(signals) - observations.known))
-        raise ValueError(
-            f"unknown signals {unknown}; known are {', '.join(sorted(observations.known))}"
-        )
+        _refuse_unknown(set(signals) - observations.known, observations.known)
     log = observations.log
     if logits is not None or targets is not None:
         confidence = run.config.policy.confidence
@@ -63,11 +66,25 @@ def observe(
         computed = signal_functions.compute(log.signals, logits, targets, confidence)
         signals = {**computed, **signals}
     ring = observations.ring
-    if ring or not log.append_in_place(index, signals):
+    plan = None if epoch is None else _named_plan(run, epoch)
+    if plan is not None and not log.on_device:
+        if ring.takes(index, signals):
+            ring.push(index, signals, plan)
+        else:
+            log.append(index, signals, plan)
+    elif ring or not log.append_in_place(index, signals):
         if not log.on_device and ring.takes(index, signals):
             ring.push(index, signals)
         else:
             log.append(index, signals)
+
+
+def _refuse_unknown(names: AbstractSet[str], known: AbstractSet[str]) -> None:
+    close = [close_to for name in sorted(names) for close_to in get_close_matches(name, known, 1)]
+    hint = f"; did you mean {', '.join(close)}?" if close else ""
+    raise ValueError(
+        f"unknown signals {', '.join(sorted(names))}; known are {', '.join(sorted(known))}{hint}"
+    )
 
 
 def _refuse(run: Run) -> None:
@@ -83,6 +100,23 @@ def _refuse(run: Run) -> None:
             "issued. Finish or drop that iterator first"
         )
     run.looking = None
+
+
+def _named_plan(run: Run, epoch: SupportsIndex) -> int | None:
+    """Return the plan that an observation or a batch names; None where no other can be open.
+
+    Raises
+    ------
+    ValueError
+        When the plan is not open.
+    """
+    number, current = integer(epoch, "epoch", 0, MAX_EPOCH), run.current
+    numbers = current.ledger.open_numbers(current.plan)
+    if number not in numbers:
+        raise ValueError(
+            f"epoch must be one whose plan is open, of {', '.join(map(str, numbers))}, got {number}"
+        )
+    return number if run.config.late else None
 
 
 def prepare(run: Run, epoch: Epoch) -> None:
@@ -104,8 +138,12 @@ def _set_weights(there: torch.Tensor, plan: Plan) -> None:
         there.copy_(as_tensor(plan.weights))
 
 
-def weights(run: Run, epoch: Epoch, index: Array) -> Array:
-    """Loss weights of a batch, of the kind and on the device of `index`."""
+def weights(run: Run, epoch: Epoch, index: Array, named: SupportsIndex | None) -> Array:
+    """Loss weights of a batch, which may name its epoch; of the kind that `index` is, and there."""
+    plan = None if named is None else _named_plan(run, named)
+    if run.config.late:
+        rows = run.ids.rows_of(index)
+        return _like(open_weights(external(epoch), epoch.plan, rows, plan), index)
     # The last batch of a pass that has come to its end: it may be drawn ahead.
     padded = [
         each.padded
@@ -120,6 +158,10 @@ def weights(run: Run, epoch: Epoch, index: Array) -> Array:
         values = np.zeros(1, np.float32)
     else:
         values = _weights_here(run, epoch.plan, index)
+    return _like(values, index)
+
+
+def _like(values: NDArray[np.float32], index: Array) -> Array:
     result = like(values, index)
     return as_tensor(result).to(index.device) if is_tensor(index) else result
 

@@ -47,6 +47,9 @@ class Column(ABC):
         The name of the update rule in the native code; the same for all columns of a class.
     observed : bool
         Whether observations make it: a log keeps the signals of such columns alone. Of the class.
+    ordered : bool
+        Whether the value depends on the order of a row's observations: then one that comes after
+        those of a newer epoch is left out. Also of the class.
     nan_until_observed : bool
         Whether `value` is NaN for a row that was never observed; where it is not, the table puts
         NaN there. Also of the class.
@@ -56,6 +59,7 @@ class Column(ABC):
     until: int | None = field(default=None, kw_only=True)
     kind: ClassVar[str]
     observed: ClassVar[bool] = True
+    ordered: ClassVar[bool] = True
     nan_until_observed: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
@@ -66,9 +70,10 @@ class Column(ABC):
         if self.until is not None:  # a number of Python: the repr of a column is its identity
             object.__setattr__(self, "until", integer(self.until, "until", 0, 2**32 - 1))
 
-    def takes(self, epoch: int) -> bool:
-        """Whether observations of `epoch` count."""
-        return self.observed and (self.until is None or epoch < self.until)
+    def takes(self, epoch: int, *, superseded: bool = False) -> bool:
+        """Whether observations of `epoch` count, superseded by those of a newer one or not."""
+        in_time = self.until is None or epoch < self.until
+        return self.observed and in_time and not (superseded and self.ordered)
 
     @property
     def parameter(self) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 from dynsample import _core
 from dynsample.groups.standing import GroupError
 from dynsample.plan.dealing import block_shift, row_bounds
-from dynsample.table.log import Layout, pack
+from dynsample.table.log import Layout, Portion, pack
 
 if TYPE_CHECKING:
     from dynsample.groups import Group
@@ -23,22 +24,25 @@ _CHUNK_BYTES = 1 << 28  # received from all ranks at a time
 def fold_everywhere(
     table: ScoreTable,
     log: Log,
-    tickets: NDArray[np.int64] | None,
+    portions: Sequence[Portion],
     group: Group,
-    *,
-    epoch: int,
-    by_ticket: bool,
 ) -> None:
     """Fold the closed parts of all ranks' logs into the table that every rank, or its owners, hold.
 
-    A log travels in blocks of rows, as records of 32-bit words: the row within its block and the
-    signals that are 0 or 1 share one, the other signals take one each. Tickets travel when
-    the fold is to be `by_ticket`. A rank holds about `_CHUNK_BYTES` of what
-    others sent at a time.
+    All ranks have the same portions, with other tickets. A log travels in blocks of rows, as
+    records of 32-bit words: the row within its block and the signals that are 0 or 1 share one, the
+    other signals take one each. Tickets travel `by_ticket`. A rank holds about `_CHUNK_BYTES` of
+    what others sent at a time.
     """
-    what = f"the exchange of the observations of epoch {epoch}"
-    layout = _agreed_layout(table, log, group, epoch, by_ticket, what)
-    records, starts = pack(log.native, layout, tickets)
+    for portion in portions:
+        _fold_portion(table, log, portion, group)
+    log.drop_closed()
+
+
+def _fold_portion(table: ScoreTable, log: Log, portion: Portion, group: Group) -> None:
+    what = f"the exchange of the observations of epoch {portion.epoch}"
+    layout = _agreed_layout(table, log, group, portion, what)
+    records, starts = pack(log.native, layout, portion.tickets)
     words = len(records) // max(int(starts[-1]), 1)
     shift, size, sharded = layout[0], group.size, table.sharded
     bounds = row_bounds(table.num_samples, size) if sharded else [0, table.num_samples]
@@ -73,20 +77,23 @@ def fold_everywhere(
         ]
         rows = here.start << shift, min(here.stop << shift, table.num_samples)
         try:
-            table.fold_packed(log, packed, layout, rows, epoch=epoch)
+            table.fold_packed(log, packed, layout, rows, portion)
         except _core.PackedError as error:
             raise GroupError(
                 f"rank {group.rank} of {size} cannot use what it received in {what}: {error}"
             ) from error
-    log.drop_closed()
 
 
 def _agreed_layout(
-    table: ScoreTable, log: Log, group: Group, epoch: int, by_ticket: bool, what: str
+    table: ScoreTable, log: Log, group: Group, portion: Portion, what: str
 ) -> Layout:
     """Return shift, whether tickets travel, and which signals travel, as a bit or not."""
     shift = block_shift(table.num_samples, group.size, sharded=table.sharded)
-    names = {column.signal or name for name, column in table.columns.items() if column.takes(epoch)}
+    names = {
+        column.signal or name
+        for name, column in table.columns.items()
+        if column.takes(portion.epoch, superseded=portion.superseded)
+    }
     numbers = [number for number, name in enumerate(log.signals) if name in names]
     binary = log.binary()
     other = group.sum(np.array([not binary[number] for number in numbers], np.int64), what)
@@ -96,4 +103,4 @@ def _agreed_layout(
         bit = not others and free > 0
         free -= bit
         signals.append((number, bit))
-    return shift, by_ticket, signals
+    return shift, portion.by_ticket, signals

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +30,28 @@ Layout = tuple[int, bool, list[tuple[int, bool]]]
 HostParts: TypeAlias = Mapping[str, Mapping[str, NDArray[Any]]]
 FoldSpec = tuple[str, int, float, dict[str, NDArray[Any]]]
 Packed = tuple[NDArray[np.uint32], NDArray[np.uint64]]  # records, and where each block starts
+
+
+class Portion(NamedTuple):
+    """Observations of a log that a fold treats alike.
+
+    Attributes
+    ----------
+    epoch : int
+        Their epoch: columns with ``until <= epoch`` take nothing.
+    tickets : int64[n], below 2**32, optional
+        Position of each observation of the log in the order of the epoch; below zero: not of the
+        portion. Without them all are, and the call order counts.
+    superseded : bool
+        The table has observations of their rows of a newer epoch: ordered columns take nothing.
+    by_ticket : bool
+        Whether a row may have several of them on different ranks.
+    """
+
+    epoch: int
+    tickets: NDArray[np.int64] | None = None
+    superseded: bool = False
+    by_ticket: bool = True
 
 
 class ObservationLog:
@@ -64,7 +86,7 @@ class ObservationLog:
             raise ValueError(f"signals must differ, got {self.signals}")
         self.native = _core.ObservationLog(self.num_samples, list(self.signals), max_bytes)
 
-    def append(self, index: object, signals: Mapping[str, object]) -> None:
+    def append(self, index: object, signals: Mapping[str, object], plan: int | None = None) -> None:
         """Append one batch: all of it, or nothing on an error.
 
         Parameters
@@ -73,6 +95,8 @@ class ObservationLog:
             Ids; of any library. Contiguous int64 and float32 on the CPU is read in place.
         signals : mapping of str to array [B] or [B, 1]
             At least the log's signals; others are ignored. Any real dtype becomes float32.
+        plan : int, optional
+            The epoch that the batch names; it must be among those of `set_allowed`.
 
         Raises
         ------
@@ -83,14 +107,20 @@ class ObservationLog:
         TypeError
             Something that is no array, or not of a real (for the index: integer) dtype.
         """
-        if not self.append_in_place(index, signals):
-            self._convert_and_append(index, signals)
+        if not self.append_in_place(index, signals, plan):
+            self._convert_and_append(index, signals, plan)
 
-    def append_in_place(self, index: object, signals: Mapping[str, object]) -> bool:
+    def append_in_place(
+        self, index: object, signals: Mapping[str, object], plan: int | None = None
+    ) -> bool:
         """Append when the arrays can be read as they are; False, with nothing done, when not."""
-        return self.native.append(index, signals)
+        if plan is None:
+            return self.native.append(index, signals)
+        return self.native.append_of(index, signals, plan)
 
-    def _convert_and_append(self, index: object, signals: Mapping[str, object]) -> None:
+    def _convert_and_append(
+        self, index: object, signals: Mapping[str, object], plan: int | None
+    ) -> None:
         if missing := [name for name in self.signals if name not in signals]:
             raise lacking(missing, signals)
         ids = _index(index)
@@ -100,19 +130,31 @@ class ObservationLog:
                 raise ValueError(
                     f"{name} must have one value per id: it has {len(values)}, index {len(ids)}"
                 )
-        if not self.native.append(ids, converted):
+        if not self.append_in_place(ids, converted, plan):
             raise AssertionError("the log refused arrays that were made for it")
 
     def set_rows(self, row_of: NDArray[np.int32] | None) -> None:
         """Map ids to rows, int32[num_ids], -1 for an id that has none; None: an id is its row."""
         self.native.set_rows(row_of)
 
-    def set_allowed(self, allowed: NDArray[np.bool_] | None) -> None:
+    def set_allowed(
+        self,
+        allowed: NDArray[np.bool_] | None,
+        plans: Mapping[int, NDArray[np.bool_] | None] | None = None,
+    ) -> None:
         """Refuse ids whose row is False in `allowed`, bool[num_samples]; None allows all.
 
-        The array is borrowed: a change of it counts from the next call on.
+        In a batch that names one of `plans` those that are False in its array. The arrays are
+        borrowed: a change of them counts from the next call on.
         """
-        self.native.set_allowed(allowed)
+        self.native.set_allowed(allowed, [*(plans or {}).items()])
+
+    def named(self) -> NDArray[np.int64] | None:
+        """Return the plan that each observation of the closed part names, int64[n]; -1: none.
+
+        None when no observation names any.
+        """
+        return self.native.named()
 
     def rows_of(self, index: object) -> NDArray[np.uint32]:
         """Return the rows of ids, uint32[B]; refuse what `append` refuses, with the same errors."""
@@ -277,7 +319,22 @@ def fold(
         Position of each observation in the epoch's order; below zero: padded, dropped. Without
         them the call order counts.
     """
-    _core.fold(log.native, fold_specs(log.signals, columns, parts, epoch), seen, tickets)
+    fold_portions(log, columns, parts, seen, [Portion(epoch, tickets)])
+
+
+def fold_portions(
+    log: ObservationLog,
+    columns: Mapping[str, Column],
+    parts: HostParts,
+    seen: NDArray[np.bool_],
+    portions: Sequence[Portion],
+) -> None:
+    """Fold portions of a log one after the other, as one step; see `fold`."""
+    given = [
+        (fold_specs(log.signals, columns, parts, each.epoch, each.superseded), each.tickets)
+        for each in portions
+    ]
+    _core.fold(log.native, given, seen)
 
 
 def pack(log: _core.ObservationLog, layout: Layout, tickets: NDArray[np.int64] | None) -> Packed:
@@ -286,7 +343,11 @@ def pack(log: _core.ObservationLog, layout: Layout, tickets: NDArray[np.int64] |
 
 
 def fold_specs(
-    signals: Sequence[str], columns: Mapping[str, Column], parts: HostParts, epoch: int
+    signals: Sequence[str],
+    columns: Mapping[str, Column],
+    parts: HostParts,
+    epoch: int,
+    superseded: bool = False,
 ) -> list[FoldSpec]:
     """Describe the columns that take observations of `epoch` to the native fold."""
     specs = []
@@ -296,6 +357,6 @@ def fold_specs(
         signal = column.signal or name
         if signal not in signals:
             raise ValueError(f"column {name!r} needs signal {signal!r}; the log has {signals}")
-        if column.takes(epoch):
+        if column.takes(epoch, superseded=superseded):
             specs.append(native(column, signals.index(signal), parts[name]))
     return specs

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias, TypeGuard
 
 from dynsample.kernels.convert import as_array, as_ids, check_ids, is_tensor
 from dynsample.kernels.wait import wait
+from dynsample.table.log import ObservationLog
 
 if TYPE_CHECKING:
     import torch
@@ -34,6 +35,7 @@ class _Copied(NamedTuple):
     buffers: Buffers
     ids: torch.Tensor
     signals: dict[str, torch.Tensor]
+    plan: int | None
 
 
 def _on_cuda(value: object) -> TypeGuard[torch.Tensor]:
@@ -61,7 +63,7 @@ class PinnedRing:
             return True
         return _on_cuda(index) or any(_on_cuda(signals.get(name)) for name in self._log.signals)
 
-    def push(self, index: Array, signals: Mapping[str, Array]) -> None:
+    def push(self, index: object, signals: Mapping[str, object], plan: int | None = None) -> None:
         """Start the copies of one observation; append those that have arrived to the log."""
         if len(self._pending) >= DEPTH:
             self._append_oldest()
@@ -76,13 +78,13 @@ class PinnedRing:
             for name in self._log.signals
             if name in signals
         }
-        given = (index, *(signals[name] for name in host))
+        given = [index, *(signals[name] for name in host)]
         arrived = []
         for device in {value.device for value in given if _on_cuda(value)}:
             # A copy runs on its tensor's device, which need not be the current one.
             arrived.append(torch.cuda.Event())
             arrived[-1].record(torch.cuda.current_stream(device))
-        self._pending.append(_Copied(arrived, buffers, host_index, host))
+        self._pending.append(_Copied(arrived, buffers, host_index, host, plan))
         self.drain(everything=False)
 
     def _copy(self, buffers: Buffers, name: str, value: Array, dtype: torch.dtype) -> torch.Tensor:
@@ -114,4 +116,8 @@ class PinnedRing:
             wait(event, "the copy of an observation")
         self._pending.popleft()
         self._free.append(copied.buffers)
-        self._log.append(copied.ids, copied.signals)
+        if copied.plan is None:
+            self._log.append(copied.ids, copied.signals)
+        else:
+            assert isinstance(self._log, ObservationLog)  # of a sampler with `late`
+            self._log.append(copied.ids, copied.signals, copied.plan)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
@@ -12,17 +12,17 @@ from numpy.typing import NDArray
 
 from dynsample import _core
 from dynsample.groups import Group, single
-from dynsample.kernels import HOST, AnyKernels, Array, Kernels
+from dynsample.kernels import HOST, AnyKernels, Array, Given, Kernels
 from dynsample.kernels.checks import MAX_SAMPLES, integer
 from dynsample.kernels.convert import host
-from dynsample.kernels.numbers import as_row_ids, reals_on_host
+from dynsample.kernels.numbers import as_row_ids, reals_on_host, rows_of_ids
 from dynsample.plan.dealing import row_bounds
 from dynsample.table import places
 from dynsample.table.by_group import ByGroup, as_groups
 from dynsample.table.column import checked_column
 from dynsample.table.columns import Column, Lags, Last, signals_of
 from dynsample.table.issued import IssuedRows, names_of_issued
-from dynsample.table.log import Layout, Packed, fold_specs
+from dynsample.table.log import Layout, Packed, Portion, fold_specs
 from dynsample.table.reductions import Floats, Mask, Reductions
 
 if TYPE_CHECKING:
@@ -54,6 +54,13 @@ class ScoreTable(Reductions):
         their rows through a `Sampler`.
     groups : int[num_samples], optional
         Group of every row, such as its class, numbered from 0: what `by_group` reduces within.
+
+    Examples
+    --------
+    >>> table = ds.ScoreTable(3, {"loss": ds.Last()})
+    >>> table.observe(np.array([0, 2]), loss=np.array([2.0, 1.0], np.float32))
+    >>> table["loss"], table.hide_lowest(table["loss"], 1)
+    (array([ 2., nan,  1.], dtype=float32), array([False, False,  True]))
     """
 
     _observing: ClassVar = threading.RLock()  # of all tables: a lock of each could not be copied
@@ -214,7 +221,7 @@ class ScoreTable(Reductions):
         """Put arrays in the place of those of some columns, by name."""
         self._parts.update(parts)
 
-    def observe(self, index: Array, *, epoch: int = 0, **signals: Array) -> None:
+    def observe(self, index: Given, *, epoch: int = 0, **signals: Given) -> None:
         """Fold one batch of observations at once.
 
         Parameters
@@ -246,19 +253,20 @@ class ScoreTable(Reductions):
 
     def _log_of_its_own(self) -> Log:
         if self._own_log is None:
-            names = signals_of(self.columns)
-            log = places.make_log(self.arrays, self.num_samples, names)
+            log = places.make_log(self.arrays, self.num_samples, signals_of(self.columns))
             if self._index is not None:
-                row_of = np.full(int(self._index[-1]) + 1 if len(self._index) else 0, -1, np.int32)
-                row_of[self._index] = np.arange(self.num_samples, dtype=np.int32)
-                log.set_rows(row_of)
+                num_ids = int(self._index[-1]) + 1 if len(self._index) else 0
+                log.set_rows(rows_of_ids(self._index, num_ids))
             self._own_log = log
         return self._own_log
 
     def fold(self, log: Log, *, epoch: int, tickets: NDArray[np.int64] | None = None) -> None:
         """Apply the closed part of a log to the columns; see `dynsample.table.log.fold`."""
-        given = self.columns, self._parts, self.seen
-        places.fold(log, *given, epoch=epoch, tickets=tickets)
+        self.fold_portions(log, [Portion(epoch, tickets)])
+
+    def fold_portions(self, log: Log, portions: Sequence[Portion]) -> None:
+        """Apply portions of the closed part of a log, one after the other, as one step."""
+        places.fold(log, self.columns, self._parts, self.seen, portions)
 
     def fold_packed(
         self,
@@ -266,17 +274,16 @@ class ScoreTable(Reductions):
         packed: list[Packed],
         layout: Layout,
         rows: tuple[int, int],
-        *,
-        epoch: int,
+        portion: Portion,
     ) -> None:
-        """Apply what was packed of logs like `log` to the rows [first, last)."""
+        """Apply what was packed of a portion of logs like `log` to the rows [first, last)."""
         begin = self.bounds[0]
         first, last = rows[0] - begin, rows[1] - begin
         parts = {
             name: {part: host(array)[first:last] for part, array in column.items()}
             for name, column in self._parts.items()
         }
-        specs = fold_specs(log.signals, self.columns, parts, epoch)
+        specs = fold_specs(log.signals, self.columns, parts, portion.epoch, portion.superseded)
         _core.fold_packed(packed, layout, specs, host(self.seen)[first:last], last - first)
 
     def imported(self, name: str) -> Floats:
@@ -364,28 +371,20 @@ class ScoreTable(Reductions):
             For other names, shapes or dtypes; the table is then unchanged.
         """
         declared = {name: self._parts[name] for name in self.columns}
-        places = {f"{n}/{p}": array for n, parts in declared.items() for p, array in parts.items()}
-        places["seen"] = self.seen
+        content = {f"{n}/{p}": array for n, parts in declared.items() for p, array in parts.items()}
+        content["seen"] = self.seen
         state = {"known": state["seen"], **state} if "seen" in state else state
-        places["known"] = known = self.arrays.mask(self.num_rows)
-        imported = {name for name in state if name not in places and name.endswith("/value")}
+        content["known"] = known = self.arrays.mask(self.num_rows)
+        imported = {name for name in state if name not in content and name.endswith("/value")}
         names = {name[: -len("/value")] for name in imported}
-        unknown = (state.keys() - places.keys() - imported) | (names & self.columns.keys())
-        missing = sorted(places.keys() - state.keys() - {"known"})
+        unknown = (state.keys() - content.keys() - imported) | (names & self.columns.keys())
+        missing = sorted(content.keys() - state.keys() - {"known"})
         if unknown or missing:
             raise ValueError(f"state lacks {missing}, has unknown {sorted(unknown)}")
         checked = {name: checked_column(name, Last()) for name in sorted(names)}
-        every = {**self.columns, **checked}
-        empty = {f"{n}/{p}": array for n, c in every.items() for p, array in c.allocate(0).items()}
-        empty["seen"] = empty["known"] = np.zeros(0, np.bool_)
-        for name, array in state.items():
-            like, shape = empty[name], (self.num_rows, *empty[name].shape[1:])
-            if array.dtype != like.dtype:
-                raise TypeError(f"{name} must have dtype {like.dtype}, got {array.dtype}")
-            if array.shape != shape:
-                raise ValueError(f"{name} must have shape {shape}, got {array.shape}")
+        places.check_content(state, {**self.columns, **checked}, self.num_rows)
         self._all_seen = self._all_seen_anywhere = self._all_known = False
-        for name, place in places.items():
+        for name, place in content.items():
             self.arrays.fill(place, state[name])
         num_known, num_seen = self.arrays.counts(known, self.seen)
         self._rows_given = None if num_known == num_seen else known

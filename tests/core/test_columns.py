@@ -219,4 +219,4 @@ def test_values_of_tensors_are_those_of_arrays():
 def test_a_rule_that_the_native_fold_lacks_is_refused(kind, parameter, message):
     log = ObservationLog(2, ["loss"])
     with pytest.raises(ValueError, match=message):
-        _core.fold(log.native, [(kind, 0, parameter, {})], np.zeros(2, np.bool_), None)
+        _core.fold(log.native, [([(kind, 0, parameter, {})], None)], np.zeros(2, np.bool_))
