@@ -143,8 +143,7 @@ def scores_elsewhere(page: str) -> None:
         pytest.importorskip(needed)
     train, whole, *selections = pages.blocks(page)
     names = pages.run(page, [train], {})
-    export, coresets = pages.blocks(page, "sh")
-    for command in [*export.splitlines(), *coresets.splitlines()]:
+    for command in pages.commands(page):
         assert main(shlex.split(command)[1:]) == 0
     names = pages.run(page, [whole, *selections], names)
     assert len(names["hard"])
