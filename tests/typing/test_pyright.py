@@ -8,6 +8,7 @@ import subprocess
 import sys
 import sysconfig
 import venv
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -42,7 +43,8 @@ def check(folder: Path, python: str | Path, *programs: str, **environ: str) -> N
 
 
 def test_programs_of_users_are_typed(tmp_path: Path) -> None:
-    check(tmp_path, sys.executable, "user.py", "user_torch.py")
+    there = find_spec("nvidia") and find_spec("nvidia.dali")
+    check(tmp_path, sys.executable, "user.py", "user_torch.py", *["user_dali.py"][: bool(there)])
 
 
 def test_an_editable_install_without_torch_is_typed_as_well(tmp_path: Path) -> None:
