@@ -26,6 +26,7 @@ LANGUAGES = {"python", "diff", "sh", "text"}
 ELSEWHERE = {
     "docs/migrate/data-diet.md": "docs/test_coreset_pages.py",
     "docs/migrate/dyn-unc.md": "docs/test_coreset_pages.py",
+    "docs/scores-in-parquet.md": "docs/test_blocks.py",
 }
 # What has to be there before the first command of a page.
 GIVEN: dict[str, Callable[[], None]] = {
@@ -43,6 +44,7 @@ NOT_RUN = {
     "pip install .": INSTALLS,
     'pip install ".[dali]"': INSTALLS,
     'pip install ".[hf]"': INSTALLS,
+    'pip install ".[arrow]"': INSTALLS,
     'pip install ".[mpi]"': INSTALLS,
     'pip install ".[demo]"': INSTALLS,
     'pip install ".[ffcv]" && pip install --no-deps --no-binary ffcv ffcv==1.0.2': INSTALLS,
