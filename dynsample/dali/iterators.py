@@ -12,7 +12,7 @@ from nvidia.dali.plugin import pytorch as stock
 from dynsample.dali import options
 from dynsample.dali.feed import Feed, feed_of
 from dynsample.dali.stream import Batch, Stream
-from dynsample.loading import Following
+from dynsample.loading import Following, checked_sampler
 from dynsample.run.views import HiddenView, PassIterator
 from dynsample.sampler import Sampler
 
@@ -40,9 +40,7 @@ class _Following(Following):
         hidden_pipeline: Any,
         given: options.Given,
     ) -> None:
-        if not isinstance(sampler, Sampler):
-            kind = type(sampler).__name__
-            raise TypeError(f"sampler must be a dynsample.Sampler, got {kind}")
+        checked_sampler(sampler)
         pipeline = _only(pipelines)
         feed = feed_of(pipeline, "pipelines")
         if feed.sampler is not sampler:

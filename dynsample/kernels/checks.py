@@ -17,7 +17,11 @@ def integer(value: object, name: str, low: int, high: int) -> int:
     """Return `value` as an int of [low, high]; a bool is none."""
     number = plain(value)
     if isinstance(number, bool) or not hasattr(number, "__index__"):
-        raise TypeError(f"{name} must be an integer, got {type(value).__name__} {value!r}")
+        of_data = name == "num_samples" and hasattr(value, "__len__")
+        hint = ": write len() of the data set" if of_data else ""
+        raise TypeError(
+            f"{name} must be an integer, got {type(value).__name__} {value!r:.80}{hint}"
+        )
     number = operator.index(number)
     if not low <= number <= high:
         raise ValueError(f"{name} must be in [{low}, {high}], got {number}")

@@ -92,6 +92,12 @@ class WeightedRandom(Policy):
 
     The weights that undo the sampling are 1 / (N p_i); `dynsample.ops.inverse_probabilities` gives
     them. Two policies compare equal only if they are the same object.
+
+    Examples
+    --------
+    >>> sampler = ds.Sampler(3, ds.WeightedRandom([0.0, 1.0, 3.0], num_draws=8))
+    >>> np.bincount(sampler.plan.order)
+    array([0, 2, 6])
     """
 
     probabilities: Any

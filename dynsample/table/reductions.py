@@ -16,7 +16,7 @@ from dynsample import _core
 from dynsample._core import Stream
 from dynsample.groups import Group
 from dynsample.kernels import Array, Candidates, Kernels, Rates
-from dynsample.kernels.arguments import is_multinomial
+from dynsample.kernels.arguments import Method, is_multinomial
 from dynsample.kernels.convert import beside, is_tensor
 from dynsample.kernels.namespace import subtract
 from dynsample.kernels.whole import check_enough, stand_in
@@ -297,7 +297,7 @@ class Reductions(ABC):
         random: EpochRandom,
         *,
         replacement: bool,
-        method: str = "systematic",
+        method: Method = "systematic",
         known: Known = None,
     ) -> Draw:
         """Draw k rows.

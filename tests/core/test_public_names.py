@@ -15,7 +15,7 @@ NAMES = {
     "dynsample.groups": ds.groups.__all__,
     "dynsample.coreset": [
         "beta_probabilities", "keep_balanced", "keep_drawn", "keep_highest", "keep_lowest",
-        "keep_offset", "keep_random", "keep_strata", "mean_over_runs", "run_file", "shares",
+        "keep_offset", "keep_random", "keep_strata", "load", "mean_over_runs", "run_file", "shares",
         "write_probabilities",
     ],
     "dynsample.batch": [
