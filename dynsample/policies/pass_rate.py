@@ -69,6 +69,17 @@ class PassRate(Policy):
     ----------
     Foster et al., "Learning to Reason at the Frontier of Learnability", 2025, arXiv 2502.12272, for
     p (1 - p).
+
+    Examples
+    --------
+    Prompts that always pass are retired, and one that always fails is drawn seldom:
+
+    >>> policy = ds.PassRate(num_draws=2, retire=0.9)
+    >>> table = ds.ScoreTable(5, policy.columns)
+    >>> table.observe(np.arange(4), reward=np.array([0, 0.5, 1, 1], np.float32))
+    >>> selection = policy.select(table, 1, ds.EpochRandom(seed=0, epoch=1))
+    >>> np.flatnonzero(~selection.hidden), selection.stats
+    (array([1, 4]), {'retired': 2})
     """
 
     num_draws: int | None = None
