@@ -113,12 +113,14 @@ class PassRate(Policy):
     def select(self, table: ScoreTable, epoch: int, random: EpochRandom) -> Selection:
         """Draw among the prompts that are not retired."""
         rate, left = table["reward"], table.num_samples
-        probabilities, most = self._informative(table, rate)
-        known = (rate >= 0) & (rate <= 1)
-        if table.count(known) < left:
+        known, stats = (rate >= 0) & (rate <= 1), {}
+        some_unknown = table.count(known) < left
+        if some_unknown:
             _check(table, rate)
+        probabilities, most = self._informative(table, rate)
+        if some_unknown:
             probabilities = table.choose(known, probabilities, most)
-        probabilities, stats = probabilities + self.eps, {}
+        probabilities = probabilities + self.eps
         if self.retire is not None:
             retired = known & ~table.below(rate, self.retire)
             probabilities = table.choose(retired, 0.0, probabilities)
