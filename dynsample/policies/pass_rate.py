@@ -120,7 +120,7 @@ class PassRate(Policy):
         probabilities, most = self._informative(table, rate)
         if some_unknown:
             probabilities = table.choose(known, probabilities, most)
-        probabilities = probabilities + self.eps
+        probabilities += self.eps
         if self.retire is not None:
             retired = known & ~table.below(rate, self.retire)
             probabilities = table.choose(retired, 0.0, probabilities)
