@@ -21,7 +21,7 @@ from dynsample.policies import Forgetting
 from dynsample.run.saved_run import check_observed, checked_facts, damaged
 from dynsample.table.columns import KINDS, Column, Transitions, signals_of
 from dynsample.table.issued import Issued
-from dynsample.table.log import ObservationLog
+from dynsample.table.log import ObservationLog, Portion, portions_of
 from dynsample.table.table import ScoreTable
 
 INDEX_ORDERS = ("dataset", "class-sorted")
@@ -202,12 +202,20 @@ def from_sampler(path: str | os.PathLike[str], column: str | None = None) -> NDA
 def _fold_rest(saved: checkpoint.Saved, table: ScoreTable, epoch: int) -> None:
     """Apply the observations of the epoch in which the sampler was saved."""
     signals = signals_of(table.columns)
-    for rank in range(len(saved.parts)):
-        observed = saved.read(f"log-{rank:05d}")
-        check_observed(observed, signals, table.num_samples)
-        log = ObservationLog(table.num_samples, signals)
-        log.restore(observed["index"], {name: observed[f"signal/{name}"] for name in log.signals})
-        table.fold(log, epoch=epoch, tickets=observed["ticket"].astype(np.int64))
+    files = [saved.read(f"log-{rank:05d}") for rank in range(len(saved.parts))]
+    extended = any("epoch" in observed for observed in files)
+    for observed in files:
+        check_observed(observed, signals, table.num_samples, extended=extended)
+
+    def of_all(name: str) -> NDArray[Any]:
+        return np.concatenate([observed[name] for observed in files])
+
+    log = ObservationLog(table.num_samples, signals)
+    log.restore(of_all("index"), {name: of_all(f"signal/{name}") for name in log.signals})
+    portions = [Portion(epoch, of_all("ticket"))]
+    if extended:
+        portions = portions_of(of_all("ticket"), of_all("epoch"), of_all("superseded"))
+    table.fold_portions(log, portions)
 
 
 def _forgetting(table: ScoreTable, column: str) -> NDArray[np.float32]:
