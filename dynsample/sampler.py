@@ -279,6 +279,15 @@ class Sampler(RunAttributes):
         ------
         ValueError, TypeError, IndexError
             For what is missing, misshapen, or not of this epoch; nothing is then appended.
+
+        Examples
+        --------
+        >>> sampler = ds.Sampler(8, ds.Uniform(), issue="external", late=1)
+        >>> order = sampler.plan.order
+        >>> sampler.set_epoch(1)  # the plan of epoch 0 stays open for what is on its way
+        >>> sampler.observe(order[:6], epoch=0)
+        >>> len(sampler.outstanding)
+        2
         """
         step.observe(self._run, index, logits, targets, signals, epoch)
 
