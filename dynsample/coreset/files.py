@@ -173,6 +173,12 @@ def load(
     ------
     ValueError, IndexError, KeyError
         For a coreset of another data set.
+
+    Examples
+    --------
+    >>> np.save("kept.npy", [7, 3])
+    >>> ds.coreset.load("kept.npy", 10).tolist()
+    [3, 7]
     """
     source = Path(path)
     if source.suffix == ".npy":

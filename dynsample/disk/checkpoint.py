@@ -211,15 +211,21 @@ class Saved:
         return read_tensors(_file(self._folder, name), self._headers[name], wanted)
 
     def cut(
-        self, name: str, prefix: str, ranges: list[tuple[int, int]], wanted: tuple[int, int]
+        self,
+        name: str,
+        prefix: str,
+        ranges: list[tuple[int, int]],
+        wanted: tuple[int, int],
+        tensors: Callable[[str], bool] = lambda tensor: True,
     ) -> Tensors:
         """Return the rows of `wanted` from the files of all ranks, each of which holds a range.
 
-        Only tensors whose name begins with `prefix`, and has no other prefix, are read.
+        Only those `tensors` whose name begins with `prefix`, and has no other prefix, are read.
         """
 
         def is_meant(tensor: str) -> bool:
-            return tensor.startswith(prefix) and ("outstanding/" in tensor) == bool(prefix)
+            here = tensor.startswith(prefix) and ("outstanding/" in tensor) == bool(prefix)
+            return here and tensors(tensor)
 
         pieces: dict[str, list[NDArray[Any]]] = {}
         first, last = wanted

@@ -83,15 +83,19 @@ def checked_facts(saved: Saved, path: str | os.PathLike[str]) -> Facts:
         raise StateError(f"{path} is damaged, or no state of a sampler: {error}") from None
 
 
-def read_observed(saved: Saved, share: Callable[[int], tuple[int, int]]) -> Tensors:
+def read_observed(
+    saved: Saved,
+    share: Callable[[int], tuple[int, int]],
+    wanted: Callable[[str], bool] = lambda tensor: True,
+) -> Tensors:
     """Read a share of what all ranks had observed, and of what was outstanding.
 
-    `share` says which part of how many, in the order of the ranks.
+    `share` says which part of how many, in the order of the ranks; `wanted`, which tensors.
     """
     observed: Tensors = {}
     for place, prefix in ((2, ""), (3, "outstanding/")):
         ends = np.cumsum([0, *(part[place] for part in saved.parts)]).tolist()
-        observed |= saved.cut("log", prefix, list(pairwise(ends)), share(ends[-1]))
+        observed |= saved.cut("log", prefix, list(pairwise(ends)), share(ends[-1]), wanted)
     return observed
 
 

@@ -57,7 +57,7 @@ def assert_equal(found: pa.Table, expected: pa.Table) -> None:
         assert bits(found[name]) == bits(expected[name]), name
 
 
-@pytest.mark.filterwarnings("ignore:nothing was observed")
+@pytest.mark.filterwarnings("ignore:nothing was observed", "ignore:no value of")
 @pytest.mark.filterwarnings("ignore:.*were due for a forward pass")
 @given(
     values=st.lists(VALUES, max_size=N),
@@ -259,6 +259,28 @@ def test_what_ranks_drew_repeatedly_counts_in_the_order_of_the_epoch(tmp_path: P
 
     expected = simulate(2, body)[0]
     assert_equal(export(tmp_path / "state", tmp_path / "scores.parquet"), expected)
+
+
+def test_observations_of_an_older_plan_count_as_at_the_next_boundary(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    from dynsample.torch import IndexSampler
+
+    columns = {"ema": ds.EMA(0.5, signal="loss"), "mean": ds.Mean(signal="loss")}
+    columns["early"] = ds.Mean(signal="loss", until=1)
+    sampler = ds.Sampler(N, columns=columns, batch_size=B, issue="external", late=2)
+    issued = IndexSampler(sampler)
+    values = np.random.default_rng(0).random((4, N), np.float32)
+    plans = []
+    for epoch in range(3):
+        sampler.set_epoch(epoch)
+        plans.append(np.array([*issued]))
+        for late, ids in enumerate(reversed(plans)):  # a third of this plan, and of the older ones
+            some = ids[late * 14 : (late + 1) * 14]
+            sampler.observe(some, loss=values[epoch + late - 2][some], epoch=epoch - late)
+    sampler.save(tmp_path / "state")
+    found = export(tmp_path / "state", tmp_path / "scores.parquet")
+    sampler.set_epoch(3)
+    assert_equal(found.drop_columns(["hidden", "weight"]), sampler.table.to_arrow())
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 import torch
 
 import dynsample as ds
+from dynsample.cli import main
 from dynsample.torch import DataLoader
 from tests import pages
 from tests.docs.given import Pairs, script
@@ -136,6 +138,19 @@ def a_report(page: str) -> None:
     assert Path("runs/7/epochs.jsonl").exists()
 
 
+def scores_elsewhere(page: str) -> None:
+    for needed in ("pyarrow", "duckdb", "polars"):
+        pytest.importorskip(needed)
+    train, whole, *selections = pages.blocks(page)
+    names = pages.run(page, [train], {})
+    for command in pages.commands(page):
+        assert main(shlex.split(command)[1:]) == 0
+    names = pages.run(page, [whole, *selections], names)
+    assert len(names["hard"])
+    assert len(names["surest"]) == len(names["kept"]) == 300
+    assert names["kept"].tolist() == names["same"].tolist()
+
+
 def a_run_on_prompts(page: str) -> None:
     given = {
         "ds": ds, "prompts": ["Is 7 a prime?"] * 40, "num_steps": 4, "pass_rates": np.full(40, 0.5),
@@ -159,6 +174,7 @@ STEPS: dict[str, Callable[[str], None]] = {
     "docs/epochs.md": an_epoch_loop,
     "docs/inspect.md": a_report,
     "docs/prompts.md": a_run_on_prompts,
+    "docs/scores-in-parquet.md": scores_elsewhere,
     "docs/torch.md": a_training_script,
 }
 

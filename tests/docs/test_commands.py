@@ -26,6 +26,7 @@ LANGUAGES = {"python", "diff", "sh", "text"}
 ELSEWHERE = {
     "docs/migrate/data-diet.md": "docs/test_coreset_pages.py",
     "docs/migrate/dyn-unc.md": "docs/test_coreset_pages.py",
+    "docs/scores-in-parquet.md": "docs/test_blocks.py",
 }
 # What has to be there before the first command of a page.
 GIVEN: dict[str, Callable[[], None]] = {
@@ -43,6 +44,7 @@ NOT_RUN = {
     "pip install .": INSTALLS,
     'pip install ".[dali]"': INSTALLS,
     'pip install ".[hf]"': INSTALLS,
+    'pip install ".[arrow]"': INSTALLS,
     'pip install ".[mpi]"': INSTALLS,
     'pip install ".[demo]"': INSTALLS,
     'pip install ".[ffcv]" && pip install --no-deps --no-binary ffcv ffcv==1.0.2': INSTALLS,
@@ -159,7 +161,7 @@ def spoken_of(page: str) -> Iterator[tuple[str, list[str]]]:
     text = re.sub(r"^```.*?^```", "", (pages.ROOT / page).read_text(), flags=re.M | re.S)
     for said in (*pages.commands(page), *re.findall(r"`([^`\n]+)`", text)):
         for match in map(PROGRAM.fullmatch, said.split(" && ")):
-            if match and ", " not in said:  # which is a message of ours
+            if match and not said.endswith("..."):  # which is a message of ours
                 program, words = match[1], shlex.split(match[2])
                 of_module = program == "python" and words[:2] == ["-m", "dynsample"]
                 yield ("dynsample", words[2:]) if of_module else (program, words)
