@@ -2,8 +2,8 @@
 
 Ours is `set_epoch` with `PassRate`: it takes in the rewards of the step before, weighs all prompts,
 draws some without replacement, and makes the plan, with its order and what a checkpoint needs. The
-peers draw and sort what they drew, and nothing else: their weights are there already. One draws the
-step; the other an order of all prompts, as where the trainer takes what it needs of it.
+peers draw and sort what they drew, and nothing else: their weights are there already. The honest
+ones draw the step; the last one an order of all prompts, of which a trainer takes what it needs.
 """
 
 from __future__ import annotations
@@ -29,7 +29,15 @@ def main() -> int:
     n, k = args.n, min(DRAWS, args.n)
     generator = np.random.default_rng(0)
     rates = generator.beta(0.5, 0.5, n).astype(np.float32)
-    weights = torch.from_numpy(rates * (1 - rates) + np.float32(0.01))
+    weights = rates * (1 - rates) + np.float32(0.01)
+    tensor, shares = torch.from_numpy(weights), weights.astype(np.float64) / weights.sum(dtype="f8")
+    peers = {
+        "torch.multinomial of the step, sort": lambda: torch.multinomial(tensor, k).sort(),
+        "numpy choice of the step, sort": lambda: np.sort(
+            generator.choice(n, k, replace=False, p=shares)
+        ),
+        "torch.multinomial of all, sort": lambda: torch.multinomial(tensor, n).sort(),
+    }
     for form in ("variance", "gaussian"):
         policy = ds.PassRate(k, form)
         sampler = ds.Sampler(n, policy, issue="external", seed=1, group=None)
@@ -44,11 +52,15 @@ def main() -> int:
             sampler.observe(index, reward=rates[index])
 
         case = f"a step of {k}, {form}"
-        ours = lambda sampler=sampler, steps=steps: sampler.set_epoch(next(steps))  # noqa: E731
-        bench.compare(case, ours, "torch.multinomial of the step, sort",
-                      lambda: torch.multinomial(weights, k).sort(), setup=observe)  # fmt: skip
-        bench.compare(case, ours, "torch.multinomial of all, sort",
-                      lambda: torch.multinomial(weights, n).sort(), setup=observe)  # fmt: skip
+        for name, peer in peers.items():
+            bench.compare(
+                case,
+                lambda sampler=sampler, steps=steps: sampler.set_epoch(next(steps)),
+                name,
+                peer,
+                setup=observe,
+                below="it draws, and does not fold, weigh or plan",
+            )
     bench.finish()
     return 0
 

@@ -69,6 +69,17 @@ class PassRate(Policy):
     ----------
     Foster et al., "Learning to Reason at the Frontier of Learnability", 2025, arXiv 2502.12272, for
     p (1 - p).
+
+    Examples
+    --------
+    Prompts that always pass are retired, and one that always fails is drawn seldom:
+
+    >>> policy = ds.PassRate(num_draws=2, retire=0.9)
+    >>> table = ds.ScoreTable(5, policy.columns)
+    >>> table.observe(np.arange(4), reward=np.array([0, 0.5, 1, 1], np.float32))
+    >>> selection = policy.select(table, 1, ds.EpochRandom(seed=0, epoch=1))
+    >>> np.flatnonzero(~selection.hidden), selection.stats
+    (array([1, 4]), {'retired': 2})
     """
 
     num_draws: int | None = None
@@ -102,12 +113,14 @@ class PassRate(Policy):
     def select(self, table: ScoreTable, epoch: int, random: EpochRandom) -> Selection:
         """Draw among the prompts that are not retired."""
         rate, left = table["reward"], table.num_samples
-        probabilities, most = self._informative(table, rate)
-        known = (rate >= 0) & (rate <= 1)
-        if table.count(known) < left:
+        known, stats = (rate >= 0) & (rate <= 1), {}
+        some_unknown = table.count(known) < left
+        if some_unknown:
             _check(table, rate)
+        probabilities, most = self._informative(table, rate)
+        if some_unknown:
             probabilities = table.choose(known, probabilities, most)
-        probabilities, stats = probabilities + self.eps, {}
+        probabilities += self.eps
         if self.retire is not None:
             retired = known & ~table.below(rate, self.retire)
             probabilities = table.choose(retired, 0.0, probabilities)

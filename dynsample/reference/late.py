@@ -136,7 +136,7 @@ class LateRun:
         ]
 
     def again(self) -> None:
-        """Name the epoch again: what is not observed comes, that of older plans first."""
+        """Name the epoch again: what is not observed comes, of older plans first."""
         taken, _ = self._settled()
         for hidden in (False, True):
             self.coming[hidden] = [
@@ -221,7 +221,7 @@ class LateRun:
         self.stats = {"surplus": 0, "late": 0, "ignored": 0}
 
     def go_on(self, late: int) -> int:
-        """Save, and go on from that, with nothing handed out; return the least `late`."""
+        """Save, and go on from that where nothing is handed out; return the least `late`."""
         self._taken, self._surplus = self._settled()
         self._log, self.late = [], late
         least = 0

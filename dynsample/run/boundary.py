@@ -132,12 +132,14 @@ def fold(table: ScoreTable, ledger: Ledger, plan: Plan, group: Group) -> Settled
         from dynsample.run import cuda_settle as on_device
 
         not_issued, surplus = on_device.fold(table, ledger, plan, group, epoch=epoch, what=what)
+        ledger.closed = True
         return Settled([], not_issued, surplus)
     settled = ledger.settle(plan, group, what)
     if group.size == 1:
         table.fold_portions(ledger.log, settled.portions)
     else:
         fold_everywhere(table, ledger.log, settled.portions, group)
+    ledger.closed = True
     return settled
 
 

@@ -132,8 +132,9 @@ class ExternalLedger(Ledger):
 
         Observations that are superseded, by those of a newer plan in the table, are apart.
         """
-        portions = []
-        whole = self.portion(plan, group, tickets)
+        whole, portions = self.portion(plan, group, tickets), []
+        if plans[0].positions is None:  # the oldest is the current one
+            return [whole]
         for each, start, new in zip(
             plans, starts_of(plans), open_plans.cut(plans, observed), strict=False
         ):

@@ -56,6 +56,14 @@ def ids_at(epoch: Epoch, places: NDArray[np.int64], *, hidden: bool) -> list[int
     return ids
 
 
+def epochs_at(epoch: Epoch, places: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the epochs of the plans that places are of."""
+    ledger = external(epoch)
+    ends = np.cumsum([len(each) for each in ledger.older])
+    numbers = [*(each.number for each in ledger.older), epoch.number]
+    return np.array(numbers, np.int64)[np.searchsorted(ends, places, side="right")]
+
+
 def drawn(epoch: Epoch) -> tuple[int, int]:
     """Count the positions of the current plan that the last iterators of both passes gave."""
     first = external(epoch).first

@@ -162,6 +162,12 @@ def length(run: Run, *, hidden: bool) -> int:
     return len(order_of(run, planned(run), hidden=hidden))
 
 
+def epochs(run: Run, *, hidden: bool) -> NDArray[np.int64]:
+    """Return the epochs of the plans that the ids of the next iterator are of."""
+    epoch = planned(run)
+    return handed.epochs_at(epoch, np.asarray(order_of(run, epoch, hidden=hidden), np.int64))
+
+
 def outstanding(run: Run) -> NDArray[np.int64]:
     """Return the ids that were handed out on any rank and observed on none. Collective."""
     check_external(run)

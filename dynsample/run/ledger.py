@@ -126,12 +126,15 @@ class Ledger:
     outstanding : (uint32[M], int64[M])
         Rows, and their tickets, that were received and not observed before the state was saved
         which was loaded.
+    closed : bool
+        Whether a fold of all ranks was done, to which this one may have had nothing to give.
     """
 
     def __init__(self, log: Log, folded: int | None = None) -> None:
         self.log = log
         self.issued = (Issued(), Issued())
         self.outstanding = (_NO_ROWS, _NO_TICKETS)
+        self.closed = False
         self._carried = _NO_TICKETS
         self._num_folded = log.num_folded if folded is None else folded
         # Observations before it; None: nothing was issued yet. What is in the log already came late
@@ -143,8 +146,8 @@ class Ledger:
 
     @property
     def folded(self) -> bool:
-        """Whether observations of this epoch went from the log to the table."""
-        return self.log.num_folded != self._num_folded
+        """Whether observations of this epoch, of any rank, went from the log to the table."""
+        return self.closed or self.log.num_folded != self._num_folded
 
     @property
     def carried(self) -> Tickets:

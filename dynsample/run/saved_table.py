@@ -21,12 +21,11 @@ from dynsample.plan.plan import EpochPlan, build_plan
 from dynsample.plan.selection import EpochRandom
 from dynsample.policies.base import Policy
 from dynsample.policies.registry import POLICIES
-from dynsample.run.ledger import PADDED
 from dynsample.run.saved_run import Facts, check_observed, checked_facts, damaged, read_observed
 from dynsample.run.state import OPEN_PLANS_VERSION, State, checked_state
 from dynsample.table.columns import KINDS, Column, signals_of
 from dynsample.table.issued import Issued
-from dynsample.table.log import ObservationLog, Portion, fold_portions
+from dynsample.table.log import ObservationLog, Portion, fold_portions, portions_of
 from dynsample.table.table import ScoreTable
 
 _BLOCKS = 16  # of rows, whose observations are folded one after the other
@@ -177,12 +176,7 @@ def _portions(observed: Tensors, here: NDArray[np.int64], state: State) -> list[
     tickets = observed["ticket"][here]
     if "epoch" not in observed:
         return [Portion(state["epoch"], tickets)]
-    epochs, superseded = observed["epoch"][here], observed["superseded"][here]
-    return [
-        Portion(number, np.where((epochs == number) & (superseded == old), tickets, PADDED), old)
-        for number in np.unique(epochs[tickets >= 0]).tolist()
-        for old in (False, True)
-    ]
+    return portions_of(tickets, observed["epoch"][here], observed["superseded"][here])
 
 
 def _plan(

@@ -49,6 +49,16 @@ class TrainingStep(RunAttributes):
         ------
         ValueError, TypeError, IndexError
             For what is missing, misshapen, or not of this epoch; nothing is then appended.
+
+        Examples
+        --------
+        >>> import dynsample as ds
+        >>> sampler = ds.Sampler(8, ds.Uniform(), issue="external", late=1)
+        >>> order = sampler.plan.order
+        >>> sampler.set_epoch(1)  # the plan of epoch 0 stays open for what is on its way
+        >>> sampler.observe(order[:6], epoch=0)
+        >>> len(sampler.outstanding)
+        2
         """
         if keys is not None or index is None:
             index = step.ids_of(self._run, index, keys)

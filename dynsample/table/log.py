@@ -54,6 +54,18 @@ class Portion(NamedTuple):
     by_ticket: bool = True
 
 
+def portions_of(
+    tickets: NDArray[np.int64], epochs: NDArray[np.int64], superseded: NDArray[np.bool_]
+) -> list[Portion]:
+    """Return the portions of observations of several epochs, in the order of their fold."""
+    portions = []
+    for epoch in np.unique(epochs[tickets >= 0]).tolist():
+        for which in (False, True):
+            here = (epochs == epoch) & (superseded == which) & (tickets >= 0)
+            portions.append(Portion(epoch, np.where(here, tickets, -1), which))
+    return portions or [Portion(0, np.full(len(tickets), -1))]
+
+
 class ObservationLog:
     """Rows of the table and their signals, in call order.
 

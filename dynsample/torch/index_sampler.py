@@ -6,6 +6,8 @@ import sys
 from collections.abc import Generator, Mapping
 from typing import TYPE_CHECKING, TypedDict
 
+import numpy as np
+from numpy.typing import NDArray
 from torch.utils.data import Sampler as TorchSampler
 
 from dynsample.disk.checkpoint import StateError
@@ -105,6 +107,14 @@ class IndexSampler(TorchSampler[int]):
         (epoch, place), self._start = self._start, (-1, 0)
         start = place if epoch == self.sampler.epoch else 0
         return handout.iterate(self.sampler.run, hidden=self.hidden, start=start)
+
+    @property
+    def epochs(self) -> NDArray[np.int64]:
+        """Epochs of the plans that the ids of the next iterator are of, int64[M].
+
+        All are of the current one, but with `late` those that come again after a load.
+        """
+        return handout.epochs(self.sampler.run, hidden=self.hidden)
 
     def __len__(self) -> int:
         """Ids that the next iterator gives, where it begins at the beginning."""

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from dynsample.cli import main
-from dynsample.cli.chaos import driver, generations, launch, records, sets
+from dynsample.cli.chaos import driver, generations, late, launch, records, sets
 from dynsample.cli.chaos.compare import Life, gaps
 from dynsample.cli.chaos.model import Model
 from dynsample.cli.chaos.scenario import PHASES, Orders
@@ -40,6 +40,8 @@ def require(group: str) -> None:
         (["--group", "smoke"], "invalid choice: 'smoke'"),
         (["--issue", "smoke"], "invalid choice: 'smoke'"),
         (["--policy", "kakurembo"], "invalid choice: 'kakurembo'"),
+        (["--late", "4"], "must be a whole number in [0, 4), as a run has 4 epochs, got 4"),
+        (["--late", "1"], "--late must be 0 without --issue external, got 1"),
         (["--seed", "-1"], "must be a whole number in [0, 2**32), got -1"),
         (["--json", "missing/f.json"], "--json: cannot write missing/f.json"),
     ],
@@ -95,8 +97,10 @@ def test_a_missing_launcher_is_named(
     [
         ("mpi", 6, ["--ranks", "1..3", "--policy", "kakurenbo"]),
         ("mpi", 6, ["--issue", "external", "--policy", "kakurenbo"]),
+        ("mpi", 6, ["--issue", "external", "--late", "3", "--policy", "kakurenbo"]),
         pytest.param("mpi", 20, [], marks=pytest.mark.whole),
         pytest.param("mpi", 20, ["--issue", "external"], marks=pytest.mark.whole),
+        pytest.param("mpi", 20, ["--issue", "external", "--late", "3"], marks=pytest.mark.whole),
         pytest.param(
             "torch", 5, ["--ranks", "1..2", "--policy", "kakurenbo"], marks=pytest.mark.whole
         ),
@@ -118,6 +122,9 @@ def test_runs_that_are_killed_end_like_one_that_is_not(
     assert all(result["kills"][phase] for phase in PHASES)
     assert all(count >= kills // 10 for count in result["kills_by_kind"].values())
     assert sum(result["kills_by_kind"].values()) == sum(result["kills"].values())
+    if positions := result["positions"]:
+        assert positions["late"] > 0
+        assert (positions["lost"], positions["twice"]) == (0, 0)
     assert result["resumes"]
     assert result["issue"] == ("external" if "external" in more else "sampler")
     assert result["issue"] == "sampler" or set(result["lives_by_placement"]) == {"replicated"}
@@ -262,6 +269,34 @@ def test_samples_that_were_lost_or_came_twice_are_named(
     steps: list[list[int]], found: list[str]
 ) -> None:
     assert list(sets.gaps(lives_of_sets(*steps), REFERENCE)) == found
+
+
+@pytest.mark.parametrize(
+    ("steps", "counts", "found"),
+    [
+        ([[4, 1], [2, 3]], [1, 1, 1, 1], []),
+        ([[4, 1], [2]], [1, 1, 0, 1], ["epoch 2, kept: 1 lost, such as 3"]),
+        ([[4, 1], [2, 3, 4]], [1, 1, 1, 2], ["epoch 2, kept: 1 too many, such as 4"]),
+        ([[4, 1], [2, 3]], [1, 1, 1, 0], ["has 0 observations of sample 4, and there were 1"]),
+    ],
+)
+def test_positions_of_plans_that_were_open_over_epochs_come_once(
+    steps: list[list[int]], counts: list[int], found: list[str]
+) -> None:
+    lives = lives_of_sets(*steps)
+    for life in lives:
+        for done in life.steps.values():
+            done[0]["now"] = 3
+    bits = {name: records.bits(np.array(ids)) for name, ids in {"kept": [1, 2, 3, 4]}.items()}
+    lives[0].plans[2] = {**bits, "hidden": ""}
+    table = {"losses/count": records.bits(np.array([0, *counts], np.uint32))}
+    lives[-1].ends = [{"rank": 0, "first": 0, "table": table}]
+    lines = list(late.gaps(lives, REFERENCE))
+    assert len(lines) == len(found)
+    assert all(line.endswith(end) for line, end in zip(lines, found, strict=True))
+    account = late.account(lives)
+    assert (account["positions"], account["late"]) == (4, sum(map(len, steps)))
+    assert account["lost"] + account["twice"] == ("kept" in "".join(found))
 
 
 @pytest.mark.parametrize(

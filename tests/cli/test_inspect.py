@@ -142,7 +142,7 @@ def test_classes_are_counted_afterwards_from_the_hidden_samples(
 ) -> None:
     train(Report(tmp_path / "run", hidden=True))
     assert cli.main(["inspect", str(tmp_path / "run")]) == 0
-    assert "Classes are not known" in capsys.readouterr().out
+    assert "The classes are not known" in capsys.readouterr().out
     np.save(tmp_path / "labels.npy", LABELS)
     listed = tmp_path / "files.txt"
     listed.write_text("".join(f"a/{i}.png {label}\n" for i, label in enumerate(LABELS)))
@@ -195,7 +195,13 @@ def test_the_folders_of_a_tree_name_the_classes(
     assert "class dog &amp; &lt;b&gt;" in text
     assert "\x1b" not in text
     assert not Elements(text).open
-    assert "does not know the classes" not in text
+    train(tmp_path / "plain")
+    out.unlink()
+    arguments[1] = str(tmp_path / "plain")
+    assert cli.main([*arguments, "--html", str(out)]) == 0
+    for said in (capsys.readouterr().out, out.read_text()):
+        assert "The report does not say which samples were hidden" in said
+    assert re.search(r"sample \d+, class (cat|eel)<br>", out.read_text())
 
 
 def test_other_labels_than_those_of_the_tree_have_no_names(

@@ -160,11 +160,12 @@ def test_all_retired_is_an_error(replacement: bool) -> None:
     select(none, table_of(COLUMNS, reward=[1.0]), 0)
 
 
-@pytest.mark.parametrize("reward", [-1.0, 1.5])
-def test_rewards_that_are_no_pass_rates_are_an_error(reward: float) -> None:
+@pytest.mark.parametrize("form", ["variance", "gaussian"])
+@pytest.mark.parametrize("reward", [-1.0, 1.5, 1e30])
+def test_rewards_that_are_no_pass_rates_are_an_error(reward: float, form: str) -> None:
     table = table_of(COLUMNS, reward=[0.5, reward, np.inf])
     with pytest.raises(ValueError, match=r"reward must be in \[0, 1\] for PassRate, got"):
-        select(ds.PassRate(), table, 0)
+        select(ds.PassRate(form=form), table, 0)
 
 
 def test_a_run_draws_what_is_informative() -> None:

@@ -10,7 +10,7 @@ import argparse
 import contextlib
 from pathlib import Path
 
-from dynsample.cli.chaos.scenario import PHASES, POLICIES
+from dynsample.cli.chaos.scenario import EPOCHS, PHASES, POLICIES
 
 MAX_RANKS = 8  # on one machine; a full step has a row for every number of ranks to divide
 GROUPS = ("mpi", "torch")
@@ -29,6 +29,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--issue", choices=ISSUES, default="sampler",
                         help="who hands the plan out: the sampler, or a loop that shards, pads, "
                              "prefetches and reorders as frameworks do (%(default)s)")
+    parser.add_argument("--late", type=_late, default=0, metavar="K",
+                        help="with --issue external: keep batches in flight over up to K epochs, "
+                             "and observe them in another order (%(default)s)")
     parser.add_argument("--policy", nargs="+", choices=list(POLICIES), metavar="NAME",
                         default=list(POLICIES),
                         help=f"policies, in turn (default: all of {', '.join(POLICIES)})")
@@ -49,6 +52,8 @@ def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     """
     from dynsample.cli.chaos import launch
 
+    if args.late and args.issue != "external":
+        parser.error(f"--late must be 0 without --issue external, got {args.late}")
     if problem := launch.missing(args.group):
         parser.error(f"chaos --group {args.group} {problem}")
     if args.json and (args.json.is_dir() or not args.json.absolute().parent.is_dir()):
@@ -76,6 +81,15 @@ def _ranks(text: str) -> tuple[int, int]:
             return low, high
     raise argparse.ArgumentTypeError(
         f"must be A..B with 1 <= A <= B <= {MAX_RANKS}, or one number, got {text}"
+    )
+
+
+def _late(text: str) -> int:
+    with contextlib.suppress(ValueError):
+        if 0 <= (value := int(text)) < EPOCHS:
+            return value
+    raise argparse.ArgumentTypeError(
+        f"must be a whole number in [0, {EPOCHS}), as a run has {EPOCHS} epochs, got {text}"
     )
 
 

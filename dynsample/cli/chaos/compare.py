@@ -27,6 +27,8 @@ class Life:
     steps : dict of int to list of dict
         The records of a step, of the ranks that came to it.
     ends : list of dict
+    plans : dict of int to dict
+        Of the epochs that it was in, where the loop records them.
     torn : list of int
         Ranks of which a line within the file is torn.
     """
@@ -38,6 +40,7 @@ class Life:
     saved: int = 0
     steps: dict[int, list[dict[str, Any]]] = field(default_factory=dict)
     ends: list[dict[str, Any]] = field(default_factory=list)
+    plans: dict[int, dict[str, Any]] = field(default_factory=dict)
     torn: list[int] = field(default_factory=list)
 
     @classmethod
@@ -56,6 +59,8 @@ class Life:
                     life.start, life.loaded = line["step"], line["loaded"]
                 elif "saved" in line:
                     life.saved = max(life.saved, line["saved"])
+                elif "planned" in line:
+                    life.plans[line["planned"]] = line
                 else:
                     life.ends.append(line)
         return life

@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 
 from dynsample.cli import INTERRUPTED
-from dynsample.cli.chaos import compare, generations, launch, report, sets
+from dynsample.cli.chaos import compare, generations, late, launch, report, sets
 from dynsample.cli.chaos.compare import Life
 from dynsample.cli.chaos.report import Tally
 from dynsample.cli.chaos.scenario import PHASES, WITH_HIDDEN_PASS, Kill, Orders, Scenario
@@ -40,7 +40,7 @@ class Chaos:
         self.args, self.folder = args, folder
         self.source = random.Random(args.seed)
         self.tally = Tally(args.kills, self._required())
-        self.compared = sets if args.issue == "external" else compare
+        self.compared = late if args.late else sets if args.issue == "external" else compare
 
     def _required(self) -> tuple[str, ...]:
         hidden = WITH_HIDDEN_PASS & set(self.args.policy)
@@ -86,6 +86,8 @@ class Chaos:
             if outcome.problem:
                 problems.append(f"life {life.number} on {life.size} ranks: {outcome.problem}")
             if outcome.finished:
+                if self.args.late:
+                    self.tally.positions += late.account(lives)
                 return [*problems, *self.compared.gaps(lives, reference)]
             kills -= 1
         return problems
@@ -101,7 +103,9 @@ class Chaos:
 
     def undisturbed(self, scenario: Scenario, folder: Path) -> tuple[Life, list[str]]:
         """Run on one process, without a save and without a kill."""
-        orders = Orders(scenario, str(_made(folder)), life=0, issue=self.args.issue)
+        orders = Orders(
+            scenario, str(_made(folder)), life=0, issue=self.args.issue, late=self.args.late
+        )
         outcome = launch.run(orders)
         life = Life.read(orders)
         if not outcome.finished or not life.ends:
@@ -117,7 +121,7 @@ class Chaos:
         return Orders(
             scenario, str(_made(folder)), number, size, self.args.group, placement, self.args.issue,
             self.draw_kill(scenario, size, placement) if kill else None,
-            _TIME_LIMITS[self.args.group],
+            _TIME_LIMITS[self.args.group], self.args.late,
         )  # fmt: skip
 
     def draw_kill(self, scenario: Scenario, size: int, placement: str) -> Kill:

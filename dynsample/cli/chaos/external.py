@@ -55,13 +55,13 @@ class ExternalTraining(Training):
 
     def use(self, index: Integers, own: int, hidden: bool) -> None:
         """Add up the gradient of a batch and observe all of it; then count the step."""
-        sampler, model = self.sampler, self.model
+        model = self.model
         output = model.forward(index)
-        weights = sampler.weights(index)
+        weights = self.weights(index)
         gradient = np.zeros_like(model.weights)
         if own and not hidden:
             gradient = model.gradient(index, output, weights)
-        self.record(index[:own], weights[:own], output.loss[:own], hidden)
+        self.record(index[:own], weights[:own], output.loss[:own], hidden, **self.place())
         with self.signals.held():  # an observation belongs to the step that is counted
             if len(index):
                 self.observe(index, output, hidden)
@@ -69,6 +69,14 @@ class ExternalTraining(Training):
             self.done = replace(self.done, step=self.done.step + 1, gradient=total)
         self.stop_if_told()
         self.save_perhaps("observed")
+
+    def weights(self, index: Integers) -> NDArray[np.float32]:
+        """Return the loss weights of a batch."""
+        return self.sampler.weights(index)
+
+    def place(self) -> dict[str, int]:
+        """Say where a batch stands, beyond its step."""
+        return {}
 
     def unapplied(self) -> Integers:
         """Return the gradient of all rows of the epoch that were used so far."""

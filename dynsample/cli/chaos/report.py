@@ -37,6 +37,8 @@ class Tally:
         Kills by what came: SIGKILL to one rank or to all, or a signal that was caught.
     ranks, placements : Counter
         Lives by number of ranks, and by placement of the table.
+    positions : Counter of str
+        With late observations: what became of the positions of all plans, see `late.account`.
     failed : list of Path
         What is left of scenarios with a mismatch.
     """
@@ -52,6 +54,7 @@ class Tally:
     resumes: int = 0
     scenarios: int = 0
     steps: int = 0
+    positions: Counter[str] = field(default_factory=Counter)
     mismatches: list[str] = field(default_factory=list)
     failed: list[Path] = field(default_factory=list)
 
@@ -109,10 +112,11 @@ def print_tally(args: argparse.Namespace, tally: Tally) -> None:
     for line in (
         f"kinds        {', '.join(f'{tally.kinds[kind]} {_SAID[kind]}' for kind in KINDS)}",
         f"scenarios    {tally.scenarios} of {', '.join(args.policy)}; --seed {args.seed}, "
-        f"--issue {args.issue}",
+        f"--issue {args.issue}{f' --late {args.late}' if args.late else ''}",
         f"lives        {tally.lives}, {tally.resumes} of them from a checkpoint; {placements}",
         f"ranks        {ranks}, over {args.group}",
         f"compared     {tally.steps} steps, and the final tables",
+        *_of_positions(tally.positions),
         f"mismatches   {len(tally.mismatches)}",
     ):
         say(line)
@@ -126,11 +130,22 @@ def print_tally(args: argparse.Namespace, tally: Tally) -> None:
         cry(f"Less than a tenth were: {', '.join(tally.scarce)}")
 
 
+def _of_positions(count: Counter[str]) -> list[str]:
+    if not count:
+        return []
+    return [
+        f"positions    {count['positions']} of {count['plans']} plans, {count['late']} of them "
+        f"observed in a later epoch: {count['lost']} lost, {count['twice']} twice"
+    ]
+
+
 def write_json(path: Path, args: argparse.Namespace, tally: Tally) -> None:
     """Write the same as one object."""
     content = {
         "group": args.group,
         "issue": args.issue,
+        "late": args.late,
+        "positions": dict(tally.positions),
         "ranks": list(args.ranks),
         "policies": args.policy,
         "seed": args.seed,

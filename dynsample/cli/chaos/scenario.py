@@ -86,6 +86,7 @@ class Orders:
     issue: Issue = "sampler"
     kill: Kill | None = None
     time_limit: float = 20.0  # seconds that a rank may wait for the others
+    late: int = 0
 
     def write(self, path: Path) -> None:
         """Write as JSON."""

@@ -22,11 +22,16 @@ from dynsample.disk.fields import Check, integer, record, text
 
 
 class Record(TypedDict):
-    """What a rank did in a step: padding is not among its samples."""
+    """What a rank did in a step: padding is not among its samples.
+
+    Where batches are in flight over epochs, `epoch` is that of their plan, -1 for a step without
+    one, and `now` the current one.
+    """
 
     step: int
     rank: int
     epoch: int
+    now: int
     kind: str
     digest: str
     model: str
@@ -38,9 +43,11 @@ class Record(TypedDict):
 _COUNT = integer(0, 2**53)
 _RECORD: Check[Record] = record(
     {
-        **dict.fromkeys(("step", "rank", "epoch"), _COUNT),
+        **dict.fromkeys(("step", "rank", "now"), _COUNT),
+        "epoch": integer(-1, 2**53),
         **dict.fromkeys(("kind", "digest", "model", "ids", "weights", "losses"), text),
-    }
+    },
+    optional=["now"],
 )
 Pass: TypeAlias = tuple[int, str]  # epoch, and whether of the kept or of the hidden samples
 
@@ -50,10 +57,10 @@ def differences(life: Life, reference: Life) -> Iterator[str]:
     yield from torn(life)
     expected: dict[Pass, dict[int, tuple[int, ...]]] = {}
     about: dict[Pass, tuple[str, str]] = {}
-    for done in _records(reference, reference.steps):
+    for done in records_of(reference, reference.steps):
         expected.setdefault(_pass(done), {}).update(_samples(done))
         about[_pass(done)] = done["digest"], done["model"]
-    records = _records(life, sorted(life.steps))
+    records = records_of(life, sorted(life.steps))
     lines = (line for each in records for line in _of(life, each, expected, about))
     yield from islice(lines, LINES)
     yield from ends_differ(life, reference, ("digest", "model"))  # steps are the loop's own
@@ -81,11 +88,11 @@ def _of(
 
 def gaps(lives: list[Life], reference: Life) -> Iterator[str]:
     """Say which samples were lost, or came twice, in what the run went on from."""
-    wanted = _counts(reference, reference.steps)
+    wanted = counts_of(records_of(reference, reference.steps))
     found: dict[Pass, Counter[int]] = {}
     end = max((step + 1 for life in lives for step in life.steps), default=0)
     for life, steps in final_steps(lives, end):
-        for which, counts in _counts(life, steps).items():
+        for which, counts in counts_of(records_of(life, steps)).items():
             found.setdefault(which, Counter()).update(counts)
     for which in sorted({*wanted, *found}):
         here, there = found.get(which, Counter()), wanted.get(which, Counter())
@@ -96,7 +103,8 @@ def gaps(lives: list[Life], reference: Life) -> Iterator[str]:
     yield from missing_ends(lives)
 
 
-def _records(life: Life, steps: Iterable[int]) -> Iterator[Record]:
+def records_of(life: Life, steps: Iterable[int]) -> Iterator[Record]:
+    """Yield the records of some steps, checked."""
     return (_RECORD(one, "a record") for step in steps for one in life.steps.get(step, []))
 
 
@@ -115,8 +123,9 @@ def _ids(done: Record) -> list[int]:
     return ids
 
 
-def _counts(life: Life, steps: Iterable[int]) -> dict[Pass, Counter[int]]:
+def counts_of(records: Iterable[Record]) -> dict[Pass, Counter[int]]:
+    """Count the samples of some records, by epoch and pass."""
     counts: dict[Pass, Counter[int]] = {}
-    for done in _records(life, steps):
+    for done in records:
         counts.setdefault(_pass(done), Counter()).update(_ids(done))
     return counts

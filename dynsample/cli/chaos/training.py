@@ -23,6 +23,7 @@ from dynsample.cli.chaos.strikes import Signals
 from dynsample.disk.fields import Check, array, integer, one_of, optional, record, text
 from dynsample.groups import Group
 from dynsample.run.views import HiddenView
+from dynsample.table.columns import Mean
 
 SAVES = {"received": 0.15, "observed": 0.25, "planned": 0.3}  # chances
 _NO_WEIGHTS = np.empty(0, np.float32)
@@ -104,6 +105,8 @@ class Training:
             group=group,
             placement=orders.placement,
             issue=orders.issue,
+            late=orders.late,
+            columns={"losses": Mean(signal="loss")} if orders.late else None,
         )
         self.recorder = Recorder(orders.records(group.rank))
         self.folder = Path(orders.folder)
@@ -233,9 +236,8 @@ class Training:
         self.recorder.append(
             step=self.done.step,
             kind="hidden" if hidden else "kept",
-            epoch=self.sampler.epoch,
+            **{"epoch": self.sampler.epoch, **place},
             digest=self.sampler.state_dict()["digest"],
-            **place,
             ids=bits(index),
             weights=bits(weights),
             losses=bits(loss),
@@ -246,10 +248,14 @@ class Training:
         """Report to the sampler."""
         with self.hooks.phase("hidden" if hidden else "observe"):
             self.hooks()
-            self.sampler.observe(
-                index, loss=output.loss, correct=output.correct, confidence=output.confidence
-            )
+            self.report(index, output)
             self.hooks()
+
+    def report(self, index: NDArray[np.int64], output: Output) -> None:
+        """Call `Sampler.observe`."""
+        self.sampler.observe(
+            index, loss=output.loss, correct=output.correct, confidence=output.confidence
+        )
 
     def drawn(self, when: str) -> bool:
         """Whether to save now: the same draw on all ranks."""

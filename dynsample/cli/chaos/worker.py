@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from dynsample.cli.chaos.external import ExternalTraining
+from dynsample.cli.chaos.flight import LateTraining
 from dynsample.cli.chaos.hooks import HookedGroup, Hooks
 from dynsample.cli.chaos.page import OwnPage
 from dynsample.cli.chaos.scenario import Orders
@@ -15,6 +16,7 @@ from dynsample.cli.chaos.training import StoppedError, Training
 from dynsample.disk.checkpoint import StateError
 from dynsample.groups import Group, GroupError, mpi, single, torch
 
+LOOPS = {"sampler": Training, "external": ExternalTraining}
 LOST_A_RANK, CANNOT_LOAD = 3, 4  # exit statuses
 
 
@@ -66,7 +68,7 @@ def main() -> int:
         if orders.group:
             hooks.watch_writes()
         try:
-            loop = ExternalTraining if orders.issue == "external" else Training
+            loop = LateTraining if orders.late else LOOPS[orders.issue]
             loop(orders, group, hooks, signals).run()
         except StoppedError:
             page.stop()

@@ -39,6 +39,19 @@ class Classes:
         return self.hidden / np.maximum(self.samples, 1)
 
 
+def without_counts(labels: NDArray[np.integer] | None) -> str:
+    """Say why hidden samples are not counted by class, and what would count them."""
+    if labels is None:
+        return (
+            "The classes are not known: Sampler(report=Report(DIR, labels=...)) counts hidden "
+            "samples by class, or Report(DIR, hidden=True) beside --labels."
+        )
+    return (
+        "The report does not say which samples were hidden: Sampler(report=Report(DIR, "
+        "labels=...)) counts them by class, and Report(DIR, hidden=True) keeps them."
+    )
+
+
 def class_name(label: int, names: Sequence[str]) -> str:
     """Return what a class is called, where it has a name, else its number."""
     return names[label] if label < len(names) else str(label)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from dynsample import files, report
 from dynsample.cli import tree
 from dynsample.cli.inspect import terminal
-from dynsample.cli.inspect.classes import by_class
+from dynsample.cli.inspect.classes import by_class, without_counts
 from dynsample.cli.printing import say
 from dynsample.disk.arrays import load_array
 from dynsample.disk.files import whole
@@ -51,7 +51,7 @@ def _run(args: argparse.Namespace) -> int:
         if _list_of(args.labels) is None:
             labels, names = _classes_of_tree(args.images, samples, labels)
     classes = by_class(found, labels, names)
-    terminal.show(found, report.costs(found), classes)
+    terminal.show(found, report.costs(found), classes, without_counts(labels))
     if args.html:
         from dynsample.cli.inspect import page, pictures
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dynsample.cli.inspect import charts
-from dynsample.cli.inspect.classes import Classes, class_name
+from dynsample.cli.inspect.classes import Classes, class_name, without_counts
 from dynsample.cli.inspect.markup import definitions, details, document, figure, text
 from dynsample.cli.inspect.pictures import Pictures
 from dynsample.cli.inspect.terminal import median, verdict
@@ -65,7 +65,7 @@ def build(run: Run, balance: Sequence[Cost], classes: Classes | None, samples: K
         *_balance(balance),
         *_hidden(run),
         *_scores(run),
-        *_classes(classes),
+        *_classes(classes, samples.labels),
         *_samples(run, samples),
         *_table(run, balance),
     ]
@@ -137,15 +137,10 @@ def _scores(run: Run) -> Iterable[str]:
             )
 
 
-def _classes(classes: Classes | None) -> Iterable[str]:
+def _classes(classes: Classes | None, labels: NDArray[np.integer] | None) -> Iterable[str]:
     yield "<h2>Classes</h2>"
     if classes is None or not classes.samples.any():
-        yield (
-            "<p>The report does not know the classes. "
-            "<code>Sampler(report=Report(DIR, labels=...))</code> counts hidden samples by class; "
-            "with <code>Report(DIR, hidden=True)</code> <code>--labels</code> can be given "
-            "afterwards.</p>"
-        )
+        yield f"<p>{text(without_counts(labels))}</p>"
         return
     places = [place for place, count in enumerate(classes.samples) if count]
     places.sort(key=lambda place: classes.share[-1][place])

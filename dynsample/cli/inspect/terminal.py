@@ -12,7 +12,7 @@ from dynsample.report.record import Record
 _MEDIAN = 2  # place among the quantiles
 
 
-def show(run: Run, balance: Sequence[Cost], classes: Classes | None) -> None:
+def show(run: Run, balance: Sequence[Cost], classes: Classes | None, uncounted: str) -> None:
     """Print a row for each epoch, then what they come to."""
     about, score = run.epochs[-1]["run"], run.epochs[-1]["score"]
     say(
@@ -24,7 +24,7 @@ def show(run: Run, balance: Sequence[Cost], classes: Classes | None) -> None:
         "s saved", "s spent",
     )  # fmt: skip
     show_table(headings, [_row(*each) for each in zip(run.epochs, balance, strict=True)])
-    for sentence in sentences(run, balance, classes):
+    for sentence in sentences(run, balance, classes, uncounted):
         say(sentence)
 
 
@@ -49,8 +49,10 @@ def median(line: Record) -> float | None:
     return column["quantiles"][_MEDIAN] if column and column["quantiles"] else None
 
 
-def sentences(run: Run, balance: Sequence[Cost], classes: Classes | None) -> list[str]:
-    """Say what the numbers come to, and what they leave out."""
+def sentences(
+    run: Run, balance: Sequence[Cost], classes: Classes | None, uncounted: str
+) -> list[str]:
+    """Say what the numbers come to, and what they leave out: `uncounted`, for want of classes."""
     found = [verdict(balance)]
     if classes is not None and classes.samples.any():
         share = classes.share[-1]
@@ -61,10 +63,7 @@ def sentences(run: Run, balance: Sequence[Cost], classes: Classes | None) -> lis
             f"({share[order[0]]:.0%})."
         )
     else:
-        found.append(
-            "Classes are not known: Sampler(report=Report(DIR, labels=...)) counts by class, or "
-            "Report(DIR, hidden=True) beside --labels."
-        )
+        found.append(uncounted)
     if run.replaced:
         found.append(f"{run.replaced} lines are of epochs that were done again, and left out.")
     if run.torn:
