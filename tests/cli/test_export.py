@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
-import os
 import signal
 import subprocess
 import sys
@@ -161,13 +160,6 @@ class Odd(ds.Policy):
         return ds.Selection(hidden=table.seen | True)
 
 
-def over(sampler: ds.Sampler) -> ds.Sampler:
-    """Bring a sampler to where an epoch is over and the next one could not be planned."""
-    in_epoch_two(sampler)
-    sampler.set_epoch(3)
-    return sampler
-
-
 UNKNOWN: dict[str, tuple[ds.Policy, dict[str, object], str]] = {
     "own": (Odd(), {}, "the policy, Odd, is none of dynsample's own"),
     "array": (ds.WeightedRandom(np.arange(1, N + 1)), {}, "WeightedRandom needs more than"),
@@ -283,32 +275,6 @@ def test_observations_of_an_older_plan_count_as_at_the_next_boundary(tmp_path: P
     assert_equal(found.drop_columns(["hidden", "weight"]), sampler.table.to_arrow())
 
 
-@pytest.mark.parametrize(
-    ("names", "kind"),
-    [
-        ([f"{i}" for i in range(N)], pa.large_string()),
-        ([b"%d\xff" % i for i in range(N)], pa.large_binary()),
-        ([f"{i}\udcff" for i in range(N)], pa.large_binary()),
-        ([i - 5 for i in range(N)], pa.int64()),
-        ([2**64 - 1 - i for i in range(N)], pa.uint64()),
-        ([2**64 + i for i in range(N)], pa.large_string()),
-    ],
-)
-@pytest.mark.parametrize("index", [None, np.arange(0, N, 7)])
-def test_keys_of_every_kind_are_a_column(
-    names: list[str | bytes | int], kind: pa.DataType, index: np.ndarray | None
-) -> None:
-    rows = N if index is None else len(index)
-    table = ds.ScoreTable(rows, {"loss": ds.Last()}, index=index)
-    found = table.to_arrow(keys=ds.Keys(names))["key"]
-    expected = [names[i] for i in range(N) if index is None or i in index]
-    if "binary" in str(kind) and isinstance(names[0], str):
-        expected = [os.fsencode(str(name)) for name in expected]
-    if "string" in str(kind):
-        expected = [str(name) for name in expected]
-    assert (found.type, found.to_pylist()) == (kind, expected)
-
-
 def test_row_groups_are_of_some_rows_and_scores_have_no_bounds(tmp_path: Path) -> None:
     rows = arrow.ROWS * 2 + 5
     sampler = ds.Sampler(rows, columns={"loss": ds.Last()}, batch_size=rows)
@@ -319,19 +285,6 @@ def test_row_groups_are_of_some_rows_and_scores_have_no_bounds(tmp_path: Path) -
     about = pq.ParquetFile(tmp_path / "scores.parquet").metadata
     assert about.num_row_groups == 3
     assert [about.row_group(1).column(j).is_stats_set for j in range(2)] == [True, False]
-
-
-def test_a_column_has_no_name_that_the_file_has() -> None:
-    table = ds.ScoreTable(3, {"weight": ds.Last()})
-    with pytest.raises(ValueError, match="may be called 'weight', which the file has for another"):
-        table.to_arrow()
-
-
-def test_a_plan_is_one_of_the_table() -> None:
-    table = ds.ScoreTable(3, {"loss": ds.Last()})
-    plan = ds.build_plan(ds.Selection(hidden=np.ones(5, np.bool_)), 5, seed=0, epoch=0)
-    with pytest.raises(ValueError, match="plan must be one of this table, which has 3 rows"):
-        table.to_arrow(plan=plan)
 
 
 def refused(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
