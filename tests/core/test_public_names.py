@@ -70,7 +70,7 @@ def test_schedules_are_an_attribute() -> None:
             "num_samples policy batch_size seed drop_last order subset columns group placement "
             "device max_log_bytes report issue fingerprint",
         ),
-        (ds.Sampler.observe, "self index logits targets signals"),
+        (ds.Sampler.observe, "self index logits targets epoch signals"),
         (ds.Sampler.set_epoch, "self epoch restart"),
         (ds.Sampler.save, "self path consumed"),
         (ds.Sampler.load, "self path allow"),
