@@ -1,6 +1,6 @@
 # Needs make, python3 (3.10 or later, with venv) and g++ (11 or later). Everything else goes to .venv,
 # but for the libraries that FFCV is compiled against, and Open MPI.
-.PHONY: demo study setup instrumented test test-all test-dali110 bench claims docs lint wheel wheel-check gpu-bundle sanitize races races-whole clean
+.PHONY: demo study setup instrumented test test-all test-dali110 pythons bench claims docs lint wheel wheel-check gpu-bundle sanitize races races-whole clean
 .SUFFIXES:
 
 PYTHON ?= python3
@@ -86,6 +86,22 @@ test-dali110: $(VENV)/.built $(VENV110)/.ready
 	PYTHONPATH=$(CURDIR) $(VENV110)/bin/python -m pytest \
 	  tests/loaders tests/core/test_files.py tests/core/test_pack.py \
 	  -k "dali or files or pack" -W "ignore:distutils Version:DeprecationWarning"
+
+# The tests of core and policies, as far as they need no torch, with each of these that is there: what
+# is installed is a wheel, in an environment in build/pythons, away from the sources.
+PYTHONS := 3.10 3.11 3.12 3.13 3.14
+OF_PYTHONS := pytest pytest-timeout pytest-xdist hypothesis safetensors pillow
+
+pythons:
+	@set -e; for version in $(PYTHONS); do \
+	  python=python$$version; folder=build/pythons/$$version; \
+	  $$python -c "" 2> /dev/null || { echo "$$python is not here"; continue; }; \
+	  echo "$$python"; $$python -m venv $$folder; \
+	  DYNSAMPLE_CUDA=OFF $$folder/bin/python -m pip --disable-pip-version-check -qq install \
+	    --force-reinstall $(OF_PYTHONS) .; \
+	  (cd $$folder; bin/pytest -n $(CORES) -q -m "not whole" $(CURDIR)/tests/core \
+	    $(CURDIR)/tests/policies); \
+	done
 
 bench: $(VENV)/.test-ready $(VENV)/.ffcv $(VENV)/.dali
 	$(BIN)/dynsample bench all

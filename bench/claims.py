@@ -2,7 +2,8 @@
 
 `claims.toml` lists the claims, `results/claims.json` holds what was found last, with the commit,
 the date and the kind of machine. README and docs/performance.md show both in tables that are
-written here, between the lines `<!-- claims -->` and `<!-- end of claims -->`.
+written here, between the lines `<!-- claims -->` and `<!-- end of claims -->`; `claim_plots.py`
+draws them.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from claim_plots import plots
 from embedded import put
 
 from dynsample import _core
@@ -153,11 +155,12 @@ def table(listed: list[Claim], found: Found) -> str:
 
 
 def pages(found: Found) -> dict[Path, str]:
-    """Both pages as they are to be."""
+    """Both pages and the pictures of one, as they are to be."""
     listed = claims()
     return {
         README: put(README, "claims", table([each for each in listed if each.readme], found)),
         PAGE: put(PAGE, "claims", table(listed, found)),
+        **plots(listed, found),
     }
 
 

@@ -25,7 +25,12 @@ if(NOT DYNSAMPLE_CUDA STREQUAL "OFF")
   elseif(DYNSAMPLE_CUDA STREQUAL "ON")
     message(FATAL_ERROR "DYNSAMPLE_CUDA=ON, but ${why_not}")
   elseif(nvcc)
-    message(WARNING "dynsample: the CUDA module is left out: ${why_not}")
+    message(WARNING "dynsample: the CUDA module is left out: ${why_not}; what is built, for the "
+                    "CPU, is whole without it. CUDACXX names another nvcc, DYNSAMPLE_CUDA=ON makes "
+                    "this an error, and OFF looks for none")
+  else()
+    message(STATUS "dynsample: there is no nvcc; what is built is for the CPU. To build for GPUs too, "
+                   "put nvcc on PATH or set CUDACXX to it; DYNSAMPLE_CUDA=ON insists")
   endif()
 endif()
 message(STATUS "dynsample: CUDA module ${with_cuda}")

@@ -13,6 +13,7 @@ from dynsample import batch, coreset, groups, ops, payload, report, signals, wei
 from dynsample.coreset.scoring import score, score_columns
 from dynsample.disk.checkpoint import StateError
 from dynsample.files.pack import PackError
+from dynsample.kernels.keys import Keys
 from dynsample.payload import PayloadError
 from dynsample.plan.orders import PageLocal
 from dynsample.plan.plan import EpochPlan, build_plan
@@ -28,6 +29,7 @@ from dynsample.policies import (
     InfoBatch,
     Kakurenbo,
     OrderDP,
+    PassRate,
     RandomSubset,
     ReducibleLoss,
     ReplayPriority,
@@ -71,6 +73,7 @@ __all__ = [
     "InfoBatch",
     "Issued",
     "Kakurenbo",
+    "Keys",
     "Lags",
     "Last",
     "Max",
@@ -79,6 +82,7 @@ __all__ = [
     "OrderDP",
     "PackError",
     "PageLocal",
+    "PassRate",
     "PayloadError",
     "Policy",
     "PriorityTree",
@@ -115,7 +119,9 @@ __all__ = [
 
 def __getattr__(name: str) -> str:
     if name != "__version__":
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        is_module = not name.startswith("_") and _find_spec(f"{__name__}.{name}") is not None
+        hint = f": write import {__name__}.{name} before" if is_module else ""
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}{hint}")
     from importlib.metadata import version
 
     return version(__name__)

@@ -34,6 +34,13 @@ def kl_loss(
     References
     ----------
     Yin et al., "Squeeze, Recover and Relabel", NeurIPS 2023; their T is 20.
+
+    Examples
+    --------
+    >>> import torch
+    >>> teacher = torch.tensor([[2.0, 0.0]])
+    >>> float(kl_loss(teacher, teacher, temperature=20.0))
+    0.0
     """
     temperature = real(temperature, "temperature", "(0, inf)")
     if output.shape != logits.shape or output.dim() != 2:

@@ -14,6 +14,7 @@ except ImportError as error:
         'pip install "dynsample[grain]"'
     ) from error
 
+from dynsample.loading import checked_sampler
 from dynsample.run import handout
 from dynsample.sampler import Sampler
 
@@ -80,9 +81,7 @@ def dataset(source: Source, sampler: Sampler, *, hidden: bool = False) -> grain.
     step, and back by `set_state` after `Sampler.load`. The order is whole after a load, too. To go
     on with another number of shards use `grain.experimental.ElasticIterator`.
     """
-    if not isinstance(sampler, Sampler):
-        raise TypeError(f"sampler must be a dynsample.Sampler, got {type(sampler).__name__}")
-    handout.check_external(sampler.run)
+    handout.check_external(checked_sampler(sampler).run)
     samples = _checked(source, sampler.num_samples)
     handout.set_skips(sampler.run, "framework")
     order = handout.Whole(sampler.run, hidden=bool(hidden))  # which looks for ranks once more

@@ -7,15 +7,29 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from dynsample.kernels.checks import MAX_SAMPLES
 from dynsample.run.views import AllView, HiddenView, PeekView
+from dynsample.sampler import Sampler
 
 if TYPE_CHECKING:
     from dynsample.run.batches import BatchIterator
     from dynsample.run.views import LookIterator
-    from dynsample.sampler import Sampler
 
     Source: TypeAlias = Sampler | HiddenView | AllView | PeekView
     # What draws the ids, the batches that are made of them, and what ends their making.
     Opened: TypeAlias = tuple[BatchIterator | LookIterator, Iterator[Any], Callable[[], None]]
+
+
+def checked_sampler(sampler: object, hint: str = "") -> Sampler:
+    """Return what is a sampler.
+
+    Raises
+    ------
+    TypeError
+        For anything else; it ends with the hint.
+    """
+    if not isinstance(sampler, Sampler):
+        kind = type(sampler).__name__
+        raise TypeError(f"sampler must be a dynsample.Sampler, got {kind}{hint}")
+    return sampler
 
 
 class Following:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dynsample import _core
+from dynsample.kernels import Given
 from dynsample.kernels.checks import MAX_EPOCH, MAX_SAMPLES, integer, real
 from dynsample.kernels.convert import as_ids, plain
 from dynsample.kernels.numbers import integers, sequence
@@ -86,7 +87,13 @@ class PriorityTree:
         """Sum of all priorities."""
         return self._native.total() * self.unit
 
-    def __getitem__(self, index: Any) -> Any:
+    @overload
+    def __getitem__(self, index: int | np.integer) -> float: ...
+
+    @overload
+    def __getitem__(self, index: Given | Sequence[int]) -> NDArray[np.float64]: ...
+
+    def __getitem__(self, index: object) -> object:
         """Return the priority of an id as a float, or those of int[B] as float64[B].
 
         Raises
@@ -115,7 +122,7 @@ class PriorityTree:
         stop = len(self) if end is None else integer(end, "end", 0, len(self))
         return integer(start, "start", 0, stop), stop
 
-    def update(self, index: Any, priorities: Any) -> None:
+    def update(self, index: Given | Sequence[int], priorities: Given | Sequence[float]) -> None:
         """Set priorities: all of them, or none on an error. Of a repeated id the last counts.
 
         Parameters

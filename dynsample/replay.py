@@ -26,6 +26,21 @@ class ReplayedDataset(torch.utils.data.Dataset[Any]):
     dataset : map-style dataset
         Is asked for `dataset[View(i, crop, flip)]`; for `dataset[i]` when nothing was cropped.
     source : Store or Views
+
+    Examples
+    --------
+    >>> import torch
+    >>> from dynsample.torch import DataLoader
+    >>> class Images(torch.utils.data.Dataset):
+    ...     def __len__(self):
+    ...         return 4
+    ...     def __getitem__(self, view):
+    ...         return torch.zeros(3, 8, 8), view.sample % 2
+    >>> views = ds.payload.Views(ds.payload.Facts(4, num_classes=2))
+    >>> loader = DataLoader(Images(), sampler=ds.Sampler(4, batch_size=2), payload=views)
+    >>> images, labels, payload, index = next(iter(loader))
+    >>> sorted(payload), bool((labels == index % 2).all())
+    (['crop', 'flip'], True)
     """
 
     def __init__(self, dataset: Any, source: Source) -> None:
@@ -104,6 +119,13 @@ def mix(images: Tensor, partners: Tensor, payload: Mapping[str, Tensor]) -> Tens
     ----------
     Zhang et al., "mixup: Beyond Empirical Risk Minimization", ICLR 2018; Yun et al., "CutMix",
     ICCV 2019.
+
+    Examples
+    --------
+    >>> import torch
+    >>> images, partners = torch.zeros(1, 1, 1, 2), torch.ones(1, 1, 1, 2)
+    >>> mix(images, partners, {"lam": torch.tensor([0.75], dtype=torch.float64)}).tolist()
+    [[[[0.25, 0.25]]]]
     """
     if "box" in payload:
         box = payload["box"].to(images.device)[:, :, None, None, None]

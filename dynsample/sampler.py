@@ -6,27 +6,24 @@ import copy
 import os
 from collections.abc import Iterable, Mapping
 from functools import partial
-from typing import Any, SupportsIndex
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Any
 
 from dynsample.groups import as_group
-from dynsample.kernels import A, Array
 from dynsample.kernels.checks import MAX_EPOCH, MAX_SAMPLES, choice, integer
+from dynsample.kernels.keys import Keys, as_keys
 from dynsample.kernels.numbers import as_subset
 from dynsample.plan.orders import Order, OrderName, PageLocal, as_order
 from dynsample.plan.plan import Plan
 from dynsample.policies.base import Policy, as_policy
 from dynsample.policies.uniform import Uniform
 from dynsample.report import Report, as_report
-from dynsample.run import handout, life, planning, position, resume, step
-from dynsample.run.attributes import RunAttributes
+from dynsample.run import life, planning, position, resume
 from dynsample.run.batches import BatchIterator, refuse_sampler_slot
 from dynsample.run.boundary import ObservationError as ObservationError
 from dynsample.run.config import Issue, Placement, RunConfig, as_fingerprint
 from dynsample.run.passes import Batch
 from dynsample.run.run import Observations, Run
+from dynsample.run.training_step import TrainingStep
 from dynsample.run.turn import alone, running
 from dynsample.run.views import AllView, HiddenView, PeekView
 from dynsample.table.by_group import as_groups
@@ -36,7 +33,7 @@ from dynsample.table.log import MAX_BYTES
 MAX_LATE = 64  # plans that are open beside the current one
 
 
-class Sampler(RunAttributes):
+class Sampler(TrainingStep):
     """Batches of sample ids, planned every epoch by a policy from what `observe` reported.
 
     Iterating gives int64[B] arrays; the sampler is also a `batch_sampler` for torch's DataLoader.
@@ -89,6 +86,8 @@ class Sampler(RunAttributes):
         With `issue="external"`: for how many epochs after its own a plan stays open, so that what
         was in flight when the next epoch began can still be observed; see "Late observations" in
         the page "The life of an epoch".
+    keys : Keys, optional
+        Names of all samples, for `observe(keys=)` and `weights(keys=)`. A state is of these names.
 
     Attributes
     ----------
@@ -101,6 +100,18 @@ class Sampler(RunAttributes):
     A sampler copies and pickles, by `copy` or `pickle`, with all that it has observed: the copy is
     a run of its own that goes on at the same cursor. Ranks copy it together, and share the group. A
     sampler of several ranks does not pickle, and one on a device does neither: `save` and `load`.
+
+    Examples
+    --------
+    >>> sampler = ds.Sampler(1000, ds.InfoBatch(epochs=10), batch_size=100)
+    >>> for epoch in range(3):
+    ...     sampler.set_epoch(epoch)
+    ...     for index in sampler:  # int64[B]
+    ...         sampler.observe(index, loss=1 / (1 + index.astype(np.float32)))
+    ...     sampler.plan.num_positions
+    1000
+    566
+    566
     """
 
     def __init__(
@@ -123,6 +134,7 @@ class Sampler(RunAttributes):
         fingerprint: str | None = None,
         groups: Any = None,
         late: int = 0,
+        keys: Keys | None = None,
     ) -> None:
         samples = integer(num_samples, "num_samples", 0, MAX_SAMPLES)
         policy = as_policy(Uniform() if policy is None else policy)
@@ -149,6 +161,7 @@ class Sampler(RunAttributes):
             issue=choice(issue, "issue", ("sampler", "external")),
             groups=None if groups is None else as_groups(groups, samples),
             late=integer(late, "late", 0, MAX_LATE),
+            keys=None if keys is None else as_keys(keys, samples),
         )
         config.check_external()
         config.check_drop_last(ranks := as_group(group))
@@ -247,73 +260,6 @@ class Sampler(RunAttributes):
         life.planned(self._run)
         return HiddenView(self._run)
 
-    # What the training step uses
-
-    def observe(
-        self,
-        index: Array,
-        *,
-        logits: Array | None = None,
-        targets: Array | None = None,
-        epoch: SupportsIndex | None = None,
-        **signals: Array,
-    ) -> None:
-        """Report what the training step saw; only appends to the log.
-
-        Parameters
-        ----------
-        index : int[B]
-            Ids of the batch, as the loader gave them, of any integer dtype. Like all arguments of
-            numpy, torch, or a library with DLPack, such as JAX, which is then waited for.
-        logits, targets : [B, C] and int[B], optional
-            The signals that the columns need are computed from these.
-        epoch : int, optional
-            The epoch whose plan issued the batch, with `late`: the current one or one before it
-            that is still open. Without it each observation is of the oldest open plan that issued
-            its id and has it unobserved.
-        **signals : float[B] or [B, 1]
-            `loss`, `correct`, `confidence`, ... by name. Known ones that no column
-            needs are ignored.
-
-        Raises
-        ------
-        ValueError, TypeError, IndexError
-            For what is missing, misshapen, or not of this epoch; nothing is then appended.
-
-        Examples
-        --------
-        >>> sampler = ds.Sampler(8, ds.Uniform(), issue="external", late=1)
-        >>> order = sampler.plan.order
-        >>> sampler.set_epoch(1)  # the plan of epoch 0 stays open for what is on its way
-        >>> sampler.observe(order[:6], epoch=0)
-        >>> len(sampler.outstanding)
-        2
-        """
-        step.observe(self._run, index, logits, targets, signals, epoch)
-
-    def weights(self, index: A, epoch: SupportsIndex | None = None) -> A:
-        """Loss weights of a batch: float32[B]; a tensor on the device of `index`, or numpy.
-
-        A padded row, which a rank gets when fewer rows than ranks are left, has weight 0.
-
-        Parameters
-        ----------
-        index : int[B]
-            Ids that this epoch issued; any array that `observe` takes.
-        epoch : int, optional
-            The epoch whose plan issued the batch, with `late`. Without it the weights are those of
-            the current plan and, for ids that it does not issue, of the newest open one that does:
-            pass it where a batch may be late.
-
-        Raises
-        ------
-        ValueError, TypeError, IndexError
-            As `observe`, for ids that are not of this epoch.
-        """
-        given: Any = step.weights(self._run, life.planned(self._run), index, epoch)
-        values: A = given  # of the kind that the index is
-        return values
-
     @property
     def plan(self) -> Plan:
         """The plan of the current epoch; epoch 0 is planned when there is none yet."""
@@ -322,14 +268,6 @@ class Sampler(RunAttributes):
         return epoch.plan
 
     # State
-
-    @property
-    def outstanding(self) -> NDArray[np.int64]:
-        """Ids handed out and not observed, int64[M]; with `issue="external"`, and collective.
-
-        Of all open plans, oldest first, and of each in the order of the plan.
-        """
-        return handout.outstanding(self._run)
 
     def state_dict(self) -> dict[str, Any]:
         """Position in the epoch: small, JSON-able, of this process. The table is in `save`.

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal, Protocol, TypeAlias, cast, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dynsample.kernels import A, Array
+from dynsample.kernels import A, Array, Given, TensorT
 from dynsample.kernels.checks import choice
 from dynsample.kernels.convert import as_array, as_tensor, host, is_tensor
 from dynsample.kernels.namespace import equal, namespace_of
 
+Which: TypeAlias = Literal["max", "target"]
 _FLOATS = ("float16", "bfloat16", "float32", "float64")
 
 
@@ -136,6 +137,9 @@ class _Batch:
 
 def checked_output(logits: object, targets: object) -> tuple[Array, Array]:
     """Return logits and targets that signals can be computed from."""
+    if logits is None or targets is None:
+        lacking, there = ("logits", "targets") if logits is None else ("targets", "logits")
+        raise TypeError(f"{there} were given without {lacking}")
     return _checked_kinds(as_array(logits, "logits"), as_array(targets, "targets"))
 
 
@@ -143,7 +147,9 @@ def _checked_kinds(logits: Array, targets: Array) -> tuple[Array, Array]:
     if is_tensor(logits) != is_tensor(targets):
         raise TypeError("logits and targets must both be numpy arrays or both torch tensors")
     if str(logits.dtype).removeprefix("torch.") not in _FLOATS:
-        raise TypeError(f"logits must have dtype {', '.join(_FLOATS)}, got {logits.dtype}")
+        of_logits = len(targets.shape) == 2 and len(logits.shape) == 1
+        hint = "; logits and targets look exchanged" if of_logits else ""
+        raise TypeError(f"logits must have dtype {', '.join(_FLOATS)}, got {logits.dtype}{hint}")
     if not str(targets.dtype).removeprefix("torch.").startswith(("int", "uint")):
         mixed = '; what to observe of mixed targets says "mixup and CutMix" in docs/recipes.md'
         hint = mixed if len(targets.shape) == 2 else ""
@@ -151,9 +157,11 @@ def _checked_kinds(logits: Array, targets: Array) -> tuple[Array, Array]:
     if len(logits.shape) != 2 or logits.shape[1] < 1:
         raise ValueError(f"logits must have shape [B, C], got {tuple(logits.shape)}")
     if tuple(targets.shape) != (logits.shape[0],):
+        one_hot = tuple(targets.shape) == tuple(logits.shape)
+        hint = "; targets.argmax(1) gives the classes of one-hot rows" if one_hot else ""
         raise ValueError(
             f"targets must have shape ({logits.shape[0]},) to go with logits of "
-            f"{tuple(logits.shape)}, got {tuple(targets.shape)}"
+            f"{tuple(logits.shape)}, got {tuple(targets.shape)}{hint}"
         )
     return logits, targets
 
@@ -200,6 +208,12 @@ def compute(
         For other kinds, dtypes or shapes.
     IndexError
         For a target out of range on the CPU. On a GPU its signals are NaN.
+
+    Examples
+    --------
+    >>> logits, targets = np.array([[2.0, 0.0]]), np.array([0])
+    >>> sorted(compute(["loss", "el2n", "unknown"], logits, targets))
+    ['el2n', 'loss']
     """
     choice(confidence, "confidence", ("max", "target"))
     batch = _Batch(logits, targets)
@@ -210,33 +224,73 @@ def compute(
         return {name: batch.finish(functions[name](batch)) for name in names if name in functions}
 
 
+class _Function(Protocol):
+    @overload
+    def __call__(self, logits: TensorT, targets: TensorT) -> TensorT: ...
+
+    @overload
+    def __call__(self, logits: Given, targets: Given) -> NDArray[np.float32]: ...
+
+
+def _same_kind(function: Callable[[A, A], A]) -> _Function:
+    """Tell type checkers of what kind the signal is."""
+    return cast("_Function", function)
+
+
 def _one(name: str, logits: A, targets: A, which: str = "max") -> A:
     computed: Any = compute([name], logits, targets, which)[name]
     values: A = computed  # of the kind that the logits are
     return values
 
 
+@_same_kind
 def loss(logits: A, targets: A) -> A:
-    """Cross-entropy of every sample, float32[B]; arguments as in `compute`."""
+    """Cross-entropy of every sample, float32[B]; arguments as in `compute`.
+
+    Examples
+    --------
+    >>> ds.signals.loss(np.array([[2.0, 0.0]]), np.array([0])).round(3)
+    array([0.127], dtype=float32)
+    """
     return _one("loss", logits, targets)
 
 
+@_same_kind
 def correct(logits: A, targets: A) -> A:
     """1 where the highest logit (of equals, the first) is the target's, else 0, float32[B].
 
     A row with NaN counts as wrong. Arguments as in `compute`.
+
+    Examples
+    --------
+    >>> ds.signals.correct(np.array([[2.0, 0.0], [2.0, 0.0]]), np.array([0, 1]))
+    array([1., 0.], dtype=float32)
     """
     return _one("correct", logits, targets)
 
 
-def confidence(logits: A, targets: A, which: str = "max") -> A:
+@overload
+def confidence(logits: TensorT, targets: TensorT, which: Which = ...) -> TensorT: ...
+
+
+@overload
+def confidence(logits: Given, targets: Given, which: Which = ...) -> NDArray[np.float32]: ...
+
+
+def confidence(logits: A, targets: A, which: Which = "max") -> A:  # type: ignore[misc]
     """Softmax probability of the predicted class ("max") or of the target's, float32[B].
 
     Arguments as in `compute`.
+
+    Examples
+    --------
+    >>> ds.signals.confidence(np.array([[2.0, 0.0]]), np.array([1])).round(3)
+    array([0.881], dtype=float32)
     """
     return _one("confidence", logits, targets, which)
 
 
+@_same_kind
 def margin(logits: A, targets: A) -> A:
     """Logit of the target less the highest other one, float32[B]; arguments as in `compute`.
 
@@ -244,28 +298,46 @@ def margin(logits: A, targets: A) -> A:
     ----------
     Pleiss et al., "Identifying Mislabeled Data using the Area Under the Margin Ranking", NeurIPS
     2020, equation 1.
+
+    Examples
+    --------
+    >>> ds.signals.margin(np.array([[2.0, 0.0, 1.0]]), np.array([0]))
+    array([1.], dtype=float32)
     """
     return _one("margin", logits, targets)
 
 
+@_same_kind
 def el2n(logits: A, targets: A) -> A:
     """Euclidean norm of softmax minus one-hot target, float32[B]; arguments as in `compute`.
 
     References
     ----------
     Paul et al., "Deep Learning on a Data Diet", NeurIPS 2021, definition 2.2.
+
+    Examples
+    --------
+    >>> ds.signals.el2n(np.array([[0.0, 0.0]]), np.array([0])).round(3)
+    array([0.707], dtype=float32)
     """
     return _one("el2n", logits, targets)
 
 
+@_same_kind
 def l1(logits: A, targets: A) -> A:
     """Sum of absolute differences of softmax and one-hot target, float32[B].
 
     It is twice the probability of being wrong. Arguments as in `compute`.
+
+    Examples
+    --------
+    >>> ds.signals.l1(np.array([[0.0, 0.0]]), np.array([0]))
+    array([1.], dtype=float32)
     """
     return _one("l1", logits, targets)
 
 
+@_same_kind
 def max_margin(logits: A, targets: A) -> A:
     """Highest probability of another class less the target's, float32[B].
 
@@ -275,18 +347,36 @@ def max_margin(logits: A, targets: A) -> A:
     References
     ----------
     Paul et al., "Deep Learning on a Data Diet", NeurIPS 2021, its published code.
+
+    Examples
+    --------
+    >>> ds.signals.max_margin(np.array([[0.0, 0.0]]), np.array([0]))
+    array([0.], dtype=float32)
     """
     return _one("max_margin", logits, targets)
 
 
+@_same_kind
 def sum_margin(logits: A, targets: A) -> A:
     """Sum over the other classes of their probability less the target's, float32[B].
 
     Arguments and source as in `max_margin`.
+
+    Examples
+    --------
+    >>> ds.signals.sum_margin(np.array([[0.0, 0.0, 0.0]]), np.array([0])).round(3)
+    array([0.], dtype=float32)
     """
     return _one("sum_margin", logits, targets)
 
 
+@_same_kind
 def probability(logits: A, targets: A) -> A:
-    """Softmax probability of the target, float32[B]; arguments as in `compute`."""
+    """Softmax probability of the target, float32[B]; arguments as in `compute`.
+
+    Examples
+    --------
+    >>> ds.signals.probability(np.array([[0.0, 0.0]]), np.array([1]))
+    array([0.5], dtype=float32)
+    """
     return _one("probability", logits, targets)

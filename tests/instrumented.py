@@ -93,7 +93,9 @@ def pytest(site: Path, *arguments: str, **variables: str) -> list[str]:
     }
     # The variables are of the interpreter alone: a preloaded runtime is not for `env` itself.
     settings = [f"{name}={value}" for name, value in given.items()]
-    return ["env", *settings, sys.executable, "-P", "-m", "pytest", "-q", *arguments]
+    # Not `-m pytest`: the sources in the current folder would come before the build.
+    script = Path(sysconfig.get_path("scripts"), "pytest")
+    return ["env", *settings, sys.executable, str(script), "-q", *arguments]
 
 
 PARALLEL = ("-n", "auto", "--maxprocesses", "4")

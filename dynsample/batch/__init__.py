@@ -8,7 +8,7 @@ and arrays with DLPack are taken; on a GPU nothing waits for the device.
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from dynsample import _core, ops
 from dynsample._core import Stream
 from dynsample.batch.gram import FORMS, GramWeights, gram, gram_weights
-from dynsample.kernels import A, Array
+from dynsample.kernels import A, Array, Given, TensorT
 from dynsample.kernels.checks import MAX_SAMPLES, integer, real
 from dynsample.kernels.convert import admitted, beside, is_real, is_tensor, like
 from dynsample.kernels.namespace import equal, float32, namespace_of, subtract
@@ -111,6 +111,12 @@ class LossHistory:
     References
     ----------
     Jiang et al., "Accelerating Deep Learning by Focusing on the Biggest Losers", 2019, equation 1.
+
+    Examples
+    --------
+    >>> history = ds.batch.LossHistory(beta=2.0, size=8)
+    >>> history.select(np.array([0.1, 0.2, 0.3, 4.0], np.float32))
+    array([False, False, False,  True])
     """
 
     def __init__(
@@ -123,7 +129,13 @@ class LossHistory:
         self.step = 0
         self._window: Array = np.empty(0, np.float32)
 
-    def select(self, losses: A) -> A:
+    @overload
+    def select(self, losses: TensorT) -> TensorT: ...
+
+    @overload
+    def select(self, losses: Given) -> NDArray[np.bool_]: ...
+
+    def select(self, losses: A) -> A:  # type: ignore[misc]
         """Take one batch's losses, float[B]; mark the rows to train on, bool[B]."""
         return like(self._select(_losses(losses)), losses)
 
@@ -167,7 +179,19 @@ class LossHistory:
         self.step, self._window = step, window
 
 
-def selective_backprop(losses: A, keep: float = 0.5, *, seed: int, step: int) -> A:
+@overload
+def selective_backprop(losses: TensorT, keep: float = ..., *, seed: int, step: int) -> TensorT: ...
+
+
+@overload
+def selective_backprop(
+    losses: Given, keep: float = ..., *, seed: int, step: int
+) -> NDArray[np.bool_]: ...
+
+
+def selective_backprop(  # type: ignore[misc]
+    losses: A, keep: float = 0.5, *, seed: int, step: int
+) -> A:
     """Mark which rows of a batch to train on, by the rank of their loss.
 
     Parameters
@@ -190,6 +214,12 @@ def selective_backprop(losses: A, keep: float = 0.5, *, seed: int, step: int) ->
     ----------
     Selective Backprop in MosaicML Composer; after Jiang et al., "Accelerating Deep Learning by
     Focusing on the Biggest Losers", 2019.
+
+    Examples
+    --------
+    >>> losses = np.array([0.1, 0.5, 0.2, 4.0], np.float32)
+    >>> int(ds.batch.selective_backprop(losses, keep=0.5, seed=0, step=0).sum())
+    2
     """
     keep = real(keep, "keep", "(0, 1]")
     seed, step = integer(seed, "seed", 0, 2**64 - 1), integer(step, "step", 0, MAX_SAMPLES)
@@ -213,7 +243,15 @@ def selective_backprop(losses: A, keep: float = 0.5, *, seed: int, step: int) ->
     return like(kept, losses)
 
 
-def hardest(losses: A, k: int, reference: A | None = None) -> A:
+@overload
+def hardest(losses: TensorT, k: int, reference: TensorT | None = ...) -> TensorT: ...
+
+
+@overload
+def hardest(losses: Given, k: int, reference: Given | None = ...) -> NDArray[np.int64]: ...
+
+
+def hardest(losses: A, k: int, reference: A | None = None) -> A:  # type: ignore[misc]
     """Find the k rows of a batch of highest loss, or of highest loss above that of a reference.
 
     Parameters

@@ -29,6 +29,12 @@ class GramWeights(NamedTuple):
         They add up to 1: the loss is ``(weights * losses).sum()``.
     score : float32[B]
         How many samples of the batch have a gradient like this one's, itself included.
+
+    Examples
+    --------
+    >>> found = ds.batch.gram_weights(np.zeros((3, 2), np.float32), np.array([0, 0, 1]))
+    >>> float(found.weights.sum()), found.score.tolist()
+    (1.0, [2.0, 2.0, 1.0])
     """
 
     weights: Array
@@ -125,6 +131,13 @@ def gram(
     -----
     A gradient of zero has cosine 0 with all, one with NaN has NaN. The matrix is that of one
     rank's batch.
+
+    Examples
+    --------
+    >>> ds.batch.gram(np.zeros((3, 2), np.float32), np.array([0, 0, 1])).round(3)
+    array([[ 1.,  1., -1.],
+           [ 1.,  1., -1.],
+           [-1., -1.,  1.]], dtype=float32)
     """
     if isinstance(params, str):
         choice(params, "params", ("bias", "last_layer", "all"))

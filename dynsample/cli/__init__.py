@@ -25,6 +25,7 @@ COMMANDS = {
     "files": "write the list of a tree of class folders",
     "pack": "write all images of a data set into one file",
     "score": "average the scores of several runs",
+    "export": "write the scores of a saved sampler as Parquet",
     "coreset": "choose which samples to keep for good",
     "chaos": "kill ranks of training runs at random, and compare what follows",
 }

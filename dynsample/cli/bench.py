@@ -58,7 +58,13 @@ def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     """Run the scripts one after the other; 1 when one of them fails."""
     found = scripts()
     if not found:
-        parser.error("bench needs a checkout of dynsample: its scripts are not part of the package")
+        here = Path("bench", "common.py").is_file() and Path("dynsample", "__init__.py").is_file()
+        cure = (
+            "run `pip install -e .` in this one, as what is installed is a copy of it"
+            if here
+            else "its scripts are not part of the package"
+        )
+        parser.error(f"bench needs a checkout of dynsample: {cure}")
     if unknown := [name for name in args.what if name not in {*found, "all"}]:
         parser.error(f"no bench {unknown[0]!r}: choose from {', '.join(found)}, all")
     for name in ("n", "pairs"):

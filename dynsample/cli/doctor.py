@@ -15,7 +15,7 @@ from dynsample.kernels import available
 
 PACKAGES = (
     "numpy", "torch", "ffcv", "mpi4py", "lightning", "transformers", "accelerate", "grain",
-    "scikit-learn", "pillow", "matplotlib", "rich",
+    "pyarrow", "scikit-learn", "pillow", "matplotlib", "rich",
 )  # fmt: skip
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from dynsample import files
+from dynsample.cli import tree
 from dynsample.cli.printing import say
 from dynsample.disk.files import refuse_overwrite, whole
 
@@ -28,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     """Write the list, with folders and files in the order of their bytes."""
     try:
-        names, labels = files.scan(args.root)
+        names, labels = tree.scan(args.root)
         if unlisted := next((name for name in names if b"\n" in name), None):
             parser.error(f"a list has no way to write {unlisted!r}, which holds a line break")
         content = b"".join(b"/%s %d\n" % pair for pair in zip(names, labels, strict=True))

@@ -6,8 +6,9 @@ import argparse
 from pathlib import Path
 
 from dynsample import files
-from dynsample.cli.needs import check_installed
+from dynsample.cli import tree
 from dynsample.cli.printing import say
+from dynsample.cli.progress import progress
 from dynsample.files import pack
 
 
@@ -26,23 +27,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
-    """Pack, with a progress bar."""
-    check_installed(parser, "pack", {"rich": "rich"}, "dali")
+    """Pack, and say how long it still takes."""
     if args.root is not None and args.source.is_dir():
         parser.error("--root belongs to a list of files, and the source is a folder")
     if args.output.is_dir():
         parser.error(f"output: {args.output} is a folder, not a file")
-    from rich import progress
-
-    columns = (*progress.Progress.get_default_columns(), progress.MofNCompleteColumn())
     try:
         if args.source.is_dir():
-            samples = files.from_folders(args.source)
+            samples = tree.open_samples(args.source, None)
         else:
             samples = files.from_list(args.source, args.root)
-        with progress.Progress(*columns) as bar:
-            task = bar.add_task("packing", total=len(samples))
-            pack.write(samples, args.output, force=args.force, progress=lambda: bar.advance(task))
+        with progress("packing", "images", len(samples)) as shown:
+            pack.write(samples, args.output, force=args.force, progress=shown.advance)
     except FileExistsError as error:
         parser.error(f"{error}; --force replaces it")
     except (OSError, ValueError, files.SampleError) as error:

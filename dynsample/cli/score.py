@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from dynsample.cli.printing import say
+from dynsample.cli.progress import progress
 from dynsample.coreset.scoring import RUN_FOLDERS, mean_over_runs, run_file
 from dynsample.disk.files import refuse_overwrite, whole
 
@@ -34,7 +35,9 @@ def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     if output.suffix != ".npy":
         parser.error(f"--output must end in .npy, got {output}")
     try:
-        mean = mean_over_runs(args.experiment, args.runs, args.step, args.type)
+        given = args.experiment, args.runs, args.step, args.type
+        with progress("reading scores", "runs", args.runs) as shown:
+            mean = mean_over_runs(*given, progress=shown.advance)
         if args.output is None:
             output.parent.mkdir(parents=True, exist_ok=True)
         content = io.BytesIO()

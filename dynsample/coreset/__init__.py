@@ -18,6 +18,7 @@ from dynsample import _core, ops
 from dynsample._core import Stream
 from dynsample.coreset.beta import beta_probabilities as beta_probabilities
 from dynsample.coreset.dyn_unc import write_probabilities as write_probabilities
+from dynsample.coreset.files import load as load
 from dynsample.coreset.scoring import mean_over_runs as mean_over_runs
 from dynsample.coreset.scoring import run_file as run_file
 from dynsample.kernels.checks import MAX_SAMPLES, choice, integer, real
@@ -117,7 +118,13 @@ def keep_highest(scores: ArrayLike, k: int) -> Ids:
 
 
 def keep_lowest(scores: ArrayLike, k: int) -> Ids:
-    """Keep the k lowest scores; arguments as in `keep_highest`."""
+    """Keep the k lowest scores; arguments as in `keep_highest`.
+
+    Examples
+    --------
+    >>> ds.coreset.keep_lowest([0.1, 0.7, 0.3, 0.7], 2).tolist()
+    [0, 2]
+    """
     return keep_offset(scores, k, 0)
 
 
@@ -134,6 +141,11 @@ def keep_offset(scores: ArrayLike, k: int, offset: int) -> Ids:
     References
     ----------
     Paul et al., "Deep Learning on a Data Diet", NeurIPS 2021, section 4.
+
+    Examples
+    --------
+    >>> ds.coreset.keep_offset([0.1, 0.7, 0.3, 0.7], 2, offset=1).tolist()
+    [1, 2]
     """
     values, k = _checked(scores, k)
     unseen, seen, rest = _split(values, k)
@@ -149,6 +161,11 @@ def keep_random(num_samples: int, k: int, seed: int = 0) -> Ids:
     num_samples : int
     k : int in [0, num_samples]
     seed : int in [0, 2**64)
+
+    Examples
+    --------
+    >>> ds.coreset.keep_random(10, 3, seed=1).tolist()
+    [0, 3, 5]
     """
     num_samples = integer(num_samples, "num_samples", 0, MAX_SAMPLES)
     k = integer(k, "k", 0, num_samples)
@@ -206,6 +223,11 @@ def shares(sizes: NDArray[np.int64], k: int) -> NDArray[np.int64]:
     ----------
     Zheng et al., "Coverage-centric Coreset Selection for High Pruning Rates", ICLR 2023,
     algorithm 1.
+
+    Examples
+    --------
+    >>> shares(np.array([1, 9, 9]), 7).tolist()
+    [1, 3, 3]
     """
     taken = np.zeros(len(sizes), np.int64)
     for place, group in enumerate(np.argsort(sizes, kind="stable")):
@@ -243,6 +265,11 @@ def keep_balanced(
     keep : "highest" or "lowest"
         Scores of a class to keep.
     seed : int in [0, 2**64)
+
+    Examples
+    --------
+    >>> ds.coreset.keep_balanced([0, 0, 0, 1], 2, scores=[0.1, 0.3, 0.2, 0.0]).tolist()
+    [1, 3]
     """
     classes = integers(labels, "labels")
     choice(keep, "keep", ("highest", "lowest"))
@@ -288,6 +315,11 @@ def keep_strata(
     ----------
     Zheng et al., "Coverage-centric Coreset Selection for High Pruning Rates", ICLR 2023,
     algorithm 1.
+
+    Examples
+    --------
+    >>> ds.coreset.keep_strata([0.0, 0.1, 0.2, 0.9, 1.0, 9.0], 2, strata=2, cutoff=0.2).tolist()
+    [0, 3]
     """
     values, k = _checked(scores, k)
     integer(strata, "strata", 1, MAX_SAMPLES)

@@ -1,4 +1,4 @@
-"""Coresets as files: lines of a file list, .npy, JSON with the fingerprint of the data set."""
+"""Coresets as files: lines, .npy, JSON with the fingerprint of the data set, columns of Parquet."""
 
 from __future__ import annotations
 
@@ -17,10 +17,12 @@ from dynsample.disk.files import read_regular, refuse_overwrite, whole
 from dynsample.files.file_list import FileList
 from dynsample.files.file_list import read as read_list
 from dynsample.kernels.convert import fingerprint
+from dynsample.kernels.keys import Keys, Name, NamesOf, as_keys, encoded
 from dynsample.kernels.numbers import as_subset
 
 FORMAT, VERSION = "dynsample coreset", 1
-SUFFIXES = (".txt", ".npy", ".json")
+COLUMNS = (".parquet", ".arrow", ".feather")
+SUFFIXES = (".txt", ".npy", ".json", *COLUMNS)
 
 
 def lines_of(path: str | os.PathLike[str]) -> list[bytes]:
@@ -55,6 +57,14 @@ def _samples(listed: FileList) -> Iterator[tuple[bytes, int]]:
     return zip(names, listed.labels.tolist(), strict=True)
 
 
+def split_column(source: Path) -> tuple[Path, str | None]:
+    """Split FILE.parquet:COLUMN; any other path has no column."""
+    name, colon, column = os.fspath(source).rpartition(":")
+    if colon and Path(name).suffix in COLUMNS:
+        return Path(name), column
+    return source, None
+
+
 def write(
     path: str | os.PathLike[str],
     ids: NDArray[np.int64],
@@ -63,14 +73,16 @@ def write(
     file_list: str | os.PathLike[str] | None = None,
     rule: Mapping[str, object] | None = None,
     force: bool = True,
+    names_of: NamesOf | None = None,
 ) -> None:
     """Write a coreset, whole or not at all; the suffix says how.
 
     Parameters
     ----------
     path : path
-        .txt: the kept lines of `file_list`, byte for byte, in their order; .npy: int64 ids; .json:
-        ids, rule, number of samples and fingerprint of `file_list`.
+        .txt: the kept lines of `file_list`, byte for byte, in their order, or without it the keys,
+        one a line; .npy: int64 ids; .json: ids, rule, number of samples and fingerprint of
+        `file_list`; .parquet, .arrow or .feather: columns `index`, and `key` where there are keys.
     ids : int64[k]
     num_samples : int
         Size of the full data set.
@@ -79,6 +91,8 @@ def write(
         How the ids were chosen, for the JSON.
     force : bool
         Replace a file that is there and holds something else; an error otherwise.
+    names_of : callable(ids) -> list of names, optional
+        Gives the keys of samples, as `Keys.names` does.
     """
     out = Path(path)
     if out.suffix not in SUFFIXES:
@@ -89,8 +103,16 @@ def write(
         np.save(content, ids)
     elif out.suffix == ".json":
         content.write(_as_json(ids, num_samples, file_list, rule).encode())
+    elif out.suffix in COLUMNS:
+        from dynsample.coreset import arrow_files
+
+        names = None if names_of is None else names_of(ids)
+        facts = {"num_samples": num_samples, "rule": dict(rule or {})}
+        arrow_files.write_coreset(content, out.suffix, ids, names, facts)
     elif file_list is None:
-        raise ValueError("a .txt is made of the lines of a file list: which one is missing")
+        if names_of is None:
+            raise ValueError("a .txt has lines of a file list, or keys: neither is there")
+        content.writelines(map(_key_line, names_of(ids)))
     else:
         lines = lines_of(file_list)
         if len(lines) != num_samples:
@@ -99,6 +121,13 @@ def write(
     refuse_overwrite(out, force, content.getvalue())
     with whole(out) as file:
         file.write(content.getbuffer())
+
+
+def _key_line(name: Name) -> bytes:
+    line = encoded(name)
+    if b"\n" in line:
+        raise ValueError(f"a .txt has no way to write the key {name!r}, which holds a line break")
+    return line + b"\n"
 
 
 def _as_json(
@@ -123,30 +152,52 @@ def load(
     num_samples: int,
     *,
     file_list: str | os.PathLike[str] | None = None,
+    keys: Keys | None = None,
 ) -> NDArray[np.int64]:
     """Read a coreset for `Sampler(subset=...)`: ids, int64[k], ascending.
 
     Parameters
     ----------
     path : path
-        What `write` wrote, or any file list or .npy of ids.
+        What `write` wrote, any file list, .npy of ids, or Parquet or Arrow file with a column
+        `index` of ids, or `key` of keys.
     num_samples : int
         Size of the full data set.
     file_list : path, optional
-        The full one: needed for a .txt, and compared with the fingerprint of a .json.
+        The full one: needed for a .txt of its lines, and compared with the fingerprint of a .json.
+    keys : Keys, optional
+        Names of all samples: needed for a .txt of keys and for a file without ids, and compared
+        with the keys beside ids.
 
     Raises
     ------
-    ValueError, IndexError
+    ValueError, IndexError, KeyError
         For a coreset of another data set.
+
+    Examples
+    --------
+    >>> np.save("kept.npy", [7, 3])
+    >>> ds.coreset.load("kept.npy", 10).tolist()
+    [3, 7]
     """
     source = Path(path)
     if source.suffix == ".npy":
         return as_subset(load_array(source), num_samples)
     if source.suffix == ".json":
         return _from_json(source, num_samples, file_list)
+    if source.suffix in COLUMNS:
+        from dynsample.coreset import arrow_files
+
+        return as_subset(arrow_files.read_coreset(source, num_samples, keys), num_samples)
+    if file_list is None and keys is not None:
+        lines = read_regular(source).removesuffix(b"\n")
+        rows = as_keys(keys, num_samples).rows(keys.decoded(lines.split(b"\n") if lines else []))
+        return as_subset(rows, num_samples)
     if file_list is None:
-        raise ValueError(f"{source} has lines of a file list: file_list, the full one, is missing")
+        raise ValueError(
+            f"{source} has lines of a file list, or keys: file_list, the full one, is missing, or "
+            "keys"
+        )
     full = read_list(file_list)
     if len(full) != num_samples:
         raise ValueError(f"{file_list} must have {num_samples} lines, got {len(full)}")

@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import ast
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dynsample.coreset import csv_file, score_rows
-from dynsample.disk import checkpoint
 from dynsample.disk.arrays import load_array
 from dynsample.kernels.checks import choice
 from dynsample.kernels.convert import host
 from dynsample.policies import Forgetting
-from dynsample.run.saved_run import check_observed, checked_facts, damaged
-from dynsample.table.columns import KINDS, Column, Transitions, signals_of
-from dynsample.table.issued import Issued
-from dynsample.table.log import ObservationLog, Portion, portions_of
+from dynsample.run import saved_table
+from dynsample.table.columns import Transitions
 from dynsample.table.table import ScoreTable
 
 INDEX_ORDERS = ("dataset", "class-sorted")
@@ -29,7 +24,6 @@ CLASS_SORTS = ("only", "stable", "numpy")
 # Headings of a CSV's column that says which sample a row is.
 ID_COLUMNS = ("index", "idx", "id", "sample", "sample_id")
 FILE_COLUMNS = ("name", "path", "file", "filename", "file_name")
-_KINDS: dict[str, type[Column]] = {kind.__name__: kind for kind in KINDS} | {"Issued": Issued}
 
 
 def from_npy(path: str | os.PathLike[str], names: Sequence[bytes] | None = None) -> NDArray[Any]:
@@ -177,45 +171,20 @@ def from_sampler(path: str | os.PathLike[str], column: str | None = None) -> NDA
     column : str, optional
         Needed when the table has several.
     """
-    saved = checkpoint.Saved(Path(path))
-    facts = checked_facts(saved, path)
-    identity, epoch = facts["identity"], facts["state"]["epoch"]
-    if identity["subset"] is not None:
-        raise ValueError(f"{path} is of a run on a subset: its rows are not the data set's ids")
-    count = identity["num_samples"]
-    rows = saved.cut("table", "", [(part[0], part[1]) for part in saved.parts], (0, count))
-    with damaged(path, "the table"):
-        if "seen" not in rows:
-            raise ValueError("seen is missing")
-        declared = {name: _column(text) for name, text in identity["columns"].items()}
-        table = ScoreTable(count, declared)
-        table.load(rows)
-        _fold_rest(saved, table, epoch)
+    return column_of(saved_table.read(path), path, column)
+
+
+def column_of(
+    saved: saved_table.SavedTable, path: str | os.PathLike[str], column: str | None
+) -> NDArray[np.float32]:
+    """Return a column of a saved table as scores; see `from_sampler`."""
+    table = saved.table
     if column is None and len([*table]) != 1:
         raise ValueError(f"{path} has columns {', '.join(table)}: name one with --score")
     column = choice(next(iter(table)) if column is None else column, "score", (*table,))
-    if isinstance(declared.get(column), Transitions):
+    if isinstance(table.columns.get(column), Transitions):
         return _forgetting(table, column)
     return host(table[column])
-
-
-def _fold_rest(saved: checkpoint.Saved, table: ScoreTable, epoch: int) -> None:
-    """Apply the observations of the epoch in which the sampler was saved."""
-    signals = signals_of(table.columns)
-    files = [saved.read(f"log-{rank:05d}") for rank in range(len(saved.parts))]
-    extended = any("epoch" in observed for observed in files)
-    for observed in files:
-        check_observed(observed, signals, table.num_samples, extended=extended)
-
-    def of_all(name: str) -> NDArray[Any]:
-        return np.concatenate([observed[name] for observed in files])
-
-    log = ObservationLog(table.num_samples, signals)
-    log.restore(of_all("index"), {name: of_all(f"signal/{name}") for name in log.signals})
-    portions = [Portion(epoch, of_all("ticket"))]
-    if extended:
-        portions = portions_of(of_all("ticket"), of_all("epoch"), of_all("superseded"))
-    table.fold_portions(log, portions)
 
 
 def _forgetting(table: ScoreTable, column: str) -> NDArray[np.float32]:
@@ -224,21 +193,6 @@ def _forgetting(table: ScoreTable, column: str) -> NDArray[np.float32]:
     state = {f"forgetting/{part}": host(table.part(column, part)) for part in parts}
     alone.load({**state, "seen": host(table.seen)})
     return host(Forgetting().score(alone))
-
-
-def _column(text: str) -> Column:
-    """Make a column of its `repr`, without running anything."""
-    try:
-        call = ast.parse(text, mode="eval").body
-    except (SyntaxError, RecursionError, MemoryError):
-        raise ValueError(f"not a column: {text[:80]!r}") from None
-    if not (isinstance(call, ast.Call) and isinstance(call.func, ast.Name)):
-        raise ValueError(f"not a column: {text!r}")
-    kind = _KINDS[choice(call.func.id, "column", tuple(_KINDS))]
-    options: Mapping[str, Any] = {
-        str(word.arg): ast.literal_eval(word.value) for word in call.keywords
-    }
-    return kind(**options)
 
 
 def to_dataset_order(

@@ -71,6 +71,16 @@ def score(
     References
     ----------
     Paul et al., "Deep Learning on a Data Diet", NeurIPS 2021, definitions 2.1 and 2.2.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from dynsample.torch import DataLoader
+    >>> images, labels = torch.eye(3), torch.tensor([0, 1, 0])
+    >>> dataset = torch.utils.data.TensorDataset(images, labels)
+    >>> loader = DataLoader(dataset, sampler=ds.Sampler(3, batch_size=2))
+    >>> ds.score(torch.nn.Identity(), loader, ("correct",))["correct"]
+    array([1., 1., 0.], dtype=float32)
     """
     wanted = tuple(dict.fromkeys([names] if isinstance(names, str) else names))
     for name in wanted:
@@ -103,7 +113,10 @@ def _every_sample(loader: Iterable[object]) -> Iterable[object]:
 def _parts(batch: object) -> Sequence[torch.Tensor]:
     if not isinstance(batch, tuple | list) or len(batch) != 3:
         found = f"{len(batch)} parts" if isinstance(batch, tuple | list) else type(batch).__name__
-        raise TypeError(f"loader must give (inputs, labels, index), got {found}")
+        raise TypeError(
+            f"loader must give (inputs, labels, index), got {found}: the index is added by "
+            "dynsample.torch.DataLoader"
+        )
     return batch
 
 
@@ -276,6 +289,12 @@ def score_columns(
     ----------
     Toneva et al., ICLR 2019; Pleiss et al., NeurIPS 2020, equation 1; He et al., "Large-scale
     Dataset Pruning with Dynamic Uncertainty", 2023, equations 2 and 3; Cho et al., DUAL, ICML 2025.
+
+    Examples
+    --------
+    >>> sampler = ds.Sampler(1000, columns=ds.score_columns(["forgetting", "aum"]))
+    >>> sorted(sampler.table)
+    ['aum', 'forgetting']
     """
     columns: dict[str, Column] = {
         "forgetting": Transitions(signal="correct"),
@@ -288,14 +307,25 @@ def score_columns(
 
 
 def run_file(experiment: str | os.PathLike[str], run: int | None, step: int, kind: str) -> Path:
-    """Path of a run's scores in a published Data Diet experiment; run None: of their mean."""
+    """Path of a run's scores in a published Data Diet experiment; run None: of their mean.
+
+    Examples
+    --------
+    >>> ds.coreset.run_file("exps/EXP", 3, 7800, "l2_error").as_posix()
+    'exps/EXP/run_3/error_l2_norm_scores/ckpt_7800.npy'
+    """
     folder = RUN_FOLDERS[choice(kind, "type", tuple(RUN_FOLDERS))]
     base = Path(experiment) if run is None else Path(experiment) / f"run_{run}"
     return base / folder / f"ckpt_{step}.npy"
 
 
 def mean_over_runs(
-    experiment: str | os.PathLike[str], runs: int, step: int, kind: str
+    experiment: str | os.PathLike[str],
+    runs: int,
+    step: int,
+    kind: str,
+    *,
+    progress: Callable[[], None] = lambda: None,
 ) -> NDArray[Any]:
     """Mean of the scores of runs 0 to `runs` - 1; infinite where it is in any run.
 
@@ -305,11 +335,22 @@ def mean_over_runs(
         Holds ``run_<r>/<folder>/ckpt_<step>.npy``, of one dimension, and the same in every run.
     runs, step : int
     kind : "l2_error", "grad_norm" or "forget"
+    progress : callable
+        Called after every run.
 
     Returns
     -------
     float[N]
         Added up in float64, of the dtype of the files.
+
+    Examples
+    --------
+    >>> for run, scores in enumerate([[1.0, 2.0], [3.0, np.inf]]):
+    ...     file = ds.coreset.run_file("exps/EXP", run, 100, "forget")
+    ...     file.parent.mkdir(parents=True)
+    ...     np.save(file, scores)
+    >>> ds.coreset.mean_over_runs("exps/EXP", 2, 100, "forget")
+    array([ 2., inf])
     """
     total: Any = None
     for run in range(integer(runs, "runs", 1, 2**31)):
@@ -322,6 +363,7 @@ def mean_over_runs(
         if total is not None and len(scores) != len(total):
             raise ValueError(f"{path} has {len(scores)} samples, the runs before {len(total)}")
         total = scores.astype(np.float64) + (0.0 if total is None else total)
+        progress()
     kept = scores.dtype if scores.dtype.kind == "f" else np.dtype(np.float64)
     mean: NDArray[Any] = (total / runs).astype(kept)
     return mean

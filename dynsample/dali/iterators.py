@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import nvidia.dali
 from nvidia.dali.plugin import pytorch as stock
@@ -12,9 +12,12 @@ from nvidia.dali.plugin import pytorch as stock
 from dynsample.dali import options
 from dynsample.dali.feed import Feed, feed_of
 from dynsample.dali.stream import Batch, Stream
-from dynsample.loading import Following
+from dynsample.loading import Following, checked_sampler
 from dynsample.run.views import HiddenView, PassIterator
 from dynsample.sampler import Sampler
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
 class _OfEpoch:
@@ -40,9 +43,7 @@ class _Following(Following):
         hidden_pipeline: Any,
         given: options.Given,
     ) -> None:
-        if not isinstance(sampler, Sampler):
-            kind = type(sampler).__name__
-            raise TypeError(f"sampler must be a dynsample.Sampler, got {kind}")
+        checked_sampler(sampler)
         pipeline = _only(pipelines)
         feed = feed_of(pipeline, "pipelines")
         if feed.sampler is not sampler:
@@ -74,7 +75,7 @@ class _Following(Following):
             self._hidden = _stream(hidden_pipeline, output_map, hidden_feed, index_name)
             self._streams["hidden"] = self._hidden
 
-    def __iter__(self) -> Any:
+    def __iter__(self) -> Self:
         """Go on at the sampler's cursor; plans the next epoch when this one is used up."""
         if self._current is not None:
             self._current.close()

@@ -15,6 +15,7 @@ from dynsample.dali.reading import InPython, Kind, Native, Reading
 from dynsample.dali.replay import ViewInputs
 from dynsample.files import Samples, open_samples
 from dynsample.files.pack import open_pack
+from dynsample.loading import checked_sampler
 from dynsample.payload.source import Source, check_source
 from dynsample.run.state import bring
 from dynsample.sampler import Sampler
@@ -104,9 +105,7 @@ def _refuse(others: dict[str, Any], where: str) -> None:
 def _read(
     samples: Samples, sampler: Sampler, name: str | None, what: str, payload: Source | None
 ) -> tuple[Any, ...]:
-    if not isinstance(sampler, Sampler):
-        raise TypeError(f"sampler must be a dynsample.Sampler, got {type(sampler).__name__}")
-    sampler.run.check_deals()
+    checked_sampler(sampler).run.check_deals()
     if len(samples) != sampler.num_samples:
         raise ValueError(
             f"the sampler was made for {sampler.num_samples} samples, {what} hold {len(samples)}"

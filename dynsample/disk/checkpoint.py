@@ -11,7 +11,7 @@ import contextlib
 import json
 import os
 import weakref
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -200,19 +200,33 @@ class Saved:
                 return body
             before = body  # a save may have replaced it since: then the index names another now
 
-    def read(self, name: str) -> Tensors:
-        """Read one file and check every byte of it."""
+    def __contains__(self, name: str) -> bool:
+        """Whether a file of this name was saved."""
+        return name in self._headers
+
+    def read(self, name: str, wanted: Callable[[str], bool] = lambda name: True) -> Tensors:
+        """Read one file, or some of its tensors, and check every byte of what is read."""
         if name not in self._headers:
             raise StateError(f"{self._folder} is damaged: the index does not name {name}")
-        return read_tensors(_file(self._folder, name), self._headers[name])
+        return read_tensors(_file(self._folder, name), self._headers[name], wanted)
 
     def cut(
-        self, name: str, prefix: str, ranges: list[tuple[int, int]], wanted: tuple[int, int]
+        self,
+        name: str,
+        prefix: str,
+        ranges: list[tuple[int, int]],
+        wanted: tuple[int, int],
+        tensors: Callable[[str], bool] = lambda tensor: True,
     ) -> Tensors:
         """Return the rows of `wanted` from the files of all ranks, each of which holds a range.
 
-        Only tensors whose name begins with `prefix`, and has no other prefix, are read.
+        Only those `tensors` whose name begins with `prefix`, and has no other prefix, are read.
         """
+
+        def is_meant(tensor: str) -> bool:
+            here = tensor.startswith(prefix) and ("outstanding/" in tensor) == bool(prefix)
+            return here and tensors(tensor)
+
         pieces: dict[str, list[NDArray[Any]]] = {}
         first, last = wanted
         for rank, (begin, end) in enumerate(ranges):
@@ -220,15 +234,14 @@ class Saved:
             if here[0] >= here[1] and rank:
                 continue  # the first file says what the tensors are, when no row is wanted
             file = f"{name}-{rank:05d}"
-            for tensor, values in self.read(file).items():
-                if tensor.startswith(prefix) and ("outstanding/" in tensor) == bool(prefix):
-                    if not values.ndim or len(values) != end - begin:
-                        raise StateError(
-                            f"{_file(self._folder, file)} is damaged: {tensor} must have "
-                            f"{end - begin} rows, got shape {list(values.shape)}"
-                        )
-                    rows = values[max(here[0] - begin, 0) : max(here[1] - begin, 0)]
-                    pieces.setdefault(tensor, []).append(rows)
+            for tensor, values in self.read(file, is_meant).items():
+                if not values.ndim or len(values) != end - begin:
+                    raise StateError(
+                        f"{_file(self._folder, file)} is damaged: {tensor} must have "
+                        f"{end - begin} rows, got shape {list(values.shape)}"
+                    )
+                rows = values[max(here[0] - begin, 0) : max(here[1] - begin, 0)]
+                pieces.setdefault(tensor, []).append(rows)
         for tensor, arrays in pieces.items():
             kinds = {(array.dtype, array.shape[1:]) for array in arrays}
             if len(kinds) > 1 or sum(map(len, arrays)) != last - first:
@@ -236,4 +249,8 @@ class Saved:
                     f"{self._folder} is damaged: the files of {name} do not give rows [{first}, "
                     f"{last}) of {tensor}, all of one kind"
                 )
-        return {tensor: np.concatenate(arrays) for tensor, arrays in pieces.items()}
+        return {tensor: _joined(pieces.pop(tensor)) for tensor in [*pieces]}
+
+
+def _joined(arrays: list[NDArray[Any]]) -> NDArray[Any]:
+    return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)

@@ -9,7 +9,7 @@ import json
 import os
 import re
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, TypedDict
 
@@ -36,7 +36,15 @@ INDEX = "index.json"
 
 
 class StateError(ValueError):
-    """A saved state that cannot be used: damaged, foreign, newer, or of another run."""
+    """A saved state that cannot be used: damaged, foreign, newer, or of another run.
+
+    Examples
+    --------
+    >>> ds.Sampler(4).load("nowhere")
+    Traceback (most recent call last):
+        ...
+    dynsample.disk.state_files.StateError: nowhere holds no saved state: index.json is missi...
+    """
 
 
 Tensors = dict[str, NDArray[Any]]
@@ -116,11 +124,13 @@ def write_tensors(path: Path, tensors: Mapping[str, NDArray[Any]]) -> int:
     return zlib.crc32(header)
 
 
-def read_tensors(path: Path, header_crc32: int) -> Tensors:
-    """Read one safetensors file, checking every byte of it."""
+def read_tensors(
+    path: Path, header_crc32: int, wanted: Callable[[str], bool] = lambda name: True
+) -> Tensors:
+    """Read the tensors of one safetensors file whose names are `wanted`, checking every byte."""
     try:
         with open_regular(path) as file:
-            return _read_tensors(file, header_crc32)
+            return _read_tensors(file, header_crc32, wanted)
     except FileNotFoundError:
         raise StateError(f"{path} is missing") from None
     except Mismatch as error:
@@ -129,7 +139,7 @@ def read_tensors(path: Path, header_crc32: int) -> Tensors:
         raise StateError(f"{path} cannot be read: {error.strerror}") from error
 
 
-def _read_tensors(file: BinaryIO, header_crc32: int) -> Tensors:
+def _read_tensors(file: BinaryIO, header_crc32: int, wanted: Callable[[str], bool]) -> Tensors:
     raw, length = _tensors.read_header(file)
     if zlib.crc32(raw) != header_crc32:
         raise Mismatch("its header does not have the checksum of the index")
@@ -139,7 +149,12 @@ def _read_tensors(file: BinaryIO, header_crc32: int) -> Tensors:
     sums = _fields.parse(metadata["crc32"].encode(), mapping(_tensors.CRC), "__metadata__.crc32")
     if sums.keys() != places.keys():
         raise Mismatch(f"__metadata__.crc32 must name {[*places]}, got {_fields.shown([*sums])}")
-    return {name: _read_tensor(file, name, place, sums[name]) for name, place in places.items()}
+    begin, found = file.tell(), {}
+    for name, place in places.items():
+        if wanted(name):
+            file.seek(begin + place.start)
+            found[name] = _read_tensor(file, name, place, sums[name])
+    return found
 
 
 def _read_tensor(file: BinaryIO, name: str, place: _tensors.Place, crc32: int) -> NDArray[Any]:

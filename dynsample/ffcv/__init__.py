@@ -38,7 +38,7 @@ from dynsample.ffcv.orders import page_local, plan_order
 from dynsample.ffcv.stream import Stream
 from dynsample.ffcv.tables import as_store, as_tables, rows
 from dynsample.kernels.convert import fingerprint as fingerprint_of
-from dynsample.loading import Following, Loops
+from dynsample.loading import Following, Loops, checked_sampler
 from dynsample.policies.base import Policy
 from dynsample.run.state import bring
 from dynsample.run.views import PassIterator
@@ -158,10 +158,9 @@ custom_fields, drop_last, batches_ahead, recompile
                 self._follow(value)
         super().__setattr__(name, value)
 
-    def _follow(self, sampler: object) -> None:
+    def _follow(self, given: object) -> None:
         """Take what another sampler has decided, when it is for the same file and batch size."""
-        if not isinstance(sampler, Sampler):
-            raise TypeError(f"sampler must be a dynsample.Sampler, got {type(sampler).__name__}")
+        sampler = checked_sampler(given)
         check_agreement(sampler, None, None, batch_size=self.batch_size)
         check_file(sampler, self.reader, None)
         bring(sampler.run, partial(_fingerprint, self.reader))

@@ -9,6 +9,7 @@ from ffcv.loader import OrderOption
 from ffcv.reader import Reader
 
 from dynsample.ffcv.orders import plan_order
+from dynsample.loading import checked_sampler
 from dynsample.plan.orders import as_order
 from dynsample.sampler import Sampler
 
@@ -35,8 +36,8 @@ def is_planned(sampler: object, policy: object, extras: object, payload: object)
     """Whether a loader with these arguments follows a sampler."""
     if sampler is not None and policy is not None:
         raise TypeError("give sampler or policy, not both: a sampler has its policy")
-    if sampler is not None and not isinstance(sampler, Sampler):
-        raise TypeError(f"sampler must be a dynsample.Sampler, got {type(sampler).__name__}")
+    if sampler is not None:
+        checked_sampler(sampler)
     planned = sampler is not None or policy is not None
     if extras and not planned:
         raise TypeError("extras are rows by index: they need sampler or policy")

@@ -166,11 +166,14 @@ def class_folders(root: str | os.PathLike[str]) -> list[bytes]:
     return folders
 
 
-def scan(root: str | os.PathLike[str]) -> tuple[list[bytes], list[int]]:
+def scan(
+    root: str | os.PathLike[str], *, progress: Callable[[], None] = lambda: None
+) -> tuple[list[bytes], list[int]]:
     """List the files of a tree of class folders: names below `root`, and labels.
 
     Folders and the files in them are sorted by their bytes, so the order is that of every locale
     and machine. A folder without images keeps its label; files beside the folders are skipped.
+    `progress` is called after every folder.
     """
     top = os.fsencode(root)
     names, labels = [], []
@@ -182,6 +185,7 @@ def scan(root: str | os.PathLike[str]) -> tuple[list[bytes], list[int]]:
         ]
         names += [folder + b"/" + name for name in sorted(inside)]
         labels += [label] * len(inside)
+        progress()
     if not names:
         raise ValueError(f"file_root must hold images, found none in the folders of {root}")
     return names, labels

@@ -29,7 +29,16 @@ _PATH_BYTES = 4096  # of Linux, with the NUL at the end
 
 
 class PackError(RuntimeError):
-    """A file is not a pack, or not as it was written."""
+    """A file is not a pack, or not as it was written.
+
+    Examples
+    --------
+    >>> open("train.pack", "w").close()
+    >>> open_pack("train.pack")
+    Traceback (most recent call last):
+        ...
+    dynsample.files.pack.PackError: train.pack is not a pack of dynsample
+    """
 
 
 @dataclass(frozen=True)

@@ -42,6 +42,11 @@ class Group(Calls):
     time_limit : float
     device_group : torch.distributed.ProcessGroup or None
         What carries CUDA tensors between the ranks; None: they go through the host.
+
+    Examples
+    --------
+    >>> ds.groups.simulate(2, lambda group: group.sum([group.rank + 1], "an example").tolist())
+    [[3], [3]]
     """
 
     device_group: ProcessGroup | None = None

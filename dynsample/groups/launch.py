@@ -28,6 +28,11 @@ def as_group(group: object) -> Group:
     RuntimeError
         When several processes were launched and cannot be joined, or None was given:
         processes that train together must not each plan on their own.
+
+    Examples
+    --------
+    >>> as_group(None).size
+    1
     """
     if isinstance(group, Group):
         return group
@@ -66,6 +71,12 @@ def found_again(group: Group) -> Group:
     ------
     RuntimeError
         As `as_group`, when several processes were launched since and cannot be joined.
+
+    Examples
+    --------
+    >>> group = as_group("auto")
+    >>> found_again(group) is group
+    True
     """
     if group.size > 1:
         return group

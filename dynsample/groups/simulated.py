@@ -27,6 +27,14 @@ def simulate(size: int, body: Callable[[Group], T], time_limit: float = TIME_LIM
     ------
     Exception
         What a rank raised; what another rank raised because of it only if there is nothing else.
+
+    Examples
+    --------
+    >>> def digest(group):
+    ...     sampler = ds.Sampler(100, batch_size=10, group=group)
+    ...     return sampler.plan.digest
+    >>> len(set(ds.groups.simulate(4, digest)))
+    1
     """
     if size < 1:
         raise ValueError(f"size must be at least 1, got {size}")

@@ -42,5 +42,11 @@ class Single(Group):
 
 
 def single() -> Group:
-    """One process on its own, whatever launched it."""
+    """One process on its own, whatever launched it.
+
+    Examples
+    --------
+    >>> ds.groups.single().size
+    1
+    """
     return Single()

@@ -19,7 +19,15 @@ _RANKS = 8  # that a message names
 
 
 class GroupError(RuntimeError):
-    """Another rank has failed, died, stalls, or did not make the same call."""
+    """Another rank has failed, died, stalls, or did not make the same call.
+
+    Examples
+    --------
+    >>> ds.groups.simulate(2, lambda group: group.barrier(f"the end of {group.rank}"))
+    Traceback (most recent call last):
+        ...
+    dynsample.groups.standing.GroupError: the ranks are out of step: rank 0 is at the end of...
+    """
 
 
 @dataclass

@@ -8,6 +8,7 @@ import transformers
 from torch.utils.data import IterableDataset
 from transformers import Trainer, TrainingArguments
 
+from dynsample.loading import checked_sampler
 from dynsample.run.handout import check_external
 from dynsample.sampler import Sampler
 
@@ -22,13 +23,10 @@ _ARGUMENTS = (
 _SEAMS = ("_get_train_sampler", "get_train_dataloader")
 
 
-def check_sampler(sampler: object) -> Sampler:
+def check_sampler(given: object) -> Sampler:
     """Return a sampler whose plan a trainer may hand out."""
-    if not isinstance(sampler, Sampler):
-        raise TypeError(
-            f"sampler must be a dynsample.Sampler, got {type(sampler).__name__}: "
-            'sampler=ds.Sampler(len(train_dataset), policy, issue="external")'
-        )
+    cure = ': sampler=ds.Sampler(len(train_dataset), policy, issue="external")'
+    sampler = checked_sampler(given, cure)
     check_external(sampler.run)
     return sampler
 

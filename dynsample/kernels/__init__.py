@@ -14,10 +14,12 @@ from dynsample.kernels.protocol import (
     A,
     Array,
     Candidates,
+    Given,
     GroupCandidates,
     GroupedRows,
     Kernels,
     Rates,
+    TensorT,
 )
 
 if TYPE_CHECKING:
@@ -30,10 +32,12 @@ __all__ = [
     "AnyKernels",
     "Array",
     "Candidates",
+    "Given",
     "GroupCandidates",
     "GroupedRows",
     "Kernels",
     "Rates",
+    "TensorT",
     "of",
 ]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import SupportsIndex
+from typing import Literal, SupportsIndex, TypeAlias, get_args
 
 import numpy as np
 
@@ -13,13 +13,13 @@ from dynsample.kernels.numbers import relative
 from dynsample.kernels.protocol import A
 
 MAX_DRAWS = 2**32 - 2  # the rates of more would not fit 64 bits
-_METHODS = ("systematic", "multinomial")
+Method: TypeAlias = Literal["systematic", "multinomial"]  # of a draw
 
 
 def is_multinomial(method: str) -> bool:
     """Whether the method of a draw is "multinomial"; refuses other words than the two."""
-    if method not in _METHODS:
-        raise ValueError(f"method must be one of {', '.join(_METHODS)}, got {method!r}")
+    if method not in get_args(Method):
+        raise ValueError(f"method must be one of {', '.join(get_args(Method))}, got {method!r}")
     return method == "multinomial"
 
 

@@ -1,9 +1,12 @@
-"""Whether CUDA can be used, and if not, why."""
+"""What is installed: the version, and whether CUDA can be used, and if not, why."""
 
 from __future__ import annotations
 
 import importlib
 import importlib.util
+from functools import cache
+from importlib.metadata import PackageNotFoundError
+from importlib.metadata import version as version_of
 from typing import TYPE_CHECKING, cast
 
 if TYPE_CHECKING:
@@ -53,3 +56,12 @@ def require() -> NativeModule:
             f"was built with CUDA {runtime // 1000}.{runtime % 1000 // 10}: upgrade the driver"
         )
     raise CudaUnavailable("the NVIDIA driver reports no device")
+
+
+@cache
+def version() -> str | None:
+    """Return the version of dynsample; None when it is run from its sources."""
+    try:
+        return version_of("dynsample")
+    except PackageNotFoundError:
+        return None

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 from numpy.typing import NDArray
 
+from dynsample.kernels.checks import MAX_SAMPLES
 from dynsample.kernels.convert import (
     admitted,
     as_ids,
@@ -135,7 +136,9 @@ def integers(value: object, name: str) -> NDArray[np.integer]:
     array = to_host(sequence(value, name))
     if array.ndim != 1 or (len(array) and array.dtype.kind not in "iu"):
         found = f"{array.dtype} of shape {array.shape}"
-        raise TypeError(f"{name} must be a one-dimensional integer array, got {found}")
+        of_mask = name == "subset" and array.dtype.kind == "b"
+        hint = "; np.flatnonzero gives the ids of a mask" if of_mask else ""
+        raise TypeError(f"{name} must be a one-dimensional integer array, got {found}{hint}")
     return array if len(array) else array.astype(np.int64)
 
 
@@ -150,3 +153,24 @@ def as_subset(subset: object, num_samples: int) -> NDArray[np.int64]:
             f"subset must hold ids in [0, {num_samples}), got {unique[0]} to {unique[-1]}"
         )
     return unique
+
+
+def as_row_ids(index: object, num_samples: int) -> NDArray[np.int64]:
+    """Return data-set ids of the rows of a table, strictly ascending, read only."""
+    array = as_ids(index)
+    if len(array) != num_samples:
+        raise ValueError(f"index must have num_samples = {num_samples} entries, got {len(array)}")
+    if num_samples and not (array[0] >= 0 and array[-1] < MAX_SAMPLES):
+        raise IndexError(f"index must be in [0, {MAX_SAMPLES}), got {array[0]} to {array[-1]}")
+    if not (array[1:] > array[:-1]).all():
+        raise ValueError("index must be strictly ascending")
+    view: NDArray[np.int64] = array.view()
+    view.flags.writeable = False
+    return view
+
+
+def rows_of_ids(ids: NDArray[np.int64], num_ids: int) -> NDArray[np.int32]:
+    """Return the row of every id in [0, num_ids), -1 for one that has none."""
+    rows = np.full(num_ids, -1, np.int32)
+    rows[ids] = np.arange(len(ids), dtype=np.int32)
+    return rows

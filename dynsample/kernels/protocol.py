@@ -13,6 +13,29 @@ if TYPE_CHECKING:
 
 Array: TypeAlias = "NDArray[Any] | torch.Tensor"
 
+
+class SupportsDLPack(Protocol):
+    """An array of whatever library, as users may give it."""
+
+    def __dlpack__(self) -> object:
+        """Export the array."""
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+
+
+class TensorLike(Protocol):
+    """What a torch tensor alone has; where torch is not installed its name says nothing."""
+
+    def untyped_storage(self) -> object:
+        """Return the memory."""
+
+
+# What users give, and of which kind the answer is: a tensor for a tensor, else numpy. The functions
+# that take it take it as an `A` inside, as what is neither becomes numpy's at the door.
+Given: TypeAlias = "NDArray[Any] | SupportsDLPack"
+TensorT = TypeVar("TensorT", bound=TensorLike)
+
 # Of numpy, a tensor, or one of both where only the run knows which: what goes in comes out.
 A = TypeVar("A", "NDArray[Any]", "torch.Tensor", "NDArray[Any] | torch.Tensor")
 A_co = TypeVar(

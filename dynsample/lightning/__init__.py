@@ -18,6 +18,7 @@ except ImportError as error:
 
 from dynsample.disk.checkpoint import StateError
 from dynsample.lightning import checkpoints, loaders
+from dynsample.loading import checked_sampler
 from dynsample.run.handout import check_external
 from dynsample.sampler import Sampler
 from dynsample.torch import IndexSampler
@@ -66,9 +67,7 @@ class SamplerCallback(Callback):
     def __init__(
         self, sampler: Sampler, hidden_step: Callable[[object, int], object] | None = None
     ) -> None:
-        if not isinstance(sampler, Sampler):
-            raise TypeError(f"sampler must be a dynsample.Sampler, got {type(sampler).__name__}")
-        check_external(sampler.run)
+        check_external(checked_sampler(sampler).run)
         if hidden_step is not None and not callable(hidden_step):
             raise TypeError(f"hidden_step must be callable, got {type(hidden_step).__name__}")
         self.sampler, self._hidden_step = sampler, hidden_step

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import overload
+
+import numpy as np
+from numpy.typing import NDArray
+
 from dynsample import kernels
-from dynsample.kernels import A, whole
+from dynsample.kernels import A, Given, TensorT, whole
 from dynsample.kernels.arguments import (
     MAX_DRAWS,
+    Method,
     checked_coins,
     checked_draw,
     checked_power,
@@ -16,8 +23,20 @@ from dynsample.kernels.checks import MAX_SAMPLES, integer
 from dynsample.kernels.convert import like
 
 
+@overload
 def draw_counts(
-    probabilities: A, k: int, *, seed: int, epoch: int, method: str = "systematic"
+    probabilities: TensorT, k: int, *, seed: int, epoch: int, method: Method = ...
+) -> TensorT: ...
+
+
+@overload
+def draw_counts(
+    probabilities: Given | Sequence[float], k: int, *, seed: int, epoch: int, method: Method = ...
+) -> NDArray[np.uint32]: ...
+
+
+def draw_counts(  # type: ignore[misc]
+    probabilities: A, k: int, *, seed: int, epoch: int, method: Method = "systematic"
 ) -> A:
     """How often each row is drawn in k draws with replacement.
 
@@ -43,6 +62,11 @@ def draw_counts(
     Notes
     -----
     Stateless: random numbers are counted by (position, epoch, stream) and keyed by the seed.
+
+    Examples
+    --------
+    >>> ds.ops.draw_counts(np.array([0, 1, 3], np.float32), 8, seed=0, epoch=0)
+    array([0, 2, 6], dtype=uint32)
     """
     multinomial = is_multinomial(method)
     p, k, seed, epoch = checked_draw(probabilities, k, seed, epoch)
@@ -51,7 +75,17 @@ def draw_counts(
     return like(there.unsigned(counts), probabilities)
 
 
-def draw_mask(probabilities: A, k: int, *, seed: int, epoch: int) -> A:
+@overload
+def draw_mask(probabilities: TensorT, k: int, *, seed: int, epoch: int) -> TensorT: ...
+
+
+@overload
+def draw_mask(
+    probabilities: Given | Sequence[float], k: int, *, seed: int, epoch: int
+) -> NDArray[np.bool_]: ...
+
+
+def draw_mask(probabilities: A, k: int, *, seed: int, epoch: int) -> A:  # type: ignore[misc]
     """Mask of k rows drawn without replacement.
 
     The k smallest E_i / p_i with E_i exponential: the exponential race (Efraimidis and Spirakis,
@@ -69,19 +103,48 @@ def draw_mask(probabilities: A, k: int, *, seed: int, epoch: int) -> A:
     Returns
     -------
     bool[N]
+
+    Examples
+    --------
+    >>> ds.ops.draw_mask(np.array([0, 1, 3], np.float32), 2, seed=0, epoch=0)
+    array([False,  True,  True])
     """
     p, k, seed, epoch = checked_draw(probabilities, k, seed, epoch, MAX_SAMPLES)
     return kernels.of(p).draw_mask(p, k, seed, epoch)
 
 
+@overload
 def draw(
+    probabilities: TensorT,
+    k: int,
+    *,
+    replacement: bool,
+    seed: int,
+    epoch: int,
+    method: Method = ...,
+) -> TensorT: ...
+
+
+@overload
+def draw(
+    probabilities: Given | Sequence[float],
+    k: int,
+    *,
+    replacement: bool,
+    seed: int,
+    epoch: int,
+    method: Method = ...,
+) -> NDArray[np.int64]: ...
+
+
+def draw(  # type: ignore[misc]
     probabilities: A,
     k: int,
     *,
     replacement: bool,
     seed: int,
     epoch: int,
-    method: str = "systematic",
+    method: Method = "systematic",
 ) -> A:
     """Draw k rows, in random order.
 
@@ -117,7 +180,17 @@ def draw(
     return there.draw(p, k, seed, epoch, replacement=replaced, multinomial=multinomial)
 
 
-def inverse_probabilities(probabilities: A, k: int) -> A:
+@overload
+def inverse_probabilities(probabilities: TensorT, k: int) -> TensorT: ...
+
+
+@overload
+def inverse_probabilities(
+    probabilities: Given | Sequence[float], k: int
+) -> NDArray[np.float32]: ...
+
+
+def inverse_probabilities(probabilities: A, k: int) -> A:  # type: ignore[misc]
     """1 / (N p) of every row: the loss weights that make k draws with replacement unbiased.
 
     Parameters
@@ -131,13 +204,30 @@ def inverse_probabilities(probabilities: A, k: int) -> A:
     -------
     float32[N]
         R / (N r), 0 where the probability is 0.
+
+    Examples
+    --------
+    >>> ds.ops.inverse_probabilities(np.array([1, 3], np.float32), 8).round(3)
+    array([2.   , 0.667], dtype=float32)
     """
     p, k = checked_probabilities(probabilities), integer(k, "k", 0, MAX_DRAWS)
     rates = whole.rates_of(kernels.of(p), p, k)
     return like(rates.inverse(rates.total, len(p)), probabilities)
 
 
-def bernoulli_cdf(values: A, beta: float, *, seed: int, epoch: int, where: A | None = None) -> A:
+@overload
+def bernoulli_cdf(
+    values: TensorT, beta: float, *, seed: int, epoch: int, where: TensorT | None = ...
+) -> TensorT: ...
+
+
+@overload
+def bernoulli_cdf(
+    values: Given, beta: float, *, seed: int, epoch: int, where: Given | None = ...
+) -> NDArray[np.bool_]: ...
+
+
+def bernoulli_cdf(values: A, beta: float, *, seed: int, epoch: int, where: A | None = None) -> A:  # type: ignore[misc]
     """Keep each row with the probability (share of rows at or below its value) ** beta.
 
     Parameters
@@ -159,6 +249,12 @@ def bernoulli_cdf(values: A, beta: float, *, seed: int, epoch: int, where: A | N
     -----
     Shares are counted in 1000 bins between the lowest and the highest value (Jiang et al.,
     "Accelerating deep learning by focusing on the biggest losers", 2019, over the data set).
+
+    Examples
+    --------
+    >>> kept = ds.ops.bernoulli_cdf(np.arange(9, dtype=np.float32), 50.0, seed=0, epoch=0)
+    >>> bool(kept[0]), bool(kept[8])
+    (False, True)
     """
     rows, beta, seed, epoch, mask = checked_coins(values, beta, seed, epoch, where)
     there = kernels.of(rows)
@@ -169,7 +265,15 @@ def bernoulli_cdf(values: A, beta: float, *, seed: int, epoch: int, where: A | N
     return there.cdf_keep(rows, mask, low, high, counts, beta, seed, epoch, 0)
 
 
-def power(values: A, exponent: float) -> A:
+@overload
+def power(values: TensorT, exponent: float) -> TensorT: ...
+
+
+@overload
+def power(values: Given, exponent: float) -> NDArray[np.float32]: ...
+
+
+def power(values: A, exponent: float) -> A:  # type: ignore[misc]
     """`values ** exponent`, the same on every machine.
 
     Parameters
@@ -182,6 +286,11 @@ def power(values: A, exponent: float) -> A:
     -------
     float32[N]
         Rounded from double.
+
+    Examples
+    --------
+    >>> ds.ops.power(np.array([0, 4, np.nan], np.float32), 0.5)
+    array([ 0.,  2., nan], dtype=float32)
     """
     rows, exponent = checked_power(values, exponent)
     return kernels.of(rows).power(rows, exponent)

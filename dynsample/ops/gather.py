@@ -11,10 +11,10 @@ from dynsample import _core
 from dynsample.kernels.convert import as_ids
 
 if TYPE_CHECKING:
-    from dynsample.kernels import Array
+    from dynsample.kernels import Given
 
 
-def gather_rows(columns: Sequence[NDArray[Any]], index: Array) -> list[NDArray[Any]]:
+def gather_rows(columns: Sequence[NDArray[Any]], index: Given) -> list[NDArray[Any]]:
     """Rows `index` of every column, in one pass.
 
     When rows of a mapped file are not in memory, the system is asked for all of them at once, so
@@ -43,12 +43,21 @@ def gather_rows(columns: Sequence[NDArray[Any]], index: Array) -> list[NDArray[A
     return _core.gather_rows(list(columns), as_ids(index))
 
 
-def read_ahead(columns: Sequence[NDArray[Any]], index: Array) -> None:
+def read_ahead(columns: Sequence[NDArray[Any]], index: Given) -> None:
     """Ask the system to read rows `index` of mapped columns in the background.
 
     Parameters
     ----------
     columns, index
         As in `gather_rows`.
+
+    Examples
+    --------
+    >>> np.save("rows.npy", np.arange(6).reshape(3, 2))
+    >>> rows = np.load("rows.npy", mmap_mode="r")
+    >>> ds.ops.read_ahead([rows], np.array([2, 0]))
+    >>> ds.ops.gather_rows([rows], np.array([2, 0]))
+    [array([[4, 5],
+           [0, 1]])]
     """
     _core.read_ahead(list(columns), as_ids(index))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import overload
+
 import numpy as np
 from numpy.typing import NDArray
 
 from dynsample import _core, kernels
 from dynsample._core import Stream
-from dynsample.kernels import A
+from dynsample.kernels import A, Given, TensorT
 from dynsample.kernels.arguments import checked_slice, slice_bounds
 from dynsample.kernels.checks import MAX_SAMPLES, integer, random_key
 from dynsample.kernels.convert import as_ids, like
@@ -58,7 +60,31 @@ def permute(
     return _core.permute(n, seed, epoch, stream, start, stop)
 
 
+@overload
 def order_slice(
+    ids: TensorT,
+    *,
+    seed: int,
+    epoch: int,
+    start: int = ...,
+    stop: int | None = ...,
+    stream: int = ...,
+) -> TensorT: ...
+
+
+@overload
+def order_slice(
+    ids: Given,
+    *,
+    seed: int,
+    epoch: int,
+    start: int = ...,
+    stop: int | None = ...,
+    stream: int = ...,
+) -> NDArray[np.int64]: ...
+
+
+def order_slice(  # type: ignore[misc]
     ids: A,
     *,
     seed: int,
@@ -78,12 +104,28 @@ def order_slice(
     Returns
     -------
     int64[stop - start]
+
+    Examples
+    --------
+    >>> ids = np.array([10, 20, 30], np.uint32)
+    >>> sorted(ds.ops.order_slice(ids, seed=0, epoch=0).tolist())
+    [10, 20, 30]
     """
     rows, key = checked_slice(ids, seed, epoch, start, stop, stream)
     return kernels.of(rows).order_slice(rows, **key)
 
 
-def unpermute(n: int, values: A, *, seed: int, epoch: int, stream: int = Stream.ORDER) -> A:
+@overload
+def unpermute(n: int, values: TensorT, *, seed: int, epoch: int, stream: int = ...) -> TensorT: ...
+
+
+@overload
+def unpermute(
+    n: int, values: Given, *, seed: int, epoch: int, stream: int = ...
+) -> NDArray[np.int64]: ...
+
+
+def unpermute(n: int, values: A, *, seed: int, epoch: int, stream: int = Stream.ORDER) -> A:  # type: ignore[misc]
     """Positions at which `permute(n, ...)` has `values`: its inverse.
 
     Parameters
@@ -101,6 +143,12 @@ def unpermute(n: int, values: A, *, seed: int, epoch: int, stream: int = Stream.
     ------
     IndexError
         When a value is not in [0, n).
+
+    Examples
+    --------
+    >>> order = ds.ops.permute(5, seed=0, epoch=0)
+    >>> ds.ops.unpermute(5, order, seed=0, epoch=0)
+    array([0, 1, 2, 3, 4])
     """
     n = integer(n, "n", 0, MAX_SAMPLES)
     array = as_ids(values, "values")

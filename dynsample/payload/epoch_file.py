@@ -52,7 +52,15 @@ Arrays = dict[str, NDArray[Any]]
 
 
 class PayloadError(ValueError):
-    """A store of payloads that cannot be used: damaged, missing, or of something else."""
+    """A store of payloads that cannot be used: damaged, missing, or of something else.
+
+    Examples
+    --------
+    >>> ds.payload.Store("nowhere")
+    Traceback (most recent call last):
+        ...
+    dynsample.payload.epoch_file.PayloadError: nowhere holds no payload: no file epoch-00000...
+    """
 
 
 def name_of(epoch: int) -> str:

@@ -62,6 +62,12 @@ class Facts:
         Height and width of the images that were mixed, in which the boxes of cutmix are.
     fingerprint : str
         Identity of the data set, see `fingerprint`; "" when it was not given.
+
+    Examples
+    --------
+    >>> facts = ds.payload.Facts(1000, num_classes=10, mix="cutmix", size=(32, 32))
+    >>> sorted(facts.columns())
+    ['box', 'crop', 'flip', 'lam', 'logits', 'partner', 'partner_crop', 'partner_flip']
     """
 
     num_samples: int

@@ -51,6 +51,12 @@ def original_order(num_samples: int, seed: int = 42) -> Order:
     -------
     callable
         From the epoch to int64[num_samples].
+
+    Examples
+    --------
+    >>> order = original_order(5)
+    >>> sorted(order(0).tolist()), order(0).tolist() == order(1).tolist()
+    ([0, 1, 2, 3, 4], False)
     """
     import torch
 

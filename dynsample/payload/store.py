@@ -49,6 +49,15 @@ class Store:
     ------
     PayloadError
         When the store is damaged, has gaps, or is of another data set.
+
+    Examples
+    --------
+    >>> facts = ds.payload.Facts(4, num_classes=3, crops=False)
+    >>> with ds.payload.Writer("store", facts).epoch(0) as rows:
+    ...     rows.add(np.arange(4), np.eye(4, 3, dtype=np.float16))
+    >>> ds.payload.Store("store").batch(0, np.array([2, 0]))["logits"]
+    array([[0., 0., 1.],
+           [1., 0., 0.]], dtype=float16)
     """
 
     def __init__(

@@ -15,6 +15,11 @@ class View(NamedTuple):
         Top, left, height and width, as shares of the image's.
     flip : bool
         Mirror it from left to right after cropping.
+
+    Examples
+    --------
+    >>> View(sample=7, crop=(0.25, 0.0, 0.5, 1.0), flip=False).pixels(32, 32)
+    (8, 0, 16, 32)
     """
 
     sample: int

@@ -42,6 +42,13 @@ class Views:
     ----------
     Yin et al., "Squeeze, Recover and Relabel", NeurIPS 2023; Shen and Xing, "A Fast Knowledge
     Distillation Framework for Visual Recognition", ECCV 2022.
+
+    Examples
+    --------
+    >>> views = ds.payload.Views(ds.payload.Facts(1000, num_classes=10), seed=0)
+    >>> first, second = (views.batch(3, np.array([7]))["crop"] for _ in range(2))
+    >>> bool((first == second).all())
+    True
     """
 
     def __init__(

@@ -40,6 +40,15 @@ class Writer:
     ------
     PayloadError
         When the folder holds epochs of something else.
+
+    Examples
+    --------
+    >>> facts = ds.payload.Facts(4, num_classes=3, crops=False)
+    >>> writer = ds.payload.Writer("store", facts)
+    >>> with writer.epoch(0) as rows:
+    ...     rows.add(np.arange(4), np.eye(4, 3, dtype=np.float16))
+    >>> writer.missing(2)
+    [1]
     """
 
     def __init__(self, path: str | os.PathLike[str], facts: Facts) -> None:

@@ -89,6 +89,13 @@ class PageLocal:
         Page of every sample, numbered from 0.
     window : int
         Pages that are shuffled together.
+
+    Examples
+    --------
+    >>> pages = np.arange(8) // 2
+    >>> order = ds.Sampler(8, order=ds.PageLocal(pages, window=1)).plan.order
+    >>> pages[order].tolist()
+    [2, 2, 0, 0, 1, 1, 3, 3]
     """
 
     def __init__(self, page_of: NDArray[np.integer], window: int) -> None:

@@ -230,7 +230,14 @@ class WholePlan(Plan):
 
 @dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class EpochPlan(WholePlan):
-    """One epoch: members, order, weights. Made by `build_plan`."""
+    """One epoch: members, order, weights. Made by `build_plan`.
+
+    Examples
+    --------
+    >>> plan = ds.build_plan(ds.Selection(), 5, seed=0, epoch=0)
+    >>> plan.num_positions, plan.slice(2, 4).tolist() == plan.order[2:4].tolist()
+    (5, True)
+    """
 
     members: NDArray[np.uint32]
     hidden_rows: NDArray[np.uint32]
@@ -305,6 +312,12 @@ def build_plan(
     Returns
     -------
     EpochPlan
+
+    Examples
+    --------
+    >>> plan = ds.build_plan(ds.Selection(hidden=[False, True, False]), 3, seed=0, epoch=0)
+    >>> sorted(plan.order.tolist()), plan.hidden.tolist()
+    ([0, 2], [1])
     """
     num_samples = integer(num_samples, "num_samples", 0, MAX_SAMPLES)
     seed, epoch, _ = random_key(seed, epoch)

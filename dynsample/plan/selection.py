@@ -24,6 +24,13 @@ class EpochRandom:
     ----------
     seed : int in [0, 2**64)
     epoch : int in [0, 2**32)
+
+    Examples
+    --------
+    >>> table = ds.ScoreTable(4, {})
+    >>> selection = ds.RandomSubset(fraction=0.5).select(table, 1, ds.EpochRandom(seed=0, epoch=1))
+    >>> int(selection.hidden.sum())
+    2
     """
 
     seed: int
@@ -50,6 +57,11 @@ class Selection:
         Whether the hidden samples are due for a forward pass at the end of the epoch.
     stats : mapping of str to float
         Further figures for `Sampler.stats`.
+
+    Examples
+    --------
+    >>> ds.Selection(hidden=[True, False, False], lr_scale=1.5).hidden
+    array([ True, False, False])
     """
 
     hidden: Array | None = None

@@ -10,6 +10,7 @@ from dynsample.policies.importance import ImportanceSampling
 from dynsample.policies.info_batch import InfoBatch
 from dynsample.policies.kakurenbo import Kakurenbo
 from dynsample.policies.order_dp import OrderDP
+from dynsample.policies.pass_rate import PassRate
 from dynsample.policies.random_subset import RandomSubset
 from dynsample.policies.reducible_loss import ReducibleLoss
 from dynsample.policies.replay_priority import ReplayPriority
@@ -29,6 +30,7 @@ __all__ = [
     "InfoBatch",
     "Kakurenbo",
     "OrderDP",
+    "PassRate",
     "RandomSubset",
     "ReducibleLoss",
     "ReplayPriority",

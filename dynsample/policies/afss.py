@@ -51,6 +51,15 @@ class AFSS(Policy):
     ----------
     Xie et al., "Does YOLO Really Need to See Every Training Image in Every Epoch?", 2026, arXiv
     2603.17684, section 3.
+
+    Examples
+    --------
+    >>> policy = ds.AFSS(easy_fraction=0, moderate_fraction=0, easy_interval=9, moderate_interval=9)
+    >>> table = ds.ScoreTable(3, policy.columns)
+    >>> signal = np.array([0.1, 0.7, 0.9], np.float32)
+    >>> table.observe(np.arange(3), precision=signal, recall=signal)
+    >>> policy.sufficiency(table)
+    array([0.1, 0.7, 0.9], dtype=float32)
     """
 
     easy: float = 0.85

@@ -30,9 +30,30 @@ class Policy(ABC):
     ----------
     confidence : "max" or "target"
         Which softmax probability the signal `confidence` is, where it is computed from logits.
+
+    Examples
+    --------
+    >>> from dataclasses import dataclass
+    >>> @dataclass(frozen=True)
+    ... class Newest(ds.Policy):
+    ...     share: float = 0.5
+    ...     @property
+    ...     def columns(self):
+    ...         return {"age": ds.Last()}
+    ...     def select(self, table, epoch, random):
+    ...         k = int(self.share * table.num_samples)
+    ...         return ds.Selection(hidden=table.hide_lowest(table["age"], k))
+    >>> policy = Newest()
+    >>> table = ds.ScoreTable(4, policy.columns)
+    >>> table.observe(np.arange(4), age=np.array([3, 1, 2, 0], np.float32))
+    >>> policy.select(table, 1, ds.EpochRandom(0, 1)).hidden
+    array([False,  True, False,  True])
     """
 
     confidence: str = "max"
+
+    def __repr__(self) -> str:
+        return f"{type(self).__qualname__}()"  # dataclasses bring one that has their fields
 
     def __post_init__(self) -> None:
         """Make Python numbers of the fields that are numbers of numpy or torch."""

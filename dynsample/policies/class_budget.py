@@ -51,6 +51,14 @@ class ClassBudget(Policy):
     ----------
     Hassan et al., "RCAP: Robust, Class-Aware, Probabilistic Dynamic Dataset Pruning", UAI 2025;
     arXiv 2606.11761, theorem 3.1.
+
+    Examples
+    --------
+    >>> policy = ds.ClassBudget(fraction=0.5)
+    >>> table = ds.ScoreTable(8, policy.columns, groups=[0, 0, 0, 0, 1, 1, 1, 1])
+    >>> table.observe(np.arange(8), loss=np.array([0.1] * 4 + [0.9] * 4, np.float32))
+    >>> policy.budgets(table, policy.losses(table))
+    [1, 3]
     """
 
     fraction: float = 0.3

@@ -35,6 +35,14 @@ class Curriculum(Policy):
     ----------
     Hacohen and Weinshall, "On The Power of Curriculum Learning in Training Deep Networks", ICML
     2019, algorithm 1; Wu, Dyer and Neyshabur, "When Do Curricula Work?", ICLR 2021, algorithm 1.
+
+    Examples
+    --------
+    >>> policy = ds.Curriculum(ds.schedules.linear(0.5, 10))
+    >>> table = ds.ScoreTable(4, policy.columns)
+    >>> table.set_column("difficulty", [4, 1, 3, 2])
+    >>> policy.select(table, 0, ds.EpochRandom(0, 0)).hidden
+    array([ True, False,  True, False])
     """
 
     pace: Callable[[int], float]
@@ -54,5 +62,4 @@ class Curriculum(Policy):
         difficulty = table.imported("difficulty")
         share = real(self.pace(epoch), f"pace({epoch})", "[0, 1]")
         left_out = table.num_samples - int(share * table.num_samples)
-        given = table.seen | True  # whether a sample was seen or not
-        return Selection(hidden=table.hide_lowest(-difficulty, left_out, known=given))
+        return Selection(hidden=table.hide_lowest(-difficulty, left_out, known=True))

@@ -42,6 +42,15 @@ class Forgetting(Policy):
     ----------
     Toneva et al., "An Empirical Study of Example Forgetting during Deep Neural Network Learning",
     ICLR 2019, section 3; Paul et al., "Deep Learning on a Data Diet", NeurIPS 2021 ("inf").
+
+    Examples
+    --------
+    >>> policy = ds.Forgetting(fraction=0.5, static_epochs=3)
+    >>> table = ds.ScoreTable(2, policy.columns)
+    >>> for correct in ([1, 1], [0, 1], [1, 1]):
+    ...     table.observe(np.arange(2), correct=np.array(correct, np.float32))
+    >>> policy.score(table), policy.select(table, 3, ds.EpochRandom(0, 3)).hidden
+    (array([1., 0.], dtype=float32), array([False,  True]))
     """
 
     fraction: float = 0.3

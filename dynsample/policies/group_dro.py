@@ -44,6 +44,14 @@ class GroupDRO(Policy):
     ----------
     Sagawa et al., "Distributionally Robust Neural Networks for Group Shifts", ICLR 2020,
     algorithm 1.
+
+    Examples
+    --------
+    >>> policy = ds.GroupDRO(temperature=0.1)
+    >>> table = ds.ScoreTable(4, policy.columns, groups=[0, 0, 1, 1])
+    >>> table.observe(np.arange(4), loss=np.array([0.1, 0.1, 2.0, 2.0], np.float32))
+    >>> policy.select(table, 1, ds.EpochRandom(0, 1)).counts
+    array([0, 0, 2, 2], dtype=uint32)
     """
 
     temperature: float = 1.0
@@ -71,5 +79,5 @@ class GroupDRO(Policy):
         probabilities = table.exp(table.divide(below, self.temperature))
         probabilities = probabilities / groups.spread(groups.count())
         k = table.num_samples if self.num_draws is None else self.num_draws
-        every = table.seen | True  # of a known group, an unseen sample is drawn as the others are
-        return table.draw(probabilities, k, random, replacement=True, known=every).selection()
+        # Of a known group, an unseen sample is drawn as the others are.
+        return table.draw(probabilities, k, random, replacement=True, known=True).selection()

@@ -51,6 +51,15 @@ class IES(Policy):
     References
     ----------
     Yuan et al., "Instance-dependent Early Stopping", ICLR 2025.
+
+    Examples
+    --------
+    >>> policy = ds.IES(delta=0.01, window=1, warmup_epochs=0)
+    >>> table = ds.ScoreTable(2, policy.columns)
+    >>> for loss in ([0.2, 2.0], [0.2, 1.0], [0.2, 0.9]):
+    ...     table.observe(np.arange(2), loss=np.array(loss, np.float32))
+    >>> policy.select(table, 3, ds.EpochRandom(0, 3)).hidden
+    array([ True, False])
     """
 
     delta: float = 1e-3

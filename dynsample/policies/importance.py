@@ -44,6 +44,14 @@ class ImportanceSampling(Policy):
     ----------
     Katharopoulos and Fleuret, "Not All Samples Are Created Equal: Deep Learning with Importance
     Sampling", ICML 2018, equation 10; ISWR in the experiments of KAKURENBO, NeurIPS 2023.
+
+    Examples
+    --------
+    >>> policy = ds.ImportanceSampling(num_draws=8)
+    >>> table = ds.ScoreTable(3, policy.columns)
+    >>> table.observe(np.arange(3), loss=np.array([0.0, 1.0, 3.0], np.float32))
+    >>> policy.select(table, 1, ds.EpochRandom(0, 1)).counts
+    array([0, 2, 6], dtype=uint32)
     """
 
     num_draws: int | None = None

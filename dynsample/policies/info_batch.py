@@ -39,6 +39,15 @@ class InfoBatch(Policy):
     ----------
     Qin et al., "InfoBatch: Lossless Training Speed Up by Unbiased Dynamic Data Pruning", ICLR 2024,
     equations 3 to 7.
+
+    Examples
+    --------
+    >>> policy = ds.InfoBatch(ratio=0.5, delta=1.0)
+    >>> table = ds.ScoreTable(5, policy.columns)
+    >>> table.observe(np.arange(5), loss=np.array([1, 1, 1, 1, 9], np.float32))
+    >>> selection = policy.select(table, 1, ds.EpochRandom(0, 1))
+    >>> int(selection.hidden.sum()), float(selection.weights[~selection.hidden].sum())
+    (2, 5.0)
     """
 
     ratio: float = 0.5

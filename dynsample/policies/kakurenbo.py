@@ -43,6 +43,15 @@ class Kakurenbo(Policy):
     ----------
     Nguyen et al., "KAKURENBO: Adaptively Hiding Samples in Deep Neural Network Training",
     NeurIPS 2023, algorithm 1.
+
+    Examples
+    --------
+    >>> policy = ds.Kakurenbo(fraction=0.5)
+    >>> table = ds.ScoreTable(4, policy.columns)
+    >>> loss, confidence = np.array([[0.1, 0.2, 0.9, 0.8], [0.9, 0.5, 0.8, 0.8]], np.float32)
+    >>> table.observe(np.arange(4), loss=loss, correct=loss < 0.5, confidence=confidence)
+    >>> policy.select(table, 1, ds.EpochRandom(0, 1)).hidden  # 1 is easy, but not sure enough
+    array([ True, False, False, False])
     """
 
     fraction: float = 0.3

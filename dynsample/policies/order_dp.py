@@ -36,6 +36,14 @@ class OrderDP(Policy):
     ----------
     Jin et al., "OrderDP: A Theoretically Guaranteed Lossless Dynamic Data Pruning Framework",
     ICLR 2026.
+
+    Examples
+    --------
+    >>> policy = ds.OrderDP(random_len_ratio=1.0, top_q_ratio=0.5)
+    >>> table = ds.ScoreTable(4, policy.columns)
+    >>> table.observe(np.arange(4), loss=np.array([4, 1, 3, 2], np.float32))
+    >>> policy.select(table, 1, ds.EpochRandom(0, 1)).hidden
+    array([False,  True, False,  True])
     """
 
     random_len_ratio: float = 0.75

@@ -39,6 +39,16 @@ class RandomSubset(Policy):
     ----------
     Okanovic et al., "Repeated Random Sampling for Minimizing the Time-to-Accuracy of Learning",
     ICLR 2024.
+
+    Examples
+    --------
+    >>> sampler = ds.Sampler(10, ds.RandomSubset(fraction=0.5))
+    >>> seen = set()
+    >>> for epoch in range(2):
+    ...     sampler.set_epoch(epoch)
+    ...     seen |= set(sampler.plan.order.tolist())
+    >>> len(sampler.plan.order), len(seen)
+    (5, 10)
     """
 
     fraction: float = 0.3

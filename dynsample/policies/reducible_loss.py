@@ -38,6 +38,15 @@ class ReducibleLoss(Policy):
     ----------
     Mindermann et al., "Prioritized Training on Points that are Learnable, Worth Learning, and Not
     Yet Learnt", ICML 2022, equation 3.
+
+    Examples
+    --------
+    >>> policy = ds.ReducibleLoss(fraction=0.5)
+    >>> table = ds.ScoreTable(4, policy.columns)
+    >>> table.set_column("reference_loss", [0, 0, 2, 2])
+    >>> table.observe(np.arange(4), loss=np.array([1, 2, 1, 2], np.float32))
+    >>> policy.select(table, 1, ds.EpochRandom(0, 1)).hidden
+    array([False, False,  True,  True])
     """
 
     fraction: float = 0.3

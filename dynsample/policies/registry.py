@@ -19,6 +19,7 @@ POLICIES: dict[str, Callable[..., Policy]] = {
     "infobatch": policies.InfoBatch,
     "kakurenbo": policies.Kakurenbo,
     "order-dp": policies.OrderDP,
+    "pass-rate": policies.PassRate,
     "random": policies.RandomSubset,
     "reducible-loss": policies.ReducibleLoss,
     "replay-priority": policies.ReplayPriority,

@@ -47,6 +47,15 @@ class ReplayPriority(Policy):
     References
     ----------
     Jiang et al., "Prioritized Level Replay", ICML 2021, equations 1 to 3.
+
+    Examples
+    --------
+    >>> policy = ds.ReplayPriority(rho=0.0, temperature=1.0)
+    >>> table = ds.ScoreTable(3, policy.columns)
+    >>> table.observe(np.arange(3), loss=np.array([1, 3, 2], np.float32))
+    >>> p = policy.probabilities(table, 1)
+    >>> (p / p.sum()).round(2)
+    array([0.18, 0.55, 0.27], dtype=float32)
     """
 
     rho: float = 0.1

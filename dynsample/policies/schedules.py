@@ -22,6 +22,12 @@ class Steps:
         Epochs, strictly ascending.
     factors : sequence of float
         One more than milestones; finite and not negative.
+
+    Examples
+    --------
+    >>> factor = Steps(milestones=[2, 4], factors=[1.0, 0.5, 0.0])
+    >>> [factor(epoch) for epoch in range(5)]
+    [1.0, 1.0, 0.5, 0.5, 0.0]
     """
 
     milestones: Sequence[int]
@@ -84,6 +90,11 @@ class Growth:
         At least 1.
     form : "linear" or "root"
         By which x = epoch / epochs the share is start + (1 - start) * x, or the square root of x.
+
+    Examples
+    --------
+    >>> Growth(start=0.5, epochs=4)(2)
+    0.75
     """
 
     start: float

@@ -36,6 +36,15 @@ class SelectiveBackprop(Policy):
     ----------
     Jiang et al., "Accelerating Deep Learning by Focusing on the Biggest Losers", 2019, equation 1,
     in the per-epoch form of the experiments of KAKURENBO, NeurIPS 2023.
+
+    Examples
+    --------
+    >>> policy = ds.SelectiveBackprop(beta=2.0)
+    >>> table = ds.ScoreTable(1000, policy.columns)
+    >>> table.observe(np.arange(1000), loss=np.arange(1000, dtype=np.float32))
+    >>> hidden = policy.select(table, 1, ds.EpochRandom(0, 1)).hidden
+    >>> int(hidden[:500].sum()) > int(hidden[500:].sum())
+    True
     """
 
     beta: float = 0.43

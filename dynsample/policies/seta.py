@@ -62,6 +62,12 @@ class SeTa(Policy):
     ----------
     Zhou et al., "Scale Efficient Training for Large Datasets", CVPR 2025. There the k-means begins
     at random.
+
+    Examples
+    --------
+    >>> policy = ds.SeTa(epochs=10, num_group=4)
+    >>> [policy.window(epoch) for epoch in range(1, 5)]
+    [(1, 3), (2, 4), (0, 2), (1, 3)]
     """
 
     prune_ratio: float = 0.0

@@ -14,7 +14,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Uniform(Policy):
-    """Every sample once an epoch: nothing hidden, nothing weighted."""
+    """Every sample once an epoch: nothing hidden, nothing weighted.
+
+    Examples
+    --------
+    >>> ds.Sampler(4, ds.Uniform(), order="sequential").plan.order
+    array([0, 1, 2, 3])
+    """
 
     def select(self, table: ScoreTable, epoch: int, random: EpochRandom) -> Selection:
         """Select everything."""

@@ -92,6 +92,12 @@ class WeightedRandom(Policy):
 
     The weights that undo the sampling are 1 / (N p_i); `dynsample.ops.inverse_probabilities` gives
     them. Two policies compare equal only if they are the same object.
+
+    Examples
+    --------
+    >>> sampler = ds.Sampler(3, ds.WeightedRandom([0.0, 1.0, 3.0], num_draws=8))
+    >>> np.bincount(sampler.plan.order)
+    array([0, 2, 6])
     """
 
     probabilities: Any
@@ -175,15 +181,20 @@ class WeightedRandom(Policy):
     def select(self, table: ScoreTable, epoch: int, random: EpochRandom) -> Selection:
         """Draw with the probabilities that hold in this epoch."""
         source = self._source(self._run.followed_by(self._set.latest), epoch)
-        known = None
-        if isinstance(source, str):
+        by_name = isinstance(source, str)
+        if by_name:
             probabilities = table[source]
         else:
-            known = table.seen | True  # given for every row, seen or not
             given = source(table) if callable(source) else table.rows(source, "probabilities")
             probabilities = table.checked(given, "probabilities")
         k = table.num_samples if self.num_draws is None else self.num_draws
-        draw = table.draw(probabilities, k, random, replacement=self.replacement, known=known)
+        draw = table.draw(
+            probabilities,
+            k,
+            random,
+            replacement=self.replacement,
+            known=None if by_name else True,  # it is given for every row, seen or not
+        )
         return draw.selection()
 
     def fingerprint(self, epoch: int) -> dict[str, Any]:

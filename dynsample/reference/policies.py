@@ -25,6 +25,7 @@ from dynsample.policies import (
     InfoBatch,
     Kakurenbo,
     OrderDP,
+    PassRate,
     RandomSubset,
     ReducibleLoss,
     ReplayPriority,
@@ -34,7 +35,7 @@ from dynsample.policies import (
     WeightedRandom,
 )
 from dynsample.policies.base import Policy
-from dynsample.reference import draw, group_policies, permute, subsets
+from dynsample.reference import draw, group_policies, permute, prompts, subsets
 from dynsample.reference.expected import Expected, State, known_rows, lowest, rows_of
 from dynsample.reference.ies import is_mastered
 
@@ -207,4 +208,5 @@ _RULES: dict[type[Policy], Callable[..., Expected]] = {
     GroupDRO: group_policies.group_dro,
     ReplayPriority: group_policies.replay_priority,
     IES: ies,
+    PassRate: prompts.pass_rate,
 }

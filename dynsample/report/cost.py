@@ -23,6 +23,11 @@ class Cost:
         Seconds of the pass over hidden samples, after the epoch.
     report : float
         Seconds that it took to write this report.
+
+    Examples
+    --------
+    >>> ds.report.Cost(epoch=3, saved=9.0, fold=0.5, plan=0.5, refresh=2.0, report=0.0).spent
+    3.0
     """
 
     epoch: int
@@ -39,7 +44,18 @@ class Cost:
 
 
 def costs(run: Run) -> list[Cost]:
-    """Balance of every epoch of a report."""
+    """Balance of every epoch of a report.
+
+    Examples
+    --------
+    >>> sampler = ds.Sampler(4, ds.RandomSubset(0.5), report="runs/1")
+    >>> for epoch in range(2):
+    ...     sampler.set_epoch(epoch)
+    ...     rows = [row for index in sampler for row in index]
+    >>> run = ds.report.read("runs/1")
+    >>> [balance.saved is None for balance in ds.report.costs(run)]
+    [False, True]
+    """
     times = {line["previous"]["epoch"]: line["previous"] for line in run.epochs if line["previous"]}
     found = []
     for line in run.epochs:

@@ -32,6 +32,13 @@ class Run:
         Lines of epochs that were done again, after a load or by a new run: the last ones count.
     torn : bool
         The last line was not whole and is left out.
+
+    Examples
+    --------
+    >>> ds.Sampler(4, ds.RandomSubset(0.5), report="runs/2").set_epoch(0)
+    >>> run = ds.report.read("runs/2")
+    >>> len(run.epochs), run.torn
+    (1, False)
     """
 
     folder: Path
@@ -80,6 +87,13 @@ def read(folder: str | os.PathLike[str]) -> Run:
     Raises
     ------
     ReportError
+
+    Examples
+    --------
+    >>> ds.Sampler(4, report="runs/1").set_epoch(0)
+    >>> run = ds.report.read("runs/1")
+    >>> [record["stats"]["num_positions"] for record in run.epochs]
+    [4]
     """
     path = Path(folder) / FILE
     try:

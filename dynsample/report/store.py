@@ -18,7 +18,15 @@ _TAIL = 1 << 16
 
 
 class ReportError(RuntimeError):
-    """A folder that is no report, or a damaged or newer one."""
+    """A folder that is no report, or a damaged or newer one.
+
+    Examples
+    --------
+    >>> ds.report.read("nowhere")
+    Traceback (most recent call last):
+        ...
+    dynsample.report.store.ReportError: nowhere holds no report: there is no epochs.jsonl; S...
+    """
 
 
 def check_log(path: Path) -> None:

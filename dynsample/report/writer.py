@@ -104,6 +104,14 @@ class Report:
     ------
     ReportError
         When the folder holds a log, or labels, that no report has written: they are left alone.
+
+    Examples
+    --------
+    >>> report = ds.report.Report("runs/1", labels=[0, 0, 1, 1])
+    >>> ds.Sampler(4, report=report).set_epoch(0)
+    >>> run = ds.report.read("runs/1")
+    >>> len(run.epochs), run.labels
+    (1, array([0, 0, 1, 1]))
     """
 
     def __init__(
@@ -134,6 +142,9 @@ class Report:
             )
         self._class_sizes: list[int] | None = None
         self._seconds = 0.0  # of the last line
+
+    def __repr__(self) -> str:
+        return f"Report({str(self.folder)!r}, hidden={self.hidden})"
 
     def facts(self) -> dict[str, object]:
         """Name what ranks must agree on to write one report together."""
@@ -237,7 +248,13 @@ class Report:
 
 
 def as_report(report: str | os.PathLike[str] | Report | None) -> Report | None:
-    """Resolve the `report` argument of a sampler: None, a folder, or a Report."""
+    """Resolve the `report` argument of a sampler: None, a folder, or a Report.
+
+    Examples
+    --------
+    >>> as_report("runs/2").folder.as_posix()
+    'runs/2'
+    """
     return report if report is None or isinstance(report, Report) else Report(report)
 
 

@@ -16,6 +16,7 @@ from dynsample.table.table import ScoreTable
 
 if TYPE_CHECKING:
     from dynsample.kernels.cuda import Device
+    from dynsample.kernels.keys import Keys
 
 
 class RunAttributes:
@@ -63,6 +64,12 @@ class RunAttributes:
         return self._run.config.drop_last
 
     @property
+    def max_batches(self) -> int:
+        """Batches of an epoch that holds every sample once."""
+        config, step = self._run.config, self.batch_size * self.group.size
+        return config.num_rows // step if config.drop_last else -(-config.num_rows // step)
+
+    @property
     def policy(self) -> Policy:
         """The policy, as this run uses it."""
         return self._run.config.policy
@@ -86,6 +93,11 @@ class RunAttributes:
     def subset(self) -> NDArray[np.int64] | None:
         """Ids that are trained on, ascending; None for all."""
         return self._run.config.subset
+
+    @property
+    def keys(self) -> Keys | None:
+        """Names of all samples, if they were given."""
+        return self._run.config.keys
 
     @property
     def device(self) -> Device | None:
@@ -143,14 +155,12 @@ class RunAttributes:
 
         With `issue="external"` by what this rank observed, times the number of ranks.
         """
-        epoch = life.planned(self._run)
-        if self._run.config.external:
-            return epoch.number + handout.progress(self._run, epoch)
-        kept = epoch.passes[0]
-        return epoch.number + (kept.received / kept.stop if kept.stop else 1.0)
+        return handout.progress(self._run, life.planned(self._run))
 
     @property
-    def max_batches(self) -> int:
-        """Batches of an epoch that holds every sample once."""
-        rows, step = self._run.config.num_rows, self.batch_size * self.group.size
-        return rows // step if self.drop_last else -(-rows // step)
+    def outstanding(self) -> NDArray[np.int64]:
+        """Ids handed out and not observed, int64[M]; with `issue="external"`, and collective.
+
+        Of all open plans, oldest first, and of each in the order of the plan.
+        """
+        return handout.outstanding(self._run)

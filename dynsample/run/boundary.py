@@ -29,7 +29,19 @@ if TYPE_CHECKING:
 
 
 class ObservationError(RuntimeError):
-    """Observations of samples that the epoch did not issue, or not that often."""
+    """Observations of samples that the epoch did not issue, or not that often.
+
+    Examples
+    --------
+    >>> sampler = ds.Sampler(4, columns={"loss": ds.Last()})
+    >>> for index in sampler:
+    ...     for _ in range(2):
+    ...         sampler.observe(index, loss=np.ones(4, np.float32))
+    >>> sampler.set_epoch(1)
+    Traceback (most recent call last):
+        ...
+    dynsample.run.boundary.ObservationError: 4 observations of epoch 0 were of samples that ...
+    """
 
 
 @dataclass(frozen=True)

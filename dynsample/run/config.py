@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from dynsample.groups import Group
 from dynsample.kernels import HOST, AnyKernels
 from dynsample.kernels.convert import fingerprint as fingerprint_of
+from dynsample.kernels.keys import Keys
+from dynsample.kernels.numbers import rows_of_ids
 from dynsample.plan.dealing import Steps
 from dynsample.plan.orders import Order
 from dynsample.policies.base import Policy
@@ -67,6 +69,7 @@ class RunConfig:
     issue: str
     groups: NDArray[np.int32] | None
     late: int
+    keys: Keys | None
 
     @property
     def external(self) -> bool:
@@ -121,11 +124,7 @@ class RunConfig:
 
     def row_of(self) -> NDArray[np.int32] | None:
         """Return the row of every id, -1 for none; None where rows are ids."""
-        if self.subset is None:
-            return None
-        row_of = np.full(self.num_samples, -1, np.int32)
-        row_of[self.subset] = np.arange(len(self.subset), dtype=np.int32)
-        return row_of
+        return None if self.subset is None else rows_of_ids(self.subset, self.num_samples)
 
     def new_log(self) -> Log:
         """Return an empty log, where the run wants it."""

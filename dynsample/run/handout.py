@@ -183,6 +183,16 @@ def outstanding(run: Run) -> NDArray[np.int64]:
 
 
 def progress(run: Run, epoch: Epoch) -> float:
+    """Return the epochs that are done, as a fraction; see `Sampler.progress`."""
+    return epoch.number + (_used(run, epoch) if run.config.external else _received(epoch))
+
+
+def _received(epoch: Epoch) -> float:
+    kept = epoch.passes[0]
+    return kept.received / kept.stop if kept.stop else 1.0
+
+
+def _used(run: Run, epoch: Epoch) -> float:
     """Return how much of the kept pass was used, in [0, 1], by what was observed on this rank."""
     kept, count = epoch.passes[0], epoch.positions[0]
     if kept.begun and kept.used is epoch.used:

@@ -19,7 +19,7 @@ T = TypeVar("T")
 class Batch(np.ndarray[Any, np.dtype[np.int64]]):
     """Ids of a batch, int64[B]; to iterate it gives Python's ints, as data sets expect them."""
 
-    def __iter__(self) -> Iterator[Any]:
+    def __iter__(self) -> Iterator[int]:  # type: ignore[override]  # of one dimension
         return iter(self.tolist()) if self.ndim == 1 else super().__iter__()
 
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
 from dynsample.groups.agreement import check_agreement
+from dynsample.kernels.available import version
 from dynsample.run.state import STATE_VERSION, identity
 
 if TYPE_CHECKING:
@@ -43,9 +42,6 @@ def position_of(run: Run) -> dict[str, object]:
     return {**named, "position": kept, "hidden position": hidden}
 
 
-@cache
 def _version() -> str:
-    try:
-        return f"{version('dynsample')}, state {STATE_VERSION}"
-    except PackageNotFoundError:  # run from its sources
-        return f"state {STATE_VERSION}"
+    found = version()
+    return f"state {STATE_VERSION}" if found is None else f"{found}, state {STATE_VERSION}"

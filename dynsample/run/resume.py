@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -27,7 +26,14 @@ from dynsample.run.open_plans import Left, Mask, OpenPlan, cut, from_tensors, to
 from dynsample.run.position import Place, epoch_at, state_dict
 from dynsample.run.ranks import position_of
 from dynsample.run.run import Observations, Run
-from dynsample.run.saved_run import Identity, check_observed, check_tickets, checked_facts, damaged
+from dynsample.run.saved_run import (
+    Identity,
+    check_observed,
+    check_tickets,
+    checked_facts,
+    damaged,
+    read_observed,
+)
 from dynsample.run.state import (
     OPEN_PLANS_VERSION,
     State,
@@ -95,6 +101,8 @@ def save(run: Run, path: str | os.PathLike[str], consumed: int | None) -> None:
     if group.rank == 0:
         files["policy"] = run.config.policy.state()
         files |= {} if opened is None else {_OPEN_PLANS: to_tensors(opened)}
+        if run.config.keys is not None:  # for who reads the state without the run
+            files["keys"] = {**run.config.keys.state()}
     state = state_dict(run, positions)
     if opened is not None:
         state["version"] = OPEN_PLANS_VERSION
@@ -311,11 +319,7 @@ def _read(run: Run, path: str | os.PathLike[str], allow: frozenset[str]) -> _Rea
     rows = [(first, last) for first, last, _, _ in saved.parts]
     with damaged(path, "the table"):
         table.load(saved.cut("table", "", rows, table.bounds))
-    observed: Tensors = {}
-    for place, prefix in ((2, ""), (3, "outstanding/")):
-        ends = np.cumsum([0, *(part[place] for part in saved.parts)]).tolist()
-        share = _share(ends[-1], run.group)
-        observed |= saved.cut("log", prefix, list(pairwise(ends)), share)
+    observed = read_observed(saved, lambda count: _share(count, run.group))
     with damaged(path, "the observations"):
         extended = state["version"] == OPEN_PLANS_VERSION
         check_observed(observed, log.signals, table.num_samples, extended=extended)

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from itertools import pairwise
 from typing import TYPE_CHECKING, TypedDict
+
+import numpy as np
 
 from dynsample.disk.checkpoint import Saved, StateError, Tensors
 from dynsample.disk.fields import Check, Mismatch, anything, array, integer, mapping, record, text
@@ -78,6 +81,22 @@ def checked_facts(saved: Saved, path: str | os.PathLike[str]) -> Facts:
         return _FACTS(saved.facts, "facts")
     except Mismatch as error:
         raise StateError(f"{path} is damaged, or no state of a sampler: {error}") from None
+
+
+def read_observed(
+    saved: Saved,
+    share: Callable[[int], tuple[int, int]],
+    wanted: Callable[[str], bool] = lambda tensor: True,
+) -> Tensors:
+    """Read a share of what all ranks had observed, and of what was outstanding.
+
+    `share` says which part of how many, in the order of the ranks; `wanted`, which tensors.
+    """
+    observed: Tensors = {}
+    for place, prefix in ((2, ""), (3, "outstanding/")):
+        ends = np.cumsum([0, *(part[place] for part in saved.parts)]).tolist()
+        observed |= saved.cut("log", prefix, list(pairwise(ends)), share(ends[-1]), wanted)
+    return observed
 
 
 def check_observed(

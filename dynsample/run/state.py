@@ -126,7 +126,9 @@ def check_issue(run: Run, state: State, what: str) -> None:
 
 def identity(run: Run, epoch: int) -> dict[str, object]:
     """Name what must be the same for a saved state to be of this run."""
+    keys = run.config.keys
     return {
+        **({} if keys is None else {"keys": keys.fingerprint}),
         "num_samples": run.config.num_samples,
         "subset": run.config.subset_fingerprint,
         "groups": run.config.groups_fingerprint,
@@ -163,7 +165,17 @@ def checked_identity(
         if name in saved and name not in allow | unknown and saved[name] != present[name]
     ]
     if names:
-        differences = "; ".join(f"{n}: saved {saved[n]}, here {present[n]}" for n in names)
+        differences = "; ".join(_difference(name, saved[name], present[name]) for name in names)
         free = set(names) <= allowable
         hint = f"; allow={set(names)} goes past this" if free else ""
         raise StateError(f"{path} is of another run: {differences}{hint}")
+
+
+def _difference(name: str, saved: object, here: object) -> str:
+    """Say how a part of two identities differs; of the same kind of thing, in what alone."""
+    if isinstance(saved, dict) and isinstance(here, dict) and saved.keys() == here.keys():
+        parts = [part for part in here if saved[part] != here[part]]
+        if "class" not in parts:
+            told = (_difference(f"{name}.{part}", saved[part], here[part]) for part in parts)
+            return "; ".join(told)
+    return f"{name}: saved {saved}, here {here}"

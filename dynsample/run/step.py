@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, SupportsIndex, TypeAlias
+from collections.abc import Set as AbstractSet
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any, SupportsIndex, TypeAlias
 
 import numpy as np
 
@@ -18,20 +20,35 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
-    from dynsample.kernels import Array
+    from dynsample.kernels import Array, Given
     from dynsample.kernels.cuda import Device
+    from dynsample.kernels.keys import Names
     from dynsample.run.epoch import Epoch
     from dynsample.run.run import Run
 
     Ids: TypeAlias = NDArray[np.int64]
 
 
+def ids_of(run: Run, index: Given | None, keys: Names | None) -> Any:
+    """Return the ids of a batch, of which either they or the keys were given."""
+    if keys is None and index is not None:
+        return index
+    if keys is None or index is not None:
+        found = "neither" if keys is None else "both"
+        raise TypeError(f"either index or keys must be given, got {found}")
+    if run.config.keys is None:
+        raise ValueError(
+            "keys need the names of all samples: make the sampler with keys=dynsample.Keys(names)"
+        )
+    return run.config.keys.rows(keys)
+
+
 def observe(
     run: Run,
-    index: Array,
-    logits: Array | None,
-    targets: Array | None,
-    signals: Mapping[str, Array],
+    index: object,
+    logits: object,
+    targets: object,
+    signals: Mapping[str, object],
     epoch: SupportsIndex | None = None,
 ) -> None:
     """Append one observation, which may name its epoch, to the log of the run."""
@@ -39,10 +56,7 @@ def observe(
         _refuse(run)
     observations = run.observations
     if not observations.known.issuperset(signals):
-        unknown = ", ".join(sorted(set(signals) - observations.known))
-        raise ValueError(
-            f"unknown signals {unknown}; known are {', '.join(sorted(observations.known))}"
-        )
+        _refuse_unknown(set(signals) - observations.known, observations.known)
     log = observations.log
     if logits is not None or targets is not None:
         confidence = run.config.policy.confidence
@@ -63,6 +77,14 @@ def observe(
             ring.push(index, signals)
         else:
             log.append(index, signals)
+
+
+def _refuse_unknown(names: AbstractSet[str], known: AbstractSet[str]) -> None:
+    close = [close_to for name in sorted(names) for close_to in get_close_matches(name, known, 1)]
+    hint = f"; did you mean {', '.join(close)}?" if close else ""
+    raise ValueError(
+        f"unknown signals {', '.join(sorted(names))}; known are {', '.join(sorted(known))}{hint}"
+    )
 
 
 def _refuse(run: Run) -> None:

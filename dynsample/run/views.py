@@ -35,6 +35,10 @@ class _View:
         )
         self._run = run
 
+    def __repr__(self) -> str:
+        where = "nothing planned yet" if self._run.epoch is None else repr(self._run.epoch)
+        return f"{type(self).__name__}(batch_size={self.batch_size}; {where})"
+
 
 class HiddenView(_View):
     """The hidden samples of the epoch, to iterate after it; empty when no refresh is due."""
@@ -66,6 +70,9 @@ class PassIterator(Generic[T]):
     def __init__(self, batches: Generator[T, None, None], source: Sized) -> None:
         self._batches, self._source = batches, source
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._source!r})"
+
     def __iter__(self) -> PassIterator[T]:
         return self
 
@@ -86,6 +93,9 @@ class LookIterator:
     def __init__(self, run: Run, batches: Iterator[Batch]) -> None:
         self._run, self._batches = run, batches
         run.looking = weakref.ref(self)
+
+    def __repr__(self) -> str:
+        return f"LookIterator({self._run.config.num_samples} samples; none is to be observed)"
 
     def __iter__(self) -> LookIterator:
         return self

@@ -52,6 +52,13 @@ class ByGroup:
     table : Reductions
     labels : int32[num_samples]
         Group of every row, on whichever rank that is.
+
+    Examples
+    --------
+    >>> table = ds.ScoreTable(4, {"loss": ds.Last()}, groups=[0, 0, 1, 1])
+    >>> table.observe(np.arange(4), loss=np.array([1, 3, 5, 5], np.float32))
+    >>> table.by_group.mean(table["loss"]), table.by_group.hide_lowest(table["loss"], [1, 0])
+    (array([2., 5.]), array([ True, False, False, False]))
     """
 
     def __init__(self, table: Reductions, labels: NDArray[np.int32]) -> None:

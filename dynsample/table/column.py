@@ -126,3 +126,15 @@ def native(
 ) -> tuple[str, int, float, dict[str, A]]:
     """Describe a column to the native fold: kind, number of its signal, parameter, parts."""
     return column.kind, signal, column.parameter, dict(parts)
+
+
+def checked_column(name: object, column: object) -> Column:
+    """Return a column as a table keeps it, when its name can be one."""
+    if not isinstance(name, str) or not name or "/" in name or name in {"seen", "known"}:
+        raise ValueError(
+            "a column's name must be a non-empty string without '/', not 'seen' or 'known', got "
+            f"{name!r}"
+        )
+    if not isinstance(column, Column):
+        raise TypeError(f"column {name!r} must be a Column, got {type(column).__name__}")
+    return column

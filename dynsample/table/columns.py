@@ -43,7 +43,16 @@ class _OneNumber(Column):
 
 @dataclass(frozen=True)
 class Last(_OneNumber):
-    """The last observed value; NaN for a row never observed."""
+    """The last observed value; NaN for a row never observed.
+
+    Examples
+    --------
+    >>> table = ds.ScoreTable(2, {"loss": ds.Last()})
+    >>> for loss in (3, 1):
+    ...     table.observe(np.array([0]), loss=np.array([loss], np.float32))
+    >>> table["loss"]
+    array([ 1., nan], dtype=float32)
+    """
 
     kind = "last"
 
@@ -58,6 +67,14 @@ class EMA(_OneNumber):
     ----------
     decay : float in [0, 1)
         Share of the old value that stays.
+
+    Examples
+    --------
+    >>> table = ds.ScoreTable(2, {"loss": ds.EMA(decay=0.5)})
+    >>> for loss in (3, 1):
+    ...     table.observe(np.array([0]), loss=np.array([loss], np.float32))
+    >>> table["loss"]
+    array([ 2., nan], dtype=float32)
     """
 
     decay: float = 0.9
@@ -75,7 +92,16 @@ class EMA(_OneNumber):
 
 @dataclass(frozen=True)
 class Mean(Column):
-    """Mean of all observations, from a float64 sum and a count; NaN without any."""
+    """Mean of all observations, from a float64 sum and a count; NaN without any.
+
+    Examples
+    --------
+    >>> table = ds.ScoreTable(2, {"loss": ds.Mean()})
+    >>> for loss in (3, 1, 2):
+    ...     table.observe(np.array([0]), loss=np.array([loss], np.float32))
+    >>> table["loss"]
+    array([ 2., nan], dtype=float32)
+    """
 
     kind = "mean"
     ordered = False
@@ -104,6 +130,14 @@ class Max(_OneNumber):
 
     NaN is passed over, as by `numpy.fmax`: only a row of which nothing else was observed has it. A
     zero is kept as +0, so that the value does not depend on the order of the observations.
+
+    Examples
+    --------
+    >>> table = ds.ScoreTable(2, {"loss": ds.Max()})
+    >>> for loss in (3, 1):
+    ...     table.observe(np.array([0]), loss=np.array([loss], np.float32))
+    >>> table["loss"]
+    array([ 3., nan], dtype=float32)
     """
 
     kind = "max"
@@ -118,6 +152,14 @@ class Transitions(Column):
     ----------
     Toneva et al., "An Empirical Study of Example Forgetting during Deep Neural Network Learning",
     ICLR 2019, definition of a forgetting event in section 3.
+
+    Examples
+    --------
+    >>> table = ds.ScoreTable(2, {"forgotten": ds.Transitions(signal="correct")})
+    >>> for correct in (1, 0, 1, 0):
+    ...     table.observe(np.array([0]), correct=np.array([correct], np.float32))
+    >>> table["forgotten"]
+    array([ 2., nan], dtype=float32)
     """
 
     kind = "transitions"
@@ -142,6 +184,14 @@ class RunLength(Column):
     """Observations in a row with the last outcome, correct (> 0) or wrong; NaN is wrong.
 
     `table.part(name, "outcome")` says which of the two it is.
+
+    Examples
+    --------
+    >>> table = ds.ScoreTable(2, {"streak": ds.RunLength(signal="correct")})
+    >>> for correct in (0, 1, 1):
+    ...     table.observe(np.array([0]), correct=np.array([correct], np.float32))
+    >>> table["streak"]
+    array([ 2., nan], dtype=float32)
     """
 
     kind = "run_length"
@@ -164,6 +214,13 @@ class Static(NotObserved, _OneNumber):
     """Numbers that are given by `ScoreTable.set_column` and stay as they are; NaN until then.
 
     To give them makes no row known: a policy names the rows that are meant where it goes by them.
+
+    Examples
+    --------
+    >>> table = ds.ScoreTable(2, {"prior": ds.Static()})
+    >>> table.set_column("prior", [0.5, 2])
+    >>> table["prior"], table.known
+    (array([0.5, 2. ], dtype=float32), array([False, False]))
     """
 
     kind = "static"

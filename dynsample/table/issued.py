@@ -24,6 +24,15 @@ class Issued(NotObserved):
     not count, nor does the pass over the hidden samples. An epoch that is dropped by
     ``set_epoch(..., restart=True)`` was not issued. Policies read it as `ScoreTable.issued`; its
     value is the count.
+
+    Examples
+    --------
+    >>> sampler = ds.Sampler(4, columns={"issued": ds.Issued()})
+    >>> for epoch in range(3):
+    ...     sampler.set_epoch(epoch)
+    ...     handed_out = list(sampler)
+    >>> sampler.table["issued"]
+    array([2., 2., 2., 2.], dtype=float32)
     """
 
     kind = "issued"

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
-from dynsample.kernels import AnyKernels, Array, Kernels
+import numpy as np
+from numpy.typing import NDArray
+
+from dynsample.kernels import AnyKernels, Array, Given, Kernels
 from dynsample.kernels.convert import host
 from dynsample.table.column import Column, Parts
 from dynsample.table.log import MAX_BYTES, HostParts, ObservationLog, Portion, fold_portions
@@ -32,7 +35,7 @@ def make_log(
     return DeviceLog(kernels.device, num_samples, signals, max_bytes)
 
 
-def append(log: Log, index: Array, signals: Mapping[str, object]) -> None:
+def append(log: Log, index: Given, signals: Mapping[str, object]) -> None:
     """Append one batch, whole or with an error; on a device this waits for it."""
     if isinstance(log, ObservationLog):
         log.append(index, signals)
@@ -62,3 +65,22 @@ def fold(
     (portion,) = portions
     found = cuda_fold.sorted_log(log, portion.tickets)
     cuda_fold.apply(log, columns, parts, seen, found, portion.epoch, 0)
+
+
+def check_content(
+    state: Mapping[str, NDArray[Any]], columns: Mapping[str, Column], num_rows: int
+) -> None:
+    """Raise unless what a table's `state` gave has the dtypes and shapes of its columns.
+
+    Raises
+    ------
+    ValueError, TypeError
+    """
+    empty = {f"{n}/{p}": array for n, c in columns.items() for p, array in c.allocate(0).items()}
+    empty["seen"] = empty["known"] = np.zeros(0, np.bool_)
+    for name, array in state.items():
+        like, shape = empty[name], (num_rows, *empty[name].shape[1:])
+        if array.dtype != like.dtype:
+            raise TypeError(f"{name} must have dtype {like.dtype}, got {array.dtype}")
+        if array.shape != shape:
+            raise ValueError(f"{name} must have shape {shape}, got {array.shape}")

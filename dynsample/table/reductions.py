@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import TypeAlias
+from types import MappingProxyType
+from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +16,7 @@ from dynsample import _core
 from dynsample._core import Stream
 from dynsample.groups import Group
 from dynsample.kernels import Array, Candidates, Kernels, Rates
-from dynsample.kernels.arguments import is_multinomial
+from dynsample.kernels.arguments import Method, is_multinomial
 from dynsample.kernels.convert import beside, is_tensor
 from dynsample.kernels.namespace import subtract
 from dynsample.kernels.whole import check_enough, stand_in
@@ -24,6 +25,7 @@ from dynsample.table.ranking import ranks
 
 Floats: TypeAlias = Array  # float32
 Mask: TypeAlias = Array  # bool
+Known: TypeAlias = Mask | Literal[True] | None  # rows whose value is meant; True: all
 _POINTS = 1 << 18  # of a multinomial draw that are sent at a time
 
 
@@ -50,10 +52,12 @@ class Draw:
         """1 / (N p_i) of every row, float32[N], from the integers that decided; 0 where p is 0."""
         return self.inverse()
 
-    def selection(self, weights: Floats | None = None) -> Selection:
+    def selection(
+        self, weights: Floats | None = None, stats: Mapping[str, float] = MappingProxyType({})
+    ) -> Selection:
         """Select what was drawn."""
         hidden = None if self.mask is None else ~self.mask
-        return Selection(hidden=hidden, counts=self.counts, weights=weights)
+        return Selection(hidden=hidden, counts=self.counts, weights=weights, stats=stats)
 
 
 class Reductions(ABC):
@@ -104,12 +108,12 @@ class Reductions(ABC):
         """Check what a caller gave for all rows; the message names the caller's argument."""
         return beside(values, name, np.float32, self.seen, "the table")
 
-    def _known(
-        self, where: Mask | None, name: str = "where", known: Mask | None = None
-    ) -> Mask | None:
+    def _known(self, where: Mask | None, name: str = "where", known: Known = None) -> Mask | None:
         """Return the rows that a caller meant and whose value is known; None: all rows."""
         if where is not None:
             where = self.checked_mask(where, name)
+        if known is True:
+            return where
         if known is not None:
             known = self.checked_mask(known, "known")
             return known if where is None else known & where
@@ -130,7 +134,7 @@ class Reductions(ABC):
         values: Floats,
         where: Mask | None = None,
         name: str = "where",
-        known: Mask | None = None,
+        known: Known = None,
     ) -> tuple[Floats, Mask | None]:
         """Return checked values, and which of the rows are known and in `where`; None: all."""
         return self._values(values), self._known(where, name, known)
@@ -154,7 +158,7 @@ class Reductions(ABC):
         k: int,
         eligible: Mask | None = None,
         *,
-        known: Mask | None = None,
+        known: Known = None,
     ) -> Mask:
         """Mark the k lowest `values` among the eligible, known, finite rows; all, when fewer.
 
@@ -164,8 +168,8 @@ class Reductions(ABC):
         k : int
         eligible : bool[N], optional
             Rows that may be marked; by default all.
-        known : bool[N], optional
-            Rows whose value is meant; by default those observed or imported.
+        known : bool[N] or True, optional
+            Rows whose value is meant, True for all; by default those observed or imported.
         """
         values, where = self.among(values, eligible, "eligible", known)
         k = min(k, self.num_samples)
@@ -293,8 +297,8 @@ class Reductions(ABC):
         random: EpochRandom,
         *,
         replacement: bool,
-        method: str = "systematic",
-        known: Mask | None = None,
+        method: Method = "systematic",
+        known: Known = None,
     ) -> Draw:
         """Draw k rows.
 
@@ -309,8 +313,8 @@ class Reductions(ABC):
             Whether a row can be drawn more than once.
         method : "systematic" or "multinomial"
             With replacement: counts within one of their expectation, or independent draws.
-        known : bool[N], optional
-            Rows whose probability is meant; by default those observed or imported.
+        known : bool[N] or True, optional
+            Rows whose probability is meant, True for all; by default those observed or imported.
 
         Returns
         -------
@@ -331,14 +335,12 @@ class Reductions(ABC):
             counts = rates.systematic(before, total, k, random.seed, random.epoch)
         return Draw(counts, None, partial(rates.inverse, total, self.num_samples))
 
-    def _given(self, probabilities: Floats, known: Mask | None) -> Floats:
+    def _given(self, probabilities: Floats, known: Known) -> Floats:
         probabilities = self._values(probabilities, "probabilities")
-        known = self._known(None, known=known)
-        return (
-            probabilities
-            if known is None
-            else self.arrays.where(known, probabilities, float("nan"))
-        )
+        rows = self._known(None, known=known)
+        if rows is None:
+            return probabilities
+        return self.arrays.where(rows, probabilities, float("nan"))
 
     def _survey(self, probabilities: Floats) -> tuple[float, int]:
         """Return what stands for probabilities that are not finite, and how many are positive."""

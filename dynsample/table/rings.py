@@ -63,7 +63,7 @@ class PinnedRing:
             return True
         return _on_cuda(index) or any(_on_cuda(signals.get(name)) for name in self._log.signals)
 
-    def push(self, index: Array, signals: Mapping[str, Array], plan: int | None = None) -> None:
+    def push(self, index: object, signals: Mapping[str, object], plan: int | None = None) -> None:
         """Start the copies of one observation; append those that have arrived to the log."""
         if len(self._pending) >= DEPTH:
             self._append_oldest()
@@ -78,7 +78,7 @@ class PinnedRing:
             for name in self._log.signals
             if name in signals
         }
-        given = (index, *(signals[name] for name in host))
+        given = [index, *(signals[name] for name in host)]
         arrived = []
         for device in {value.device for value in given if _on_cuda(value)}:
             # A copy runs on its tensor's device, which need not be the current one.

@@ -12,19 +12,24 @@ from numpy.typing import NDArray
 
 from dynsample import _core
 from dynsample.groups import Group, single
-from dynsample.kernels import HOST, AnyKernels, Array, Kernels
+from dynsample.kernels import HOST, AnyKernels, Array, Given, Kernels
 from dynsample.kernels.checks import MAX_SAMPLES, integer
-from dynsample.kernels.convert import as_ids, host
-from dynsample.kernels.numbers import reals_on_host
+from dynsample.kernels.convert import host
+from dynsample.kernels.numbers import as_row_ids, reals_on_host, rows_of_ids
 from dynsample.plan.dealing import row_bounds
 from dynsample.table import places
 from dynsample.table.by_group import ByGroup, as_groups
+from dynsample.table.column import checked_column
 from dynsample.table.columns import Column, Lags, Last, signals_of
 from dynsample.table.issued import IssuedRows, names_of_issued
 from dynsample.table.log import Layout, Packed, Portion, fold_specs
 from dynsample.table.reductions import Floats, Mask, Reductions
 
 if TYPE_CHECKING:
+    import pyarrow
+
+    from dynsample.kernels.keys import Keys
+    from dynsample.plan.plan import Plan
     from dynsample.table.places import Log
 
 
@@ -49,6 +54,13 @@ class ScoreTable(Reductions):
         their rows through a `Sampler`.
     groups : int[num_samples], optional
         Group of every row, such as its class, numbered from 0: what `by_group` reduces within.
+
+    Examples
+    --------
+    >>> table = ds.ScoreTable(3, {"loss": ds.Last()})
+    >>> table.observe(np.array([0, 2]), loss=np.array([2.0, 1.0], np.float32))
+    >>> table["loss"], table.hide_lowest(table["loss"], 1)
+    (array([ 2., nan,  1.], dtype=float32), array([False, False,  True]))
     """
 
     _observing: ClassVar = threading.RLock()  # of all tables: a lock of each could not be copied
@@ -68,8 +80,8 @@ class ScoreTable(Reductions):
         self.num_samples = integer(num_samples, "num_samples", 0, MAX_SAMPLES)
         first, last = row_bounds(self.num_samples, self.group.size)[self.group.rank :][:2]
         self.bounds = first, last
-        self.columns = {name: _checked_column(name, column) for name, column in columns.items()}
-        self._index = None if index is None else _checked_index(index, self.num_samples)
+        self.columns = {name: checked_column(name, column) for name, column in columns.items()}
+        self._index = None if index is None else as_row_ids(index, self.num_samples)
         rows = self.num_rows
         self.seen: Mask = there.mask(rows)
         self._all_seen = self._all_seen_anywhere = False  # once found so, until a load
@@ -101,18 +113,40 @@ class ScoreTable(Reductions):
     @cached_property
     def index(self) -> NDArray[np.int64]:
         """Data-set ids of the rows that are here, int64[N], ascending."""
-        first, last = self.bounds
+        return self.ids(slice(None))
+
+    def ids(self, rows: slice) -> NDArray[np.int64]:
+        """Data-set ids of some of the rows that are here."""
+        here = range(*self.bounds)[rows]
         if self._index is not None:
-            return self._index[first:last]
-        return np.arange(first, last, dtype=np.int64)
+            return self._index[here.start : here.stop]
+        return np.arange(here.start, here.stop, dtype=np.int64)
 
     def __getitem__(self, name: str) -> Floats:
         """Value of a column, float32[N], read only; NaN for what was not observed."""
+        return self.arrays.read_only(self.values(name, slice(None)))
+
+    def values(self, name: str, rows: slice) -> Floats:
+        """Value of a column for some of the rows that are here; it may be the column's memory."""
         column = self._column(name)
-        value = column.value(self._parts[name])
+        value = column.value({part: array[rows] for part, array in self._parts[name].items()})
         if column.observed and not column.nan_until_observed and not self._sees_all():
-            value = self.arrays.where(self.seen, value, float("nan"))
-        return self.arrays.read_only(value)
+            value = self.arrays.where(self.seen[rows], value, float("nan"))
+        return value
+
+    def to_arrow(self, *, keys: Keys | None = None, plan: Plan | None = None) -> pyarrow.Table:
+        """Return index, columns, `seen` and `known` of the rows that are here, as `export` does.
+
+        Parameters
+        ----------
+        keys : Keys, optional
+            Names of the samples of the data set: a column `key` more.
+        plan : Plan, optional
+            That of an epoch: the columns `hidden` and `weight` more.
+        """
+        from dynsample.table import arrow
+
+        return arrow.table_of(self, keys, plan)
 
     def _column(self, name: str) -> Column:
         column = self.columns.get(name) or self._imported.get(name)
@@ -187,7 +221,7 @@ class ScoreTable(Reductions):
         """Put arrays in the place of those of some columns, by name."""
         self._parts.update(parts)
 
-    def observe(self, index: Array, *, epoch: int = 0, **signals: Array) -> None:
+    def observe(self, index: Given, *, epoch: int = 0, **signals: Given) -> None:
         """Fold one batch of observations at once.
 
         Parameters
@@ -219,12 +253,10 @@ class ScoreTable(Reductions):
 
     def _log_of_its_own(self) -> Log:
         if self._own_log is None:
-            names = signals_of(self.columns)
-            log = places.make_log(self.arrays, self.num_samples, names)
+            log = places.make_log(self.arrays, self.num_samples, signals_of(self.columns))
             if self._index is not None:
-                row_of = np.full(int(self._index[-1]) + 1 if len(self._index) else 0, -1, np.int32)
-                row_of[self._index] = np.arange(self.num_samples, dtype=np.int32)
-                log.set_rows(row_of)
+                num_ids = int(self._index[-1]) + 1 if len(self._index) else 0
+                log.set_rows(rows_of_ids(self._index, num_ids))
             self._own_log = log
         return self._own_log
 
@@ -286,7 +318,7 @@ class ScoreTable(Reductions):
         array = self.checked(values)
         column = self.columns.get(name)
         if column is None:
-            self._imported[name] = _checked_column(name, Last())
+            self._imported[name] = checked_column(name, Last())
             self._parts[name] = {"value": self.arrays.copy(array)}
         else:
             column.set_values(self._parts[name], array)
@@ -339,28 +371,20 @@ class ScoreTable(Reductions):
             For other names, shapes or dtypes; the table is then unchanged.
         """
         declared = {name: self._parts[name] for name in self.columns}
-        places = {f"{n}/{p}": array for n, parts in declared.items() for p, array in parts.items()}
-        places["seen"] = self.seen
+        content = {f"{n}/{p}": array for n, parts in declared.items() for p, array in parts.items()}
+        content["seen"] = self.seen
         state = {"known": state["seen"], **state} if "seen" in state else state
-        places["known"] = known = self.arrays.mask(self.num_rows)
-        imported = {name for name in state if name not in places and name.endswith("/value")}
+        content["known"] = known = self.arrays.mask(self.num_rows)
+        imported = {name for name in state if name not in content and name.endswith("/value")}
         names = {name[: -len("/value")] for name in imported}
-        unknown = (state.keys() - places.keys() - imported) | (names & self.columns.keys())
-        missing = sorted(places.keys() - state.keys() - {"known"})
+        unknown = (state.keys() - content.keys() - imported) | (names & self.columns.keys())
+        missing = sorted(content.keys() - state.keys() - {"known"})
         if unknown or missing:
             raise ValueError(f"state lacks {missing}, has unknown {sorted(unknown)}")
-        checked = {name: _checked_column(name, Last()) for name in sorted(names)}
-        every = {**self.columns, **checked}
-        empty = {f"{n}/{p}": array for n, c in every.items() for p, array in c.allocate(0).items()}
-        empty["seen"] = empty["known"] = np.zeros(0, np.bool_)
-        for name, array in state.items():
-            like, shape = empty[name], (self.num_rows, *empty[name].shape[1:])
-            if array.dtype != like.dtype:
-                raise TypeError(f"{name} must have dtype {like.dtype}, got {array.dtype}")
-            if array.shape != shape:
-                raise ValueError(f"{name} must have shape {shape}, got {array.shape}")
+        checked = {name: checked_column(name, Last()) for name in sorted(names)}
+        places.check_content(state, {**self.columns, **checked}, self.num_rows)
         self._all_seen = self._all_seen_anywhere = self._all_known = False
-        for name, place in places.items():
+        for name, place in content.items():
             self.arrays.fill(place, state[name])
         num_known, num_seen = self.arrays.counts(known, self.seen)
         self._rows_given = None if num_known == num_seen else known
@@ -369,31 +393,3 @@ class ScoreTable(Reductions):
             name: {"value": self.arrays.take(state[f"{name}/value"].copy())} for name in checked
         }
         self._parts = {**declared, **loaded}
-
-
-def _read_only(array: NDArray[Any]) -> NDArray[Any]:
-    view: NDArray[Any] = array.view()
-    view.flags.writeable = False
-    return view
-
-
-def _checked_column(name: object, column: object) -> Column:
-    if not isinstance(name, str) or not name or "/" in name or name in {"seen", "known"}:
-        raise ValueError(
-            "a column's name must be a non-empty string without '/', not 'seen' or 'known', got "
-            f"{name!r}"
-        )
-    if not isinstance(column, Column):
-        raise TypeError(f"column {name!r} must be a Column, got {type(column).__name__}")
-    return column
-
-
-def _checked_index(index: object, num_samples: int) -> NDArray[np.int64]:
-    array = as_ids(index)
-    if len(array) != num_samples:
-        raise ValueError(f"index must have num_samples = {num_samples} entries, got {len(array)}")
-    if num_samples and not (array[0] >= 0 and array[-1] < MAX_SAMPLES):
-        raise IndexError(f"index must be in [0, {MAX_SAMPLES}), got {array[0]} to {array[-1]}")
-    if not (array[1:] > array[:-1]).all():
-        raise ValueError("index must be strictly ascending")
-    return _read_only(array)

@@ -49,6 +49,14 @@ class Lags(_OfWindow):
     size : int
         Observations kept; the one `back` before the latest is at ``values[row, back]``, NaN where
         there were fewer.
+
+    Examples
+    --------
+    >>> table = ds.ScoreTable(1, {"loss": ds.Lags(size=2)})
+    >>> for loss in (3, 2, 1):
+    ...     table.observe(np.array([0]), loss=np.array([loss], np.float32))
+    >>> table["loss"], table.lag("loss", 1)
+    (array([1.], dtype=float32), array([2.], dtype=float32))
     """
 
     size: int = 3
@@ -75,6 +83,14 @@ class Window(_OfWindow):
     ----------
     size : int
         Observations kept; observation t of a row is at ``values[row, t % size]``.
+
+    Examples
+    --------
+    >>> table = ds.ScoreTable(1, {"loss": ds.Window(size=2)})
+    >>> for loss in (9, 2, 4):
+    ...     table.observe(np.array([0]), loss=np.array([loss], np.float32))
+    >>> table["loss"].round(3)
+    array([1.414], dtype=float32)
     """
 
     kind = "window"
@@ -130,6 +146,14 @@ class Uncertainty(_OverWindows):
     References
     ----------
     He et al., "Large-scale Dataset Pruning with Dynamic Uncertainty", 2023, equations 2 and 3.
+
+    Examples
+    --------
+    >>> table = ds.ScoreTable(1, {"probability": ds.Uncertainty(size=2)})
+    >>> for probability in (0.2, 0.4, 0.4):
+    ...     table.observe(np.array([0]), probability=np.array([probability], np.float32))
+    >>> table["probability"].round(3)
+    array([1.414], dtype=float32)
     """
 
     kind = "uncertainty"
@@ -151,6 +175,14 @@ class Dual(_OverWindows):
     ----------
     Cho et al., "Lightweight Dataset Pruning without Full Training via Example Difficulty and
     Prediction Uncertainty", ICML 2025, and its published code.
+
+    Examples
+    --------
+    >>> table = ds.ScoreTable(1, {"probability": ds.Dual(size=2)})
+    >>> for probability in (0.2, 0.4):
+    ...     table.observe(np.array([0]), probability=np.array([probability], np.float32))
+    >>> table["probability"].round(3)
+    array([0.99], dtype=float32)
     """
 
     kind = "dual"

@@ -5,13 +5,13 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
 import torch
 from torch.utils.data import DataLoader as TorchDataLoader
 from torch.utils.data import Dataset, IterableDataset, get_worker_info
 
-from dynsample.loading import Following, Loops
+from dynsample.loading import Following, Loops, checked_sampler
 from dynsample.payload.source import Source
 from dynsample.replay import ReplayedCollate, ReplayedDataset
 from dynsample.run.state import bring
@@ -25,8 +25,19 @@ if TYPE_CHECKING:
     from dynsample.loading import Source as Looped
 
 T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 _OURS = ("batch_size", "drop_last")  # arguments of Sampler
 _DECIDED = ("shuffle", "batch_sampler")
+
+
+class MapStyle(Protocol[T_co]):
+    """A data set that can be asked for the samples which a sampler chooses."""
+
+    def __getitem__(self, index: int, /) -> T_co:
+        """Return a sample."""
+
+    def __len__(self) -> int:
+        """Return the number of samples."""
 
 
 class _Feed:
@@ -111,23 +122,26 @@ class DataLoader(Following, TorchDataLoader[T]):
     * All else: `(batch, index)`. That is a tensor; a namedtuple, which cannot have one field more;
       an object; what is not made of fields: strings, numbers, mappings in a list, or the samples
       themselves, as with `collate_fn=lambda samples: samples`.
+
+    Examples
+    --------
+    >>> dataset = torch.utils.data.TensorDataset(torch.arange(4) * 10)
+    >>> loader = DataLoader(dataset, sampler=ds.Sampler(4, batch_size=2))
+    >>> [bool((images == index * 10).all()) for images, index in loader]
+    [True, True]
     """
 
     def __init__(
         self,
-        dataset: Any,
+        dataset: Dataset[T] | MapStyle[T],
         *,
         sampler: Sampler,
         payload: Source | None = None,
         index_name: str = "index",
         **options: Any,
     ) -> None:
-        if not isinstance(sampler, Sampler):
-            raise TypeError(
-                f"sampler must be a dynsample.Sampler, got {type(sampler).__name__} (put there by "
-                "Lightning? set Trainer(use_distributed_sampler=False))"
-            )
-        sampler.run.check_deals()
+        cure = " (put there by Lightning? set Trainer(use_distributed_sampler=False))"
+        checked_sampler(sampler, cure).run.check_deals()
         for name in _OURS:
             if name in options:
                 raise TypeError(
@@ -146,18 +160,19 @@ class DataLoader(Following, TorchDataLoader[T]):
                 f"dataset must be map-style, got the iterable-style {type(dataset).__name__}: it "
                 "cannot be asked for the samples that a sampler chooses"
             )
-        if len(dataset) != sampler.num_samples:
+        samples = cast("Dataset[T]", dataset)  # which is what torch asks for, and needs less
+        if (items := len(cast("MapStyle[T]", dataset))) != sampler.num_samples:
             raise ValueError(
-                f"dataset has {len(dataset)} items, the sampler was made for {sampler.num_samples}"
+                f"dataset has {items} items, the sampler was made for {sampler.num_samples}"
             )
         if isinstance(fingerprint := getattr(dataset, "fingerprint", None), str):
             bring(sampler.run, lambda: fingerprint)
         self._index_name, self._payload = index_name, payload
-        self._fetched: IndexedDataset | ReplayedDataset = IndexedDataset(dataset)
+        self._fetched: IndexedDataset | ReplayedDataset = IndexedDataset(samples)
         if payload is not None:
             self._fetched = ReplayedDataset(dataset, payload)
         self._feed = _Feed(sampler)
-        super().__init__(dataset, batch_sampler=self._feed, **options)
+        super().__init__(samples, batch_sampler=self._feed, **options)
         # What torch sets with a batch sampler says nothing, and it lets nobody set it later.
         self.__dict__.update(
             sampler=sampler, batch_size=sampler.batch_size, drop_last=sampler.drop_last
@@ -213,6 +228,15 @@ def scaled_lr(optimizer: torch.optim.Optimizer, scale: float) -> Iterator[None]:
 
     Schedulers never see it, so any scheduler works: `with scaled_lr(optimizer, sampler.lr_scale):
     optimizer.step()`.
+
+    Examples
+    --------
+    >>> optimizer = torch.optim.SGD([torch.zeros(1)], lr=0.1)
+    >>> with scaled_lr(optimizer, 2.0):
+    ...     optimizer.param_groups[0]["lr"]
+    0.2
+    >>> optimizer.param_groups[0]["lr"]
+    0.1
     """
     rates = [group["lr"] for group in optimizer.param_groups]
     for group, rate in zip(optimizer.param_groups, rates, strict=True):

@@ -12,6 +12,7 @@ from torch.utils.data import Sampler as TorchSampler
 
 from dynsample.disk.checkpoint import StateError
 from dynsample.disk.fields import Check, Mismatch, one_of, record
+from dynsample.loading import checked_sampler
 from dynsample.run import handout
 from dynsample.run.state import State, checked_state
 from dynsample.sampler import Sampler
@@ -63,12 +64,19 @@ class IndexSampler(TorchSampler[int]):
     came to its end; after that only when `set_epoch` was called: with the same epoch for what was
     not observed until then, or with the next one. An iterator that another one followed, or whose
     epoch was left, raises when it is asked again.
+
+    Examples
+    --------
+    >>> import torch
+    >>> sampler = ds.Sampler(4, batch_size=2, issue="external")
+    >>> dataset = torch.utils.data.TensorDataset(torch.arange(4))
+    >>> loader = torch.utils.data.DataLoader(dataset, sampler=IndexSampler(sampler), batch_size=2)
+    >>> sorted(int(value) for (values,) in loader for value in values)
+    [0, 1, 2, 3]
     """
 
     def __init__(self, sampler: Sampler, *, hidden: bool = False, skips: str = "sampler") -> None:
-        if not isinstance(sampler, Sampler):
-            raise TypeError(f"sampler must be a dynsample.Sampler, got {type(sampler).__name__}")
-        handout.check_external(sampler.run)
+        handout.check_external(checked_sampler(sampler).run)
         self.sampler, self.hidden = sampler, bool(hidden)
         self.skips = handout.set_skips(sampler.run, skips)
         self._start = (-1, 0)  # where the next iterator begins, in which epoch

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from inspect import GEN_CLOSED, getgeneratorstate
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from dynsample.run.views import PassIterator
 
@@ -76,12 +76,12 @@ def _stopped(error: StopIteration) -> Failed:
     return Failed(wrong)
 
 
-class Loop(PassIterator[object]):
+class Loop(PassIterator[Any]):
     """What a user iterates: raises what `Failed` holds, and goes on with the next batch."""
 
     _broken = False
 
-    def __next__(self) -> object:
+    def __next__(self) -> Any:
         try:
             batch = super().__next__()
         except StopIteration:

@@ -142,7 +142,7 @@ def test_classes_are_counted_afterwards_from_the_hidden_samples(
 ) -> None:
     train(Report(tmp_path / "run", hidden=True))
     assert cli.main(["inspect", str(tmp_path / "run")]) == 0
-    assert "Classes are not known" in capsys.readouterr().out
+    assert "The classes are not known" in capsys.readouterr().out
     np.save(tmp_path / "labels.npy", LABELS)
     listed = tmp_path / "files.txt"
     listed.write_text("".join(f"a/{i}.png {label}\n" for i, label in enumerate(LABELS)))
@@ -165,6 +165,54 @@ def test_pictures_of_a_tree_and_of_a_list(tmp_path: Path, folder: Path) -> None:
         arguments = ["--images", str(tmp_path / "tree"), *more, "--html", str(out)]
         assert cli.main(["inspect", str(folder), *arguments]) == 0
         assert "data:image/jpeg;base64," in out.read_text()
+        pictures = Elements(out.read_text()).all("img")
+        assert all(picture["title"] in picture["alt"] for picture in pictures)
+        assert all(f"<br>{picture['title']}</li>" in out.read_text() for picture in pictures)
+        names = {name.split()[0] for name in names}
+        assert {picture["title"] for picture in pictures} <= names
+
+
+def test_the_folders_of_a_tree_name_the_classes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kinds = ["cat", "dog & <b>", "eel", "\x1b[31mfox"]
+    for label, kind in enumerate(kinds):
+        (tmp_path / "tree" / kind).mkdir(parents=True)
+        for i in range(N // 4):
+            image.new("RGB", (40, 40), (i, label, 0)).save(
+                tmp_path / "tree" / kind / f"{i:03d}.png"
+            )
+    train(Report(tmp_path / "run", hidden=True))
+    arguments = ["inspect", str(tmp_path / "run"), "--images", str(tmp_path / "tree")]
+    assert cli.main(arguments) == 0
+    said = re.search(r"hides most of class (.*) \(\d+%\) and least", capsys.readouterr().out)
+    assert said is not None
+    assert said[1] in {"cat", "dog & <b>", "eel", "\\x1b[31mfox"}
+    out = tmp_path / "page.html"
+    assert cli.main([*arguments, "--html", str(out)]) == 0
+    text = out.read_text()
+    assert re.search(r"sample \d+, class (cat|eel)<br>", text)
+    assert "class dog &amp; &lt;b&gt;" in text
+    assert "\x1b" not in text
+    assert not Elements(text).open
+    train(tmp_path / "plain")
+    out.unlink()
+    arguments[1] = str(tmp_path / "plain")
+    assert cli.main([*arguments, "--html", str(out)]) == 0
+    for said in (capsys.readouterr().out, out.read_text()):
+        assert "The report does not say which samples were hidden" in said
+    assert re.search(r"sample \d+, class (cat|eel)<br>", out.read_text())
+
+
+def test_other_labels_than_those_of_the_tree_have_no_names(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for i, label in enumerate(LABELS):  # in the tree the first N // 4 are of one class
+        (tmp_path / "tree" / f"kind-{label}").mkdir(parents=True, exist_ok=True)
+        (tmp_path / "tree" / f"kind-{label}" / f"{i}.png").touch()
+    train(Report(tmp_path / "run", labels=LABELS))
+    assert cli.main(["inspect", str(tmp_path / "run"), "--images", str(tmp_path / "tree")]) == 0
+    assert re.search(r"hides most of class \d ", capsys.readouterr().out)
 
 
 @pytest.mark.parametrize(
@@ -226,7 +274,7 @@ def test_what_is_wrong_is_named(
         assert message in capsys.readouterr().err
     assert not (tmp_path / "page.html").exists()
     with pytest.raises(SystemExit):
-        cli.main(["inspect", str(folder), "--images", str(tmp_path)])
+        cli.main(["inspect", str(folder), "--images", str(tmp_path / "few.npz")])
     assert "--html says where it goes" in capsys.readouterr().err
 
 

@@ -23,7 +23,7 @@ def digests(isa: str, threads: int) -> dict[str, object]:
         "PYTHONPATH": str(Path(_core.__file__).parents[1]),
     }
     run = subprocess.run(
-        [sys.executable, "-P", str(CASES)], env=environment, capture_output=True, text=True
+        [sys.executable, str(CASES)], env=environment, capture_output=True, text=True
     )
     assert run.returncode == 0, run.stderr
     found = json.loads(run.stdout)

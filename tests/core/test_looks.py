@@ -14,6 +14,7 @@ from small_runs import B, N, kakurenbo, make, observe, take, train
 
 from dynsample.groups import Group, simulate
 from dynsample.run.passes import Batch
+from dynsample.run.views import PassIterator
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*hidden samples were due")
 
@@ -149,3 +150,15 @@ def test_batches_iterate_as_pythons_ints_and_pickle() -> None:
     copy = pickle.loads(pickle.dumps(batch))
     assert all(type(i) is int for i in copy)
     np.testing.assert_array_equal(copy, batch)
+
+
+def test_what_can_be_iterated_says_what_it_is() -> None:
+    sampler = make()
+    assert repr(sampler.all()) == f"AllView(batch_size={B}; nothing planned yet)"
+    assert repr(iter(sampler.all(7))) == f"LookIterator({N} samples; none is to be observed)"
+    sampler.set_epoch(0)
+    at_start = f"epoch 0, 0 of {N} positions handed out"
+    assert repr(sampler.hidden) == f"HiddenView(batch_size={B}; {at_start})"
+    loop = PassIterator(iter(()), sampler.hidden)
+    assert repr(loop) == f"PassIterator(HiddenView(batch_size={B}; {at_start}))"
+    assert repr(iter(sampler)) == f"BatchIterator(kept samples of epoch 0, 0 of {N} handed out)"

@@ -15,7 +15,7 @@ NAMES = {
     "dynsample.groups": ds.groups.__all__,
     "dynsample.coreset": [
         "beta_probabilities", "keep_balanced", "keep_drawn", "keep_highest", "keep_lowest",
-        "keep_offset", "keep_random", "keep_strata", "mean_over_runs", "run_file", "shares",
+        "keep_offset", "keep_random", "keep_strata", "load", "mean_over_runs", "run_file", "shares",
         "write_probabilities",
     ],
     "dynsample.batch": [
@@ -70,7 +70,7 @@ def test_schedules_are_an_attribute() -> None:
             "num_samples policy batch_size seed drop_last order subset columns group placement "
             "device max_log_bytes report issue fingerprint",
         ),
-        (ds.Sampler.observe, "self index logits targets epoch signals"),
+        (ds.Sampler.observe, "self index logits targets epoch keys signals"),
         (ds.Sampler.set_epoch, "self epoch restart"),
         (ds.Sampler.save, "self path consumed"),
         (ds.Sampler.load, "self path allow"),

@@ -11,7 +11,7 @@ import dynsample as ds
 from dynsample.kernels.cuda import Device
 from dynsample.policies.registry import make
 from dynsample.reference.fold import of_every_kind
-from dynsample.table.columns import Last, Transitions
+from dynsample.table.columns import EMA, Last, Transitions
 
 torch = pytest.importorskip("torch")
 
@@ -37,6 +37,8 @@ POLICIES = {
     "group-dro": make("group-dro", temperature=0.2),
     "afss": make("afss", signals=("confidence",), easy_fraction=0.3, moderate=0.7),
     "replay-priority": make("replay-priority", temperature=0.7, num_draws=4000),
+    "pass-rate": make("pass-rate", num_draws=1000, form="gaussian", retire=0.8),
+    "pass-rate with replacement": make("pass-rate", num_draws=4000, replacement=True),
 }
 COLUMNS = {
     "loss": Last(),
@@ -44,6 +46,7 @@ COLUMNS = {
     **of_every_kind("loss", 2),
     "early": Last(signal="loss", until=2),
     "events": Transitions(signal="correct"),
+    "reward": EMA(0.5),
 }
 SMALL_BATCH = 64
 GROUPS = np.arange(N) * 7 % 13 % 9
@@ -68,6 +71,7 @@ def signals(ids: np.ndarray, epoch: int) -> dict[str, np.ndarray]:
         "loss": loss,
         "correct": (unit < 0.7).astype(np.float32),
         "confidence": (1 - unit / 2).astype(np.float32),
+        "reward": np.where(ids % 89 == 5, np.nan, np.floor(unit * 9) / 8).astype(np.float32),
     }
 
 

@@ -39,8 +39,8 @@ def test_a_run_on_a_device_is_that_of_the_cpu(device: Device, name: str, subset:
 @pytest.mark.parametrize("name", ["kakurenbo", "infobatch", "importance", "forgetting", "weighted",
                                   "importance without replacement", "selective-backprop", "afss",
                                   "random", "class-budget", "curriculum", "group-dro", "ies",
-                                  "order-dp", "reducible-loss", "replay-priority",
-                                  "seta"])  # fmt: skip
+                                  "order-dp", "pass-rate", "reducible-loss",
+                                  "replay-priority", "seta"])  # fmt: skip
 def test_ranks_on_devices_agree_with_the_cpu(
     device: Device, name: str, placement: str, ranks: int
 ) -> None:

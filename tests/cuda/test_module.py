@@ -63,17 +63,14 @@ def copy_of_package(folder: Path) -> Path:
 
 
 def load_message(folder: Path) -> str:
-    # An editable install would find its own modules inside the copy.
     code = (
-        "import sys\n"
-        "editable = [f for f in sys.meta_path if '__editable__' in getattr(f, '__module__', '')]\n"
-        "sys.meta_path = [f for f in sys.meta_path if f not in editable]\n"
         "from dynsample import cuda\n"
         "try:\n    cuda.load()\n"
         "except cuda.CudaUnavailable as error:\n    print(error)\n"
     )
     return subprocess.run(
-        [sys.executable, "-P", "-c", code],
+        [sys.executable, "-c", code],
+        cwd=folder,
         env={**os.environ, "PYTHONPATH": str(folder)},
         capture_output=True,
         text=True,

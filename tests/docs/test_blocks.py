@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,13 +12,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
 
 import dynsample as ds
-from dynsample.torch import DataLoader, scaled_lr
+from dynsample.cli import main
+from dynsample.torch import DataLoader
 from tests import pages
+from tests.docs.given import Pairs, script
 
-TESTS = pages.ROOT / "tests"
 # Pages whose blocks have a test of their own, and where it is.
 ELSEWHERE = {
     "docs/dali.md": "loaders/test_dali_page.py",
@@ -41,39 +42,7 @@ NEEDS_GPU = ("docs/cuda.md",)
 
 def with_code() -> list[str]:
     """Pages that have a block of Python."""
-    found = [pages.ROOT / "README.md", *sorted((pages.ROOT / "docs").rglob("*.md"))]
-    names = [path.relative_to(pages.ROOT).as_posix() for path in found]
-    return [name for name in names if pages.blocks(name)]
-
-
-class Pairs(torch.utils.data.Dataset[tuple[torch.Tensor, int]]):
-    """A data set of three classes, as a classifier's."""
-
-    targets = tuple(np.arange(120) % 3)
-
-    def __len__(self) -> int:
-        return 120
-
-    def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
-        return torch.full((6,), float(self.targets[index])), int(self.targets[index])
-
-
-def script(policy: ds.Policy | None = None, **others: Any) -> dict[str, Any]:
-    """Names of a training script that is about to make a step, its first batch in hand."""
-    train_set = Pairs()
-    policy = ds.Kakurenbo() if policy is None else policy
-    sampler = ds.Sampler(120, policy, batch_size=12, seed=0, columns=others.pop("columns", None))
-    loader = DataLoader(train_set, sampler=sampler)
-    images, targets, index = next(iter(loader))
-    hidden, norm, head = torch.nn.Linear(6, 8), torch.nn.BatchNorm1d(8), torch.nn.Linear(8, 3)
-    model = torch.nn.Sequential(hidden, norm, head)
-    logits = model(images)
-    return {
-        "ds": ds, "np": np, "torch": torch, "F": F, "scaled_lr": scaled_lr, "train_set": train_set,
-        "sampler": sampler, "loader": loader, "model": model, "images": images, "targets": targets,
-        "optimizer": torch.optim.SGD(model.parameters(), lr=0.1), "index": index, "logits": logits,
-        "losses": F.cross_entropy(logits, targets, reduction="none"), **others,
-    }  # fmt: skip
+    return [name for name in pages.names() if pages.blocks(name)]
 
 
 def two_headed() -> torch.nn.Module:
@@ -119,8 +88,7 @@ def test_every_page_with_code_is_run() -> None:
     known = {*ELSEWHERE, *AS_PASTED, *NEEDS_GPU, *STEPS, "docs/quickstarts.md", "docs/recipes.md"}
     assert set(with_code()) == known
     for page, test in ELSEWHERE.items():
-        text = (TESTS / test).read_text()
-        assert page in text or page.removeprefix("docs/") in text or Path(page).name in text, page
+        assert pages.is_named_in(page, test), page
 
 
 @pytest.mark.parametrize("page", AS_PASTED)
@@ -170,9 +138,43 @@ def a_report(page: str) -> None:
     assert Path("runs/7/epochs.jsonl").exists()
 
 
+def scores_elsewhere(page: str) -> None:
+    for needed in ("pyarrow", "duckdb", "polars"):
+        pytest.importorskip(needed)
+    train, whole, *selections = pages.blocks(page)
+    names = pages.run(page, [train], {})
+    for command in pages.commands(page):
+        assert main(shlex.split(command)[1:]) == 0
+    names = pages.run(page, [whole, *selections], names)
+    assert len(names["hard"])
+    assert len(names["surest"]) == len(names["kept"]) == 300
+    assert names["kept"].tolist() == names["same"].tolist()
+
+
+def a_run_on_prompts(page: str) -> None:
+    given = {
+        "ds": ds, "prompts": ["Is 7 a prime?"] * 40, "num_steps": 4, "pass_rates": np.full(40, 0.5),
+        "start_rollouts": (flight := []).append,
+        "finished_rollouts": lambda: (np.array(flight.pop(0)), np.full(10, 0.25)),
+    }  # fmt: skip
+    loop, known, save, load = pages.blocks(page)
+    names = pages.run(page, [loop.replace("512", "10")], given)
+    assert len(names["sampler"].outstanding) == 0
+    flight.clear()
+    names = pages.run(page, [known], names)
+    assert names["sampler"].table.known.all()
+    flight.append([])
+    names["sampler"].set_epoch(4)
+    pages.run(page, [save], names)
+    names = pages.run(page, [load.replace("512", "10")], names)
+    assert names["sampler"].epoch == 4
+
+
 STEPS: dict[str, Callable[[str], None]] = {
     "docs/epochs.md": an_epoch_loop,
     "docs/inspect.md": a_report,
+    "docs/prompts.md": a_run_on_prompts,
+    "docs/scores-in-parquet.md": scores_elsewhere,
     "docs/torch.md": a_training_script,
 }
 

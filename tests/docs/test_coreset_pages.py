@@ -18,16 +18,17 @@ import dynsample as ds
 from dynsample.cli import main
 from dynsample.coreset import scoring
 from tests import pages
+from tests.docs.given import file_list
 
 DYN_UNC, DATA_DIET = "docs/migrate/dyn-unc.md", "docs/migrate/data-diet.md"
 N, CLASSES, EPOCHS, WINDOW = 60, 4, 14, 10
 
 
-def command(block: str, *more: str) -> None:
+def run(command: str) -> None:
     """Run a command of a page."""
-    name, *arguments = shlex.split(block)
+    name, *arguments = shlex.split(command)
     assert name == "dynsample"
-    assert main([*arguments, *more]) == 0
+    assert main(arguments) == 0
 
 
 def published(epochs: np.ndarray, fraction: float) -> set[int]:
@@ -39,10 +40,6 @@ def published(epochs: np.ndarray, fraction: float) -> set[int]:
     return set(np.argsort(np.mean(spreads, 0))[-int(fraction * N) :].tolist())
 
 
-def write_file_list() -> None:
-    Path("file_list.txt").write_text("".join(f"/c{i % 4}/{i:02}.jpeg {i % 4}\n" for i in range(N)))
-
-
 def kept() -> set[int]:
     lines = Path("coreset.txt").read_text().splitlines()
     return {int(re.findall(r"/(\d+)\.jpeg", line)[0]) for line in lines}
@@ -52,8 +49,8 @@ def test_dyn_unc_keeps_what_the_published_rule_keeps(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    write_file_list()
-    from_files, from_table = pages.blocks(DYN_UNC, "sh")
+    file_list(N, CLASSES)
+    from_files, from_table = pages.commands(DYN_UNC)
     images, labels = torch.randn(N, 6), torch.arange(N) % CLASSES
     model, recorded = torch.nn.Linear(6, CLASSES), np.zeros((EPOCHS, N), np.float32)
 
@@ -76,9 +73,9 @@ def test_dyn_unc_keeps_what_the_published_rule_keeps(
     for epoch, values in enumerate(recorded):
         ds.coreset.write_probabilities("out", epoch, values, np.ones(N, bool))
     expected = published(recorded.astype(np.float64), 0.75)
-    command(from_files)
+    run(from_files)
     assert kept() == expected
-    command(from_table)
+    run(from_table)
     assert kept() == expected
 
 
@@ -86,14 +83,14 @@ def test_dyn_unc_keeps_what_is_0_in_all_epochs_and_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    write_file_list()
+    file_list(N, CLASSES)
     random, zero = np.random.default_rng(0), 50  # more than the 45 that are asked for
     (tmp_path / "out" / "pred_prob_history").mkdir(parents=True)
     for epoch in range(EPOCHS):
         values = random.random(N)
         values[:zero] = 0
         np.savetxt(tmp_path / "out" / "pred_prob_history" / f"prob_{epoch}.txt", values)
-    command(pages.blocks(DYN_UNC, "sh")[0])
+    run(pages.commands(DYN_UNC)[0])
     said = capsys.readouterr()
     assert kept() == set(range(zero))
     assert "50 samples have probability 0 in all epochs: not seen, or rounded to 0" in said.out
@@ -106,11 +103,11 @@ def test_data_diet_finds_class_sorted_scores(
     monkeypatch.chdir(tmp_path)
     random = np.random.default_rng(0)
     labels = random.integers(10, size=50_000)
-    order, scores = np.argsort(labels, kind="stable"), random.random(50_000).astype(np.float32)
+    order, scores = np.argsort(labels), random.random(50_000).astype(np.float32)
     np.save("labels.npy", labels)
     np.save("ckpt_7800.npy", scores)
-    (block,) = pages.blocks(DATA_DIET, "sh")
-    command(block, "--class-sort", "stable")
+    (command,) = pages.commands(DATA_DIET)
+    run(command)
     expected = np.sort(order[np.argsort(scores, kind="stable")[-25_000:]])
     np.testing.assert_array_equal(np.load("kept.npy"), expected)
 

@@ -137,3 +137,12 @@ def test_batch_reweighting_of_other_gradients_on_data_of_the_users(
     )
     assert "3 classes of 8 to 2" in output
     assert "ERM" not in rows(output)
+
+
+def test_prompts_are_neither_lost_nor_repeated(run_example) -> None:
+    arguments = ("--prompts", 400, "--batch", 30, "--steps", 24, "--kills", "[7, 17]")
+    table = {line[:12].strip(): line[12:].split() for line in
+             run_example("prompts.py", *arguments).splitlines()}  # fmt: skip
+    assert table["pass rate"][2:4] == ["720", "2"]
+    assert table["pass rate"][-2:] == table["chance"][-2:] == ["0", "0"]
+    assert int(table["pass rate"][4]) > 0

@@ -6,12 +6,14 @@ import json
 import sys
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 
 BENCH = Path(__file__).parents[2] / "bench"
 sys.path.insert(0, str(BENCH))
 
+import claim_plots  # noqa: E402
 import claims  # noqa: E402
 
 FOUND: claims.Found = json.loads(claims.FOUND.read_text())
@@ -79,3 +81,32 @@ def test_what_a_bench_did_not_show_falls_short(lines: list[dict[str, Any]]) -> N
 def test_a_claim_has_one_bound(bounds: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="'it' must have one of at_least and at_most"):
         a_claim(**bounds)
+
+
+def test_every_claim_is_in_a_picture_of_the_page_with_its_figure_and_command() -> None:
+    page = claims.PAGE.read_text()
+    pictures = claim_plots.plots(claims.claims(), FOUND)
+    drawn = [element for svg in pictures.values() for element in ElementTree.fromstring(svg).iter()]
+    texts = [element.text for element in drawn if element.tag.endswith("}text")]
+    for path in pictures:
+        assert f"]({path.name})" in page
+    for claim in claims.claims():
+        line = claim.of(FOUND)
+        assert line is not None
+        assert claim.says in texts
+        assert f"python bench/{claim.command}" in texts
+        assert any(str(text).startswith(claim.shown(line)) for text in texts)
+        assert FOUND[claim.command]["of"] in texts
+
+
+def test_a_picture_is_legible_where_it_is_400_pixels_wide() -> None:
+    for svg in claim_plots.plots(claims.claims(), FOUND).values():
+        texts = [each for each in ElementTree.fromstring(svg).iter() if each.tag.endswith("}text")]
+        sizes = [int(each.attrib["font-size"]) for each in texts]
+        assert min(sizes) >= 9
+        for each, size in zip(texts, sizes, strict=True):
+            wide = 0.62 if "font-family" in each.attrib else 0.52  # of the size, a letter
+            if "text-anchor" not in each.attrib:
+                assert float(each.attrib["x"]) + wide * size * len(each.text or "") <= 400, (
+                    each.text
+                )

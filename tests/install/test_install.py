@@ -2,57 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import subprocess
 import sysconfig
 import venv
 from pathlib import Path
 
 import pytest
-
-ROOT = Path(__file__).parents[2]
-SOURCES = (
-    "CMakeLists.txt",
-    "LICENSE",
-    "README.md",
-    "cmake",
-    "csrc",
-    "dynsample",
-    "pyproject.toml",
-    "setup.py",
-)
-# Instead of the extension, as a library: what CMake knows.
-PROJECT = """
-cmake_minimum_required(VERSION 3.26)
-project(stand_in LANGUAGES CXX)
-file(WRITE ${CMAKE_BINARY_DIR}/_core.so
-     "${CMAKE_MAKE_PROGRAM},${CMAKE_CXX_COMPILER},${CMAKE_CUDA_ARCHITECTURES}")
-install(FILES ${CMAKE_BINARY_DIR}/_core.so DESTINATION dynsample)
-"""
-
-
-def run(*command: object, cwd: Path, **environ: str) -> str:
-    kept = {k: v for k, v in os.environ.items() if not k.startswith("DYNSAMPLE") and k != "CXX"}
-    done = subprocess.run(
-        [*map(str, command)], cwd=cwd, env=kept | environ, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+import sources
+from sources import run
 
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """A copy of the sources, without what was built from them."""
-    folder = tmp_path / "checkout"
-    folder.mkdir()
-    for path in (ROOT / name for name in SOURCES):
-        if path.is_dir():
-            built = shutil.ignore_patterns("*.so", "__pycache__")
-            shutil.copytree(path, folder / path.name, ignore=built)
-        else:
-            shutil.copy(path, folder)
-    return folder
+    return sources.copy_to(tmp_path / "checkout")
 
 
 class Environment:
@@ -63,6 +25,19 @@ class Environment:
         venv.create(folder)
         for tool in ("cmake", "ninja"):
             (folder / "bin" / tool).symlink_to(Path(sysconfig.get_path("scripts"), tool))
+
+    def why_no_wheel(self, checkout: Path, **environ: str) -> str:
+        """Build a wheel in vain; give the one sentence that pip shows beside its own."""
+        done = sources.call(
+            *(self.folder / "bin/python", "-m", "pip", "wheel", "--no-build-isolation", "."),
+            cwd=checkout,
+            **{"PYTHONPATH": sysconfig.get_path("purelib"), **environ},
+        )
+        assert done.returncode
+        shown = (done.stdout + done.stderr).split("lines of output]\n")[1].split("[end of")[0]
+        *others, sentence = shown.strip().splitlines()
+        assert [line.split()[0] for line in others] == ["running", "running"]
+        return sentence.strip()
 
     def build(self, checkout: Path, **environ: str) -> list[str]:
         """Build in place; give the ninja, the compiler and the architectures that CMake took."""
@@ -75,8 +50,7 @@ class Environment:
 @pytest.fixture
 def stand_in(checkout: Path) -> Path:
     """The checkout with a project that is quickly built."""
-    (checkout / "CMakeLists.txt").write_text(PROJECT)
-    return checkout
+    return sources.without_extension(checkout)
 
 
 def test_a_build_does_not_need_the_tools_of_an_earlier_one(stand_in: Path, tmp_path: Path) -> None:
@@ -114,6 +88,34 @@ def test_a_checkout_that_was_moved_can_be_built(stand_in: Path, tmp_path: Path) 
     environment = Environment(tmp_path / "tools")
     environment.build(stand_in)
     environment.build(stand_in.rename(tmp_path / "moved"))
+
+
+def test_without_a_compiler_pip_shows_one_sentence(stand_in: Path, tmp_path: Path) -> None:
+    environment = Environment(tmp_path / "tools")
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    for named, found in (
+        ({}, "none of c++, g++, clang++ is there"),
+        ({"CXX": "g++-none -O2"}, "CXX=g++-none is not one"),
+    ):
+        said = environment.why_no_wheel(stand_in, PATH=str(empty), **named)
+        assert said.startswith(f"dynsample needs a C++20 compiler, and {found}: install g++ 11")
+
+
+def test_without_cmake_pip_shows_one_sentence(stand_in: Path, tmp_path: Path) -> None:
+    environment = Environment(tmp_path / "tools")
+    (environment.folder / "bin/cmake").unlink()
+    said = environment.why_no_wheel(stand_in, PATH=str(tmp_path))
+    assert "there is no cmake" in said
+    assert "pip install cmake" in said
+
+
+def test_what_cmake_refuses_is_one_sentence(stand_in: Path, tmp_path: Path) -> None:
+    refusal = 'message(FATAL_ERROR "dynsample needs a newer\ncompiler")\n'
+    (stand_in / "CMakeLists.txt").write_text(sources.PROJECT + refusal)
+    said = Environment(tmp_path / "tools").why_no_wheel(stand_in)
+    (log,) = stand_in.glob("build/*/configure.log")
+    assert said == f"dynsample is not built: dynsample needs a newer compiler (all of it: {log})"
 
 
 @pytest.mark.whole

@@ -23,7 +23,11 @@ from dynsample.run.life import planned
 
 N = 997
 ROWS = 24  # of a step on all ranks: divides by 1, 2, 3, 4, 8
-COLUMNS = {**of_every_kind("loss", 3), "events": ds.Transitions(signal="correct")}
+COLUMNS = {
+    **of_every_kind("loss", 3),
+    "events": ds.Transitions(signal="correct"),
+    "reward": ds.EMA(0.5),
+}
 POLICIES = {
     "uniform": make("uniform"),
     "curriculum": make("curriculum", pace=ds.schedules.root(0.3, 4)),
@@ -44,6 +48,7 @@ POLICIES = {
     "group-dro": make("group-dro"),
     "afss": make("afss", signals=("confidence",), easy=0.7, moderate=0.2, easy_fraction=0.3),
     "replay-priority": make("replay-priority", temperature=0.7),
+    "pass-rate": make("pass-rate", num_draws=300, form="gaussian", retire=0.9),
     "weighted by array": make("weighted", probabilities=np.arange(N, dtype=np.float32)),
 }
 
@@ -54,6 +59,7 @@ def signals(index: NDArray[np.int64], step: int) -> dict[str, NDArray[np.float32
         "loss": loss,
         "correct": (loss < 6).astype(np.float32),
         "confidence": np.where(loss < 5, loss / 5, 0).astype(np.float32),
+        "reward": (index * 31 % 9 / 8).astype(np.float32),
     }
 
 

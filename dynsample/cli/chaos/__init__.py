@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import importlib.util
 from pathlib import Path
 
 from dynsample.cli.chaos.scenario import EPOCHS, PHASES, POLICIES
@@ -57,8 +56,6 @@ def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
         parser.error(f"--late must be 0 without --issue external, got {args.late}")
     if problem := launch.missing(args.group):
         parser.error(f"chaos --group {args.group} {problem}")
-    if not importlib.util.find_spec("rich"):
-        parser.error("chaos needs rich, not installed here: pip install rich")
     if args.json and (args.json.is_dir() or not args.json.absolute().parent.is_dir()):
         parser.error(f"--json: cannot write {args.json}")
     from dynsample.cli.chaos import driver

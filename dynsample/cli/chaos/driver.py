@@ -9,14 +9,12 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
 from dynsample.cli import INTERRUPTED
 from dynsample.cli.chaos import compare, generations, late, launch, report, sets
 from dynsample.cli.chaos.compare import Life
 from dynsample.cli.chaos.report import Tally
 from dynsample.cli.chaos.scenario import PHASES, WITH_HIDDEN_PASS, Kill, Orders, Scenario
+from dynsample.cli.progress import Progress, progress
 from dynsample.run.config import Placement
 
 OUTSIDE = 0.3  # share of the kills that come from outside
@@ -48,9 +46,8 @@ class Chaos:
         hidden = WITH_HIDDEN_PASS & set(self.args.policy)
         return tuple(phase for phase in PHASES if phase != "hidden" or hidden)
 
-    def scenarios(self, progress: Progress) -> None:
+    def scenarios(self, shown: Progress) -> None:
         """Run scenarios until enough ranks were killed, in every phase."""
-        bar = progress.add_task("", total=self.args.kills)
         policies, idle = list(self.args.policy), 0
         self.source.shuffle(policies)
         while self.tally.wanting and len(self.tally.failed) < _MOST_FAILURES and idle < _MOST_IDLE:
@@ -58,9 +55,9 @@ class Chaos:
             policy = policies[self.tally.scenarios % len(policies)]
             scenario = Scenario.draw(policy, self.args.ranks, self.source)
             self.tally.scenarios += 1
-            progress.update(bar, description=str(scenario))
+            shown.update(what=str(scenario))
             folder = self.folder / f"scenario-{self.tally.scenarios:04d}"
-            problems = self.lives(scenario, folder, progress, bar)
+            problems = self.lives(scenario, folder, shown)
             idle = idle + 1 if self.tally.wanting == before else 0
             name = f"scenario {self.tally.scenarios} ({scenario})"
             self.tally.mismatches += [f"{name}: {problem}" for problem in problems]
@@ -69,7 +66,7 @@ class Chaos:
             else:
                 shutil.rmtree(folder)
 
-    def lives(self, scenario: Scenario, folder: Path, progress: Progress, bar: object) -> list[str]:
+    def lives(self, scenario: Scenario, folder: Path, shown: Progress) -> list[str]:
         """Run one scenario to its end, in as many lives as it takes; say what was not right."""
         reference, problems = self.undisturbed(scenario, folder / "undisturbed")
         each = math.ceil(self.args.kills / len(self.args.policy))
@@ -84,7 +81,7 @@ class Chaos:
             life = Life.read(orders)
             lives.append(life)
             self.tally.count(orders, life, outcome)
-            progress.update(bar, completed=self.tally.kills.total())
+            shown.update(done=self.tally.kills.total())
             problems = self.problems(life, reference, folder, before)
             if outcome.problem:
                 problems.append(f"life {life.number} on {life.size} ranks: {outcome.problem}")
@@ -162,23 +159,17 @@ def _made(folder: Path) -> Path:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Kill with a progress bar, then report. Ctrl-C reports what was done so far."""
-    console = Console()
+    """Kill, and say how long it still takes; then report, after Ctrl-C what was done so far."""
     folder = Path(tempfile.mkdtemp(prefix="dynsample-chaos-"))
     chaos = Chaos(args, folder)
-    columns = (
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("kills"),
-        TimeRemainingColumn(),
-    )  # fmt: skip
     interrupted = False
-    errors = Console(stderr=True)
-    with Progress(*columns, console=errors, disable=not errors.is_terminal) as progress:
+    with progress("", "kills", args.kills) as shown:
         try:
-            chaos.scenarios(progress)
+            chaos.scenarios(shown)
         except KeyboardInterrupt:
             interrupted = True
     tally = chaos.tally
-    report.print_tally(console, args, tally)
+    report.print_tally(args, tally)
     if args.json:
         report.write_json(args.json, args, tally)
     if not tally.failed:

@@ -8,14 +8,10 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from rich import box
-from rich.console import Console
-from rich.table import Table
-
 from dynsample.cli.chaos.compare import Life
 from dynsample.cli.chaos.launch import Outcome
 from dynsample.cli.chaos.scenario import KINDS, OTHERS, Orders
-from dynsample.cli.printing import printable
+from dynsample.cli.printing import cry, say, show_table
 
 _SAID = {
     "one": "SIGKILL to one rank",
@@ -96,20 +92,21 @@ class Tally:
         return bool(self.mismatches or self.wanting)
 
 
-def print_tally(console: Console, args: argparse.Namespace, tally: Tally) -> None:
+def print_tally(args: argparse.Namespace, tally: Tally) -> None:
     """Print kills by phase, then the rest in sentences."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("phase")
-    for heading in ("kills", "by itself", "from outside"):
-        table.add_column(heading, justify="right")
-    for phase in (*tally.required, *(phase for phase in OTHERS if tally.kills[phase])):
-        kills, outside = tally.kills[phase], tally.outside[phase]
-        style = "bold red" if not kills else None
-        table.add_row(phase, str(kills), str(kills - outside), str(outside), style=style)
-    total, outside = tally.kills.total(), tally.outside.total()
-    table.add_section()
-    table.add_row("all", str(total), str(total - outside), str(outside))
-    console.print(table)
+    phases = (*tally.required, *(phase for phase in OTHERS if tally.kills[phase]))
+    counts = [(tally.kills[phase], tally.outside[phase]) for phase in phases]
+    counts.append((tally.kills.total(), tally.outside.total()))
+    show_table(
+        ("phase", "kills", "by itself", "from outside"),
+        [
+            (name, str(kills), str(kills - outside), str(outside))
+            for name, (kills, outside) in zip((*phases, "all"), counts, strict=True)
+        ],
+        left=[0],
+        alarming=[place for place, (kills, _) in enumerate(counts[:-1]) if not kills],
+        totals=1,
+    )
     ranks = ", ".join(f"{tally.ranks[size]} x {size}" for size in sorted(tally.ranks))
     placements = ", ".join(f"{count} {name}" for name, count in sorted(tally.placements.items()))
     for line in (
@@ -122,20 +119,15 @@ def print_tally(console: Console, args: argparse.Namespace, tally: Tally) -> Non
         *_of_positions(tally.positions),
         f"mismatches   {len(tally.mismatches)}",
     ):
-        console.print(line, highlight=False, soft_wrap=True)
+        say(line)
     for line in tally.mismatches:
-        console.print(f"  {line}", style="red", highlight=False, markup=False, soft_wrap=True)
+        cry(f"  {line}")
     for folder in tally.failed:
-        console.print(
-            f"  left for a look: {printable(folder)}",
-            highlight=False,
-            markup=False,
-            soft_wrap=True,
-        )
+        say(f"  left for a look: {folder}")
     if tally.spared:
-        console.print(f"No rank died in: {', '.join(tally.spared)}", style="red")
+        cry(f"No rank died in: {', '.join(tally.spared)}")
     if tally.scarce:
-        console.print(f"Less than a tenth were: {', '.join(tally.scarce)}", style="red")
+        cry(f"Less than a tenth were: {', '.join(tally.scarce)}")
 
 
 def _of_positions(count: Counter[str]) -> list[str]:

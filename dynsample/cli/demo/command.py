@@ -1,4 +1,4 @@
-"""Train every row with every seed, with a progress bar, and report."""
+"""Train every row with every seed, and report."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from pathlib import Path
 
 import torch
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from dynsample import Sampler
 from dynsample.cli import INTERRUPTED
@@ -25,6 +24,7 @@ from dynsample.cli.experiment.summary import summarise
 from dynsample.cli.experiment.tasks import TASKS, Task
 from dynsample.cli.experiment.train import train
 from dynsample.cli.printing import printable
+from dynsample.cli.progress import progress
 
 Runs = dict[str, dict[int, Run]]  # by row, by seed
 
@@ -100,19 +100,14 @@ def train_all(
     record: bool,
 ) -> Iterator[tuple[str, int, Run, Check | None]]:
     """Yield every run as it ends. Seeds are the outer loop, so that an early end is a fair one."""
-    columns = (
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("epochs"),
-        TimeRemainingColumn(),
-    )  # fmt: skip
     baseline = settings.samples
     warm_up = ROWS["baseline"].plan(settings, 1.0)[0]  # torch loads much at its first step
     train(task, warm_up, seeds[0], epochs=1, open_loader=open_loader, budget=task.batch_size)
-    with Progress(*columns, console=Console(stderr=True)) as progress:
-        bar = progress.add_task("", total=len(names) * len(seeds) * settings.epochs)
+    with progress("", "epochs", len(names) * len(seeds) * settings.epochs) as shown:
         for number, seed in enumerate(seeds):
             cost: dict[str | None, float] = {None: 1.0}
             for place, name in enumerate(names):
-                progress.update(bar, description=f"{name}, seed {seed}")
+                shown.update(what=f"{name}, seed {seed}")
                 policy, epochs, budget = ROWS[name].plan(settings, cost[ROWS[name].cost_of])
                 recorder = Recorder() if record else None
                 result = train(
@@ -123,10 +118,10 @@ def train_all(
                     open_loader=open_loader,
                     budget=budget,
                     make_sampler=recorder or Sampler,
-                    epoch_done=lambda: progress.advance(bar),
+                    epoch_done=shown.advance,
                 )
                 cost[name] = result.cost / baseline
-                progress.update(bar, completed=(number * len(names) + place + 1) * settings.epochs)
+                shown.update(done=(number * len(names) + place + 1) * settings.epochs)
                 check = None
                 if recorder:
                     check = verify(name, policy, task.num_train, seed, recorder.sampler.epochs)

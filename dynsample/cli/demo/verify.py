@@ -46,7 +46,7 @@ class RecordingSampler(ds.Sampler):
         weights = np.ones(self.num_samples, np.float32) if given is None else given
         self.epochs.append(Epoch(epoch, self.plan.hidden, self.plan.order, weights))
 
-    def observe(
+    def observe(  # type: ignore[override]  # the demo's samples have no keys
         self, index: Any, *, logits: Any = None, targets: Any = None, **signals: Any
     ) -> None:
         """Keep the signals and report them."""

@@ -22,8 +22,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="classes by id: an .npy, or a list of files with labels "
                         "(default: labels.npy of DIR)")
     parser.add_argument("--images", type=Path, metavar="PATH",
-                        help="pictures by id: an .npz, the tree of class folders, or what the "
-                        "files of --labels are below")
+                        help="pictures by id: an .npz, the tree of class folders, whose names "
+                        "are those of the classes, or what the files of --labels are below")
     parser.add_argument("--html", type=Path, metavar="FILE", help="write a page with all charts")
     parser.add_argument("--tensorboard", type=Path, metavar="LOGDIR",
                         help="write events for TensorBoard")
@@ -32,13 +32,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     """Print the table and its sentences, and write what was asked for; 1 without a report."""
-    needs = {"rich": "rich"}
+    needs: dict[str, str] = {}
     if args.html:
         needs |= _DRAWS
     if args.html and args.images:
         needs |= _READS_IMAGES
     check_installed(parser, "inspect", needs, "plot")
-    if args.images and not args.html:
+    if args.images and not args.html and not args.images.is_dir():
         parser.error("--images are shown on the page: --html says where it goes")
     from dynsample.cli.inspect import command
 

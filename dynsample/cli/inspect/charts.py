@@ -155,7 +155,7 @@ def classes(known: Classes, shown: Sequence[int]) -> str:
 
     def plot(axes: Axes) -> None:
         _heat(axes, share / most, known.epochs, (-0.5, len(shown) - 0.5))
-        axes.set_yticks(range(len(shown)), [str(place) for place in shown])
+        axes.set_yticks(range(len(shown)), [printable(known.name(place)) for place in shown])
         axes.set_ylabel("class")
         for row, part in enumerate(share[-1]):
             axes.annotate(

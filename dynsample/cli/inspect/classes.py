@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,11 +20,18 @@ class Classes:
     epochs : list of int
     samples : int64[C]
     hidden : int64[E, C]
+    names : sequence of str
+        Of the classes; empty where only their numbers are known.
     """
 
     epochs: list[int]
     samples: NDArray[np.int64]
     hidden: NDArray[np.int64]
+    names: Sequence[str] = ()
+
+    def name(self, label: int) -> str:
+        """Return what a class is called: its name, or its number."""
+        return class_name(label, self.names)
 
     @property
     def share(self) -> NDArray[np.float64]:
@@ -31,13 +39,33 @@ class Classes:
         return self.hidden / np.maximum(self.samples, 1)
 
 
-def by_class(run: Run, labels: NDArray[np.integer] | None) -> Classes | None:
+def without_counts(labels: NDArray[np.integer] | None) -> str:
+    """Say why hidden samples are not counted by class, and what would count them."""
+    if labels is None:
+        return (
+            "The classes are not known: Sampler(report=Report(DIR, labels=...)) counts hidden "
+            "samples by class, or Report(DIR, hidden=True) beside --labels."
+        )
+    return (
+        "The report does not say which samples were hidden: Sampler(report=Report(DIR, "
+        "labels=...)) counts them by class, and Report(DIR, hidden=True) keeps them."
+    )
+
+
+def class_name(label: int, names: Sequence[str]) -> str:
+    """Return what a class is called, where it has a name, else its number."""
+    return names[label] if label < len(names) else str(label)
+
+
+def by_class(
+    run: Run, labels: NDArray[np.integer] | None, names: Sequence[str] = ()
+) -> Classes | None:
     """Take the counts of the report, or count its hidden samples by label; None without either."""
     counted = [(line["epoch"], line["classes"]) for line in run.epochs if line["classes"]]
     if counted:
         samples = np.array(counted[-1][1]["samples"], np.int64)
         same = {e: found["hidden"] for e, found in counted if len(found["hidden"]) == len(samples)}
-        return Classes(list(same), samples, np.array(list(same.values()), np.int64))
+        return Classes(list(same), samples, np.array(list(same.values()), np.int64), names)
     if labels is None:
         return None
     if run.epochs and len(labels) < run.epochs[-1]["run"]["num_samples"]:
@@ -52,4 +80,4 @@ def by_class(run: Run, labels: NDArray[np.integer] | None) -> Classes | None:
         return None
     hidden = np.stack([np.bincount(labels[ids], minlength=count) for ids in known.values()])
     members = labels if run.members is None else labels[run.members]
-    return Classes(list(known), np.bincount(members, minlength=count), hidden)
+    return Classes(list(known), np.bincount(members, minlength=count), hidden, names)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dynsample.cli.inspect import charts
-from dynsample.cli.inspect.classes import Classes
+from dynsample.cli.inspect.classes import Classes, class_name, without_counts
 from dynsample.cli.inspect.markup import definitions, details, document, figure, text
 from dynsample.cli.inspect.pictures import Pictures
 from dynsample.cli.inspect.terminal import median, verdict
@@ -28,13 +29,30 @@ _SAYS = "What dynsample did in epochs"  # on every page
 _PIXELATED = "data:image/png"
 
 
-def build(
-    run: Run,
-    balance: Sequence[Cost],
-    classes: Classes | None,
-    labels: NDArray[np.integer] | None,
-    pictures: Pictures | None,
-) -> str:
+@dataclass(frozen=True)
+class Known:
+    """What is known of the samples beside the report.
+
+    Attributes
+    ----------
+    labels : int[N] or None
+    names : sequence of str
+        Of the classes; empty where only their numbers are known.
+    pictures : Pictures or None
+    """
+
+    labels: NDArray[np.integer] | None
+    names: Sequence[str]
+    pictures: Pictures | None
+
+    def name(self, i: int) -> str:
+        """Return what a sample is called: its id, and its class where that is known."""
+        if self.labels is None or i >= len(self.labels):
+            return f"sample {i}"
+        return f"sample {i}, class {class_name(int(self.labels[i]), self.names)}"
+
+
+def build(run: Run, balance: Sequence[Cost], classes: Classes | None, samples: Known) -> str:
     """Return the page of a report that has at least one epoch."""
     about = run.epochs[-1]["run"]
     title = f"{about['policy']} on {about['num_samples']:,} samples"
@@ -47,8 +65,8 @@ def build(
         *_balance(balance),
         *_hidden(run),
         *_scores(run),
-        *_classes(classes),
-        *_samples(run, labels, pictures),
+        *_classes(classes, samples.labels),
+        *_samples(run, samples),
         *_table(run, balance),
     ]
     return document(title, parts)
@@ -119,15 +137,10 @@ def _scores(run: Run) -> Iterable[str]:
             )
 
 
-def _classes(classes: Classes | None) -> Iterable[str]:
+def _classes(classes: Classes | None, labels: NDArray[np.integer] | None) -> Iterable[str]:
     yield "<h2>Classes</h2>"
     if classes is None or not classes.samples.any():
-        yield (
-            "<p>The report does not know the classes. "
-            "<code>Sampler(report=Report(DIR, labels=...))</code> counts hidden samples by class; "
-            "with <code>Report(DIR, hidden=True)</code> <code>--labels</code> can be given "
-            "afterwards.</p>"
-        )
+        yield f"<p>{text(without_counts(labels))}</p>"
         return
     places = [place for place, count in enumerate(classes.samples) if count]
     places.sort(key=lambda place: classes.share[-1][place])
@@ -144,7 +157,7 @@ def _classes(classes: Classes | None) -> Iterable[str]:
         "learned early, or easy by accident.",
     )
     rows = [
-        (place, f"{classes.samples[place]:,}", f"{classes.hidden[-1][place]:,}",
+        (classes.name(place), f"{classes.samples[place]:,}", f"{classes.hidden[-1][place]:,}",
          f"{classes.share[-1][place]:.1%}", f"{classes.share.mean(axis=0)[place]:.1%}")
         for place in sorted(places)
     ]  # fmt: skip
@@ -152,9 +165,7 @@ def _classes(classes: Classes | None) -> Iterable[str]:
     yield details("The classes as a table", headings, rows)
 
 
-def _samples(
-    run: Run, labels: NDArray[np.integer] | None, pictures: Pictures | None
-) -> Iterable[str]:
+def _samples(run: Run, samples: Known) -> Iterable[str]:
     yield "<h2>Samples</h2>"
     last = run.epochs[-1]
     hardest, easiest = (
@@ -177,7 +188,7 @@ def _samples(
         }
         yield f"<h3>{kind.capitalize()}, by {text(score)}</h3>"
         yield f'<p class="quiet">Of epoch {last["epoch"]}. {caption}</p>'
-        yield _cards(kind, notes, labels, pictures)
+        yield _cards(kind, notes, samples)
     back = [(line["came_back"], line["epoch"]) for line in run.epochs if line["came_back"]]
     back = [(came, epoch) for came, epoch in back if came["count"]]
     yield "<h3>Came back</h3>"
@@ -189,27 +200,21 @@ def _samples(
         f'<p class="quiet">{came["count"]:,} samples were hidden before epoch {epoch} and are in '
         f"it{'; some of them, drawn at random' if came['count'] > _SHOWN else ''}.</p>"
     )
-    yield _cards("came back", dict.fromkeys(came["ids"][:_SHOWN], ""), labels, pictures)
+    yield _cards("came back", dict.fromkeys(came["ids"][:_SHOWN], ""), samples)
 
 
-def _cards(
-    kind: str,
-    notes: dict[int, str],
-    labels: NDArray[np.integer] | None,
-    pictures: Pictures | None,
-) -> str:
+def _cards(kind: str, notes: dict[int, str], samples: Known) -> str:
     cards = []
     for i, note in notes.items():
-        name = f"sample {i}"
-        if labels is not None and i < len(labels):
-            name += f", class {labels[i]}"
-        picture = ""
-        if pictures is not None:
-            uri = pictures(i)
+        name, picture, path = samples.name(i), "", ""
+        if samples.pictures is not None:
+            uri, path = samples.pictures.uri(i), samples.pictures.path(i)
             small = ' class="small"' if uri.startswith(_PIXELATED) else ""
-            alt = f"{kind}: {name}" + (f", {note}" if note else "")
-            picture = f'<img{small} src="{uri}" alt="{text(alt)}">'
-        cards.append(f"<li>{picture}{text(name)}<br>{text(note)}</li>")
+            alt = ", ".join(filter(None, (f"{kind}: {name}", note, path)))
+            title = f' title="{text(path)}"' if path else ""
+            picture = f'<img{small} src="{uri}" alt="{text(alt)}"{title}>'
+        lines = "<br>".join(text(line) for line in (name, note, path) if line)
+        cards.append(f"<li>{picture}{lines}</li>")
     return f'<ul class="samples">{"".join(cards)}</ul>'
 
 

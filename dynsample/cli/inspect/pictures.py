@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import base64
 import io
+import os
 import zipfile
 import zlib
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,32 +22,45 @@ from dynsample import files
 SIDE = 96  # pixels of a picture at most
 _SMALL = 32  # below, pixels are drawn as squares
 _DAMAGED = (EOFError, NotImplementedError, RuntimeError, zipfile.BadZipFile, zlib.error)
-Pictures = Callable[[int], str]  # id -> data URI
 
 
-def open_images(path: Path, labels: Path | None, num_samples: int) -> Pictures:
-    """Return the pictures of an .npz, of a list of files, or of a tree of class folders.
+@dataclass(frozen=True)
+class Pictures:
+    """Pictures of samples by id.
+
+    Attributes
+    ----------
+    count : int
+    uri : callable
+        Gives the data URI of a sample's picture.
+    path : callable
+        Gives the file of a sample, below the root of all; "" where there is none.
+    """
+
+    count: int
+    uri: Callable[[int], str]
+    path: Callable[[int], str] = lambda i: ""
+
+
+def of_array_file(path: Path) -> Pictures:
+    """Return the pictures of an .npz.
 
     Raises
     ------
     ValueError, OSError
-        For what does not hold an image of every sample.
+        For what does not hold images.
     """
-    if path.suffix == ".npz":
-        images = _images(path)
-        _check_count(path, len(images), num_samples)
-        return _of_array(images)
-    listed = labels is not None and labels.suffix != ".npy"
-    samples = files.open_samples(path, labels if listed else None)
-    _check_count(path, len(samples), num_samples)
-    return lambda i: _of_encoded(samples, i)
+    images = _images(path)
+    return Pictures(len(images), _of_array(images))
 
 
-def _check_count(path: Path, found: int, num_samples: int) -> None:
-    if found != num_samples:
-        raise ValueError(
-            f"--images must hold a picture of each of {num_samples} samples, {path} has {found}"
-        )
+def of_samples(samples: files.Samples, root: Path) -> Pictures:
+    """Return the pictures of files below a root."""
+    return Pictures(
+        len(samples),
+        lambda i: _of_encoded(samples, i),
+        lambda i: os.path.relpath(samples.path(i), root),
+    )
 
 
 def _images(path: Path) -> NDArray[Any]:
@@ -71,7 +86,7 @@ def _only(path: Path, arrays: dict[str, NDArray[Any]]) -> NDArray[Any]:
     return arrays["images" if "images" in shaped else shaped[0]]
 
 
-def _of_array(images: NDArray[Any]) -> Pictures:
+def _of_array(images: NDArray[Any]) -> Callable[[int], str]:
     if images.dtype == np.uint8:
         low, high = 0.0, 255.0
     else:

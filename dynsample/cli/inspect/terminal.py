@@ -4,43 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rich import box
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
-
 from dynsample.cli.inspect.classes import Classes
-from dynsample.cli.printing import printable
+from dynsample.cli.printing import say, show_table
 from dynsample.report import Cost, Run
 from dynsample.report.record import Record
 
 _MEDIAN = 2  # place among the quantiles
 
 
-def show(console: Console, run: Run, balance: Sequence[Cost], classes: Classes | None) -> None:
+def show(run: Run, balance: Sequence[Cost], classes: Classes | None, uncounted: str) -> None:
     """Print a row for each epoch, then what they come to."""
     about, score = run.epochs[-1]["run"], run.epochs[-1]["score"]
-    title = (
+    say(
         f"{about['policy']} on {about['num_samples']:,} samples, {len(run.epochs)} epochs, seed "
         f"{about['seed']}"
     )
-    console.print(printable(title), highlight=False, markup=False)
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for heading in (
-        "epoch",
-        "in epoch",
-        "hidden",
-        "came back",
-        f"median\n{printable(score or 'score')}",
-    ):
-        table.add_column(Text(heading), justify="right", no_wrap="\n" not in heading)
-    for heading in ("lr scale", "s saved", "s spent"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    for line, cost in zip(run.epochs, balance, strict=True):
-        table.add_row(*_row(line, cost))
-    console.print(table)
-    for sentence in sentences(run, balance, classes):
-        console.print(printable(sentence), highlight=False, markup=False, soft_wrap=True)
+    headings = (
+        "epoch", "in epoch", "hidden", "came back", f"median\n{score or 'score'}", "lr scale",
+        "s saved", "s spent",
+    )  # fmt: skip
+    show_table(headings, [_row(*each) for each in zip(run.epochs, balance, strict=True)])
+    for sentence in sentences(run, balance, classes, uncounted):
+        say(sentence)
 
 
 def _row(line: Record, cost: Cost) -> list[str]:
@@ -64,21 +49,21 @@ def median(line: Record) -> float | None:
     return column["quantiles"][_MEDIAN] if column and column["quantiles"] else None
 
 
-def sentences(run: Run, balance: Sequence[Cost], classes: Classes | None) -> list[str]:
-    """Say what the numbers come to, and what they leave out."""
+def sentences(
+    run: Run, balance: Sequence[Cost], classes: Classes | None, uncounted: str
+) -> list[str]:
+    """Say what the numbers come to, and what they leave out: `uncounted`, for want of classes."""
     found = [verdict(balance)]
     if classes is not None and classes.samples.any():
         share = classes.share[-1]
         order = sorted((i for i, n in enumerate(classes.samples) if n), key=share.__getitem__)
         found.append(
-            f"Epoch {classes.epochs[-1]} hides most of class {order[-1]} ({share[order[-1]]:.0%}) "
-            f"and least of class {order[0]} ({share[order[0]]:.0%})."
+            f"Epoch {classes.epochs[-1]} hides most of class {classes.name(order[-1])} "
+            f"({share[order[-1]]:.0%}) and least of class {classes.name(order[0])} "
+            f"({share[order[0]]:.0%})."
         )
     else:
-        found.append(
-            "Classes are not known: Sampler(report=Report(DIR, labels=...)) counts by class, or "
-            "Report(DIR, hidden=True) beside --labels."
-        )
+        found.append(uncounted)
     if run.replaced:
         found.append(f"{run.replaced} lines are of epochs that were done again, and left out.")
     if run.torn:

@@ -12,12 +12,10 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from pathlib import Path
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
 from dynsample.cli import INTERRUPTED
 from dynsample.cli.experiment.idx import DataError
 from dynsample.cli.printing import say
+from dynsample.cli.progress import progress
 from dynsample.cli.study import place, plan, runs, work
 from dynsample.cli.study.plan import Choice
 from dynsample.cli.study.runs import FILE, Key, Record, RunsError
@@ -108,13 +106,8 @@ def finished_runs(folder: Path, choice: Choice) -> dict[Key, Record]:
 def _train_all(pool: ProcessPoolExecutor, choice: Choice, args: argparse.Namespace) -> None:
     here = place.here()
     done = finished_runs(args.out, choice)
-    columns = (
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("runs"),
-        TimeRemainingColumn(),
-    )  # fmt: skip
     running: dict[Future[Record], Key] = {}
-    with Progress(*columns, console=Console(stderr=True)) as progress:
-        bar = progress.add_task("")
+    with progress("", "runs") as shown:
         while True:
             wanted = list(plan.wanted(choice, done))
             waiting = (key for key in wanted if key not in done and key not in running.values())
@@ -126,7 +119,7 @@ def _train_all(pool: ProcessPoolExecutor, choice: Choice, args: argparse.Namespa
             finished = sum(key in done for key in wanted)
             names = ", ".join(f"{key.name}, seed {key.seed}" for key in running.values())
             total = plan.most(choice, done)
-            progress.update(bar, completed=finished, total=total, description=names)
+            shown.update(done=finished, total=total, what=names)
             if not running:
                 return
             for future in wait(running, return_when=FIRST_COMPLETED).done:
