@@ -132,8 +132,8 @@ class Writer:
         self.life.steps.append(step)
 
     def observe(self) -> None:
-        if not (ids_of := {plan.number: self.some_of(plan) for plan in self.model.plans}):
-            return
+        plans = self.model.plans if self.model.late else [self.model.current]
+        ids_of = {plan.number: self.some_of(plan) for plan in plans}
         named = self.source.choice([*ids_of, *ids_of, None])
         ids = ids_of[named] if named in ids_of else sorted(set().union(*ids_of.values()))
         if not ids:

@@ -96,3 +96,8 @@ def test_one_rank_may_observe_everything(device: Device) -> None:
         return sampler.stats["unseen"]
 
     assert simulate(3, body) == [0, 0, 0]
+
+
+def test_plans_that_stay_open_need_a_table_on_the_host(device: Device) -> None:
+    with pytest.raises(ValueError, match=r"late must be 0 with a table on .*, got 1"):
+        sampler_on(device, "kakurenbo", group=ds.groups.single(), issue="external", late=1)

@@ -25,14 +25,16 @@ def left(sampler: ds.Sampler, *, hidden: bool = False) -> NDArray[np.int64]:
     return np.array(list(handout.iterate(sampler.run, hidden=hidden, start=0)), np.int64)
 
 
-def observe(sampler: ds.Sampler, order: NDArray[np.int64], batch: int) -> None:
+def observe(
+    sampler: ds.Sampler, order: NDArray[np.int64], batch: int, epoch: int | None = None
+) -> None:
     """Observe this rank's batches, padded by the beginning; odd ranks the last one first."""
-    group = sampler.group
+    group, number = sampler.group, sampler.epoch if epoch is None else epoch
     if len(order):
         padding = np.resize(order, -len(order) % (batch * group.size))
         batches = np.concatenate([order, padding]).reshape(-1, batch)[group.rank :: group.size]
         for index in batches[:: -1 if group.rank % 2 else 1]:
-            sampler.observe(index, **runs.signals(index, sampler.epoch))
+            sampler.observe(index, epoch=epoch, **runs.signals(index, number))
 
 
 def train(group: Group, policy: str, folder: str | None = None) -> Ended:
@@ -61,6 +63,34 @@ def train(group: Group, policy: str, folder: str | None = None) -> Ended:
     return digests, {name: array.tobytes() for name, array in table.items()}
 
 
+def train_late(group: Group, policy: str, folder: str | None = None) -> Ended:
+    """Observe half of every epoch in the next one; with a folder, be killed with that in flight."""
+    sampler, digests = runs.sampler(group, policy, issue="external", late=1), []
+    in_flight = np.empty(0, np.int64)
+    for epoch in range(EPOCHS):
+        sampler.set_epoch(epoch)
+        digests.append(sampler.plan.digest)
+        order = left(sampler)
+        if folder:
+            sampler.save(folder)
+            sampler = runs.sampler(group, policy, issue="external", late=1)
+            sampler.load(folder)
+            epochs = handout.epochs(sampler.run, hidden=False)
+            both = left(sampler)
+            np.testing.assert_array_equal(both, np.concatenate([in_flight, order]))
+            assert (epochs == epoch).sum() == len(order)
+        observe(sampler, in_flight, 5, max(epoch - 1, 0))
+        observe(sampler, order[: len(order) // 2], 7, epoch)
+        in_flight = order[len(order) // 2 :]
+        np.testing.assert_array_equal(sampler.outstanding, in_flight)
+    sampler.set_epoch(EPOCHS)
+    digests.append(sampler.plan.digest)
+    assert sampler.stats["not_issued"] == sampler.stats["expired"] == 0
+    assert sampler.stats["late"] > 0
+    table = sampler.table.state()
+    return digests, {name: array.tobytes() for name, array in table.items()}
+
+
 @cache
 def expected(policy: str) -> Ended:
     return train(groups.single(), policy)
@@ -78,6 +108,17 @@ def _check(group: Group, policy: str) -> None:
 def check_plans_without_repeats(group: Group) -> None:
     for policy in ("uniform", "kakurenbo", "infobatch", "forgetting"):
         _check(group, policy)
+
+
+def check_late_observations(group: Group) -> None:
+    for policy in ("uniform", "infobatch"):
+        alone = train_late(groups.single(), policy)
+        assert train_late(group, policy) == alone
+        folder = runs.shared_folder(group)
+        assert train_late(group, policy, str(folder)) == alone
+        group.barrier("the last of them")
+        if group.rank == 0:
+            shutil.rmtree(folder)
 
 
 def check_draws_with_replacement(group: Group) -> None:
