@@ -161,7 +161,7 @@ def spoken_of(page: str) -> Iterator[tuple[str, list[str]]]:
     text = re.sub(r"^```.*?^```", "", (pages.ROOT / page).read_text(), flags=re.M | re.S)
     for said in (*pages.commands(page), *re.findall(r"`([^`\n]+)`", text)):
         for match in map(PROGRAM.fullmatch, said.split(" && ")):
-            if match and not said.endswith("..."):  # which is a message of ours
+            if match and "..." not in said:  # which is a message of ours
                 program, words = match[1], shlex.split(match[2])
                 of_module = program == "python" and words[:2] == ["-m", "dynsample"]
                 yield ("dynsample", words[2:]) if of_module else (program, words)
