@@ -118,7 +118,8 @@ def signals(n: int) -> dict[str, np.ndarray]:
 def compare_digests(bench: Bench, gpu: Gpu, values: dict[str, np.ndarray]) -> None:
     """Plan by every policy on both, from the same scores."""
     ids = np.arange(bench.n)
-    values = {**values, "precision": values["confidence"], "recall": values["correct"]}
+    confidence, correct = values["confidence"], values["correct"]
+    values = {**values, "precision": confidence, "recall": correct, "reward": confidence}
     for name, policy in POLICIES.items():
         found = []
         for where in ("cpu", gpu.device):

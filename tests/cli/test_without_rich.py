@@ -68,7 +68,7 @@ def test_pack(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_the_words_of_chaos(capsys: pytest.CaptureFixture[str]) -> None:
     class Given:
-        policy, seed, issue, group = ["kakurenbo"], 0, "sampler", "mpi"
+        policy, seed, issue, late, group = ["kakurenbo"], 0, "sampler", 0, "mpi"
 
     tally = Tally(20, ("step", "save"))
     tally.kills["step"], tally.outside["step"] = 3, 1

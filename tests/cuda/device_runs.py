@@ -60,10 +60,14 @@ class Squares(torch.utils.data.Dataset):
         return index * index
 
 
-def signals(ids: np.ndarray, epoch: int) -> dict[str, np.ndarray]:
-    """Losses with ties, NaN and infinities; what a model would give for these ids."""
+def _unit(ids: np.ndarray, epoch: int) -> np.ndarray:
     unit = np.sin(ids * 12.9898 + epoch * 78.233) * 43758.5453
-    unit -= np.floor(unit)
+    return unit - np.floor(unit)
+
+
+def outputs(ids: np.ndarray, epoch: int) -> dict[str, np.ndarray]:
+    """Losses with ties, NaN and infinities; what a model would give for these ids."""
+    unit = _unit(ids, epoch)
     loss = (np.floor(unit * 50) / 16).astype(np.float32)
     loss[ids % 97 == 3] = np.nan
     loss[ids % 101 == 4] = np.inf
@@ -71,8 +75,13 @@ def signals(ids: np.ndarray, epoch: int) -> dict[str, np.ndarray]:
         "loss": loss,
         "correct": (unit < 0.7).astype(np.float32),
         "confidence": (1 - unit / 2).astype(np.float32),
-        "reward": np.where(ids % 89 == 5, np.nan, np.floor(unit * 9) / 8).astype(np.float32),
     }
+
+
+def signals(ids: np.ndarray, epoch: int) -> dict[str, np.ndarray]:
+    """All that `COLUMNS` take; some rewards are NaN."""
+    reward = np.where(ids % 89 == 5, np.nan, np.floor(_unit(ids, epoch) * 9) / 8)
+    return {**outputs(ids, epoch), "reward": reward.astype(np.float32)}
 
 
 def state(sampler: ds.Sampler) -> dict[str, Any]:

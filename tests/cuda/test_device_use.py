@@ -62,7 +62,7 @@ def test_a_compiled_step_observes_without_a_graph_break(device: Device) -> None:
     def step(sampler: ds.Sampler, ids: torch.Tensor, logits: torch.Tensor, labels: torch.Tensor):
         weights = sampler.weights(ids)
         loss = torch.nn.functional.cross_entropy(logits, labels, reduction="none")
-        sampler.observe(ids, logits=logits, targets=labels)
+        sampler.observe(ids, logits=logits, targets=labels, reward=weights)
         return (loss * weights).mean()
 
     compiled = torch.compile(step, fullgraph=True, backend="aot_eager")

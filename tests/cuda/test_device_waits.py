@@ -13,7 +13,7 @@ from dynsample.kernels.cuda import Device, select
 
 torch = pytest.importorskip("torch")
 
-from device_runs import signals  # noqa: E402
+from device_runs import outputs  # noqa: E402
 from torch.overrides import TorchFunctionMode  # noqa: E402
 
 N, BATCH = 3000, 64
@@ -58,7 +58,7 @@ def _is_mask(key: Any) -> bool:
 def observed(sampler: ds.Sampler, device: Device, epoch: int) -> None:
     for batches in (sampler, sampler.hidden):
         for ids in batches:
-            there = {name: device.put(value) for name, value in signals(ids, epoch).items()}
+            there = {name: device.put(value) for name, value in outputs(ids, epoch).items()}
             there["loss"] = there["loss"].nan_to_num(3.0, 3.0)
             sampler.observe(device.put(ids), **there)
 

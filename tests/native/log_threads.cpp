@@ -50,7 +50,8 @@ struct Table {
       all_issued(issued, log.closed().rows(), kRows, false);
       match(issued, log.closed().rows(), kRows, places);
     }
-    fold(log, {&column, 1}, seen, {});
+    const Portion portion{{&column, 1}, {}};
+    fold(log, {&portion, 1}, seen);
   }
 };
 

@@ -53,14 +53,19 @@ POLICIES = {
 }
 
 
-def signals(index: NDArray[np.int64], step: int) -> dict[str, NDArray[np.float32]]:
+def outputs(index: NDArray[np.int64], step: int) -> dict[str, NDArray[np.float32]]:
+    """Return what a model would give."""
     loss = ((index * 7919 + step * 31) % N / 100).astype(np.float32)
     return {
         "loss": loss,
         "correct": (loss < 6).astype(np.float32),
         "confidence": np.where(loss < 5, loss / 5, 0).astype(np.float32),
-        "reward": (index * 31 % 9 / 8).astype(np.float32),
     }
+
+
+def signals(index: NDArray[np.int64], step: int) -> dict[str, NDArray[np.float32]]:
+    """Return all that `COLUMNS` take."""
+    return {**outputs(index, step), "reward": (index * 31 % 9 / 8).astype(np.float32)}
 
 
 def sampler(group: Group, policy: str, **options: Any) -> ds.Sampler:

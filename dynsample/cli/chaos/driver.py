@@ -87,7 +87,7 @@ class Chaos:
                 problems.append(f"life {life.number} on {life.size} ranks: {outcome.problem}")
             if outcome.finished:
                 if self.args.late:
-                    self.tally.positions += late.account(lives)
+                    self.tally.positions.update(late.account(lives))  # also of zeros
                 return [*problems, *self.compared.gaps(lives, reference)]
             kills -= 1
         return problems

@@ -64,7 +64,7 @@ def check_fewer_rows_than_ranks(group: Group) -> None:
             run = runs.Run()
             for step, index in enumerate(sampler):
                 run.steps[step] = runs.Step(0, False, index, sampler.weights(index))
-                sampler.observe(index, **runs.signals(index, step))
+                sampler.observe(index, **runs.outputs(index, step))
             assert len(run.steps) == len(sampler) == -(-n // (2 * group.size))
             whole = runs.put_together(runs.gathered(group, run), sharded=False)
             ids = [step.ids for step in whole.steps.values()]
@@ -90,7 +90,7 @@ def check_observations_of_another_rank_are_raised_on_every_rank(group: Group) ->
         first = next(iter(sampler))
         every = group.all_gather(first, "a batch")
         mine = every[(group.rank + 1) % group.size]
-        sampler.observe(mine, **runs.signals(mine, 0))
+        sampler.observe(mine, **runs.outputs(mine, 0))
         if group.size == 1:
             sampler.set_epoch(1)
             continue
