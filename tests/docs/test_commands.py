@@ -64,6 +64,7 @@ LONG = {
     "dynsample chaos --kills 200 --ranks 1..4",
     "dynsample chaos --kills 50 --ranks 1..4 --group torch",
     "dynsample chaos --kills 50 --issue external",
+    "dynsample chaos --kills 60 --issue external --late 3",
     "python examples/imagenet_dali.py",
     "dynsample study --quick",
 }
@@ -71,6 +72,7 @@ LONG = {
 LESS = {
     "--kills 200": "--kills 5 --policy kakurenbo",
     "--kills 50": "--kills 5 --policy kakurenbo",
+    "--kills 60": "--kills 5 --policy kakurenbo",
     "--ranks 1..4 --group torch": "--ranks 1..2 --group torch",
     "imagenet_dali.py": "imagenet_dali.py --samples 64 --epochs 1 --batch-size 16 --size 32"
     " --model imagenet_dali:small_cnn",
