@@ -40,7 +40,7 @@ class TrainingStep(RunAttributes):
             that is still open. Without it each observation is of the oldest open plan that issued
             its id and has it unobserved.
         keys : B names, in place of `index`
-            As in `Keys`. Each takes a microsecond or two, an id some nanoseconds.
+            As in `Keys`. Ids are much faster: see the page "Scores in Parquet".
         **signals : float[B] or [B, 1]
             `loss`, `correct`, `confidence`, ... by name. Known ones that no column
             needs are ignored.
