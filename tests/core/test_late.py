@@ -204,7 +204,7 @@ def several(draw: st.DrawFn) -> list[ds.Selection]:
     return [first, *(made[kind](*lists) for kind, *lists in others)]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(given_selections=several(), seed=st.integers(0, 2**32 - 1))
 def test_late_observations_are_those_of_the_reference(
     given_selections: list[ds.Selection], seed: int
