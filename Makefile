@@ -150,7 +150,9 @@ wheel-check: $(VENV)/.wheel-ready
 	$(PYTHON) -m venv build/wheels/empty
 	build/wheels/empty/bin/python -m pip --disable-pip-version-check -qq install build/wheels/*.whl
 	cd build/wheels && empty/bin/python -I ../../tests/install/smoke.py
-	build/wheels/empty/bin/python -m pip show dynsample | grep -E '^(Name|Version|License)'
+	@build/wheels/empty/bin/python -c "from importlib.metadata import metadata; \
+	  found = metadata('dynsample'); \
+	  print(*(f'{name}: {found[name]}' for name in ('Name', 'Version', 'License-Expression')), sep='\n')"
 	@du -h build/wheels/*.whl build/wheels/*.tar.gz
 
 # The native modules for a machine with a GPU, to be carried there: GPU_PYTHON is another Python
