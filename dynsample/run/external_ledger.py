@@ -115,10 +115,12 @@ class ExternalLedger(Ledger):
     def _in_order(self, plan: Plan) -> bool:
         """Whether all observations of one process count for the current plan, in call order."""
         self.log.close()
-        if self.first or self._current is not None or self._num_before():
+        if self.first or self._after is not None or self._num_before():
             return False
-        rows = open_plans.issued_rows(plan)
-        return _core.all_issued(rows, self.log.native, 0, not plan.repeated)
+        current = self.plans(plan)[-1]
+        if current.positions is not None:  # of a state: only places that are open, or were observed
+            return False
+        return _core.all_issued(current.rows, self.log.native, 0, not plan.repeated)
 
     def _portions(
         self,

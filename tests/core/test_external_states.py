@@ -167,3 +167,18 @@ def test_a_copy_goes_on_on_its_own() -> None:
     observe(sampler, ids[5:9])
     other.set_epoch(0)
     assert list(ids_of(other)) == ids[5:]
+
+
+def test_naming_an_epoch_again_or_saving_it_takes_no_tickets_to_settle(tmp_path: Path) -> None:
+    sampler = make(ds.InfoBatch(epochs=4))
+    for epoch in range(2):
+        sampler.set_epoch(epoch)
+        ids = list(ids_of(sampler))
+        observe(sampler, ids[:20])
+        sampler.set_epoch(epoch)
+        _ = sampler.outstanding
+        sampler.save(tmp_path)
+        observe(sampler, ids[20:])
+        current = sampler.run.current
+        settled = current.ledger.settle(current.plan, sampler.group, "this")
+        assert [portion.tickets for portion in settled.portions] == [None]
