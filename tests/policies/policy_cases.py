@@ -96,3 +96,14 @@ def check(
     for array, dtype in ((found.hidden, "?"), (found.counts, "u4"), (found.weights, "f4")):
         assert array is None or (array.shape, array.dtype) == ((table.num_samples,), dtype)
     return found
+
+
+def assert_put_together(parts: Sequence[ds.Selection], whole: ds.Selection) -> None:
+    """Check that what ranks selected of their rows is, one after the other, that of all rows."""
+    for field in ("hidden", "counts"):
+        expected, found = getattr(whole, field), [getattr(part, field) for part in parts]
+        if expected is None:
+            assert found == [None] * len(parts)
+        else:
+            np.testing.assert_array_equal(np.concatenate(found), expected)
+    assert all(part.stats == whole.stats for part in parts)

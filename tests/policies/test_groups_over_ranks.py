@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 from group_cases import Grouped, grouped
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from policy_cases import EPOCHS, SEEDS, select
+from policy_cases import EPOCHS, SEEDS, assert_put_together, select
 
 import dynsample as ds
 from dynsample.groups import Group, simulate
@@ -41,10 +40,4 @@ def test_a_shared_table_is_selected_from_as_a_whole_one(
         return select(POLICIES[name], part, epoch, seed)
 
     whole, parts = select(POLICIES[name], table, epoch, seed), simulate(ranks, body)
-    for field in ("hidden", "counts"):
-        expected, found = getattr(whole, field), [getattr(part, field) for part in parts]
-        if expected is None:
-            assert found == [None] * ranks
-        else:
-            np.testing.assert_array_equal(np.concatenate(found), expected)
-    assert all(part.stats == whole.stats for part in parts)
+    assert_put_together(parts, whole)

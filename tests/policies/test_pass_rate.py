@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from policy_cases import SEEDS, check, hidden_rows, select, table_of
+from policy_cases import SEEDS, assert_put_together, check, hidden_rows, select, table_of
 
 import dynsample as ds
 from dynsample.groups import Group, simulate
@@ -73,13 +73,7 @@ def test_a_shared_table_is_drawn_from_as_a_whole_one(
     if isinstance(whole, str):
         assert parts == [whole] * ranks
         return
-    assert all(part.stats == whole.stats for part in parts)
-    for field in ("hidden", "counts"):
-        expected, found = getattr(whole, field), [getattr(part, field) for part in parts]
-        if expected is None:
-            assert found == [None] * ranks
-        else:
-            np.testing.assert_array_equal(np.concatenate(found), expected)
+    assert_put_together(parts, whole)
 
 
 def selected(
