@@ -57,6 +57,7 @@ def observe(
     observations = run.observations
     if not observations.known.issuperset(signals):
         _refuse_unknown(set(signals) - observations.known, observations.known)
+    plan = None if epoch is None else _named_plan(run, epoch)
     log = observations.log
     if logits is not None or targets is not None:
         confidence = run.config.policy.confidence
@@ -66,7 +67,6 @@ def observe(
         computed = signal_functions.compute(log.signals, logits, targets, confidence)
         signals = {**computed, **signals}
     ring = observations.ring
-    plan = None if epoch is None else _named_plan(run, epoch)
     if plan is not None and not log.on_device:
         if ring.takes(index, signals):
             ring.push(index, signals, plan)

@@ -141,6 +141,17 @@ def test_what_was_refused_is_named_by_a_save(device: Device, tmp_path: Path) -> 
     assert not len(again.run.observations.log)
 
 
+def test_an_epoch_that_is_not_open_is_refused_with_logits_too(device: Device) -> None:
+    sampler = ds.Sampler(N, ds.Kakurenbo(), device=device)
+    sampler.set_epoch(0)
+    ids = next(iter(sampler))
+    given = {"logits": torch.zeros(len(ids), 3), "targets": torch.zeros(len(ids), dtype=torch.long)}
+    with pytest.raises(ValueError, match="epoch must be one whose plan is open, of 0, got 7"):
+        sampler.observe(ids, epoch=7, **given)
+    sampler.observe(ids, epoch=0, **given)
+    assert len(sampler.run.observations.log) == len(ids)
+
+
 def test_rows_of_ids_on_the_host_are_worked_out_once(device: Device) -> None:
     sampler = ds.Sampler(N, ds.ImportanceSampling(), 8, subset=range(0, N, 2), device=device)
     sampler.set_epoch(0)
