@@ -63,8 +63,13 @@ class Epoch:
     noting: tuple[int, dict[str, dict[str, Array]]] | None = None
 
     def __repr__(self) -> str:
-        kept, stop = self.positions[0], self.passes[0].stop
-        return f"epoch {self.number}, {kept} of {stop} positions handed out"
+        return self.where(hidden=False)
+
+    def where(self, *, hidden: bool) -> str:
+        """Say how much of a pass was handed out."""
+        done, stop = self.positions[hidden], self.passes[hidden].stop
+        what = "hidden positions" if hidden else "positions"
+        return f"epoch {self.number}, {done} of {stop} {what} handed out"
 
     @property
     def number(self) -> int:

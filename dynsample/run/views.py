@@ -29,6 +29,8 @@ class _View:
         What the loader can take.
     """
 
+    _hidden = False  # whether the pass that repr speaks of is that over hidden samples
+
     def __init__(self, run: Run, batch_size: int | None = None, most: int = MAX_SAMPLES) -> None:
         self.batch_size = integer(
             run.config.batch_size if batch_size is None else batch_size, "batch_size", 1, most
@@ -36,12 +38,15 @@ class _View:
         self._run = run
 
     def __repr__(self) -> str:
-        where = "nothing planned yet" if self._run.epoch is None else repr(self._run.epoch)
+        epoch = self._run.epoch
+        where = "nothing planned yet" if epoch is None else epoch.where(hidden=self._hidden)
         return f"{type(self).__name__}(batch_size={self.batch_size}; {where})"
 
 
 class HiddenView(_View):
     """The hidden samples of the epoch, to iterate after it; empty when no refresh is due."""
+
+    _hidden = True
 
     def __iter__(self) -> BatchIterator:
         refuse_sampler_slot()

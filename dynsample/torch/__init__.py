@@ -162,8 +162,10 @@ class DataLoader(Following, TorchDataLoader[T]):
             )
         samples = cast("Dataset[T]", dataset)  # which is what torch asks for, and needs less
         if (items := len(cast("MapStyle[T]", dataset))) != sampler.num_samples:
+            chosen = sampler.subset is not None and items == len(sampler.subset)
+            cure = ": give it whole, as subset= chooses among its ids" if chosen else ""
             raise ValueError(
-                f"dataset has {items} items, the sampler was made for {sampler.num_samples}"
+                f"dataset has {items} items, the sampler was made for {sampler.num_samples}{cure}"
             )
         if isinstance(fingerprint := getattr(dataset, "fingerprint", None), str):
             bring(sampler.run, lambda: fingerprint)
@@ -178,6 +180,9 @@ class DataLoader(Following, TorchDataLoader[T]):
             sampler=sampler, batch_size=sampler.batch_size, drop_last=sampler.drop_last
         )
         self._loops = Loops("the same workers" if self.persistent_workers else None)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({type(self.dataset).__name__}, {self._feed.sampler!r})"
 
     def __iter__(self) -> Loop:
         return self._loop(self._feed.sampler)

@@ -157,7 +157,7 @@ def test_what_can_be_iterated_says_what_it_is() -> None:
     assert repr(sampler.all()) == f"AllView(batch_size={B}; nothing planned yet)"
     assert repr(iter(sampler.all(7))) == f"LookIterator({N} samples; none is to be observed)"
     sampler.set_epoch(0)
-    at_start = f"epoch 0, 0 of {N} positions handed out"
+    at_start = "epoch 0, 0 of 0 hidden positions handed out"
     assert repr(sampler.hidden) == f"HiddenView(batch_size={B}; {at_start})"
     loop = PassIterator(iter(()), sampler.hidden)
     assert repr(loop) == f"PassIterator(HiddenView(batch_size={B}; {at_start}))"

@@ -49,6 +49,7 @@ def observe(**signals: object) -> None:
             "got 2 parts: the index is added by dynsample.torch.DataLoader",
         ),
         (lambda: DataLoader(DATA, sampler=ds.Sampler(N - 1)), "dataset has 100 items"),
+        (lambda: DataLoader(DATA, sampler=ds.Sampler(N + 1, subset=range(N))), "give it whole"),
         (lambda: ds.no_such_name, "module 'dynsample' has no attribute 'no_such_name'"),
     ],
 )
@@ -78,6 +79,20 @@ def test_a_state_of_another_policy_says_what_differs_and_no_more(tmp_path: Path)
     assert "warmup_epochs" not in str(caught.value)
     with pytest.raises(ds.StateError, match=r"policy: saved .*'Kakurenbo'.*, here .*'Uniform'"):
         made(ds.Uniform()).load(tmp_path)
+
+
+def test_a_loader_and_its_hidden_pass_say_where_they_are() -> None:
+    sampler = ds.Sampler(N, ds.Kakurenbo(fraction=0.3), batch_size=B)
+    loader = DataLoader(DATA, sampler=sampler)
+    sampler.set_epoch(0)
+    for index in sampler:
+        sampler.observe(index, loss=index, correct=np.ones(B), confidence=np.ones(B))
+    sampler.set_epoch(1)
+    assert repr(loader) == f"DataLoader(TensorDataset, {sampler!r})"
+    next(iter(sampler.hidden))
+    said = "HiddenView(batch_size=10; epoch 1, 10 of 30 hidden positions handed out)"
+    assert repr(sampler.hidden) == said
+    assert "0 of 70 positions handed out" in repr(sampler)
 
 
 class Newest(ds.Policy):
