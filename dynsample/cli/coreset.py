@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from dynsample import coreset
 from dynsample.cli.needs import check_installed
-from dynsample.cli.printing import say
+from dynsample.cli.printing import reason, say
 from dynsample.cli.progress import progress
 from dynsample.coreset import dyn_unc as history
 from dynsample.coreset import files as coreset_files
@@ -92,7 +92,7 @@ def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
             warnings.simplefilter("always", UserWarning)
             summary = _run(args)
     except (OSError, ValueError, TypeError, IndexError) as error:
-        parser.error(str(error))
+        parser.error(reason(error))
     for warning in caught:
         say(f"{parser.prog}: warning: {warning.message}", sys.stderr)
     peak = peak_bytes()

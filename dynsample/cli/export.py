@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from dynsample.cli.needs import check_installed
-from dynsample.cli.printing import say
+from dynsample.cli.printing import reason, say
 from dynsample.coreset import files as coreset_files
 from dynsample.disk.files import refuse_overwrite
 from dynsample.run import saved_table
@@ -44,7 +44,7 @@ def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
         schema = arrow.schema_of(table, keys, plan, facts)
         count = arrow_files.write(output, schema, arrow.batches(table, keys, plan, schema))
     except (OSError, ValueError, TypeError, IndexError) as error:
-        parser.error(str(error))
+        parser.error(reason(error))
     if unknown:
         say(f"{parser.prog}: hidden and weight are left out: {unknown}", sys.stderr)
     say(f"{output}: {count} samples, {', '.join(schema.names)}")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from dynsample import files
 from dynsample.cli import tree
-from dynsample.cli.printing import say
+from dynsample.cli.printing import reason, say
 from dynsample.disk.files import refuse_overwrite, whole
 
 _HIDDEN = (b".", b"__MACOSX")
@@ -37,7 +37,7 @@ def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
         with whole(args.output) as file:
             file.write(content)
     except (OSError, ValueError) as error:
-        parser.error(str(error))
+        parser.error(reason(error))
     say(f"{args.output}: {len(names)} files, {len(set(labels))} labels")
     for note in _notes(files.class_folders(args.root), names):
         say(f"{parser.prog}: {note}", sys.stderr)

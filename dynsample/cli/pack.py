@@ -7,7 +7,7 @@ from pathlib import Path
 
 from dynsample import files
 from dynsample.cli import tree
-from dynsample.cli.printing import say
+from dynsample.cli.printing import reason, say
 from dynsample.cli.progress import progress
 from dynsample.files import pack
 
@@ -42,6 +42,6 @@ def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     except FileExistsError as error:
         parser.error(f"{error}; --force replaces it")
     except (OSError, ValueError, files.SampleError) as error:
-        parser.error(str(error))
+        parser.error(reason(error))
     say(f"{args.output}: {len(samples)} images, {args.output.stat().st_size} bytes")
     return 0

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import os
 import sys
 import unicodedata
 from collections.abc import Collection, Iterable, Sequence
@@ -32,6 +33,13 @@ def _shown(letter: str) -> str:
 def say(text: object, file: TextIO | None = None) -> None:
     """Print a line."""
     print(printable(text), file=file or sys.stdout)
+
+
+def reason(error: Exception) -> str:
+    """Return what went wrong, of a file with its name first and without the system's number."""
+    if isinstance(error, OSError) and error.strerror and error.filename is not None:
+        return f"{os.fsdecode(error.filename)}: {error.strerror}"
+    return str(error)
 
 
 def has_rich() -> bool:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from dynsample.cli.printing import say
+from dynsample.cli.printing import reason, say
 from dynsample.cli.progress import progress
 from dynsample.coreset.scoring import RUN_FOLDERS, mean_over_runs, run_file
 from dynsample.disk.files import refuse_overwrite, whole
@@ -17,7 +17,8 @@ from dynsample.disk.files import refuse_overwrite, whole
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the experiment and which of its scores."""
     # fmt: off
-    parser.add_argument("what", choices=["mean"], help="the mean over runs; inf stays inf")
+    parser.add_argument("what", choices=["mean"], metavar="mean",
+                        help="the mean over runs; inf stays inf")
     parser.add_argument("experiment", type=Path, help="folder with run_0, run_1, ...")
     parser.add_argument("--runs", type=int, default=10, help="runs, from run_0 on (%(default)s)")
     parser.add_argument("--step", type=int, required=True, help="of the checkpoint")
@@ -46,7 +47,7 @@ def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
         with whole(output) as file:
             file.write(content.getbuffer())
     except (OSError, ValueError) as error:
-        parser.error(str(error))
+        parser.error(reason(error))
     infinite, nan = int(np.isinf(mean).sum()), int(np.isnan(mean).sum())
     without = f", {nan} without a score (NaN)" if nan else ""
     say(f"{output}: {len(mean)} samples, mean of {args.runs} runs, {infinite} infinite{without}")

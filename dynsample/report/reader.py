@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from dynsample.disk.fields import Mismatch, anything, parse
 from dynsample.disk.files import read_regular
+from dynsample.disk.state_files import INDEX
 from dynsample.report.record import Record, checked
 from dynsample.report.store import FILE, ReportError, read_array
 from dynsample.report.writer import LABELS, SUBSET, VERSION, checked_labels
@@ -101,7 +102,9 @@ def read(folder: str | os.PathLike[str]) -> Run:
     except FileNotFoundError:
         inside = sorted(str(found.parent) for found in Path(folder).glob(f"*/{FILE}"))
         hint = f"Sampler(report={str(folder)!r}) writes it at the start of every epoch"
-        if inside:
+        if (Path(folder) / INDEX).exists():
+            hint = "it is a saved state, and Sampler(report=) writes a report to another folder"
+        elif inside:
             hint = f"but in {', '.join(inside)}"
         raise ReportError(f"{folder} holds no report: there is no {FILE}; {hint}") from None
     except OSError as error:

@@ -49,6 +49,16 @@ def test_a_wrong_argument_is_named(
     assert error.count("\n") == 1
 
 
+def test_a_file_that_is_not_there_is_named_first(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    missing, output = str(tmp_path / "missing.npy"), str(tmp_path / "kept.npy")
+    with pytest.raises(SystemExit):
+        main(["coreset", "--from", missing, "--fraction", "0.5", "-o", output])
+    said = f"dynsample coreset: {missing}: No such file or directory; dynsample coreset --help"
+    assert capsys.readouterr().err.startswith(said)
+
+
 def test_the_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as exit_:
         main(["--version"])

@@ -243,6 +243,7 @@ def test_what_is_wrong_is_named(
     (tmp_path / "empty").mkdir()
     (tmp_path / "none").mkdir()
     (tmp_path / "none" / "epochs.jsonl").touch()
+    ds.Sampler(N).save(tmp_path / "state")
     np.savez(tmp_path / "flat.npz", a=np.ones(3))
     np.savez(tmp_path / "few.npz", a=np.ones((2, 4, 4)))
     np.savez(tmp_path / "two.npz", train=np.ones((N, 4, 4)), test=np.ones((2, 4, 4)))
@@ -255,6 +256,7 @@ def test_what_is_wrong_is_named(
     for arguments, message in (
         ([tmp_path / "empty"], "holds no report: there is no epochs.jsonl"),
         ([tmp_path / "missing"], "holds no report: there is no epochs.jsonl"),
+        ([tmp_path / "state"], "it is a saved state, and Sampler(report=) writes a report to"),
         ([tmp_path / "none"], "no epoch is recorded yet"),
         ([folder, "--labels", tmp_path / "no.npy"], "No such file"),
         ([folder, "--images", tmp_path / "flat.npz", "--html", out], 'must hold "images"'),

@@ -43,8 +43,9 @@ def without_counts(labels: NDArray[np.integer] | None) -> str:
     """Say why hidden samples are not counted by class, and what would count them."""
     if labels is None:
         return (
-            "The classes are not known: Sampler(report=Report(DIR, labels=...)) counts hidden "
-            "samples by class, or Report(DIR, hidden=True) beside --labels."
+            "The classes are not known. To count hidden samples by class, train with "
+            "Sampler(report=ds.report.Report(DIR, labels=...)), or with Report(DIR, hidden=True) "
+            "and give --labels here."
         )
     return (
         "The report does not say which samples were hidden: Sampler(report=Report(DIR, "

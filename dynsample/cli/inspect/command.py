@@ -14,7 +14,7 @@ from dynsample import files, report
 from dynsample.cli import tree
 from dynsample.cli.inspect import terminal
 from dynsample.cli.inspect.classes import by_class, without_counts
-from dynsample.cli.printing import say
+from dynsample.cli.printing import reason, say
 from dynsample.disk.arrays import load_array
 from dynsample.disk.files import whole
 from dynsample.report.writer import checked_labels
@@ -32,7 +32,7 @@ def run(args: argparse.Namespace) -> int:
         ValueError,
         TypeError,
     ) as error:
-        say(f"dynsample inspect: {error}", sys.stderr)
+        say(f"dynsample inspect: {reason(error)}", sys.stderr)
         return 1
 
 
