@@ -16,7 +16,7 @@ import dynsample
 from dynsample.cli.printing import Parser
 
 COMMANDS = {
-    "demo": "train a small network with every policy and compare",
+    "demo": "train a small network with several methods and their controls",
     "study": "compare methods with their controls at equal cost",
     "bench": "time the kernels beside their peers (in a checkout)",
     "doctor": "say what this installation can use",

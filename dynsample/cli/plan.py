@@ -1,4 +1,4 @@
-"""Plan one epoch, on one process or on the ranks that launched it, and print what comes out.
+"""Plan one epoch, on one process or on the ranks that were launched, and print what comes out.
 
 Starts under mpiexec, torchrun, or alone. The same arguments give the same digest on any number of
 ranks and with either placement.
@@ -33,7 +33,11 @@ _CHUNK = 1 << 16  # rows whose scores are made at a time
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what is planned, and what is printed of it."""
     parser.add_argument(
-        "--n", "--num-samples", type=_number(1, MAX_SAMPLES), required=True, help="samples"
+        "--n",
+        "--num-samples",
+        type=_number(1, MAX_SAMPLES),
+        required=True,
+        help="size of the data set",
     )  # torchrun takes --n for one of its own
     parser.add_argument("--policy", choices=POLICIES, default="kakurenbo", help="(%(default)s)")
     parser.add_argument(
@@ -136,7 +140,8 @@ def _plan(args: argparse.Namespace, group: groups.Group) -> int:
                 print("dynsample plan: one process gives another digest", file=sys.stderr)
                 status = 1
     if group.rank == 0:
-        print("\n".join([*lines, digest]), flush=True)
+        lines.append(digest if args.digest else _line("digest", digest))
+        print("\n".join(lines), flush=True)
     return status
 
 
@@ -198,4 +203,8 @@ def _table(sampler: Sampler, seconds: float) -> list[str]:
         "ranks": sampler.group.size,
         "placement": sampler.placement,
     }
-    return [f"{name:<14} {value}" for name, value in rows.items()]
+    return [_line(name, value) for name, value in rows.items()]
+
+
+def _line(name: str, value: object) -> str:
+    return f"{name:<14} {value}"

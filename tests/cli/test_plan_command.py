@@ -19,9 +19,9 @@ ARGUMENTS = ("--num-samples", str(N), "--scores", "random", "--seed", "7", "--ba
 
 
 def alone(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
-    """Last line of the command on this process."""
+    """Last word of the command on this process."""
     assert main(["plan", *ARGUMENTS, *arguments]) == 0
-    return capsys.readouterr().out.splitlines()[-1]
+    return capsys.readouterr().out.split()[-1]
 
 
 def launched(launcher: str, size: int, folder: Path, *arguments: str) -> list[str]:
@@ -68,7 +68,9 @@ def test_another_seed_or_epoch_gives_another_digest(capsys: pytest.CaptureFixtur
 
 def test_figures_of_the_plan_stand_above_the_digest(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["plan", *ARGUMENTS, "--policy", "random"]) == 0
-    rows = dict(line.split() for line in capsys.readouterr().out.splitlines()[:-1])
+    rows = dict(line.split() for line in capsys.readouterr().out.splitlines())
+    assert list(rows)[-1] == "digest"
+    assert rows["digest"] == alone(capsys, "--policy", "random", "--digest")
     assert int(rows["num_positions"]) + int(rows["num_hidden"]) == N
     assert (rows["ranks"], rows["placement"]) == ("1", "replicated")
     assert {"lr_scale", "seconds"} < rows.keys()

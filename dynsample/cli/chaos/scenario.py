@@ -19,10 +19,10 @@ POLICIES = {
     "kakurenbo": make("kakurenbo", tau=0.5),
     "infobatch": make("infobatch", delta=1.0),
     "importance": make("importance", smoothing=0.2, correct_bias=True),
-    "selective_backprop": make("selective-backprop", beta=1.0),
+    "selective-backprop": make("selective-backprop", beta=1.0),
     "forgetting": make("forgetting", static_epochs=1, lag=True),
 }
-WITH_HIDDEN_PASS = frozenset({"kakurenbo", "selective_backprop", "forgetting"})
+WITH_HIDDEN_PASS = frozenset({"kakurenbo", "selective-backprop", "forgetting"})
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Train a small network on embedded data with every policy and seed, and compare."""
+"""Train a small network on embedded data with several methods and their controls, and compare."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=_seed, default=0, help="the first seed (%(default)s)")
     parser.add_argument("--loader", choices=LOADERS,
                         help="train from JPEG files through this loader (default: from memory)")
-    parser.add_argument("--epochs", type=count, help="(digits: 12, glyphs: 10)")
+    parser.add_argument("--epochs", type=count, help="of a run (digits: 12, glyphs: 10)")
     parser.add_argument("--verify", action="store_true",
                         help="recompute every epoch with the slow reference; 1 if any differs")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the table as JSON")

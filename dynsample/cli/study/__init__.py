@@ -2,8 +2,8 @@
 
 Every method is trained with every seed, and so is each of its controls, at the cost it came to. A
 control is known by its kind and its cost, rounded to a percent of the baseline's, and is trained
-once for all methods of that cost. Each run is a line of DIR/runs.jsonl; a study that was ended,
-however, goes on where it was when it is started again.
+once for all methods of that cost. Each run is a line of DIR/runs.jsonl; a study that was ended goes
+on where it was when it is started again.
 """
 
 from __future__ import annotations
