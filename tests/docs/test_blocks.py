@@ -78,6 +78,10 @@ def recipes() -> Iterator[tuple[dict[str, Any], int]]:
     names = script(scaler=torch.amp.GradScaler("cuda", enabled=False), step=0, accumulate=2)
     names["sampler"].observe(names["index"], logits=names["logits"], targets=names["targets"])
     yield names, 120
+    names = script()
+    names["scheduler"] = torch.optim.lr_scheduler.StepLR(names["optimizer"], 1)
+    names["optimizer"].step()
+    yield names, 0
     yield script(ds.Uniform(), columns={"score": ds.Mean()}), 12
     names = script(ds.InfoBatch(epochs=2), reference_losses=torch.zeros(120))
     names["model"].eval()  # one row is no batch for its BatchNorm
@@ -115,6 +119,21 @@ def test_recipes() -> None:
         after = pages.run("docs/recipes.md", [block], names)
         if rows:
             assert observed(after) == rows, block
+
+
+def test_a_schedule_of_torch_ends_with_the_epochs_that_shrank() -> None:
+    (block,) = (b for b in pages.blocks("docs/recipes.md") if "scheduler.last_epoch" in b)
+    sampler = ds.Sampler(120, ds.RandomSubset(fraction=0.45), batch_size=12)
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.1)
+    total = 3 * sampler.max_batches
+    scheduler = torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.1, total_steps=total)
+    for epoch in range(3):
+        sampler.set_epoch(epoch)
+        for _ in sampler:
+            optimizer.step()
+            pages.run("docs/recipes.md", [block], {"sampler": sampler, "scheduler": scheduler})
+        assert scheduler.last_epoch == (epoch + 1) * sampler.max_batches
+    assert len(sampler) < sampler.max_batches
 
 
 def a_training_script(page: str) -> None:
