@@ -1,4 +1,4 @@
-"""Batch reweighting on long-tailed data: weights from the Gram matrix of the batch's gradients.
+r"""Batch reweighting on long-tailed data: weights from the Gram matrix of the batch's gradients.
 
 Without arguments: scikit-learn's digits, made 50:1, with the loss as it is (ERM), weighted by
 inverse class frequency, and weighted by both forms of batch reweighting, in about a minute.

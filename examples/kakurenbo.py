@@ -1,4 +1,4 @@
-"""KAKURENBO and the baselines of its paper: importance sampling, forgetting, Selective Backprop.
+r"""KAKURENBO and the baselines of its paper: importance sampling, forgetting, Selective Backprop.
 
 Without arguments: every method on scikit-learn's digits, in about a minute, and a table.
 

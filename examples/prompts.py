@@ -180,11 +180,11 @@ def main() -> int:
     """Run both; 1 when a prompt was lost or repeated."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     # fmt: off
-    parser.add_argument("--prompts", type=int, default=17_000, help="(%(default)s)")
+    parser.add_argument("--prompts", type=int, default=17_000, help="how many (%(default)s)")
     parser.add_argument("--batch", type=int, default=512, help="prompts of a step (%(default)s)")
-    parser.add_argument("--steps", type=int, default=80, help="(%(default)s)")
+    parser.add_argument("--steps", type=int, default=80, help="of training (%(default)s)")
     parser.add_argument("--kills", type=json.loads, help="steps to be killed in: [12, 33, 59]")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=int, default=0, help="(%(default)s)")
     parser.add_argument("--child", help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     # fmt: on
