@@ -22,7 +22,8 @@ if sys.prefix != sys.base_prefix:  # the operator is compiled once for a virtual
 
 # Time is never a verdict: a loaded machine may take long over an example.
 patient = {"deadline": None, "suppress_health_check": [hypothesis.HealthCheck.too_slow]}
-hypothesis.settings.register_profile("default", max_examples=50, **patient)
+hypothesis.settings.register_profile("default", max_examples=60, **patient)
+hypothesis.settings.register_profile("brief", max_examples=25, **patient)  # of `make test`
 hypothesis.settings.register_profile("quick", max_examples=15, **patient)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
@@ -35,6 +36,19 @@ def pytest_configure() -> None:
     for module in (dynsample, importlib.import_module("dynsample._cuda_on_host")):
         if not Path(module.__file__ or "").is_relative_to(site):
             pytest.exit(f"{module.__name__} is not that of the sanitized build in {site}", 3)
+
+
+# Of each of these a process keeps what the next test needs too: FFCV and the code that it compiles,
+# and fixtures that train.
+TOGETHER = re.compile(
+    r"loaders/test_ffcv(?!_scripts)|loaders/.*\[ffcv|cli/test_(demo|inspect|study)"
+)
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    if found := TOGETHER.search(item.nodeid):
+        group = "ffcv" if "ffcv" in found[0] else found[0]
+        item.add_marker(pytest.mark.xdist_group(group))
 
 
 def pytest_ignore_collect(collection_path: Path) -> bool | None:
