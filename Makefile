@@ -70,7 +70,7 @@ READY := $(addprefix $(VENV)/.,test-ready ffcv dali mpi browser)
 # Tests go to one process more than there are cores, as some wait for others. Those marked "whole"
 # repeat what others show, with more sizes, seeds or pairs: test-all has them too, and more examples of
 # every property.
-PYTEST := $(BIN)/python -m pytest -n $(shell expr $(CORES) + 1) --maxprocesses 4 --dist loadgroup
+PYTEST := $(BIN)/python -m pytest -n $(shell expr $(CORES) + 1) --maxprocesses 4
 
 # What is fetched goes beside what is compiled.
 setup: $(VENV)/.tools

@@ -38,19 +38,6 @@ def pytest_configure() -> None:
             pytest.exit(f"{module.__name__} is not that of the sanitized build in {site}", 3)
 
 
-# Of each of these a process keeps what the next test needs too: FFCV and the code that it compiles,
-# and fixtures that train.
-TOGETHER = re.compile(
-    r"loaders/test_ffcv(?!_scripts)|loaders/.*\[ffcv|cli/test_(demo|inspect|study)"
-)
-
-
-def pytest_itemcollected(item: pytest.Item) -> None:
-    if found := TOGETHER.search(item.nodeid):
-        group = "ffcv" if "ffcv" in found[0] else found[0]
-        item.add_marker(pytest.mark.xdist_group(group))
-
-
 def pytest_ignore_collect(collection_path: Path) -> bool | None:
     """Leave out what needs torch where that is not installed, as `make pythons` does."""
     if find_spec("torch") or collection_path.suffix != ".py":
@@ -87,9 +74,15 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         gc.collect()
 
 
+# Folders of tests that start few processes: they come last, so that at the end of a run no process
+# is left alone with a long one.
+SHORT = {"architecture", "core", "cuda", "policies"}
+
+
 @pytest.hookimpl(trylast=True)  # of what was asked for
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Where there is no GPU, one skipped test stands for all that need one."""
+    """Put what takes long first; where there is no GPU, one skipped test stands for all of it."""
+    items.sort(key=lambda item: item.path.parent.name in SHORT)
     first, *others = [item for item in items if item.get_closest_marker("gpu")] or [None]
     if first is None or pytest.importorskip("torch").cuda.is_available():
         return
