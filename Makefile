@@ -8,7 +8,10 @@ VENV := .venv
 VENV110 := .venv-dali110
 VENV_DOCS := .venv-docs
 BIN := $(VENV)/bin
-# One at a time, as set-up does other work beside it. What is never imported needs no bytecode.
+# One at a time, as set-up does other work beside it. What is never imported needs no bytecode; what
+# is imported a hundred times, by ranks and workers, is compiled once, also where the environment says
+# to write none.
+unexport PYTHONDONTWRITEBYTECODE
 PIP := flock $(VENV) $(BIN)/python -m pip --disable-pip-version-check -qq
 INSTALL := $(PIP) install --no-compile
 # One CUDA architecture is enough for a check of the build, as no code depends on it: that of the GPU
@@ -45,44 +48,52 @@ PACKAGES := dynsample tests bench examples setup.py
 
 CORES := $(shell nproc 2> /dev/null || echo 1)
 
+# The package, and what it is used with.
+BUILT := $(VENV)/.demo $(VENV)/.built
+
 # LOADER=torch, dali or ffcv: from JPEG files, through that loader.
 ifdef LOADER
-demo: $(VENV)/.built $(if $(filter-out torch,$(LOADER)),$(VENV)/.$(LOADER))
+demo: $(BUILT) $(if $(filter-out torch,$(LOADER)),$(VENV)/.$(LOADER))
 	$(BIN)/dynsample demo glyphs --loader $(LOADER) --seeds 1
 else
-demo: $(VENV)/.built
+demo: $(BUILT)
 	$(BIN)/dynsample demo glyphs --plot demo-glyphs.png
 endif
 
 # STUDY: further arguments, as --seeds 5. It goes on where it was when it was ended.
-study: $(VENV)/.built
+study: $(BUILT)
 	@$(call apt,$(FIND_FASHION),$(FASHION_APT))
 	$(BIN)/dynsample study --jobs $(CORES) $(STUDY)
 
 # What the tests need, but for those of test-dali110.
 READY := $(addprefix $(VENV)/.,test-ready ffcv dali mpi browser)
 # Tests go to one process more than there are cores, as some wait for others. Those marked "whole"
-# repeat what others show, with more sizes, seeds or pairs: test-all has them too.
+# repeat what others show, with more sizes, seeds or pairs: test-all has them too, and more examples of
+# every property.
 PYTEST := $(BIN)/python -m pytest -n $(shell expr $(CORES) + 1) --maxprocesses 4
 
 # What is fetched goes beside what is compiled.
-setup: $(VENV)/.built
-	$(MAKE) --no-print-directory --jobs 2 --output-sync=line instrumented $(READY)
+setup: $(VENV)/.tools
+	$(MAKE) --no-print-directory --jobs 2 --output-sync=line instrumented $(READY) \
+	  $(VENV)/.built
 
 # ninja cannot use make's pool of jobs.
-instrumented: $(VENV)/.built
+instrumented: $(VENV)/.compiled
 	env -u MAKEFLAGS $(BIN)/python tests/sanitize.py --build
 	env -u MAKEFLAGS $(BIN)/python tests/races.py --build
 
-test: setup lint sanitize races
-	$(PYTEST) -m "not whole"
+# Lint has one process, and goes beside the others.
+test: setup
+	$(MAKE) --no-print-directory --jobs 2 --output-sync=target lint sanitize races
+	HYPOTHESIS_PROFILE=brief $(PYTEST) -m "not whole"
 
-test-all: setup lint sanitize races-whole
+test-all: setup
+	$(MAKE) --no-print-directory --jobs 2 --output-sync=target lint sanitize races-whole
 	$(PYTEST)
 
 # The tests of the DALI loader with the last DALI for CUDA 11, which needs numpy 1. That DALI asks
 # for versions with a class of distutils, which is deprecated.
-test-dali110: $(VENV)/.built $(VENV110)/.ready
+test-dali110: $(BUILT) $(VENV110)/.ready
 	PYTHONPATH=$(CURDIR) $(VENV110)/bin/python -m pytest \
 	  tests/loaders tests/core/test_files.py tests/core/test_pack.py \
 	  -k "dali or files or pack" -W "ignore:distutils Version:DeprecationWarning"
@@ -103,11 +114,11 @@ pythons:
 	    $(CURDIR)/tests/policies); \
 	done
 
-bench: $(VENV)/.test-ready $(VENV)/.ffcv $(VENV)/.dali
+bench: $(VENV)/.built $(VENV)/.test-ready $(VENV)/.ffcv $(VENV)/.dali
 	$(BIN)/dynsample bench all
 
 # Every claim of speed, measured again; writes the tables of README and docs/performance.md.
-claims: $(READY)
+claims: $(VENV)/.built $(READY)
 	$(BIN)/python bench/claims.py
 
 # The site, with warnings as errors, in build/docs; what mkdocs 2 will be is no warning of ours.
@@ -123,14 +134,14 @@ lint: $(VENV)/.test-ready
 	  xargs -0 $(BIN)/clang-format --dry-run -Werror
 
 # The tests of the kernels once more, with the address and undefined-behaviour sanitizers.
-sanitize: $(VENV)/.test-ready
+sanitize: $(VENV)/.built $(VENV)/.test-ready
 	$(BIN)/python tests/sanitize.py
 
 # Those of the kernels for a GPU, with a thread of ThreadSanitizer for each of theirs.
-races: $(VENV)/.test-ready
+races: $(VENV)/.built $(VENV)/.test-ready
 	$(BIN)/python tests/races.py
 
-races-whole: $(VENV)/.test-ready
+races-whole: $(VENV)/.built $(VENV)/.test-ready
 	$(BIN)/python tests/races.py --whole
 
 wheel: $(VENV)/.tools
@@ -163,30 +174,44 @@ gpu-bundle: $(VENV)/.tools
 clean:
 	rm -rf $(VENV) $(VENV110) $(VENV_DOCS) build dist dynsample/*.so *.egg-info
 
-$(VENV)/.tools: requirements/build.txt requirements/demo.txt
+$(VENV)/.tools: requirements/build.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(INSTALL) -r requirements/build.txt
+	touch $@
+
+$(VENV)/.demo: $(VENV)/.tools requirements/demo.txt
 	@echo "installing the packages of requirements/demo.txt into $(VENV)"
-	$(INSTALL) -r requirements/build.txt -r requirements/demo.txt
+	$(INSTALL) -r requirements/demo.txt
 	touch $@
 
-$(VENV)/.built: $(VENV)/.tools $(NATIVE)
+# pip would keep others from installing meanwhile; it finds everything compiled. Neither may use make's
+# pool of jobs, as ninja cannot.
+BUILD := env -u MAKEFLAGS DYNSAMPLE_WERROR=ON DYNSAMPLE_CUDA_ON_HOST=ON \
+  DYNSAMPLE_CUDA_ARCHS="$(TESTED_ARCHS)"
+
+$(VENV)/.compiled: $(VENV)/.tools $(NATIVE)
 	@echo "building the extension"
-	DYNSAMPLE_WERROR=ON DYNSAMPLE_CUDA_ON_HOST=ON DYNSAMPLE_CUDA_ARCHS="$(TESTED_ARCHS)" \
-	  $(PIP) install --no-build-isolation --no-deps -e .
+	@mkdir -p build
+	$(BUILD) $(BIN)/python setup.py build_ext --inplace > build/compile.log 2>&1 \
+	  || { tail -n 40 build/compile.log; exit 1; }
 	touch $@
 
-$(VENV)/.test-ready: $(VENV)/.built requirements/test.txt
+$(VENV)/.built: $(VENV)/.compiled
+	$(BUILD) $(PIP) install --no-build-isolation --no-deps -e .
+	touch $@
+
+$(VENV)/.test-ready: $(VENV)/.demo requirements/test.txt
 	@echo "installing the packages of requirements/test.txt into $(VENV)"
 	$(INSTALL) -r requirements/test.txt
 	touch $@
 
-$(VENV)/.dali: $(VENV)/.tools requirements/dali.txt
+$(VENV)/.dali: $(VENV)/.demo requirements/dali.txt
 	@echo "installing the packages of requirements/dali.txt into $(VENV)"
 	$(INSTALL) -r requirements/dali.txt
 	touch $@
 
 # Without Open MPI its tests are skipped; the stamp is of MPICH and mpi4py.
-$(VENV)/.mpi: $(VENV)/.tools requirements/mpi.txt
+$(VENV)/.mpi: $(VENV)/.demo requirements/mpi.txt
 	@$(call apt,$(FIND_OPENMPI),$(OPENMPI_APT))
 	@$(FIND_OPENMPI) || \
 	  echo "Open MPI is left out and its tests are skipped; it needs: apt-get install $(OPENMPI_APT)"
@@ -219,7 +244,7 @@ $(VENV_DOCS)/.ready: requirements/docs.txt
 	touch $@
 
 # Without the libraries there is no FFCV, no stamp, and another look the next time.
-$(VENV)/.ffcv: $(VENV)/.tools requirements/ffcv.txt
+$(VENV)/.ffcv: $(VENV)/.demo requirements/ffcv.txt
 	@$(call apt,$(FIND_FFCV_APT),$(FFCV_APT))
 	@if $(FIND_FFCV_APT); then \
 	  echo "installing the packages of requirements/ffcv.txt into $(VENV)"; \

@@ -22,7 +22,8 @@ if sys.prefix != sys.base_prefix:  # the operator is compiled once for a virtual
 
 # Time is never a verdict: a loaded machine may take long over an example.
 patient = {"deadline": None, "suppress_health_check": [hypothesis.HealthCheck.too_slow]}
-hypothesis.settings.register_profile("default", max_examples=50, **patient)
+hypothesis.settings.register_profile("default", max_examples=60, **patient)
+hypothesis.settings.register_profile("brief", max_examples=25, **patient)  # of `make test`
 hypothesis.settings.register_profile("quick", max_examples=15, **patient)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
@@ -73,9 +74,15 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         gc.collect()
 
 
+# Folders of tests that start few processes: they come last, so that at the end of a run no process
+# is left alone with a long one.
+SHORT = {"architecture", "core", "cuda", "policies"}
+
+
 @pytest.hookimpl(trylast=True)  # of what was asked for
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Where there is no GPU, one skipped test stands for all that need one."""
+    """Put what takes long first; where there is no GPU, one skipped test stands for all of it."""
+    items.sort(key=lambda item: item.path.parent.name in SHORT)
     first, *others = [item for item in items if item.get_closest_marker("gpu")] or [None]
     if first is None or pytest.importorskip("torch").cuda.is_available():
         return

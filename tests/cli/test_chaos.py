@@ -20,6 +20,7 @@ from dynsample.cli.chaos.model import Model
 from dynsample.cli.chaos.scenario import PHASES, Orders
 
 SHORT = ["chaos", "--kills", "5", "--ranks", "1..2", "--policy", "kakurenbo"]
+EXTERNAL = ["--issue", "external"]
 Damage = Callable[[Orders], None]
 
 
@@ -96,11 +97,11 @@ def test_a_missing_launcher_is_named(
     ("group", "kills", "more"),
     [
         ("mpi", 6, ["--ranks", "1..3", "--policy", "kakurenbo"]),
-        ("mpi", 6, ["--issue", "external", "--policy", "kakurenbo"]),
-        ("mpi", 6, ["--issue", "external", "--late", "3", "--policy", "kakurenbo"]),
+        ("mpi", 6, [*EXTERNAL, "--ranks", "1..3", "--policy", "kakurenbo"]),
+        ("mpi", 6, [*EXTERNAL, "--ranks", "1..3", "--policy", "kakurenbo", "--late", "3"]),
         pytest.param("mpi", 20, [], marks=pytest.mark.whole),
-        pytest.param("mpi", 20, ["--issue", "external"], marks=pytest.mark.whole),
-        pytest.param("mpi", 20, ["--issue", "external", "--late", "3"], marks=pytest.mark.whole),
+        pytest.param("mpi", 20, [*EXTERNAL], marks=pytest.mark.whole),
+        pytest.param("mpi", 20, [*EXTERNAL, "--late", "3"], marks=pytest.mark.whole),
         pytest.param(
             "torch", 5, ["--ranks", "1..2", "--policy", "kakurenbo"], marks=pytest.mark.whole
         ),

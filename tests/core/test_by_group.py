@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import dynsample as ds
@@ -69,7 +69,6 @@ def over_ranks(
     return groups.simulate(size, body)
 
 
-@settings(max_examples=60)
 @given(cases(), sizes)
 def test_the_lowest_of_every_group(case: Case, size: int) -> None:
     for mask in (None, case.mask):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import dynsample as ds
@@ -94,7 +94,6 @@ def lives(draw: st.DrawFn, order: list[int]) -> list[Life]:
     return found
 
 
-@settings(max_examples=60, deadline=None)
 @given(selection=selections(), data=st.data(), seed=st.integers(0, 3))
 def test_an_epoch_is_that_of_the_reference_through_kills_and_loads(
     selection: ds.Selection, data: st.DataObject, seed: int

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from test_external import SIGNAL, selections, whole_order
 
@@ -204,7 +204,6 @@ def several(draw: st.DrawFn) -> list[ds.Selection]:
     return [first, *(made[kind](*lists) for kind, *lists in others)]
 
 
-@settings(max_examples=60, deadline=None)
 @given(given_selections=several(), seed=st.integers(0, 2**32 - 1))
 def test_late_observations_are_those_of_the_reference(
     given_selections: list[ds.Selection], seed: int

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import dynsample as ds
@@ -67,7 +67,6 @@ def check(case: Any, size: int, call: Callable[[ds.ScoreTable, slice], Any]) -> 
 sizes = st.sampled_from([1, 2, 3, 8])
 
 
-@settings(max_examples=60)
 @given(columns(), sizes, st.floats(0, 1))
 def test_hide_lowest(case, size, share):
     k = int(share * len(case[0]))
@@ -96,7 +95,6 @@ def test_samples_walks_and_coins(case, size, share):
     check(case, size, lambda table, part: table.cdf_bernoulli(values[part], 0.5, RANDOM))
 
 
-@settings(max_examples=60)
 @given(columns(), sizes, st.integers(0, 300), st.sampled_from(["systematic", "multinomial"]))
 def test_draws_with_replacement(case, size, k, method):
     p = np.where(case[0] < 0, np.float32(0), case[0])

@@ -1,4 +1,4 @@
-"""Accelerate shards and pads a plan, stops in mid-epoch, and goes on with other ranks."""
+"""Accelerate shards and pads a plan, saves in mid-epoch, and goes on with other ranks."""
 
 from __future__ import annotations
 
@@ -17,13 +17,16 @@ from tests.ranks.train_with_accelerate import EPOCHS, N
 SCRIPT = "tests.ranks.train_with_accelerate"
 
 
-def live(folder: Path, size: int, *stop: str) -> tuple[list[Any], list[Any]]:
+def live(folder: Path, size: int, *saved: str) -> tuple[list[Any], list[Any]]:
     """Run on some ranks; return what they trained on, and how each ended."""
-    folder.mkdir(exist_ok=True)
-    with launchers.world("torchrun", size, folder, "-m", SCRIPT, str(folder), *stop) as world:
+    with launchers.world("torchrun", size, folder, "-m", SCRIPT, str(folder), *saved) as world:
         assert world.wait(300) == [0], world.output()
-    ranks = [json.loads((folder / f"{size}-{rank}.json").read_text()) for rank in range(size)]
+    ranks = read(folder, "", size)
     return [one for rank in ranks for one in rank if len(one) == 3], [rank[-1] for rank in ranks]
+
+
+def read(folder: Path, when: str, size: int) -> list[Any]:
+    return [json.loads((folder / f"{when}{size}-{rank}.json").read_text()) for rank in range(size)]
 
 
 def check_surplus(records: list[Any]) -> None:
@@ -47,10 +50,10 @@ def check_surplus(records: list[Any]) -> None:
 
 def test_a_run_goes_on_where_it_was_observed(tmp_path: Path) -> None:
     launchers.require("gloo")
-    whole, ends = live(tmp_path / "whole", 2)
+    whole, ends = live(tmp_path, 2, "1")
     check_surplus(whole)
-    before, _ = live(tmp_path / "parts", 2, "1")
-    after, again = live(tmp_path / "parts", 3)
+    before = [one for rank in read(tmp_path, "saved-", 2) for one in rank]
+    after, again = live(tmp_path, 3)
     assert len({json.dumps(end) for end in [*ends, *again]}) == 1
     for epoch in range(EPOCHS):
         ids = [

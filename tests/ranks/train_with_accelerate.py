@@ -1,6 +1,7 @@
-"""Train with a loader that Accelerate prepared, and stop in the middle of an epoch when told to.
+"""Train with a loader that Accelerate prepared, and save in the middle of an epoch when told to.
 
-`python -m tests.ranks.train_with_accelerate FOLDER [STOP]`: a step of epoch 1, under torchrun.
+`python -m tests.ranks.train_with_accelerate FOLDER [STEP]`: of epoch 1, under torchrun. What is
+saved in the folder is gone on from.
 """
 
 from __future__ import annotations
@@ -33,8 +34,9 @@ def observe(sampler: ds.Sampler, index: torch.Tensor) -> None:
 
 
 def main() -> None:
-    folder, stop = Path(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else None
+    folder, saved = Path(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else None
     accelerator = accelerate.Accelerator(cpu=True)
+    name = f"{accelerator.num_processes}-{accelerator.process_index}.json"
     policy = ds.Kakurenbo(fraction=0.4, tau=0.0)
     sampler = ds.Sampler(N, policy, BATCH, seed=5, issue="external")
     model = torch.nn.Linear(1, 1)
@@ -57,19 +59,15 @@ def main() -> None:
             optimizer.step()
             observe(sampler, index)
             records.append((epoch, "kept", index.tolist()))
-            if (epoch, step) == (1, stop):
-                break
-        if (epoch, stop) == (1, step):
-            sampler.save(folder / "state")
-            break
+            if (epoch, step) == (1, saved):
+                sampler.save(folder / "state")
+                (folder / f"saved-{name}").write_text(json.dumps(records))
         for _, index in hidden_loader:
             observe(sampler, index)
             records.append((epoch, "hidden", index.tolist()))
         sampler.set_epoch(epoch + 1)
         records.append((epoch, "surplus", [int(sampler.stats["surplus"])]))
-    else:
-        records.append((sampler.plan.digest, sampler.table["loss"].tolist()))
-    name = f"{accelerator.num_processes}-{accelerator.process_index}.json"
+    records.append((sampler.plan.digest, sampler.table["loss"].tolist()))
     (folder / name).write_text(json.dumps(records))
     accelerator.wait_for_everyone()
     os._exit(0)  # threads of gloo can abort a process that unwinds
