@@ -50,10 +50,10 @@ def main() -> int:
 
         def plan(
             policy: ds.Policy = policy, table: ds.ScoreTable = sampler.table, steps: count = steps
-        ) -> None:
+        ) -> np.ndarray:
             epoch = next(steps)
             selection = policy.select(table, epoch, ds.EpochRandom(1, epoch))
-            ds.build_plan(selection, n, seed=1, epoch=epoch)
+            return ds.build_plan(selection, n, seed=1, epoch=epoch).order
 
         def observe(sampler: ds.Sampler = sampler) -> None:
             index = sampler.plan.order
