@@ -59,8 +59,9 @@ def main() -> int:
         ours = ds.ops.draw_counts(few, 3000, seed=1, epoch=0, method=method)
         theirs = reference.draw_counts(few, 3000, seed=1, epoch=0, method=method)
         assert np.array_equal(ours, theirs)
-    mask = ds.ops.draw_mask(p, k, seed=1, epoch=0)
-    assert np.array_equal(mask, reference.draw_mask(p, k, seed=1, epoch=0))
+    for some in (k, 512):
+        mask = ds.ops.draw_mask(p, some, seed=1, epoch=0)
+        assert np.array_equal(mask, reference.draw_mask(p, some, seed=1, epoch=0))
     print(f"equal to the reference; instruction set {ds._core.isa()}")
 
     q = torch.from_numpy(p)
@@ -71,10 +72,18 @@ def main() -> int:
             "torch.multinomial",
             lambda: torch.multinomial(q, n, replacement=True),
         )
-    bench.compare("0.7 N without replacement", lambda: ds.ops.draw_mask(p, k, seed=1, epoch=1),
-                  "torch.multinomial", lambda: torch.multinomial(q, k))  # fmt: skip
-    bench.compare("0.7 N without replacement", lambda: ds.ops.draw_mask(p, k, seed=1, epoch=1),
-                  "numpy race", lambda: numpy_race(p, k, generator))  # fmt: skip
+    for name, some in (("0.7 N", k), ("512", 512)):
+        peers = {
+            "torch.multinomial": lambda m=some: torch.multinomial(q, m),
+            "numpy race": lambda m=some: numpy_race(p, m, generator),
+        }
+        for peer, call in peers.items():
+            bench.compare(
+                f"{name} without replacement",
+                lambda m=some: ds.ops.draw_mask(p, m, seed=1, epoch=1),
+                peer,
+                call,
+            )
     if not args.no_chi_square:
         chi_squares()
     bench.finish()

@@ -1,15 +1,16 @@
-"""A step of a prompt curriculum: fold what was observed, weigh, draw and plan, beside torch.
+"""A step of a prompt curriculum: weigh all prompts, draw some and plan them, beside torch.
 
-Ours is `set_epoch` with `PassRate`: it takes in the rewards of the step before, weighs all prompts,
-draws some without replacement, and makes the plan, with its order and what a checkpoint needs. The
-peers draw and sort what they drew, and nothing else: their weights are there already. The honest
-ones draw the step; the last one an order of all prompts, of which a trainer takes what it needs.
+To plan is `PassRate.select`, which weighs all prompts and draws without replacement, and
+`build_plan`, which makes the plan, with its order and what a checkpoint needs. `set_epoch` takes in
+the rewards of the step before as well, closes that and starts the next. The peers draw and sort
+what they drew, and nothing else: their weights are there already. The honest ones draw the step;
+the last one an order of all prompts, of which a trainer takes what it needs.
 """
 
 from __future__ import annotations
 
 import sys
-from itertools import count
+from itertools import count, product
 
 import numpy as np
 import torch
@@ -47,20 +48,25 @@ def main() -> int:
         assert np.setdiff1d(np.arange(n), sampler.plan.order).tolist() == expected.hidden
         steps = count(1)
 
+        def plan(
+            policy: ds.Policy = policy, table: ds.ScoreTable = sampler.table, steps: count = steps
+        ) -> np.ndarray:
+            epoch = next(steps)
+            selection = policy.select(table, epoch, ds.EpochRandom(1, epoch))
+            return ds.build_plan(selection, n, seed=1, epoch=epoch).order
+
         def observe(sampler: ds.Sampler = sampler) -> None:
             index = sampler.plan.order
             sampler.observe(index, reward=rates[index])
 
-        case = f"a step of {k}, {form}"
-        for name, peer in peers.items():
-            bench.compare(
-                case,
-                lambda sampler=sampler, steps=steps: sampler.set_epoch(next(steps)),
-                name,
-                peer,
-                setup=observe,
-                below="it draws, and does not fold, weigh or plan",
-            )
+        def step(sampler: ds.Sampler = sampler, steps: count = steps) -> None:
+            sampler.set_epoch(next(steps))
+
+        cases = {"plan": (plan, None), "set_epoch of": (step, observe)}
+        for (does, (ours, setup)), (name, peer) in product(cases.items(), peers.items()):
+            case = f"{does} a step of {k}, {form}"
+            below = "it draws, and does not weigh or plan"
+            bench.compare(case, ours, name, peer, setup=setup, below=below)
     bench.finish()
     return 0
 

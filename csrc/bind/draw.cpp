@@ -3,6 +3,7 @@
 #include "bind/bind.h"
 #include "bind/rows.h"
 #include "core/bernoulli.h"
+#include "core/pass_rate.h"
 #include "core/race.h"
 #include "core/streams.h"
 
@@ -49,6 +50,19 @@ Array<bool> sample_of(std::size_t size, const OptionalMask& where, std::size_t k
   return mask;
 }
 
+py::tuple informative_of(const Array<float>& rates, bool gaussian, float target, float width,
+                         float eps, float retire) {
+  const auto rate_span = in(rates, "rates");
+  Array<float> probabilities(rates.size());
+  const auto result = out(probabilities);
+  PassRateCounts counts;
+  {
+    py::gil_scoped_release unlocked;
+    counts = informative(rate_span, {gaussian, target, width, eps, retire}, result);
+  }
+  return py::make_tuple(probabilities, counts.outside, counts.retired, counts.positive);
+}
+
 Array<float> powers(const Array<float>& values, double exponent) {
   const auto value_span = in(values, "values");
   Array<float> raised(values.size());
@@ -76,6 +90,8 @@ void bind_draw(py::module_& module) {
              py::arg("seed"), py::arg("epoch"), py::arg("stream") = std::uint32_t{kRace});
   module.def("sample_mask", &sample_of, py::arg("size"), py::arg("where").noconvert(), py::arg("k"),
              py::arg("seed"), py::arg("epoch"));
+  module.def("informative", &informative_of, py::arg("rates").noconvert(), py::arg("gaussian"),
+             py::arg("target"), py::arg("width"), py::arg("eps"), py::arg("retire"));
   module.def("power", &powers, py::arg("values").noconvert(), py::arg("exponent"));
   module.def("exp", &exponentials_of, py::arg("values").noconvert());
 }

@@ -22,43 +22,22 @@ constexpr std::uint32_t kOne = 0x3F800000;  // the bits of 1, the p of all for e
 // The words of up to kBatch rows, the first of which has a number that is a multiple of 4.
 class Words {
  public:
-  Words(std::uint64_t seed, std::uint32_t epoch, std::uint32_t stream = kRace)
-      : seed_(seed), epoch_(epoch), stream_(stream) {}
+  Words(std::uint64_t seed, std::uint32_t epoch, std::uint32_t stream = kRace,
+        std::size_t before = 0)
+      : seed_(seed), epoch_(epoch), stream_(stream), before_(before) {
+    if (before % 4) throw std::invalid_argument("first must be a multiple of 4");
+  }
 
   using Batch = std::array<std::uint32_t, kBatch>;
   void fill(std::size_t first, std::size_t n, Batch& out) const {
-    kernels().random.fill(seed_, first / 4, epoch_, stream_, (n + 3) / 4, out.data());
+    kernels().random.fill(seed_, (before_ + first) / 4, epoch_, stream_, (n + 3) / 4, out.data());
   }
 
  private:
   std::uint64_t seed_;
   std::uint32_t epoch_;
   std::uint32_t stream_;
-};
-
-class Race final : public MadeKeys {
- public:
-  Race(std::span<const float> probabilities, std::size_t first, float substitute, Words words)
-      : MadeKeys(probabilities.size()),
-        probabilities_(probabilities),
-        first_(first),
-        substitute_(substitute),
-        words_(words) {
-    if (first % 4) throw std::invalid_argument("first must be a multiple of 4");
-  }
-
-  void make(std::size_t first, std::span<std::uint32_t> keys) const override {
-    Words::Batch words;
-    words_.fill(first_ + first, keys.size(), words);
-    kernels().draw.race(&probabilities_[first], words.data(), keys.size(), substitute_,
-                        keys.data());
-  }
-
- private:
-  std::span<const float> probabilities_;
-  std::size_t first_;
-  float substitute_;
-  Words words_;
+  std::size_t before_;  // rows before row 0 here
 };
 
 // Words in the place of keys, the largest first. A row of word 0, which comes last of all, is left
@@ -94,6 +73,67 @@ std::uint32_t first_of(const Test& passes) {
   }
   return low;
 }
+
+// A race by chances. By the same word no chance has a lower key than the largest has, so that where
+// few rows are drawn most are out by their words, and only the others are given an exponential.
+class Race final : public MadeKeys {
+ public:
+  // No chance is above `largest`, which stands for those that are not finite.
+  Race(std::span<const float> chances, float largest, Words words)
+      : MadeKeys(chances.size()),
+        chances_(chances),
+        largest_(largest),
+        words_(words),
+        descending_({}, chances.size(), words) {}
+
+  void make(std::size_t first, std::span<std::uint32_t> keys) const override {
+    Words::Batch words;
+    words_.fill(first, keys.size(), words);
+    kernels().draw.race(&chances_[first], words.data(), keys.size(), largest_, keys.data());
+  }
+
+  Split split(std::size_t begin, std::size_t end, std::uint32_t low, std::uint32_t high,
+              std::uint64_t* below, std::uint32_t* keys, std::uint32_t* ids,
+              std::size_t capacity) const override {
+    const std::uint32_t top = float_bits(largest_);
+    const std::uint32_t out = first_of([=](auto x) { return race_key(top, ~x, top) > high; });
+    if (out - 1 >= kFew) return MadeKeys::split(begin, end, low, high, below, keys, ids, capacity);
+    std::array<std::uint32_t, kBatch + kStoreSlack> words, rows;
+    std::array<std::uint32_t, kBatch> own;
+    std::array<float, kBatch> chances;
+    Split total = {0, 0};
+    for (std::size_t at = begin; at < end && total.inside <= capacity; at += kBatch) {
+      std::uint64_t* const bits = below + (at - begin) / 64;
+      const std::size_t left = std::min(kBatch, end - at);
+      const std::size_t few =
+          descending_.split(at, at + left, 0, out - 1, bits, words.data(), rows.data(), kBatch)
+              .inside;
+      for (std::size_t j = 0; j < few; ++j) {
+        words[j] = ~words[j];
+        chances[j] = chances_[rows[j]];
+      }
+      kernels().draw.race(chances.data(), words.data(), few, largest_, own.data());
+      for (std::size_t j = 0; j < few && total.inside <= capacity; ++j) {
+        const std::size_t bit = rows[j] - at;
+        const bool under = own[j] < low, within = !under && own[j] <= high;
+        bits[bit / 64] |= std::uint64_t{under} << bit % 64;
+        keys[total.inside] = own[j];
+        ids[total.inside] = rows[j];
+        total.below += under;
+        total.inside += within;
+      }
+    }
+    return total;
+  }
+
+ private:
+  static constexpr std::uint32_t kFew = 1u << 30;  // of 2^32 words; else all rows are read as well
+
+  std::span<const float> chances_;
+  float largest_;
+  Words words_;
+  DescendingWords descending_;
+};
 
 // A race of equal chances is decided by the words, without an exponential for each: no larger word
 // has a larger one (core/race_key.h). Only the candidates are given keys, by which they tie.
@@ -140,7 +180,7 @@ class EqualRace final : public MadeKeys {
 
 KeyBuffer race_keys(std::span<const float> probabilities, std::size_t first, float substitute,
                     std::uint64_t seed, std::uint32_t epoch) {
-  return Race(probabilities, first, substitute, Words(seed, epoch)).stored();
+  return Race(probabilities, substitute, Words(seed, epoch, kRace, first)).stored();
 }
 
 void draw_mask(std::span<const float> probabilities, std::size_t k, std::uint64_t seed,
@@ -150,7 +190,7 @@ void draw_mask(std::span<const float> probabilities, std::size_t k, std::uint64_
     throw std::invalid_argument("k must be at most the number of positive probabilities, " +
                                 std::to_string(all.positive) + ", got " + std::to_string(k));
   }
-  hide_lowest(Race(probabilities, 0, all.substitute(), Words(seed, epoch, stream)), k, mask);
+  hide_lowest(Race(probabilities, all.substitute(), Words(seed, epoch, stream)), k, mask);
 }
 
 void sample_mask(std::span<const std::uint8_t> where, std::size_t k, std::uint64_t seed,

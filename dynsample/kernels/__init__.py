@@ -18,6 +18,7 @@ from dynsample.kernels.protocol import (
     GroupCandidates,
     GroupedRows,
     Kernels,
+    PassRateCurve,
     Rates,
     TensorT,
 )
@@ -36,6 +37,7 @@ __all__ = [
     "GroupCandidates",
     "GroupedRows",
     "Kernels",
+    "PassRateCurve",
     "Rates",
     "TensorT",
     "of",

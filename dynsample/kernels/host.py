@@ -13,7 +13,7 @@ from dynsample._core import Stream
 from dynsample.kernels.convert import host, like
 from dynsample.kernels.grouped import HostGroups
 from dynsample.kernels.numbers import reals_on_host
-from dynsample.kernels.protocol import Array, Candidates, GroupedRows, Kernels, Rates
+from dynsample.kernels.protocol import Array, Candidates, GroupedRows, Kernels, PassRateCurve, Rates
 
 
 class Host:
@@ -89,6 +89,12 @@ class Host:
 
     def exp(self, values: NDArray[Any]) -> NDArray[Any]:
         return _core.exp(values)
+
+    def informative(
+        self, rates: NDArray[Any], curve: PassRateCurve
+    ) -> tuple[NDArray[Any], list[int]]:
+        probabilities, *counts = _core.informative(host(rates), *curve)
+        return like(probabilities, rates), counts
 
     # Selections and reductions
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     import torch
 
 _LEAST = float(np.finfo(np.float32).smallest_subnormal)
+_INFINITY = np.float32(np.inf)
 _WIDE = {"float64", "float96", "float128", "longdouble"}  # with a range beyond that of float32
 
 
@@ -174,3 +175,10 @@ def rows_of_ids(ids: NDArray[np.int64], num_ids: int) -> NDArray[np.int32]:
     rows = np.full(num_ids, -1, np.int32)
     rows[ids] = np.arange(len(ids), dtype=np.int32)
     return rows
+
+
+def rounded_up(number: float) -> float:
+    """Return the least float32 that is not below a number."""
+    with np.errstate(over="ignore"):
+        rounded = np.float32(number)
+    return float(np.nextafter(rounded, _INFINITY) if float(rounded) < number else rounded)

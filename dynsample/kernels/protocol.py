@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +41,20 @@ A = TypeVar("A", "NDArray[Any]", "torch.Tensor", "NDArray[Any] | torch.Tensor")
 A_co = TypeVar(
     "A_co", "NDArray[Any]", "torch.Tensor", "NDArray[Any] | torch.Tensor", covariant=True
 )
+
+
+class PassRateCurve(NamedTuple):
+    """How probable a draw is by a pass rate p in [0, 1].
+
+    ``p * (1 - p) + eps``, or ``exp(-(p - target)**2 / (2 * width**2)) + eps``; 0 from `retire` on.
+    A p that is NaN, infinite or outside counts as the best one. All are rounded to float32.
+    """
+
+    gaussian: bool
+    target: float
+    width: float
+    eps: float
+    retire: float
 
 
 class Candidates(Protocol[A_co]):
@@ -184,6 +198,12 @@ class Kernels(Protocol[A]):
 
     def exp(self, values: A) -> A:
         """Return e to the power of float32 values."""
+
+    def informative(self, rates: A, curve: PassRateCurve) -> tuple[A, list[int]]:
+        """Return the probabilities of draws by pass rates, float32, and counts of rows.
+
+        They are of finite rates outside of [0, 1], of retired ones, and of positive probabilities.
+        """
 
     # Selections and reductions
 

@@ -29,9 +29,14 @@ class DevicePlan(WholePlan):
 
     device: Device
     members: torch.Tensor
-    hidden_rows: torch.Tensor
+    _hidden_rows: torch.Tensor
     weights: torch.Tensor | None
     _there: dict[int, torch.Tensor] = field(default_factory=dict)  # rows by position, by stream
+
+    @property
+    def hidden_rows(self) -> torch.Tensor:
+        """Rows that are left out, int32[H] of uint32 bits, ascending."""
+        return self._hidden_rows
 
     def _arrange(self, hidden: bool) -> Slice:
         members = self.hidden_rows if hidden else self.members
@@ -156,7 +161,7 @@ def build_device_plan(
         random=EpochRandom(seed, epoch),
         num_rows=num_samples,
         members=members,
-        hidden_rows=hidden_rows,
+        _hidden_rows=hidden_rows,
         weights=weights,
         index=index,
         lr_scale=selection.lr_scale,

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +15,7 @@ from dynsample import _core, ops
 from dynsample._core import Stream
 from dynsample.kernels import Array
 from dynsample.kernels.checks import MAX_SAMPLES, integer, random_key
-from dynsample.kernels.convert import as_ids, host
+from dynsample.kernels.convert import as_ids, host, is_tensor
 from dynsample.plan.dealing import Steps
 from dynsample.plan.orders import Order, Slice, as_order
 from dynsample.plan.selection import EpochRandom, Selection
@@ -143,13 +144,10 @@ class WholePlan(Plan):
     ----------
     members : uint32[M]
         Rows of the epoch in ascending order, as often as they are drawn.
-    hidden_rows : uint32[H]
-        Rows that are left out, ascending.
     """
 
     num_rows: int
     members: Array
-    hidden_rows: Array
 
     @property
     def num_positions(self) -> int:
@@ -158,8 +156,13 @@ class WholePlan(Plan):
 
     @property
     def num_hidden(self) -> int:
-        """Samples left out of this epoch."""
-        return len(self.hidden_rows)
+        """Samples left out of this epoch; none where some are drawn more than once."""
+        return 0 if self.repeated else self.num_rows - len(self.members)
+
+    @property
+    @abstractmethod
+    def hidden_rows(self) -> Array:
+        """Rows that are left out, uint32[H], ascending."""
 
     @abstractmethod
     def _arrange(self, hidden: bool) -> Slice:
@@ -240,8 +243,16 @@ class EpochPlan(WholePlan):
     """
 
     members: NDArray[np.uint32]
-    hidden_rows: NDArray[np.uint32]
     weights: NDArray[np.float32] | None
+
+    @cached_property
+    def hidden_rows(self) -> NDArray[np.uint32]:
+        """Rows that are left out, uint32[H], ascending."""
+        if not self.num_hidden:
+            return np.empty(0, np.uint32)
+        left_out = np.ones(self.num_rows, np.bool_)
+        left_out[self.members] = False
+        return ops.mask_ids(left_out)
 
     def weights_at(self, rows: NDArray[np.int64]) -> NDArray[np.float32] | None:
         """Loss weights of rows; None where all are 1."""
@@ -323,12 +334,10 @@ def build_plan(
     seed, epoch, _ = random_key(seed, epoch)
     selection = on_host(selection)
     check_selection(selection, num_samples)
-    members, hidden_rows = selected_rows(selection, num_samples)
     return EpochPlan(
         random=EpochRandom(seed, epoch),
         num_rows=num_samples,
-        members=members,
-        hidden_rows=hidden_rows,
+        members=kept_rows(selection, num_samples),
         weights=host(selection.weights),
         index=None if index is None else as_ids(index),
         lr_scale=selection.lr_scale,
@@ -341,8 +350,11 @@ def build_plan(
 
 def on_host(selection: Selection) -> Selection:
     """Return a selection whose arrays, tensors in host memory perhaps, are of numpy."""
-    arrays = {name: host(getattr(selection, name)) for name in ("hidden", "counts", "weights")}
-    return replace(selection, **arrays)
+    arrays = {name: getattr(selection, name) for name in ("hidden", "counts", "weights")}
+    tensors: dict[str, Any] = {
+        name: host(array) for name, array in arrays.items() if is_tensor(array)
+    }
+    return replace(selection, **tensors) if tensors else selection
 
 
 def check_selection(selection: Selection, num_rows: int) -> None:
@@ -355,14 +367,10 @@ def check_selection(selection: Selection, num_rows: int) -> None:
         raise ValueError("a selection gives counts or hidden, not both")
 
 
-def selected_rows(
-    selection: Selection, num_rows: int
-) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
-    """Rows of the epoch, as often as they are drawn, and rows that are left out; ascending."""
-    none = np.empty(0, np.uint32)
+def kept_rows(selection: Selection, num_rows: int) -> NDArray[np.uint32]:
+    """Rows of the epoch, as often as they are drawn, ascending."""
     counts, hidden = host(selection.counts), host(selection.hidden)
-    if counts is not None:
-        return np.repeat(np.arange(num_rows, dtype=np.uint32), counts), none
-    if hidden is None:
-        return np.arange(num_rows, dtype=np.uint32), none
-    return ops.mask_ids(hidden, invert=True), ops.mask_ids(hidden)
+    if hidden is not None:
+        return ops.mask_ids(hidden, invert=True)
+    rows = np.arange(num_rows, dtype=np.uint32)
+    return rows if counts is None else np.repeat(rows, counts)

@@ -15,7 +15,7 @@ from dynsample.kernels.convert import host
 from dynsample.plan.dealing import Steps
 from dynsample.plan.members import Delivered, Members
 from dynsample.plan.orders import Order, Slice
-from dynsample.plan.plan import Plan, check_selection, digest_of, selected_rows
+from dynsample.plan.plan import Plan, check_selection, digest_of, kept_rows
 from dynsample.plan.selection import EpochRandom, Selection
 
 _LIMBS = 4
@@ -203,9 +203,9 @@ def build_sharded_plan(
     what = f"the selection of epoch {random.epoch}"
     hidden, times = host(selection.hidden), host(selection.counts)
     if times is None:
-        rows, left_out = selected_rows(selection, last - first)
+        rows = kept_rows(selection, last - first)
         row_sum = int(rows.sum(dtype=np.uint32)) + first * len(rows)
-        owned = [len(rows), len(left_out), row_sum % _WORD]
+        owned = [len(rows), last - first - len(rows), row_sum % _WORD]
     else:
         rows = np.arange(first, last, dtype=np.uint32)
         row_sum = int((rows * times.astype(np.uint32)).sum(dtype=np.uint32))

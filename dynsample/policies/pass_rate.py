@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from dynsample.kernels import PassRateCurve
 from dynsample.kernels.checks import MAX_SAMPLES, boolean, choice, integer, real
+from dynsample.kernels.numbers import rounded_up
 from dynsample.plan.selection import EpochRandom, Selection
 from dynsample.policies.base import Policy
 from dynsample.table.columns import EMA, Column
 
 if TYPE_CHECKING:
-    from dynsample.kernels import Array
     from dynsample.table.table import ScoreTable
 
 _LEAST = 1e-6  # probability of a draw, beside 1 or 1/4
@@ -112,47 +114,26 @@ class PassRate(Policy):
 
     def select(self, table: ScoreTable, epoch: int, random: EpochRandom) -> Selection:
         """Draw among the prompts that are not retired."""
-        rate, left = table["reward"], table.num_samples
-        known, stats = (rate >= 0) & (rate <= 1), {}
-        some_unknown = table.count(known) < left
-        if some_unknown:
-            _check(table, rate)
-        probabilities, most = self._informative(table, rate)
-        if some_unknown:
-            probabilities = table.choose(known, probabilities, most)
-        probabilities += self.eps
-        if self.retire is not None:
-            retired = known & ~table.below(rate, self.retire)
-            probabilities = table.choose(retired, 0.0, probabilities)
-            stats["retired"] = table.count(retired)
-            left -= stats["retired"]
-        if not self.eps:
-            left = table.count(probabilities > 0)
+        found = table.informative(table["reward"], self._curve)
+        if found.outside:
+            lowest, highest = table.min_max(table["reward"])
+            raise ValueError(
+                "reward must be in [0, 1] for PassRate, got pass rates from "
+                f"{lowest:.4g} to {highest:.4g}"
+            )
         k = table.num_samples if self.num_draws is None else self.num_draws
-        if table.num_samples and k and not left:
+        if table.num_samples and k and not found.positive:
             raise ValueError(
                 f"PassRate has nothing left to draw: of {table.num_samples} prompts "
-                f"{stats.get('retired', 0)} are retired and the others have probability 0; train "
-                "on others, or give a higher retire, or an eps above 0"
+                f"{found.retired} are retired and the others have probability 0; train on others, "
+                "or give a higher retire, or an eps above 0"
             )
-        if not (self.replacement and left):
-            k = min(k, left)
-        draw = table.draw(probabilities, k, random, replacement=self.replacement, known=True)
-        return draw.selection(stats=stats)
+        if not (self.replacement and found.positive):
+            k = min(k, found.positive)
+        draw = table.draw(found.probabilities, k, random, replacement=self.replacement, known=True)
+        return draw.selection(stats={} if self.retire is None else {"retired": found.retired})
 
-    def _informative(self, table: ScoreTable, rate: Array) -> tuple[Array, float]:
-        """Return how informative every pass rate is, and the best one."""
-        if self.form == "variance":
-            return rate * (1.0 - rate), 0.25
-        far = table.divide(rate - self.target, self.width)
-        return table.exp(far * far * -0.5), 1.0
-
-
-def _check(table: ScoreTable, rate: Array) -> None:
-    """Raise when a finite rate is none."""
-    lowest, highest = table.min_max(rate)
-    if lowest < 0 or highest > 1:
-        raise ValueError(
-            "reward must be in [0, 1] for PassRate, got pass rates from "
-            f"{lowest:.4g} to {highest:.4g}"
-        )
+    @property
+    def _curve(self) -> PassRateCurve:
+        retire = math.inf if self.retire is None else rounded_up(self.retire)
+        return PassRateCurve(self.form == "gaussian", self.target, self.width, self.eps, retire)

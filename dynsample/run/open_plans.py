@@ -188,9 +188,10 @@ def folded(plans: Sequence[OpenPlan], observed: Mask, num_rows: int) -> tuple[Op
 def issued_rows(plan: Plan) -> NDArray[np.uint32]:
     """Return the rows of both passes by position, uint32[P + H]."""
     assert isinstance(plan, WholePlan)
-    kept = plan.rows(0, plan.num_positions)
-    hidden = plan.rows(0, plan.num_hidden if plan.refresh else 0, hidden=True)
-    return np.concatenate([kept, hidden]).astype(np.uint32)
+    passes = [plan.rows(0, plan.num_positions)]
+    if plan.refresh:
+        passes.append(plan.rows(0, plan.num_hidden, hidden=True))
+    return np.concatenate(passes).astype(np.uint32)
 
 
 def allowed_of(plans: Sequence[OpenPlan], current: Mask | None) -> Mask | None:

@@ -13,7 +13,8 @@ from dynsample.kernels.numbers import integers, reals_on_host
 
 if TYPE_CHECKING:
     from dynsample.plan.selection import EpochRandom
-    from dynsample.table.reductions import Floats, Mask, Reductions
+    from dynsample.table.arithmetic import Floats, Mask
+    from dynsample.table.reductions import Reductions
 
 Counts = NDArray[np.int64]
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from types import MappingProxyType
-from typing import Literal, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,16 +15,15 @@ from numpy.typing import NDArray
 from dynsample import _core
 from dynsample._core import Stream
 from dynsample.groups import Group
-from dynsample.kernels import Array, Candidates, Kernels, Rates
+from dynsample.kernels import Array, Candidates, PassRateCurve, Rates
 from dynsample.kernels.arguments import Method, is_multinomial
-from dynsample.kernels.convert import beside, is_tensor
-from dynsample.kernels.namespace import subtract
+from dynsample.kernels.convert import beside
+from dynsample.kernels.numbers import rounded_up
 from dynsample.kernels.whole import check_enough, stand_in
 from dynsample.plan.selection import EpochRandom, Selection
+from dynsample.table.arithmetic import Arithmetic, Floats, Mask
 from dynsample.table.ranking import ranks
 
-Floats: TypeAlias = Array  # float32
-Mask: TypeAlias = Array  # bool
 Known: TypeAlias = Mask | Literal[True] | None  # rows whose value is meant; True: all
 _POINTS = 1 << 18  # of a multinomial draw that are sent at a time
 
@@ -60,7 +59,27 @@ class Draw:
         return Selection(hidden=hidden, counts=self.counts, weights=weights, stats=stats)
 
 
-class Reductions(ABC):
+class Informative(NamedTuple):
+    """Probabilities of draws by pass rates, and how many rows of all are of which kind.
+
+    Attributes
+    ----------
+    probabilities : float32[N]
+    outside : int
+        Rates that are finite and not in [0, 1]; they count as the best one.
+    retired : int
+        Rates from `retire` on.
+    positive : int
+        Probabilities above 0.
+    """
+
+    probabilities: Floats
+    outside: int
+    retired: int
+    positive: int
+
+
+class Reductions(Arithmetic):
     """Selections, sums and draws over the rows of a table, by all ranks that share them.
 
     They run over the rows that are known, which are those observed or imported, and whose value is
@@ -80,8 +99,6 @@ class Reductions(ABC):
     num_samples: int
     group: Group
     bounds: tuple[int, int]
-    seen: Mask
-    arrays: Kernels[Array]
     _all_known = False  # once found so, until a load
 
     @property
@@ -103,10 +120,6 @@ class Reductions(ABC):
     def _sum(self, *numbers: int) -> list[int]:
         sums: list[int] = self.group.sum(np.array(numbers, np.int64), "a reduction").tolist()
         return sums
-
-    def _values(self, values: Floats, name: str = "values") -> Floats:
-        """Check what a caller gave for all rows; the message names the caller's argument."""
-        return beside(values, name, np.float32, self.seen, "the table")
 
     def _known(self, where: Mask | None, name: str = "where", known: Known = None) -> Mask | None:
         """Return the rows that a caller meant and whose value is known; None: all rows."""
@@ -219,39 +232,8 @@ class Reductions(ABC):
 
     def below(self, values: Floats, threshold: float) -> Mask:
         """Mark the known, finite rows whose value is less than a double, without rounding that."""
-        values = self._values(values)
-        with np.errstate(over="ignore"):
-            bound = np.float32(threshold)
-        if float(bound) < threshold:
-            bound = np.nextafter(bound, np.float32(np.inf))
-        return self.arrays.below(values, float(bound), self._known(None))
-
-    def choose(self, mask: Mask, inside: Floats | float, outside: Floats | float) -> Floats:
-        """Return float32[N]: `inside` where the mask is set, `outside` elsewhere."""
-        one, other = (
-            x if isinstance(x, np.ndarray) or is_tensor(x) else float(x) for x in (inside, outside)
-        )
-        return self.arrays.where(mask, one, other)
-
-    def floats(self, array: Array) -> Floats:
-        """Convert an array with an entry per row to float32."""
-        return self.arrays.floats(array)
-
-    def subtract(self, values: Floats, others: Floats) -> Floats:
-        """Subtract row by row, rounded to float32; what is infinite in both gives NaN."""
-        return subtract(self._values(values), self._values(others, "others"))
-
-    def divide(self, values: Floats, number: float) -> Floats:
-        """Divide by one number, rounded to float32 first, the same bits on every device."""
-        return self.arrays.divide(values, number)
-
-    def power(self, values: Floats, exponent: float) -> Floats:
-        """Raise to a power, the same bits on every machine."""
-        return self.arrays.power(values, exponent)
-
-    def exp(self, values: Floats) -> Floats:
-        """Return e to the power of float32 values, the same bits on every machine."""
-        return self.arrays.exp(values)
+        bound = rounded_up(threshold)
+        return self.arrays.below(self._values(values), bound, self._known(None))
 
     # Randomness
 
@@ -334,6 +316,11 @@ class Reductions(ABC):
             before = self._rates_before(rates)
             counts = rates.systematic(before, total, k, random.seed, random.epoch)
         return Draw(counts, None, partial(rates.inverse, total, self.num_samples))
+
+    def informative(self, rates: Floats, curve: PassRateCurve) -> Informative:
+        """Return how probable a draw of each row is by its pass rate; rows that are unknown too."""
+        probabilities, counts = self.arrays.informative(self._values(rates), curve)
+        return Informative(probabilities, *self._sum(*counts))
 
     def _given(self, probabilities: Floats, known: Known) -> Floats:
         probabilities = self._values(probabilities, "probabilities")

@@ -18,12 +18,13 @@ from dynsample.kernels.convert import host
 from dynsample.kernels.numbers import as_row_ids, reals_on_host, rows_of_ids
 from dynsample.plan.dealing import row_bounds
 from dynsample.table import places
+from dynsample.table.arithmetic import Floats, Mask
 from dynsample.table.by_group import ByGroup, as_groups
 from dynsample.table.column import checked_column
 from dynsample.table.columns import Column, Lags, Last, signals_of
 from dynsample.table.issued import IssuedRows, names_of_issued
 from dynsample.table.log import Layout, Packed, Portion, fold_specs
-from dynsample.table.reductions import Floats, Mask, Reductions
+from dynsample.table.reductions import Reductions
 
 if TYPE_CHECKING:
     import pyarrow

@@ -50,6 +50,7 @@ def _inputs() -> dict[str, np.ndarray]:
 
 
 INPUTS = _inputs()
+RATES = np.where(np.arange(N) % 2, INPUTS["any bits"], np.abs(INPUTS["odd"]) % 1)
 MASK = np.random.default_rng(8).random(N) < 0.3
 
 
@@ -126,6 +127,9 @@ def draws():
     yield ops.power(weights, 0.3)
     yield _core.exp(INPUTS["odd"])
     yield _core.exp(INPUTS["any bits"])
+    for gaussian in (False, True):
+        probabilities, *counts = _core.informative(RATES, gaussian, 0.4, 0.2, 0.01, 0.9)
+        yield from (probabilities, np.array(counts))
 
 
 @case

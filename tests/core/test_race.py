@@ -125,6 +125,11 @@ def test_a_sample_of_keys_that_misleads_changes_nothing(size: int) -> None:
         for k in (size // 10, size // 2, size - 1):
             expected = reference.draw_mask(p, k, **KEY)
             np.testing.assert_array_equal(_core.draw_mask(p, k, *KEY.values()), expected)
+    p = np.ones(size, np.float32)
+    p[rows] = np.where(np.arange(len(rows)) % 100, 1e-6, 1)  # there are many more below the k-th
+    for k in (1, size // 2000, size // 500):
+        expected = reference.draw_mask(p, k, **KEY)
+        np.testing.assert_array_equal(_core.draw_mask(p, k, *KEY.values()), expected)
     for where in (np.isin(np.arange(size), rows), ~np.isin(np.arange(size), rows)):
         most = int(where.sum())
         check_sample(size, where, [1, most // 2, most - 1, most], **KEY)
@@ -139,6 +144,28 @@ def test_a_draw_of_many_rows_equals_the_oracle(size: int) -> None:
     for k in (0, 1, most // 3, most - 1, most):
         expected = reference.draw_mask(p, k, **KEY)
         np.testing.assert_array_equal(_core.draw_mask(p, k, *KEY.values()), expected)
+
+
+@pytest.mark.usefixtures("threads")
+@pytest.mark.parametrize("chances", ["alike", "tiny", "one far above", "odd", "few"])
+@pytest.mark.parametrize("size", [5000, 131_075, 300_007])
+def test_few_of_many_rows_are_those_of_the_oracle(size: int, chances: str) -> None:
+    """Most rows are out by their words alone, whatever the largest chance is."""
+    random = np.random.default_rng(size)
+    p = random.uniform(0.01, 0.26, size).astype(np.float32)
+    if chances == "tiny":
+        p *= np.float32(1e-43)  # subnormal, and 0
+    elif chances == "one far above":
+        p[size // 3] = 3e38
+    elif chances == "odd":
+        p[random.random(size) < 0.01] = np.nan
+        p[random.random(size) < 0.01] = np.inf
+    elif chances == "few":
+        p[random.random(size) < 0.99] = -0.0
+    most = int((p != 0).sum())
+    for k in {1, 2, 17, size // 500, size // 60, size // 9}:
+        expected = reference.draw_mask(p, min(k, most), **KEY)
+        np.testing.assert_array_equal(_core.draw_mask(p, min(k, most), *KEY.values()), expected)
 
 
 def test_bytes_of_where_other_than_1_are_true() -> None:

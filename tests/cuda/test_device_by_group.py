@@ -1,4 +1,4 @@
-"""Reductions within groups, and exponentials: the device has the bits of the CPU."""
+"""Reductions within groups, exponentials, pass rates: the device has the bits of the CPU."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from dynsample import _core
 from dynsample.groups import Group, simulate
-from dynsample.kernels import HOST
+from dynsample.kernels import HOST, PassRateCurve
 from dynsample.kernels.cuda import Device, coins
 from dynsample.kernels.cuda.backend import OnDevice
 from dynsample.plan.selection import EpochRandom
@@ -21,6 +21,11 @@ from dynsample.table.table import ScoreTable
 
 ODD = np.float32([np.nan, np.inf, -np.inf, 0.0, -0.0, 1.0, 1e-45, 3.4e38, -1e-40])
 RANDOM = EpochRandom(2**63 + 5, 7)
+CURVES = [
+    PassRateCurve(False, 0.5, 0.2, 0.0, np.inf),
+    PassRateCurve(False, 0.5, 0.2, 0.01, 0.75),
+    PassRateCurve(True, 0.3, 0.1, 1e-6, 1.0),
+]
 
 
 class Case:
@@ -56,9 +61,11 @@ def results(case: Case, device: Device | None, group: Group | None) -> list[np.n
         by.spread(np.arange(by.num_groups) / 3),
         table.exp(values),
         table.ranks(values),
+        *(table.informative(values, curve).probabilities for curve in CURVES),
     ]
     found = [np.asarray(arrays.numpy(each)) for each in masks]
-    return [*found, by.count(), by.count(mask), by.mean(values)]
+    rows = [np.array(table.informative(values, curve)[1:]) for curve in CURVES]
+    return [*found, *rows, by.count(), by.count(mask), by.mean(values)]
 
 
 @pytest.mark.parametrize("ranks", [1, 2, 3])

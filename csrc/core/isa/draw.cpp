@@ -72,9 +72,45 @@ void bins(const float* values, const std::uint8_t* where, std::size_t n, CdfRang
   }
 }
 
+PassRateCounts informative(const float* rates, std::size_t n, const PassRateCurve& curve,
+                           float* out) {
+  constexpr std::size_t kBlock = 1024;  // counts of a block fit 32 bits
+  const float target = curve.target, width = curve.width, eps = curve.eps;
+  const float best = curve.gaussian ? 1.0f : 0.25f;
+  const std::uint32_t one = float_bits(1.0f), retire = float_bits(curve.retire);
+  PassRateCounts total = {0, 0, 0};
+  for (std::size_t first = 0; first < n; first += kBlock) {
+    const std::size_t last = n - first < kBlock ? n : first + kBlock;
+    if (curve.gaussian) {
+      for (std::size_t i = first; i < last; ++i) {
+        const float far = (rates[i] - target) / width;
+        out[i] = static_cast<float>(exp_or_nan(far * far * -0.5f));
+      }
+    } else {
+      for (std::size_t i = first; i < last; ++i) out[i] = rates[i] * (1.0f - rates[i]);
+    }
+    std::uint32_t outside = 0, retired = 0, positive = 0;
+    for (std::size_t i = first; i < last; ++i) {
+      const std::uint32_t bits = float_bits(rates[i]), magnitude = bits & 0x7FFFFFFFu;
+      const std::uint32_t known = (bits <= one) | (bits == 0x80000000u);  // in [0, 1], -0 as well
+      const std::uint32_t over = known & (magnitude >= retire);
+      const float all = choose_float(0u - known, out[i], best) + eps;
+      const std::uint32_t given = float_bits(all) & (over - 1u);
+      outside += ~known & is_finite_bits(bits);
+      retired += over;
+      positive += given << 1 != 0;
+      out[i] = float_of_bits(given);
+    }
+    total.outside += outside;
+    total.retired += retired;
+    total.positive += positive;
+  }
+  return total;
+}
+
 }  // namespace
 
 extern const DrawKernels draw_kernels;
-const DrawKernels draw_kernels = {survey, rates, race, equal_race, power, exp, bins};
+const DrawKernels draw_kernels = {survey, rates, race, equal_race, power, exp, bins, informative};
 
 }  // namespace dynsample::DYNSAMPLE_ISA_NAME

@@ -15,6 +15,20 @@ struct Survey {
   bool negative;         // there is one below 0
 };
 
+// The probability of a draw by a pass rate p in [0, 1]: p (1 - p) + eps, or exp(-((p - target) /
+// width)^2 / 2) + eps with `gaussian`. A p that is NaN, infinite or outside counts as the best one;
+// one of at least `retire` has 0.
+struct PassRateCurve {
+  bool gaussian;
+  float target, width, eps, retire;
+};
+
+struct PassRateCounts {
+  std::size_t outside;   // finite and not in [0, 1]
+  std::size_t retired;   // in [0, 1]
+  std::size_t positive;  // probabilities above 0
+};
+
 struct DrawKernels {
   Survey (*survey)(const float* p, std::size_t n);
   // out[i] = floor(p[i] * scale) + 1, 0 where p[i] is 0; `substitute` stands for p that is not
@@ -34,6 +48,8 @@ struct DrawKernels {
   // out[i] = the bin of values[i], kCdfBins where it takes no part; see core/cdf.h.
   void (*bins)(const float* values, const std::uint8_t* where, std::size_t n, CdfRange range,
                std::uint32_t* out);
+  PassRateCounts (*informative)(const float* rates, std::size_t n, const PassRateCurve& curve,
+                                float* out);
 };
 
 }  // namespace dynsample

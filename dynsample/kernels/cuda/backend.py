@@ -13,6 +13,7 @@ from dynsample.kernels.convert import as_tensor, is_tensor
 from dynsample.kernels.cuda import coins, draw, grouped, order, select
 from dynsample.kernels.cuda.device import Device
 from dynsample.kernels.numbers import reals, reals_on_host
+from dynsample.kernels.protocol import PassRateCurve
 from dynsample.kernels.whole import check_enough, counts_of, stand_in
 
 if TYPE_CHECKING:
@@ -111,6 +112,19 @@ class OnDevice:
 
     def exp(self, values: torch.Tensor) -> torch.Tensor:
         return coins.exp(values)
+
+    def informative(
+        self, rates: torch.Tensor, curve: PassRateCurve
+    ) -> tuple[torch.Tensor, list[int]]:
+        best, known = 0.25, (rates >= 0) & (rates <= 1)
+        probabilities = rates * (1.0 - rates)
+        if curve.gaussian:
+            far = self.divide(rates - curve.target, curve.width)
+            best, probabilities = 1.0, self.exp(far * far * -0.5)
+        probabilities = self.where(known, probabilities, best) + curve.eps
+        retired = known & (rates >= curve.retire)
+        probabilities = self.where(retired, 0.0, probabilities)
+        return probabilities, self.counts(rates.isfinite() & ~known, retired, probabilities > 0)
 
     # Selections and reductions
 
