@@ -135,14 +135,14 @@ lint: $(VENV)/.test-ready
 
 # The tests of the kernels once more, with the address and undefined-behaviour sanitizers.
 sanitize: $(VENV)/.built $(VENV)/.test-ready
-	$(BIN)/python tests/sanitize.py
+	env -u MAKEFLAGS $(BIN)/python tests/sanitize.py
 
 # Those of the kernels for a GPU, with a thread of ThreadSanitizer for each of theirs.
 races: $(VENV)/.built $(VENV)/.test-ready
-	$(BIN)/python tests/races.py
+	env -u MAKEFLAGS $(BIN)/python tests/races.py
 
 races-whole: $(VENV)/.built $(VENV)/.test-ready
-	$(BIN)/python tests/races.py --whole
+	env -u MAKEFLAGS $(BIN)/python tests/races.py --whole
 
 wheel: $(VENV)/.tools
 	$(BIN)/python -m pip --disable-pip-version-check wheel -q --no-build-isolation --no-deps -w dist .
