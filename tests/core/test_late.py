@@ -28,6 +28,7 @@ pytestmark = pytest.mark.filterwarnings(
     "ignore:nothing was observed",
     "ignore:.*hidden samples were due",
     "ignore:.*are open no more",
+    "ignore:.*which was loaded",
     "ignore:.*epochs are planned from all",
 )
 

@@ -153,6 +153,7 @@ class Halves(ds.Policy):
 
 
 @expires
+@pytest.mark.filterwarnings("ignore:.*which was loaded")
 def test_ids_of_no_open_plan_and_of_another_than_the_named_are_refused(tmp_path: Path) -> None:
     sampler = ds.Sampler(N, Halves(), issue="external", late=1)
     even, odd = begin(sampler, 0)[:2], begin(sampler, 1)[:2]
@@ -214,6 +215,39 @@ def test_a_load_begins_with_what_is_open_of_older_plans(tmp_path: Path) -> None:
     assert next(order) == zero[5]
     resumed.set_epoch(2)  # what was not handed out of it comes in the next epoch
     assert list(ids_of(resumed))[:2] == [zero[6], *resumed.plan.order[:1]]
+
+
+@pytest.mark.parametrize("observed", [0, 2])
+def test_an_epoch_that_was_loaded_and_left_unasked_is_warned_of(
+    tmp_path: Path, observed: int
+) -> None:
+    sampler = make()
+    ids = begin(sampler, 4)
+    observe(sampler, ids[:observed], 1.0)
+    sampler.save(tmp_path)
+
+    def resumed() -> ds.Sampler:
+        other = make()
+        other.load(tmp_path)
+        return other
+
+    lost = (
+        rf"leaves epoch 4, which was loaded: {N - observed} positions .* Begin with set_epoch\(4\)"
+    )
+    with pytest.warns(RuntimeWarning, match=lost):
+        resumed().set_epoch(5)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        asked = resumed()
+        assert sorted(begin(asked, 4)) == sorted(ids[observed:])
+        asked.set_epoch(5)
+        read = resumed()
+        assert len(read.plan.order) == N
+        read.set_epoch(5)
+        known = resumed()
+        observe(known, ids[observed:], 1.0)
+        known.set_epoch(5)
+        resumed().set_epoch(5, restart=True)
 
 
 def test_a_state_loads_where_nothing_open_would_be_lost(tmp_path: Path) -> None:
