@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from dynsample.kernels.available import version
+from dynsample.kernels.keys import Keys
+from dynsample.plan.plan import Plan, WholePlan
 
 try:
     import pyarrow as pa
@@ -22,8 +24,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from dynsample.kernels import Array, Kernels
-    from dynsample.kernels.keys import Keys
-    from dynsample.plan.plan import Plan
 
 ROWS = 1 << 17  # of a batch, and of a row group in a file
 _METADATA = b"dynsample"  # in a schema: JSON that says what the columns are of
@@ -54,6 +54,13 @@ class Rows(Protocol):
 
 def table_of(table: Rows, keys: Keys | None, plan: Plan | None) -> pa.Table:
     """Return all batches in one; see `ScoreTable.to_arrow`."""
+    for name, given, kind in (("keys", keys, Keys), ("plan", plan, Plan)):
+        if given is not None and not isinstance(given, kind):
+            raise TypeError(f"{name} must be a {kind.__name__}, got {type(given).__name__}")
+    if keys is not None and len(last := table.ids(slice(-1, None))) and last[0] >= len(keys):
+        raise ValueError(
+            f"keys must be those of the data set, with a name for sample {last[0]}, got {keys!r}"
+        )
     facts = {} if plan is None else facts_of(plan)
     schema = schema_of(table, keys, plan, facts)
     return pa.Table.from_batches(batches(table, keys, plan, schema), schema)
@@ -137,8 +144,11 @@ def _hidden(table: Rows, plan: Plan) -> NDArray[np.bool_]:
     """Mark the rows that are here and left out of the epoch."""
     mask = np.zeros(len(table.seen), np.bool_)
     rows = plan.rows_left_out() - table.bounds[0]
-    weights = len(mask) if plan.weights is None else len(plan.weights)
-    if weights != len(mask) or (len(rows) and rows[-1] >= len(mask)):
+    sizes = [] if plan.weights is None else [len(plan.weights)]
+    sizes += [plan.num_rows] if isinstance(plan, WholePlan) else []
+    if {len(mask), *sizes} != {len(mask)} or (
+        len(rows) and not 0 <= rows[0] <= rows[-1] < len(mask)
+    ):
         raise ValueError(f"plan must be one of this table, which has {len(mask)} rows, got {plan}")
     mask[rows] = True
     return mask
