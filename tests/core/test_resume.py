@@ -122,6 +122,21 @@ def test_probabilities_set_during_the_run_are_saved(tmp_path: Path) -> None:
     assert set(resumed.plan.order) == set(range(5))
 
 
+@pytest.mark.parametrize("signal", ["outstanding/index", "train/outstanding/loss", "signal/loss"])
+def test_a_signal_may_have_any_name(tmp_path: Path, signal: str) -> None:
+    def new() -> ds.Sampler:
+        return make(ds.Uniform(), columns={"loss": ds.Last(signal=signal)})
+
+    sampler = new()
+    index = next(iter(sampler))
+    sampler.observe(index, **{signal: index.astype(np.float32)})
+    sampler.save(tmp_path, consumed=1)
+    resumed = new()
+    resumed.load(tmp_path)
+    resumed.set_epoch(1)
+    assert resumed.table["loss"][index].tolist() == index.tolist()
+
+
 @pytest.mark.parametrize(
     ("other", "message"),
     [
