@@ -108,7 +108,11 @@ class Keys:
         kind = next((name for name in saved if name in _DECODE), "")
         if saved.keys() != {kind, "lengths"}:
             raise ValueError(f"keys must be names and lengths, got {', '.join(saved) or 'nothing'}")
-        ends, text = np.append(0, np.cumsum(saved["lengths"], dtype=np.int64)), saved[kind]
+        lengths, text = saved["lengths"], saved[kind]
+        if lengths.dtype != np.uint32 or lengths.ndim != 1:
+            found = f"{lengths.dtype}{list(lengths.shape)}"
+            raise ValueError(f"lengths must be uint32, one for each name, got {found}")
+        ends = np.append(0, np.cumsum(lengths, dtype=np.int64))
         if text.dtype != np.uint8 or text.shape != (ends[-1],):
             found = f"{text.dtype}{list(text.shape)}"
             raise ValueError(f"names must be uint8[{ends[-1]}], by their lengths, got {found}")

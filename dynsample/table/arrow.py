@@ -165,7 +165,7 @@ def key_type(keys: Keys) -> pa.DataType:
             numbers = [int(name) for name in keys.names(some)]
             low, high = min(low, *numbers), max(high, *numbers)
         else:
-            is_text &= _is_utf8(keys.text(some.start, some.stop)[0])
+            is_text &= _are_utf8(*keys.text(some.start, some.stop))
     if keys.kind == "str":
         return pa.large_string() if is_text else pa.large_binary()
     if low >= -(2**63) and high < 2**63:
@@ -173,12 +173,14 @@ def key_type(keys: Keys) -> pa.DataType:
     return pa.uint64() if low >= 0 and high < 2**64 else pa.large_string()
 
 
-def _is_utf8(text: NDArray[np.uint8]) -> bool:
+def _are_utf8(text: NDArray[np.uint8], ends: NDArray[np.int64]) -> bool:
+    """Whether each part of a block is UTF-8: all of it, and no character goes across an end."""
     try:
         text.tobytes().decode()
     except UnicodeDecodeError:
         return False
-    return True
+    begins = ends[ends < len(text)]
+    return not ((text[begins] & 0xC0) == 0x80).any()
 
 
 def names_of(keys: Keys, index: NDArray[np.int64], kind: pa.DataType) -> pa.Array:

@@ -20,6 +20,8 @@ N = 40
         ([f"{i}" for i in range(N)], pa.large_string()),
         ([b"%d\xff" % i for i in range(N)], pa.large_binary()),
         ([f"{i}\udcff" for i in range(N)], pa.large_binary()),
+        # Text when they stand side by side, and not one by one.
+        ([f"\udca9{i}" if i % 2 else f"{i}\udcc3" for i in range(N)], pa.large_binary()),
         ([i - 5 for i in range(N)], pa.int64()),
         ([2**64 - 1 - i for i in range(N)], pa.uint64()),
         ([2**64 + i for i in range(N)], pa.large_string()),

@@ -158,6 +158,8 @@ def test_what_are_no_keys_is_not_restored(saved: dict[str, np.ndarray]) -> None:
         ds.Keys.restored(saved)
     with pytest.raises(ValueError, match=r"names must be uint8\[4\], by their lengths, got uint8"):
         ds.Keys.restored({"str": np.zeros(3, np.uint8), "lengths": np.full(2, 2, np.uint32)})
+    with pytest.raises(ValueError, match=r"lengths must be uint32, one for each name, got int64\["):
+        ds.Keys.restored({"str": np.zeros(4, np.uint8), "lengths": np.array([2**40, 4 - 2**40])})
 
 
 def run(keys: ds.Keys | None = KEYS, **options: object) -> ds.Sampler:
