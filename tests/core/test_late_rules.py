@@ -174,6 +174,25 @@ def test_ids_of_no_open_plan_and_of_another_than_the_named_are_refused(tmp_path:
         observe(resumed, odd, 1.0, epoch=1)
 
 
+def test_weights_without_an_epoch_are_those_of_a_plan_that_waits_for_the_row(
+    tmp_path: Path,
+) -> None:
+    def new() -> ds.Sampler:
+        return ds.Sampler(N, Halves(), issue="external", late=3)
+
+    sampler = new()
+    begin(sampler, 0)
+    begin(sampler, 2)
+    observe(sampler, [4], 1.0, epoch=2)
+    begin(sampler, 3)
+    sampler.save(tmp_path)
+    resumed = new()
+    resumed.load(tmp_path)
+    for one in (sampler, resumed):
+        np.testing.assert_array_equal(one.weights(np.array([4, 6, 7])), [1, 3, 4])
+        np.testing.assert_array_equal(one.weights(np.array([4, 6]), epoch=0), [1, 1])
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
