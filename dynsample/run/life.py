@@ -63,6 +63,7 @@ def set_epoch(run: Run, number: int, *, restart: bool, named: bool) -> None:
         _warn_of_loaded(run, current, number)
         folded = boundary.close_epoch(run, current)
     boundary.begin_epoch(run, number, folded, named=named, restart=restart)
+    run.table.changed_by_hand = False
 
 
 def _again(run: Run, epoch: Epoch) -> None:
