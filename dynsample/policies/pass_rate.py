@@ -154,5 +154,5 @@ def _check(table: ScoreTable, rate: Array) -> None:
     if lowest < 0 or highest > 1:
         raise ValueError(
             "reward must be in [0, 1] for PassRate, got pass rates from "
-            f"{lowest:.4g} to {highest:.4g}"
+            f"{lowest:.8g} to {highest:.8g}"
         )
