@@ -29,6 +29,7 @@ pytestmark = pytest.mark.filterwarnings(
     "ignore:.*hidden samples were due",
     "ignore:.*are open no more",
     "ignore:.*which was loaded",
+    "ignore:.*observations .* were dropped",
     "ignore:.*epochs are planned from all",
 )
 
