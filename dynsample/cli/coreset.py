@@ -91,20 +91,20 @@ def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", UserWarning)
             summary = _run(args)
+        peak = peak_bytes()
+        if args.json:
+            written = {name: value for name, value in summary.items() if name != "lines"}
+            args.json.write_text(json.dumps(written | {"peak_bytes": peak}, indent=2) + "\n")
     except (OSError, ValueError, TypeError, IndexError) as error:
         parser.error(reason(error))
     for warning in caught:
         say(f"{parser.prog}: warning: {warning.message}", sys.stderr)
-    peak = peak_bytes()
     for line in summary["lines"]:
         say(line)
     say(
         f"{args.output}: {summary['kept']} of {summary['num_samples']} samples"
         f"{_unseen(summary['unseen'])}; peak memory {peak / 2**20:.0f} MiB"
     )
-    if args.json:
-        written = {name: value for name, value in summary.items() if name != "lines"}
-        args.json.write_text(json.dumps(written | {"peak_bytes": peak}, indent=2) + "\n")
     return 0
 
 

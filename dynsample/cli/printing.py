@@ -39,6 +39,8 @@ def reason(error: Exception) -> str:
     """Return what went wrong, of a file with its name first and without the system's number."""
     if isinstance(error, OSError) and error.strerror and error.filename is not None:
         return f"{os.fsdecode(error.filename)}: {error.strerror}"
+    if isinstance(error, KeyError):  # which prints its message in quotes
+        return str(error.args[0])
     return str(error)
 
 

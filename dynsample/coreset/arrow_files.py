@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -143,10 +143,16 @@ def read_coreset(path: Path, num_samples: int, keys: Keys | None) -> NDArray[np.
 
 
 def _names(column: pa.ChunkedArray, keys: Keys) -> list[Name]:
-    """Return a column of keys as names of the kind that the keys are."""
-    names = column.to_pylist()
-    same = all(isinstance(name, bytes) for name in names) and keys.kind != "bytes"
-    return keys.decoded(names) if same else names
+    """Return a column of keys as names of the kind that the keys are.
+
+    A path that is no text is bytes there, and an integer beyond 64 bits is text, or bytes.
+    """
+    names: list[Any] = column.to_pylist()
+    if keys.kind != "bytes" and all(isinstance(name, bytes) for name in names):
+        return keys.decoded(names)
+    if keys.kind == "int" and all(isinstance(name, str) for name in names):
+        return keys.decoded(map(encoded, names))
+    return names
 
 
 class _File(NamedTuple):
@@ -182,7 +188,7 @@ def _ids(path: Path, column: pa.ChunkedArray, name: str) -> NDArray[np.int64]:
     if not pa.types.is_integer(column.type) or column.null_count:
         nulls = f" with {column.null_count} nulls" if column.null_count else ""
         raise ValueError(f"{path}: column {name!r} must hold an id each, got {column.type}{nulls}")
-    ids: NDArray[np.int64] = column.cast(pa.int64()).to_numpy()
+    ids: NDArray[np.int64] = _cast(path, column, name, pa.int64())
     return ids
 
 
@@ -192,5 +198,13 @@ def _reals(path: Path, column: pa.ChunkedArray, name: str) -> NDArray[np.float64
         column = column.cast(pa.uint8())
     elif not (pa.types.is_integer(kind) or pa.types.is_floating(kind)):
         raise ValueError(f"{path}: column {name!r} must hold a number each, got {kind}")
-    values: NDArray[np.float64] = column.cast(pa.float64()).to_numpy()  # NaN for a null
+    values: NDArray[np.float64] = _cast(path, column, name, pa.float64())  # NaN for a null
     return values
+
+
+def _cast(path: Path, column: pa.ChunkedArray, name: str, kind: pa.DataType) -> NDArray[Any]:
+    try:
+        numbers: NDArray[Any] = column.cast(kind).to_numpy()
+    except pa.ArrowInvalid as error:  # a number that the other type does not hold
+        raise ValueError(f"{path}: column {name!r}: {error}") from None
+    return numbers

@@ -58,10 +58,15 @@ def _samples(listed: FileList) -> Iterator[tuple[bytes, int]]:
 
 
 def split_column(source: Path) -> tuple[Path, str | None]:
-    """Split FILE.parquet:COLUMN; any other path has no column."""
-    name, colon, column = os.fspath(source).rpartition(":")
-    if colon and Path(name).suffix in COLUMNS:
-        return Path(name), column
+    """Split FILE.parquet:COLUMN; any other path has no column.
+
+    The name of a column may have colons too.
+    """
+    parts = os.fspath(source).split(":")
+    for count in range(len(parts) - 1, 0, -1):
+        name = ":".join(parts[:count])
+        if Path(name).suffix in COLUMNS:
+            return Path(name), ":".join(parts[count:])
     return source, None
 
 
@@ -190,9 +195,10 @@ def load(
 
         return as_subset(arrow_files.read_coreset(source, num_samples, keys), num_samples)
     if file_list is None and keys is not None:
-        lines = read_regular(source).removesuffix(b"\n")
-        rows = as_keys(keys, num_samples).rows(keys.decoded(lines.split(b"\n") if lines else []))
-        return as_subset(rows, num_samples)
+        lines = read_regular(source).split(b"\n")
+        if not lines[-1]:  # every line has an end; a name may be empty
+            lines.pop()
+        return as_subset(as_keys(keys, num_samples).rows(keys.decoded(lines)), num_samples)
     if file_list is None:
         raise ValueError(
             f"{source} has lines of a file list, or keys: file_list, the full one, is missing, or "

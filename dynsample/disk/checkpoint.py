@@ -224,7 +224,8 @@ class Saved:
         """
 
         def is_meant(tensor: str) -> bool:
-            here = tensor.startswith(prefix) and ("outstanding/" in tensor) == bool(prefix)
+            here = tensor.startswith(prefix)
+            here = here and tensor.startswith("outstanding/") == bool(prefix)
             return here and tensors(tensor)
 
         pieces: dict[str, list[NDArray[Any]]] = {}

@@ -73,23 +73,36 @@ def whole(path: Path) -> Iterator[BinaryIO]:
     """Yield a file to fill; it takes the place of `path` when the block ends, else none is left.
 
     What an earlier process was killed over is removed: the file has a name that only this function
-    gives, and the lock that a living writer holds is not held.
+    gives, and the lock that a living writer holds is not held. An error of the system, such as a
+    full disk or a missing folder, names `path`.
     """
-    _remove_abandoned(path)
-    partial, file = _new_partial(path)
+    partial = None
     try:
+        _remove_abandoned(path)
+        partial, file = _new_partial(path)
         with file:
             yield file
             file.flush()
             os.fsync(file.fileno())
             os.replace(partial, path)
         sync_folder(path.parent)
+    except OSError as error:
+        if error.errno is None or not _is_of_partial(error, path):
+            raise
+        raise OSError(error.errno, error.strerror, os.fspath(path)) from error
     finally:
-        partial.unlink(missing_ok=True)
+        if partial is not None:
+            partial.unlink(missing_ok=True)
 
 
 def _stem(path: Path) -> str:
     return "." + os.fsdecode(os.fsencode(path.name)[:_STEM]) + ".dynsample-"
+
+
+def _is_of_partial(error: OSError, path: Path) -> bool:
+    """Whether an error names no file, as of a full disk, or a partial one of this path."""
+    name = error.filename
+    return name is None or (isinstance(name, str) and Path(name).name.startswith(_stem(path)))
 
 
 def _new_partial(path: Path) -> tuple[Path, BinaryIO]:

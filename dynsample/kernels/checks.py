@@ -15,14 +15,17 @@ MAX_EPOCH = 2**32 - 1
 
 def integer(value: object, name: str, low: int, high: int) -> int:
     """Return `value` as an int of [low, high]; a bool is none."""
-    number = plain(value)
-    if isinstance(number, bool) or not hasattr(number, "__index__"):
+    found = plain(value)
+    try:
+        number = None if isinstance(found, bool) else operator.index(found)  # type: ignore[arg-type]
+    except TypeError:  # an array has it too, and not for more than one number
+        number = None
+    if number is None:
         of_data = name == "num_samples" and hasattr(value, "__len__")
         hint = ": write len() of the data set" if of_data else ""
         raise TypeError(
             f"{name} must be an integer, got {type(value).__name__} {value!r:.80}{hint}"
         )
-    number = operator.index(number)
     if not low <= number <= high:
         raise ValueError(f"{name} must be in [{low}, {high}], got {number}")
     return number

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from hashlib import blake2b
@@ -12,24 +13,34 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dynsample.kernels.convert import as_ids, to_host
+from dynsample.kernels.numbers import sequence
 
 _DIGEST = 16  # bytes of a hash
 _SHOWN = 3  # names in a message
+_INTEGER = re.compile(rb"0|-?[1-9][0-9]*")  # as it is encoded: int() takes 1_2, +12 and 012 too
 Name: TypeAlias = "str | bytes | int"
 Rows: TypeAlias = NDArray[np.int64]
 Hashes: TypeAlias = NDArray[np.uint64]  # [2, N]
 NamesOf: TypeAlias = "Callable[[NDArray[np.int64]], Sequence[str | bytes | int]]"
 Names: TypeAlias = "Iterable[str | bytes | int | os.PathLike[str]]"
 
+
+def _integer(text: bytes) -> int:
+    if not _INTEGER.fullmatch(text):
+        raise ValueError(f"a name must be an integer, as the keys are, got {text!r:.80}")
+    return int(text)
+
+
 _ENCODE: dict[str, Callable[[Name], bytes]] = {
-    "str": lambda name: str(name).encode("utf-8", "surrogateescape"),
+    # Not str(name), which a member of an Enum answers with the name of its class.
+    "str": lambda name: str.encode(name, "utf-8", "surrogateescape"),  # type: ignore[arg-type]
     "bytes": lambda name: bytes(name),  # type: ignore[arg-type]
     "int": lambda name: b"%d" % int(name),
 }
 _DECODE: dict[str, Callable[[bytes], Name]] = {
     "str": lambda text: text.decode("utf-8", "surrogateescape"),
     "bytes": bytes,
-    "int": int,
+    "int": _integer,
 }
 
 
@@ -52,13 +63,16 @@ class Keys:
     Raises
     ------
     TypeError
-        For what is no name, and for names of more than one kind.
+        For what is no name, for names of more than one kind, and for a set, which has no order.
     ValueError
         For a name that is there twice, and for two names with the same hash; with both places.
 
     Notes
     -----
     A name takes 24 bytes for its hash and its row, 8 for where it is, and its own.
+
+    numpy takes zeros at the end of its strings, of dtype S and U, for padding, and gives names
+    without them: digests go into a list of bytes, or an array of dtype V.
 
     Examples
     --------
@@ -94,7 +108,11 @@ class Keys:
         kind = next((name for name in saved if name in _DECODE), "")
         if saved.keys() != {kind, "lengths"}:
             raise ValueError(f"keys must be names and lengths, got {', '.join(saved) or 'nothing'}")
-        ends, text = np.append(0, np.cumsum(saved["lengths"], dtype=np.int64)), saved[kind]
+        lengths, text = saved["lengths"], saved[kind]
+        if lengths.dtype != np.uint32 or lengths.ndim != 1:
+            found = f"{lengths.dtype}{list(lengths.shape)}"
+            raise ValueError(f"lengths must be uint32, one for each name, got {found}")
+        ends = np.append(0, np.cumsum(lengths, dtype=np.int64))
         if text.dtype != np.uint8 or text.shape != (ends[-1],):
             found = f"{text.dtype}{list(text.shape)}"
             raise ValueError(f"names must be uint8[{ends[-1]}], by their lengths, got {found}")
@@ -167,7 +185,7 @@ class Keys:
         if not found.all():
             raise KeyError(
                 f"{np.count_nonzero(~found)} of {len(given)} names are not among the {len(self)} "
-                f"keys, the first {given[int(np.argmin(found))]!r}"
+                f"keys, the first {given[int(np.argmin(found))]!r:.80}"
             )
         found_rows: Rows = rows[places]
         return found_rows
@@ -192,7 +210,7 @@ class Keys:
 
     def encoded(self, ids: object) -> list[bytes]:
         """Return the names of samples as bytes: text in UTF-8, a number in digits."""
-        rows = as_ids(np.asarray(ids, np.int64) if isinstance(ids, (range, list, tuple)) else ids)
+        rows = as_ids(sequence(ids, "ids"), "ids")
         if len(rows) and not 0 <= rows.min() <= rows.max() < len(self):
             wrong = rows.min() if rows.min() < 0 else rows.max()
             raise IndexError(f"ids must be in [0, {len(self)}), got {wrong}")
@@ -252,8 +270,17 @@ def _listed(names: object) -> Sequence[object]:
         raise TypeError(
             f"names must be many, as in a list, got {type(names).__name__} {names!r:.80}"
         )
-    if hasattr(names, "tolist"):  # numpy, torch, pandas, Arrow
+    if isinstance(names, (set, frozenset)):
+        raise TypeError(f"names must be in an order, as in a list, got a {type(names).__name__}")
+    if (dimensions := getattr(names, "ndim", 1)) != 1:  # a data frame gives those of its columns
+        kind = type(names).__name__
+        raise TypeError(f"names must have one dimension, got {kind} with {dimensions}")
+    if hasattr(names, "to_pylist"):  # Arrow
+        return list(names.to_pylist())
+    if hasattr(names, "tolist"):  # numpy, torch, pandas
         names = to_host(names)
+        if isinstance(names, np.ndarray) and names.dtype.kind in "mM":  # some would be numbers
+            raise TypeError(f"names must be text, bytes or integers, got {names.dtype}")
         return list(names.tolist())  # type: ignore[attr-defined]
     return names if isinstance(names, list) else list(names)
 
@@ -283,7 +310,10 @@ def _encoded(given: Sequence[object], kind: str) -> list[bytes]:
                     f"names must be of one kind, {kind}, got {found} {name!r:.80} at {place}"
                 )
         names = [os.fspath(name) if isinstance(name, os.PathLike) else name for name in given]
-    return list(map(_ENCODE[kind], names))  # type: ignore[arg-type]
+    try:
+        return list(map(_ENCODE[kind], names))  # type: ignore[arg-type]
+    except UnicodeEncodeError as error:
+        raise ValueError(f"a name must be text, got {error.object!r:.80}: {error.reason}") from None
 
 
 def _not_different(kind: str, encoded: list[bytes], places: list[int]) -> ValueError:

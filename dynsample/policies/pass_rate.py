@@ -119,7 +119,7 @@ class PassRate(Policy):
             lowest, highest = table.min_max(table["reward"])
             raise ValueError(
                 "reward must be in [0, 1] for PassRate, got pass rates from "
-                f"{lowest:.4g} to {highest:.4g}"
+                f"{lowest:.8g} to {highest:.8g}"
             )
         k = table.num_samples if self.num_draws is None else self.num_draws
         if table.num_samples and k and not found.positive:

@@ -358,6 +358,8 @@ def open_weights(
 ) -> NDArray[np.float32]:
     """Return the loss weights of rows in open plan `number`, or in the newest that issues each.
 
+    Of older plans those come first in which a row is open still: a state holds no others.
+
     Raises
     ------
     ValueError
@@ -366,15 +368,17 @@ def open_weights(
     weights = ones = np.ones(len(rows), np.float32)
     left = np.ones(len(rows), np.bool_)
     allowed = plan.allowed()
-    issued = None if allowed is None else host(allowed)
+    issued = left if allowed is None else host(allowed)[rows]
     newest_first = [(plan.random.epoch, issued, plan.weights_of(rows.astype(np.int64)))]
-    for each in reversed(ledger.older):
-        of_rows = ones if each.weights is None else each.weights[rows]
-        newest_first.append((each.number, each.issued, of_rows))
-    for epoch, issued, of_rows in newest_first:
+    for still_open in (True, False):
+        for each in reversed(ledger.older):
+            issued = left if each.issued is None else each.issued[rows]
+            here = np.isin(rows, each.rows) if still_open else issued
+            of_rows = ones if each.weights is None else each.weights[rows]
+            newest_first.append((each.number, here, of_rows))
+    for epoch, here, of_rows in newest_first:
         if number in (None, epoch):
-            here = left if issued is None else left & issued[rows]
-            weights, left = np.where(here, of_rows, weights), left & ~here
+            weights, left = np.where(left & here, of_rows, weights), left & ~here
     if left.any():
         where = "an epoch that is open" if number is None else f"epoch {number}"
         one = plan.ids(rows[left][:1].astype(np.int64))[0]

@@ -60,8 +60,11 @@ def set_epoch(run: Run, number: int, *, restart: bool, named: bool) -> None:
             return
         if number < current.number:
             _check_backwards(run, current, number)
+        _warn_of_loaded(run, current, number)
         folded = boundary.close_epoch(run, current)
+        _warn_of_surplus(run, current, folded.surplus)
     boundary.begin_epoch(run, number, folded, named=named, restart=restart)
+    run.table.changed_by_hand = False
 
 
 def _again(run: Run, epoch: Epoch) -> None:
@@ -118,6 +121,36 @@ def _check_backwards(run: Run, epoch: Epoch, number: int) -> None:
         "observed so far, also of later ones, and a length that was asked before is that of epoch "
         f"{epoch.number}",
     )
+
+
+def _warn_of_surplus(run: Run, epoch: Epoch, surplus: int) -> None:
+    """Warn when more observations were dropped than padding at the end of an order explains."""
+    positions = sum(each.stop for each in epoch.passes)
+    if 0 < positions <= surplus:
+        run.warn_once(
+            "surplus",
+            f"{surplus} observations of epoch {epoch.number} were dropped, and its plan has "
+            f"{positions} positions: each takes one observation, the first. Of a sample that was "
+            "computed several times, such as rollouts of a prompt, observe the mean, once",
+        )
+
+
+def _warn_of_loaded(run: Run, epoch: Epoch, number: int) -> None:
+    """Warn when a load brought back positions that nobody was handed before the epoch is left.
+
+    Which of them were in flight when the state was saved is not known: all that is not observed
+    comes again, if the order is asked for.
+    """
+    ledger, left = epoch.ledger, epoch.passes[0].stop - epoch.positions[0]
+    touched = epoch.plan_read or any(each.begun for each in epoch.passes)
+    touched = touched or len(ledger.log) > len(ledger.carried)
+    if run.config.late and epoch.put is not None and left and not touched:
+        run.warn_once(
+            "loaded",
+            f"set_epoch({number}) leaves epoch {epoch.number}, which was loaded: {left} positions "
+            "of it were not observed before the save, and nobody is handed them again, so what of "
+            f"them was in flight is lost. Begin with set_epoch({epoch.number}), and iterate",
+        )
 
 
 def begin_pass(run: Run, hidden: bool) -> None:

@@ -84,6 +84,7 @@ def load_state_dict(run: Run, given: Mapping[str, object]) -> None:
         plan = current.plan
     else:
         plan = planning.make_plan(run.config, run.table, run.group, state["epoch"])
+        run.table.changed_by_hand = False
     if plan.digest != state["digest"]:
         raise StateError(
             f"the state is of plan {state['digest']} of epoch {state['epoch']}, and the present "

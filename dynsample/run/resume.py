@@ -82,12 +82,14 @@ def save(run: Run, path: str | os.PathLike[str], consumed: int | None) -> None:
     if isinstance(epoch.ledger, ExternalLedger):
         given = consumed_positions(run, epoch, consumed, what)
         _check_save(run, (len(given), 0), path)
+        _warn_of_changed(run, epoch)
         observed, used = epoch.ledger.state_of(epoch.plan, given, group, what)
         positions = epoch.count(used)
         opened = _opened(epoch, used, group, what)
     else:
         positions = group.agree(lambda: _received(run, epoch, consumed), what)
         _check_save(run, positions, path)
+        _warn_of_changed(run, epoch)
         observed = epoch.ledger.state(epoch.plan, positions, group, what)
         group.agree(lambda: _check_counted(epoch, observed, consumed), what)
     first, last = table.bounds if table.sharded else _share(table.num_samples, group)
@@ -126,8 +128,29 @@ def _check_save(run: Run, positions: tuple[int, int], path: str | os.PathLike[st
     if run.group.size > 1:
         kept, hidden = positions
         here = {"position": kept, "hidden position": hidden, "generation": run.generation}
-        facts = {"save": str(path), **position_of(run), **here}
+        changed = {"columns set since the plan": run.table.changed_by_hand}
+        facts = {"save": str(path), **position_of(run), **here, **changed}
         check_agreement(run.group, facts, f"the save to {path}")
+
+
+def _warn_of_changed(run: Run, epoch: Epoch) -> None:
+    """Warn when the plan cannot be made again, as columns were set after it was. Collective then.
+
+    What is observed waits in the log, so the table is otherwise the one that the plan is of.
+    """
+    if not run.table.changed_by_hand or epoch.folded:
+        return
+    try:
+        digest = planning.make_plan(run.config, run.table, run.group, epoch.number).digest
+    except ValueError:  # nothing is left to select, for one
+        digest = ""
+    if digest != epoch.plan.digest:
+        run.warn_once(
+            "changed",
+            f"columns were set after epoch {epoch.number} was planned from them, and a load makes "
+            "the plan again: this state is loaded with an allow= alone, and begins the epoch anew. "
+            "Set columns directly before set_epoch, or save after the next one",
+        )
 
 
 def _share(count: int, group: Group) -> tuple[int, int]:
@@ -299,7 +322,9 @@ def _plan_of_state(
     if not allow:
         raise StateError(
             f"{path} holds plan {state['digest']} of epoch {number}, and its table gives "
-            f"{plan.digest} here: it was saved by another version of the code"
+            f"{plan.digest} here: columns were set after the plan was made, or it was saved by "
+            "another version of the code. With allow={'order'} the epoch begins anew, and what was "
+            "observed in it is kept"
         )
     warn(
         f"what was allowed to differ changes the plan: epoch {number} starts again, with its "

@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Mapping
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +30,7 @@ from dynsample.table.table import ScoreTable
 
 _BLOCKS = 16  # of rows, whose observations are folded one after the other
 _KINDS: dict[str, type[Column]] = {kind.__name__: kind for kind in KINDS} | {"Issued": Issued}
+SubsetOf: TypeAlias = "Callable[[int, Keys | None], NDArray[np.int64]]"
 _CLASSES = {made.__qualname__: made for made in POLICIES.values()}
 
 
@@ -63,7 +64,7 @@ class SavedTable(NamedTuple):
 
 def read(
     path: str | os.PathLike[str],
-    subset: Callable[[int], NDArray[np.int64]] | None = None,
+    subset: SubsetOf | None = None,
     *,
     planned: bool = False,
 ) -> SavedTable:
@@ -73,7 +74,7 @@ def read(
     ----------
     path : path
         What `Sampler.save` wrote.
-    subset : callable(num_samples) -> int64[M], optional
+    subset : callable(num_samples, keys) -> int64[M], optional
         Gives the ids that the sampler was made with, of which a state has the identity only.
     planned : bool
 
@@ -87,10 +88,10 @@ def read(
     saved = Saved(Path(path))
     facts = checked_facts(saved, path)
     state = checked_state(facts["state"], os.fspath(path))
-    index = _index(path, facts, subset)
     count = facts["identity"]["num_samples"]
     with damaged(path, "the keys"):
         keys = as_keys(Keys.restored(saved.read("keys")), count) if "keys" in saved else None
+    index = _index(path, facts, subset, keys)
     rows = count if index is None else len(index)
     parts = saved.cut("table", "", [(part[0], part[1]) for part in saved.parts], (0, rows))
     with damaged(path, "the table"):
@@ -112,7 +113,7 @@ def read(
 
 
 def _index(
-    path: str | os.PathLike[str], facts: Facts, subset: Callable[[int], NDArray[np.int64]] | None
+    path: str | os.PathLike[str], facts: Facts, subset: SubsetOf | None, keys: Keys | None
 ) -> NDArray[np.int64] | None:
     """Return the ids of the rows; None where rows are ids."""
     identity = facts["identity"]
@@ -124,7 +125,7 @@ def _index(
         raise ValueError(
             f"{path} is of a run on a subset, whose ids it does not hold: export it with --subset"
         )
-    index = subset(identity["num_samples"])
+    index = subset(identity["num_samples"], keys)
     if fingerprint(index) != identity["subset"]:
         raise ValueError(f"--subset must be the one of {path}, got {len(index)} ids, and others")
     return index

@@ -93,8 +93,8 @@ class TrainingStep(RunAttributes):
             Ids that this epoch issued; any array that `observe` takes.
         epoch : int, optional
             The epoch whose plan issued the batch, with `late`. Without it the weights are those of
-            the current plan and, for ids that it does not issue, of the newest open one that does:
-            pass it where a batch may be late.
+            the current plan and, for ids that it does not issue, of the newest open one that waits
+            for them, or else that issued them: pass it where a batch may be late.
         keys : B names, in place of `index`
 
         Raises

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from dynsample.kernels.available import version
+from dynsample.kernels.keys import Keys
+from dynsample.plan.plan import Plan, WholePlan
 
 try:
     import pyarrow as pa
@@ -22,8 +24,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from dynsample.kernels import Array, Kernels
-    from dynsample.kernels.keys import Keys
-    from dynsample.plan.plan import Plan
 
 ROWS = 1 << 17  # of a batch, and of a row group in a file
 _METADATA = b"dynsample"  # in a schema: JSON that says what the columns are of
@@ -54,6 +54,13 @@ class Rows(Protocol):
 
 def table_of(table: Rows, keys: Keys | None, plan: Plan | None) -> pa.Table:
     """Return all batches in one; see `ScoreTable.to_arrow`."""
+    for name, given, kind in (("keys", keys, Keys), ("plan", plan, Plan)):
+        if given is not None and not isinstance(given, kind):
+            raise TypeError(f"{name} must be a {kind.__name__}, got {type(given).__name__}")
+    if keys is not None and len(last := table.ids(slice(-1, None))) and last[0] >= len(keys):
+        raise ValueError(
+            f"keys must be those of the data set, with a name for sample {last[0]}, got {keys!r}"
+        )
     facts = {} if plan is None else facts_of(plan)
     schema = schema_of(table, keys, plan, facts)
     return pa.Table.from_batches(batches(table, keys, plan, schema), schema)
@@ -137,8 +144,11 @@ def _hidden(table: Rows, plan: Plan) -> NDArray[np.bool_]:
     """Mark the rows that are here and left out of the epoch."""
     mask = np.zeros(len(table.seen), np.bool_)
     rows = plan.rows_left_out() - table.bounds[0]
-    weights = len(mask) if plan.weights is None else len(plan.weights)
-    if weights != len(mask) or (len(rows) and rows[-1] >= len(mask)):
+    sizes = [] if plan.weights is None else [len(plan.weights)]
+    sizes += [plan.num_rows] if isinstance(plan, WholePlan) else []
+    if {len(mask), *sizes} != {len(mask)} or (
+        len(rows) and not 0 <= rows[0] <= rows[-1] < len(mask)
+    ):
         raise ValueError(f"plan must be one of this table, which has {len(mask)} rows, got {plan}")
     mask[rows] = True
     return mask
@@ -155,7 +165,7 @@ def key_type(keys: Keys) -> pa.DataType:
             numbers = [int(name) for name in keys.names(some)]
             low, high = min(low, *numbers), max(high, *numbers)
         else:
-            is_text &= _is_utf8(keys.text(some.start, some.stop)[0])
+            is_text &= _are_utf8(*keys.text(some.start, some.stop))
     if keys.kind == "str":
         return pa.large_string() if is_text else pa.large_binary()
     if low >= -(2**63) and high < 2**63:
@@ -163,12 +173,14 @@ def key_type(keys: Keys) -> pa.DataType:
     return pa.uint64() if low >= 0 and high < 2**64 else pa.large_string()
 
 
-def _is_utf8(text: NDArray[np.uint8]) -> bool:
+def _are_utf8(text: NDArray[np.uint8], ends: NDArray[np.int64]) -> bool:
+    """Whether each part of a block is UTF-8: all of it, and no character goes across an end."""
     try:
         text.tobytes().decode()
     except UnicodeDecodeError:
         return False
-    return True
+    begins = ends[ends < len(text)]
+    return not ((text[begins] & 0xC0) == 0x80).any()
 
 
 def names_of(keys: Keys, index: NDArray[np.int64], kind: pa.DataType) -> pa.Array:

@@ -92,6 +92,7 @@ class ScoreTable(Reductions):
             for name, column in self.columns.items()
         }
         self._imported: dict[str, Column] = {}
+        self.changed_by_hand = False  # since whoever plans has cleared it
         self._own_log: Log | None = None
         self._by_group = (
             None if groups is None else ByGroup(self, as_groups(groups, self.num_samples))
@@ -243,6 +244,7 @@ class ScoreTable(Reductions):
         """
         if self.sharded:
             raise RuntimeError("a sharded table takes observations through a Sampler only")
+        self.changed_by_hand = True
         with self._observing:
             log = self._log_of_its_own()
             try:
@@ -317,7 +319,7 @@ class ScoreTable(Reductions):
             Any sequence of real numbers; rounded to float32.
         """
         array = self.checked(values)
-        column = self.columns.get(name)
+        column, self.changed_by_hand = self.columns.get(name), True
         if column is None:
             self._imported[name] = checked_column(name, Last())
             self._parts[name] = {"value": self.arrays.copy(array)}

@@ -107,6 +107,12 @@ def test_the_column_may_be_named_apart_or_be_the_only_one(tmp_path: Path) -> Non
     assert run(f"{source}:el2n", out, "--index", "row") == highest()
 
 
+@pytest.mark.parametrize("column", ["loss:mean", 'a "b" .c', ":"])
+def test_a_column_may_have_any_name(tmp_path: Path, column: str) -> None:
+    source = put(tmp_path / "scores.parquet", **{column: SCORES[ORDER], "el2n": -SCORES[ORDER]})
+    assert run(f"{source}:{column}", tmp_path / "kept.npy") == highest()
+
+
 ODD = np.where(ORDER == 5, 6, ORDER)
 WRONG: dict[str, tuple[dict[str, object], str]] = {
     "twice": ({"index": ODD}, "sample 6 has a row already, see"),
@@ -116,7 +122,11 @@ WRONG: dict[str, tuple[dict[str, object], str]] = {
     "text": ({"index": [str(i) for i in ORDER]}, "must hold an id each, got string"),
     "no index": ({"index": None}, "--index must be one of"),
     "words": ({"el2n": ["a"] * N}, "must hold a number each, got string"),
-    "large": ({"el2n": np.where(ORDER == 5, 2**60 + 1, ORDER)}, "Integer value"),
+    "large": ({"el2n": np.where(ORDER == 5, 2**60 + 1, ORDER)}, "parquet: column 'el2n': Integer"),
+    "large id": (
+        {"index": np.where(ORDER == 5, np.uint64(2**63), ORDER.astype(np.uint64))},
+        "parquet: column 'index': Integer value 9223372036854775808 not in range",
+    ),
     "no column": ({"el2n": None, "loss": SCORES, "aum": SCORES}, "must be one of"),
 }
 
@@ -155,6 +165,8 @@ def test_wrong_arguments_are_one_sentence(
     (tmp_path / "odd.arrow").write_bytes(b"ARROW1")
     assert "is no .arrow file, or" in refused(capsys, "--from", tmp_path / "odd.arrow", *end)
     assert "No such file" in refused(capsys, "--from", tmp_path / "none.parquet:x", *end)
+    summary = ["--from", f"{source}:aum", "--json", tmp_path / "none" / "summary.json"]
+    assert "none/summary.json'" in refused(capsys, *summary, *end)
     bare = put(tmp_path / "bare.parquet", key=None)
     arguments = ["--from", f"{bare}:el2n", "--size", 3, "-o", tmp_path / "kept.txt"]
     assert "or keys: neither is there" in refused(capsys, *arguments)
@@ -186,17 +198,35 @@ KINDS = [
     [7 * i - 3 for i in range(N)],
     [2**64 + i for i in range(N)],
     [f"{i}\udcff" for i in range(N)],
+    ["x" * i for i in range(N)],
 ]
 
 
 @pytest.mark.parametrize("names", KINDS)
 @pytest.mark.parametrize("suffix", [".txt", ".parquet"])
+@pytest.mark.parametrize("kept", [[3, 5, 39], [0]])
 def test_keys_of_every_kind_are_read_back(
-    tmp_path: Path, names: list[str | bytes | int], suffix: str
+    tmp_path: Path, names: list[str | bytes | int], suffix: str, kept: list[int]
 ) -> None:
-    keys, kept = ds.Keys(names), np.array([3, 5, 39])
-    files.write(tmp_path / f"kept{suffix}", kept, N, names_of=keys.names)
-    assert files.load(tmp_path / f"kept{suffix}", N, keys=keys).tolist() == kept.tolist()
+    keys = ds.Keys(names)
+    files.write(tmp_path / f"kept{suffix}", np.array(kept), N, names_of=keys.names)
+    assert files.load(tmp_path / f"kept{suffix}", N, keys=keys).tolist() == kept
+
+
+@pytest.mark.parametrize("names", KINDS)
+def test_keys_of_every_kind_come_through_an_export(
+    tmp_path: Path, names: list[str | bytes | int]
+) -> None:
+    keys = ds.Keys(names)
+    sampler = ds.Sampler(N, columns={"loss": ds.Last()}, keys=keys)
+    sampler.table.set_column("loss", SCORES)
+    sampler.save(tmp_path / "state")
+    source = tmp_path / "scores.parquet"
+    assert main(["export", str(tmp_path / "state"), "-o", str(source)]) == 0
+    arguments = ["coreset", "--from", f"{source}:loss", "--size", "9", "-o"]
+    for kept in (tmp_path / "kept.parquet", tmp_path / "kept.txt"):
+        assert main([*arguments, str(kept)]) == 0
+        assert files.load(kept, N, keys=keys).tolist() == highest()
 
 
 def test_an_empty_coreset_is_one(tmp_path: Path) -> None:

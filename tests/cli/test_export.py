@@ -315,6 +315,22 @@ def test_wrong_arguments_are_one_sentence(
     assert out.read_text() == "mine"
 
 
+def test_a_subset_may_be_a_coreset_of_keys(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    keys, subset = ds.Keys([f"é{i}" for i in range(N)]), np.arange(0, N, 3)
+    state, out = tmp_path / "state", tmp_path / "scores.parquet"
+    run_of(ds.Uniform(), subset=subset, keys=keys).save(state)
+    names = keys.names(subset)
+    (tmp_path / "kept.txt").write_text("".join(f"{name}\n" for name in names))
+    pq.write_table(pa.table({"key": names[::-1]}), tmp_path / "kept.parquet")
+    for kept in ("kept.txt", "kept.parquet"):
+        assert export(state, out, "--subset", tmp_path / kept)["index"].to_pylist() == [*subset]
+    (tmp_path / "kept.txt").write_text("x\n")
+    error = refused(capsys, state, "-o", out, "--force", "--subset", tmp_path / "kept.txt")
+    assert "export: 1 of 1 names are not among the 40 keys, the first 'x';" in error
+
+
 def test_without_pyarrow_the_extra_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -20,6 +20,8 @@ N = 40
         ([f"{i}" for i in range(N)], pa.large_string()),
         ([b"%d\xff" % i for i in range(N)], pa.large_binary()),
         ([f"{i}\udcff" for i in range(N)], pa.large_binary()),
+        # Text when they stand side by side, and not one by one.
+        ([f"\udca9{i}" if i % 2 else f"{i}\udcc3" for i in range(N)], pa.large_binary()),
         ([i - 5 for i in range(N)], pa.int64()),
         ([2**64 - 1 - i for i in range(N)], pa.uint64()),
         ([2**64 + i for i in range(N)], pa.large_string()),
@@ -46,8 +48,23 @@ def test_a_column_has_no_name_that_the_file_has() -> None:
         table.to_arrow()
 
 
-def test_a_plan_is_one_of_the_table() -> None:
+@pytest.mark.parametrize("size", [2, 5])
+@pytest.mark.parametrize("count", [0, 1, 2])
+def test_a_plan_is_one_of_the_table(size: int, count: int) -> None:
     table = ds.ScoreTable(3, {"loss": ds.Last()})
-    plan = ds.build_plan(ds.Selection(hidden=np.ones(5, np.bool_)), 5, seed=0, epoch=0)
+    hidden = np.arange(size) < count
+    plan = ds.build_plan(ds.Selection(hidden=hidden), size, seed=0, epoch=0)
     with pytest.raises(ValueError, match="plan must be one of this table, which has 3 rows"):
         table.to_arrow(plan=plan)
+    with pytest.raises(TypeError, match="plan must be a Plan, got ndarray"):
+        table.to_arrow(plan=hidden)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("index", [None, np.array([0, 2, 5])])
+def test_keys_are_those_of_the_data_set(index: np.ndarray | None) -> None:
+    table = ds.ScoreTable(3, {"loss": ds.Last()}, index=index)
+    with pytest.raises(ValueError, match=r"with a name for sample [25], got Keys\(\['a', 'b'\]"):
+        table.to_arrow(keys=ds.Keys(["a", "b"]))
+    with pytest.raises(TypeError, match="keys must be a Keys, got list"):
+        table.to_arrow(keys=["a", "b", "c"])  # type: ignore[arg-type]
+    assert ds.ScoreTable(0, {"loss": ds.Last()}).to_arrow(keys=ds.Keys([])).num_rows == 0

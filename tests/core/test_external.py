@@ -18,7 +18,9 @@ from dynsample.reference.fold import fold, of_every_kind
 from dynsample.run import handout
 
 pytestmark = pytest.mark.filterwarnings(
-    "ignore:nothing was observed", "ignore:.*hidden samples were due"
+    "ignore:nothing was observed",
+    "ignore:.*hidden samples were due",
+    "ignore:.*observations .* were dropped",
 )
 
 SIGNAL = "loss"

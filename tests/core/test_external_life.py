@@ -200,3 +200,18 @@ def test_progress_is_by_what_was_observed(tmp_path: Path) -> None:
     assert resumed.progress == 0.25
     observe(resumed, list(ids_of(resumed))[:10])
     assert resumed.progress == 0.5
+
+
+@pytest.mark.parametrize("late", [0, 3])
+def test_rollouts_that_were_observed_one_by_one_are_warned_of(late: int) -> None:
+    sampler = make(ds.PassRate(num_draws=4), late=late)
+    for epoch in range(2):
+        sampler.set_epoch(epoch)
+        ids = np.array(list(ids_of(sampler)))
+        more = ids if epoch else ids[:3]  # as padding does
+        ids = np.concatenate([ids, more])
+        sampler.observe(ids, reward=np.ones(len(ids), np.float32))
+    message = r"4 observations of epoch 1 were dropped, and its plan has 4 positions: .* the mean"
+    with pytest.warns(RuntimeWarning, match=message):
+        sampler.set_epoch(2)
+    assert sampler.stats["surplus"] == 4

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import enum
 import pickle
 from pathlib import Path, PurePosixPath
 
@@ -50,6 +51,31 @@ def test_arrays_paths_and_numbers_of_numpy_are_names() -> None:
     assert ds.Keys([odd]).names([0]) == [odd]
 
 
+class Split(str, enum.Enum):
+    TRAIN = "train"
+
+
+def test_a_name_is_what_it_holds_and_not_how_it_is_shown() -> None:
+    assert ds.Keys([Split.TRAIN]).names([0]) == ["train"]
+    digests = [bytes([row, 0]) for row in range(3)]
+    assert ds.Keys(np.array(digests, "V2")).names(range(3)) == digests
+
+
+def test_a_column_of_arrow_in_parts_is_names() -> None:
+    pa = pytest.importorskip("pyarrow")
+    column = pa.table({"key": pa.chunked_array([["a"], ["b", "c"]])})["key"]
+    assert ds.Keys(column).names([2, 0]) == ["c", "a"]
+    assert ds.Keys(["c", "b"]).rows(column.slice(1)).tolist() == [1, 0]
+
+
+def test_lines_of_a_file_are_whole_numbers_as_they_are_written() -> None:
+    keys = ds.Keys([12, 0, -3])
+    assert keys.decoded([b"12", b"0", b"-3"]) == [12, 0, -3]
+    for line in (b"1_2", b"+12", b" 12", b"012", b"12\r", b"-0", b"", b"x"):
+        with pytest.raises(ValueError, match="a name must be an integer, as the keys are, got b'"):
+            keys.decoded([line])
+
+
 def test_what_tells_keys_apart_is_names_kind_and_order() -> None:
     every = [["1", "2"], ["2", "1"], [b"1", b"2"], [1, 2], ["1", "3"], ["1"], ["12", ""]]
     assert len({ds.Keys(names).fingerprint for names in every}) == len(every)
@@ -86,6 +112,11 @@ def test_half_a_hash_is_not_enough(monkeypatch: pytest.MonkeyPatch, upper: bytes
         ([1.5], TypeError, "a name must be a str, bytes, an int or a path, got float 1.5"),
         (["a", 1], TypeError, "names must be of one kind, str, got int 1 at 1"),
         ([1, "a"], TypeError, "names must be of one kind, int, got str 'a' at 1"),
+        ({"a", "b"}, TypeError, "names must be in an order, as in a list, got a set"),
+        (np.array("ab"), TypeError, "names must have one dimension, got ndarray with 0"),
+        (np.array([["a"]]), TypeError, "names must have one dimension, got ndarray with 2"),
+        (np.zeros(2, "M8[ns]"), TypeError, r"text, bytes or integers, got datetime64\[ns\]"),
+        (["\ud800"], ValueError, r"a name must be text, got '\\ud800': surrogates not allowed"),
     ],
 )
 def test_what_is_no_name_is_refused(names: object, error: type[Exception], message: str) -> None:
@@ -96,12 +127,17 @@ def test_what_is_no_name_is_refused(names: object, error: type[Exception], messa
 def test_what_is_not_there_is_named() -> None:
     with pytest.raises(KeyError, match="1 of 1 names are not among the 40 keys, the first 'x'"):
         KEYS.rows(["x"])
+    with pytest.raises(KeyError, match=r"the first 'x{79}\"$"):
+        KEYS.rows(["x" * 1000])
     with pytest.raises(KeyError, match="1 of 1 names are not among the 0 keys"):
         ds.Keys([]).rows(["x"])
     with pytest.raises(TypeError, match="names must be of one kind, str, got int 3 at 0"):
         KEYS.rows([3])
     with pytest.raises(IndexError, match=r"ids must be in \[0, 40\), got 40"):
         KEYS.names([0, N])
+    for wrong in ([True, False], ["0"], [0.5], np.array([0.5]), 1):
+        with pytest.raises((TypeError, ValueError), match="ids must "):
+            KEYS.names(wrong)
     assert ds.Keys([]).rows([]).dtype == np.int64
     assert repr(ds.Keys(["a"])) == "Keys(['a'], num_samples=1)"
     assert repr(KEYS).endswith(", ...], num_samples=40)")
@@ -122,6 +158,8 @@ def test_what_are_no_keys_is_not_restored(saved: dict[str, np.ndarray]) -> None:
         ds.Keys.restored(saved)
     with pytest.raises(ValueError, match=r"names must be uint8\[4\], by their lengths, got uint8"):
         ds.Keys.restored({"str": np.zeros(3, np.uint8), "lengths": np.full(2, 2, np.uint32)})
+    with pytest.raises(ValueError, match=r"lengths must be uint32, one for each name, got int64\["):
+        ds.Keys.restored({"str": np.zeros(4, np.uint8), "lengths": np.array([2**40, 4 - 2**40])})
 
 
 def run(keys: ds.Keys | None = KEYS, **options: object) -> ds.Sampler:

@@ -28,6 +28,8 @@ pytestmark = pytest.mark.filterwarnings(
     "ignore:nothing was observed",
     "ignore:.*hidden samples were due",
     "ignore:.*are open no more",
+    "ignore:.*which was loaded",
+    "ignore:.*observations .* were dropped",
     "ignore:.*epochs are planned from all",
 )
 

@@ -153,6 +153,7 @@ class Halves(ds.Policy):
 
 
 @expires
+@pytest.mark.filterwarnings("ignore:.*which was loaded")
 def test_ids_of_no_open_plan_and_of_another_than_the_named_are_refused(tmp_path: Path) -> None:
     sampler = ds.Sampler(N, Halves(), issue="external", late=1)
     even, odd = begin(sampler, 0)[:2], begin(sampler, 1)[:2]
@@ -171,6 +172,25 @@ def test_ids_of_no_open_plan_and_of_another_than_the_named_are_refused(tmp_path:
         observe(resumed, even, 1.0)
     with pytest.raises(ValueError, match="epoch must be one whose plan is open, of 3, got 1"):
         observe(resumed, odd, 1.0, epoch=1)
+
+
+def test_weights_without_an_epoch_are_those_of_a_plan_that_waits_for_the_row(
+    tmp_path: Path,
+) -> None:
+    def new() -> ds.Sampler:
+        return ds.Sampler(N, Halves(), issue="external", late=3)
+
+    sampler = new()
+    begin(sampler, 0)
+    begin(sampler, 2)
+    observe(sampler, [4], 1.0, epoch=2)
+    begin(sampler, 3)
+    sampler.save(tmp_path)
+    resumed = new()
+    resumed.load(tmp_path)
+    for one in (sampler, resumed):
+        np.testing.assert_array_equal(one.weights(np.array([4, 6, 7])), [1, 3, 4])
+        np.testing.assert_array_equal(one.weights(np.array([4, 6]), epoch=0), [1, 1])
 
 
 @pytest.mark.parametrize(
@@ -214,6 +234,39 @@ def test_a_load_begins_with_what_is_open_of_older_plans(tmp_path: Path) -> None:
     assert next(order) == zero[5]
     resumed.set_epoch(2)  # what was not handed out of it comes in the next epoch
     assert list(ids_of(resumed))[:2] == [zero[6], *resumed.plan.order[:1]]
+
+
+@pytest.mark.parametrize("observed", [0, 2])
+def test_an_epoch_that_was_loaded_and_left_unasked_is_warned_of(
+    tmp_path: Path, observed: int
+) -> None:
+    sampler = make()
+    ids = begin(sampler, 4)
+    observe(sampler, ids[:observed], 1.0)
+    sampler.save(tmp_path)
+
+    def resumed() -> ds.Sampler:
+        other = make()
+        other.load(tmp_path)
+        return other
+
+    lost = (
+        rf"leaves epoch 4, which was loaded: {N - observed} positions .* Begin with set_epoch\(4\)"
+    )
+    with pytest.warns(RuntimeWarning, match=lost):
+        resumed().set_epoch(5)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        asked = resumed()
+        assert sorted(begin(asked, 4)) == sorted(ids[observed:])
+        asked.set_epoch(5)
+        read = resumed()
+        assert len(read.plan.order) == N
+        read.set_epoch(5)
+        known = resumed()
+        observe(known, ids[observed:], 1.0)
+        known.set_epoch(5)
+        resumed().set_epoch(5, restart=True)
 
 
 def test_a_state_loads_where_nothing_open_would_be_lost(tmp_path: Path) -> None:

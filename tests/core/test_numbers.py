@@ -204,6 +204,7 @@ def test_arguments_may_be_numbers_of_numpy_and_torch(kind: str) -> None:
         (lambda: ds.Sampler(9, batch_size=np.bool_(True)), "batch_size must be an integer, got"),
         (lambda: ds.Sampler(9, batch_size=2.0), "batch_size must be an integer, got float 2.0"),
         (lambda: ds.Window([3]), r"size must be an integer, got list \[3\]"),
+        (lambda: ds.Window(np.array([3, 4])), "size must be an integer, got ndarray array"),
         (lambda: ds.EMA(np.array([0.5])), "decay must be a number, got ndarray"),
         (lambda: ds.EMA(np.bool_(True)), "decay must be a number, got"),
         (lambda: ds.Kakurenbo(fraction=np.complex64(0.5)), "fraction must be a number, got"),

@@ -192,3 +192,23 @@ def test_a_file_that_another_process_still_writes_is_not_removed(tmp_path: Path)
         with whole(tmp_path / "out") as second:
             second.write(b"second")
     assert (tmp_path / "out").read_bytes() == b"first"
+
+
+def test_what_the_system_refuses_names_the_file_that_was_asked_for(tmp_path: Path) -> None:
+    def fill(path: Path, error: OSError | None = None) -> None:
+        with whole(path):
+            if error is not None:
+                raise error
+
+    path = tmp_path / "out"
+    with pytest.raises(OSError, match=r"\[Errno 28\] No space left on device: '.*/out'$"):
+        fill(path, OSError(28, "No space left on device"))
+    with pytest.raises(FileNotFoundError, match=r"No such file or directory: '.*/missing/out'$"):
+        fill(tmp_path / "missing" / "out")
+    with pytest.raises(FileNotFoundError, match="'another'"):
+        fill(path, FileNotFoundError(2, "No such file or directory", "another"))
+    assert [*tmp_path.iterdir()] == []
+    path.mkdir()
+    with pytest.raises(IsADirectoryError, match=r"Is a directory: '.*/out'$"):
+        fill(path)
+    assert [*tmp_path.iterdir()] == [path]

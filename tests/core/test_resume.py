@@ -12,6 +12,7 @@ import pytest
 
 import dynsample as ds
 from dynsample.disk.checkpoint import StateError
+from dynsample.groups import Group, simulate
 from dynsample.policies import registry
 
 N = 157
@@ -120,6 +121,56 @@ def test_probabilities_set_during_the_run_are_saved(tmp_path: Path) -> None:
     assert resumed.plan.digest == sampler.plan.digest
     resumed.set_epoch(1)
     assert set(resumed.plan.order) == set(range(5))
+
+
+@pytest.mark.filterwarnings("ignore:columns were set", "ignore:what was allowed to differ")
+@pytest.mark.parametrize("ranks", [1, 2])
+@pytest.mark.parametrize("options", [{}, {"placement": "sharded"}, {"issue": "external"}])
+def test_columns_that_were_set_after_the_plan_are_warned_of_and_the_cure_is_named(
+    tmp_path: Path, ranks: int, options: dict[str, object]
+) -> None:
+    def new(group: Group) -> ds.Sampler:
+        return make(ds.ImportanceSampling(), group=group, **options)
+
+    def warns(sampler: ds.Sampler) -> bool:
+        sampler.run.warned.clear()
+        sampler.save(tmp_path)
+        return "changed" in sampler.run.warned
+
+    def body(group: Group) -> None:
+        sampler = new(group)
+        first, last = sampler.table.bounds
+        sampler.table.set_column("loss", np.arange(N)[first:last])
+        sampler.set_epoch(0)
+        assert not warns(sampler)  # the plan is of it
+        sampler.table.set_column("teacher", np.ones(last - first))
+        assert not warns(sampler)  # no policy asks for it
+        new(group).load(tmp_path)
+        sampler.table.set_column("loss", np.ones(last - first))
+        assert warns(sampler)
+        with pytest.raises(ds.StateError, match="columns were set after the plan was made, or"):
+            new(group).load(tmp_path)
+        new(group).load(tmp_path, allow={"order"})
+        sampler.set_epoch(1)
+        assert not warns(sampler)
+        new(group).load(tmp_path)
+
+    simulate(ranks, body)
+
+
+@pytest.mark.parametrize("signal", ["outstanding/index", "train/outstanding/loss", "signal/loss"])
+def test_a_signal_may_have_any_name(tmp_path: Path, signal: str) -> None:
+    def new() -> ds.Sampler:
+        return make(ds.Uniform(), columns={"loss": ds.Last(signal=signal)})
+
+    sampler = new()
+    index = next(iter(sampler))
+    sampler.observe(index, **{signal: index.astype(np.float32)})
+    sampler.save(tmp_path, consumed=1)
+    resumed = new()
+    resumed.load(tmp_path)
+    resumed.set_epoch(1)
+    assert resumed.table["loss"][index].tolist() == index.tolist()
 
 
 @pytest.mark.parametrize(

@@ -162,6 +162,12 @@ def test_rewards_that_are_no_pass_rates_are_an_error(reward: float, form: str) -
         select(ds.PassRate(form=form), table, 0)
 
 
+def test_a_pass_rate_that_is_hardly_outside_is_said_so() -> None:
+    table = table_of(COLUMNS, reward=[0.1, np.nextafter(np.float32(1), np.float32(2))])
+    with pytest.raises(ValueError, match=r"got pass rates from 0\.1 to 1\.0000001$"):
+        select(ds.PassRate(), table, 0)
+
+
 def test_a_run_draws_what_is_informative() -> None:
     rates = np.concatenate([np.zeros(100), np.full(20, 0.5), np.ones(80)]).astype(np.float32)
     sampler = ds.Sampler(200, ds.PassRate(20, eps=1e-3), batch_size=10, seed=2)
