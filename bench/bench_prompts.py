@@ -1,10 +1,10 @@
 """A step of a prompt curriculum: weigh all prompts, draw some and plan them, beside torch.
 
 To plan is `PassRate.select`, which weighs all prompts and draws without replacement, and
-`build_plan`, which makes the plan, with its order and what a checkpoint needs. `set_epoch` takes in
-the rewards of the step before as well, closes that and starts the next. The peers draw and sort
-what they drew, and nothing else: their weights are there already. The honest ones draw the step;
-the last one an order of all prompts, of which a trainer takes what it needs.
+`build_plan`, which lists what was drawn, ascending. `set_epoch` takes in the rewards of the step
+before as well, closes that and starts the next. The peers draw and sort what they drew, and nothing
+else: their weights are there already. The honest ones draw the step; the last one an order of all
+prompts, of which a trainer takes what it needs.
 """
 
 from __future__ import annotations
@@ -50,14 +50,15 @@ def main() -> int:
 
         def plan(
             policy: ds.Policy = policy, table: ds.ScoreTable = sampler.table, steps: count = steps
-        ) -> np.ndarray:
+        ) -> ds.EpochPlan:
             epoch = next(steps)
             selection = policy.select(table, epoch, ds.EpochRandom(1, epoch))
-            return ds.build_plan(selection, n, seed=1, epoch=epoch).order
+            return ds.build_plan(selection, n, seed=1, epoch=epoch)
 
         def observe(sampler: ds.Sampler = sampler) -> None:
             index = sampler.plan.order
-            sampler.observe(index, reward=rates[index])
+            if not sampler.run.current.observed:  # the set-up is run before every call of both
+                sampler.observe(index, reward=rates[index])
 
         def step(sampler: ds.Sampler = sampler, steps: count = steps) -> None:
             sampler.set_epoch(next(steps))

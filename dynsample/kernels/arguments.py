@@ -14,12 +14,13 @@ from dynsample.kernels.protocol import A
 
 MAX_DRAWS = 2**32 - 2  # the rates of more would not fit 64 bits
 Method: TypeAlias = Literal["systematic", "multinomial"]  # of a draw
+_METHODS = get_args(Method)
 
 
 def is_multinomial(method: str) -> bool:
     """Whether the method of a draw is "multinomial"; refuses other words than the two."""
-    if method not in get_args(Method):
-        raise ValueError(f"method must be one of {', '.join(get_args(Method))}, got {method!r}")
+    if method not in _METHODS:
+        raise ValueError(f"method must be one of {', '.join(_METHODS)}, got {method!r}")
     return method == "multinomial"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
+from functools import cache
 from typing import SupportsFloat, SupportsIndex
 
 from dynsample._core import Stream
@@ -15,6 +16,8 @@ MAX_EPOCH = 2**32 - 1
 
 def integer(value: object, name: str, low: int, high: int) -> int:
     """Return `value` as an int of [low, high]; a bool is none."""
+    if type(value) is int and low <= value <= high:
+        return value
     found = plain(value)
     try:
         number = None if isinstance(found, bool) else operator.index(found)  # type: ignore[arg-type]
@@ -44,19 +47,29 @@ def random_key(
 
 def real(value: object, name: str, interval: str) -> float:
     """Return `value` as a finite float of an interval such as "[0, 1)"; an end may be inf."""
+    number = value if type(value) is float else _number(value, name)
+    first, low, high, last = _ends(interval)
+    above = number >= low if first == "[" else number > low
+    below = number <= high if last == "]" else number < high
+    if not (math.isfinite(number) and above and below):
+        raise ValueError(f"{name} must be in {interval}, got {value!r}")
+    return number
+
+
+def _number(value: object, name: str) -> float:
     found = plain(value)
     is_text = isinstance(found, (bool, str, bytes))
     # Classes first: a protocol takes a hundred times as long to be looked for.
     is_real = (float, int, SupportsFloat)
     if is_text or not isinstance(found, is_real) or getattr(found, "ndim", False):
         raise TypeError(f"{name} must be a number, got {type(value).__name__} {value!r}")
-    number = float(found)
-    low, high = (float(end) for end in interval[1:-1].split(","))
-    above = number >= low if interval[0] == "[" else number > low
-    below = number <= high if interval[-1] == "]" else number < high
-    if not (math.isfinite(number) and above and below):
-        raise ValueError(f"{name} must be in {interval}, got {value!r}")
-    return number
+    return float(found)
+
+
+@cache
+def _ends(interval: str) -> tuple[str, float, float, str]:
+    low, high = interval[1:-1].split(",")
+    return interval[0], float(low), float(high), interval[-1]
 
 
 def choice(value: object, name: str, allowed: tuple[str, ...]) -> str:

@@ -26,6 +26,8 @@ KINDS = "a numpy, torch or DLPack array"
 
 def is_tensor(value: object) -> TypeIs[torch.Tensor]:
     """Whether `value` is a torch tensor; never imports torch."""
+    if type(value) is np.ndarray:
+        return False
     torch = sys.modules.get("torch")
     return torch is not None and isinstance(value, torch.Tensor)
 
@@ -118,9 +120,10 @@ def beside(value: A, name: str, dtype: type[np.generic], first: Array, first_nam
         raise ValueError(
             f"{name} must have {len(first)} rows, as many as {first_name}, got {len(array)}"
         )
-    here, there = _place(array), _place(first)
-    if here != there:
-        raise ValueError(f"{name} must be on {there}, as {first_name} is, got {here}")
+    if is_tensor(array) or is_tensor(first):
+        here, there = _place(array), _place(first)
+        if here != there:
+            raise ValueError(f"{name} must be on {there}, as {first_name} is, got {here}")
     return array
 
 

@@ -93,8 +93,8 @@ class Host:
     def informative(
         self, rates: NDArray[Any], curve: PassRateCurve
     ) -> tuple[NDArray[Any], list[int]]:
-        probabilities, *counts = _core.informative(host(rates), *curve)
-        return like(probabilities, rates), counts
+        probabilities, *counts = _core.informative(rates, *curve)
+        return probabilities, counts
 
     # Selections and reductions
 

@@ -32,6 +32,8 @@ _WIDE = {"float64", "float96", "float128", "longdouble"}  # with a range beyond 
 
 def sequence(value: object, name: str) -> Array:
     """Return a sequence of numbers as numpy has it; arrays and tensors as they are."""
+    if type(value) is np.ndarray:
+        return value
     known = admitted(value, name)
     if isinstance(known, np.ndarray) or is_tensor(known):
         return known

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dynsample import _core, ops
+from dynsample import _core
 from dynsample._core import Stream
 from dynsample.kernels import Array
 from dynsample.kernels.checks import MAX_SAMPLES, integer, random_key
@@ -252,7 +252,7 @@ class EpochPlan(WholePlan):
             return np.empty(0, np.uint32)
         left_out = np.ones(self.num_rows, np.bool_)
         left_out[self.members] = False
-        return ops.mask_ids(left_out)
+        return _core.mask_ids(left_out, False)
 
     def weights_at(self, rows: NDArray[np.int64]) -> NDArray[np.float32] | None:
         """Loss weights of rows; None where all are 1."""
@@ -371,6 +371,6 @@ def kept_rows(selection: Selection, num_rows: int) -> NDArray[np.uint32]:
     """Rows of the epoch, as often as they are drawn, ascending."""
     counts, hidden = host(selection.counts), host(selection.hidden)
     if hidden is not None:
-        return ops.mask_ids(hidden, invert=True)
+        return _core.mask_ids(hidden, True)
     rows = np.arange(num_rows, dtype=np.uint32)
     return rows if counts is None else np.repeat(rows, counts)
