@@ -113,11 +113,10 @@ class Group(Calls):
         Returns
         -------
         list of arrays, by rank
-            That of this rank may be `values` itself.
         """
         array = one_dimensional(values, "values")
         if self.size == 1:
-            return [array]
+            return [np.array(array)]
         sent = as_bytes(array)
         with self._call(what):
             lengths, small = self._meet(f"gather of {array.dtype.str}", what, sent)
