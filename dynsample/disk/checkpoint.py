@@ -119,7 +119,9 @@ def _explained(path: Path, error: OSError) -> OSError:
     except (OSError, StateError):
         previous = None
     kept = f"; generation {previous} is still there" if previous else ""
-    return OSError(error.errno, f"saving to {path} failed: {error.strerror}{kept}")
+    is_file = isinstance(error, FileExistsError) and path.is_file()
+    reason = "it is a file, and a state is a folder" if is_file else error.strerror
+    return OSError(error.errno, f"saving to {path} failed: {reason}{kept}")
 
 
 def _begin(path: Path, what: str, group: Group, held: contextlib.ExitStack) -> int:

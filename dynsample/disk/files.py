@@ -122,6 +122,13 @@ def _remove_abandoned(path: Path) -> None:
                 partial.unlink()
 
 
+def as_folder(path: str | os.PathLike[str], name: str = "path") -> Path:
+    """Return the path of a folder; an empty one, which is the current folder, is a mistake."""
+    if not os.fspath(path):
+        raise ValueError(f"{name} must name a folder, got {path!r}; '.' is the current one")
+    return Path(path)
+
+
 def refuse_overwrite(
     path: str | os.PathLike[str], force: bool = False, content: bytes | None = None
 ) -> None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from dynsample.disk.files import as_folder
 from dynsample.kernels import Array
 from dynsample.kernels.checks import integer
 from dynsample.kernels.convert import as_ids, is_tensor, to_host
@@ -52,7 +52,7 @@ class Writer:
     """
 
     def __init__(self, path: str | os.PathLike[str], facts: Facts) -> None:
-        self.path, self.facts = Path(path), facts
+        self.path, self.facts = as_folder(path), facts
         self.path.mkdir(parents=True, exist_ok=True)
         for file in epochs_in(self.path)[:1]:
             found = read_header(file, epoch_of(file)).facts

@@ -8,7 +8,6 @@ import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from dynsample import ops
 from dynsample._core import Stream
+from dynsample.disk.files import as_folder
 from dynsample.kernels.numbers import integers
 from dynsample.report.histogram import histogram
 from dynsample.report.record import CameBack, Classes, Extreme, Record, RunFacts, Times
@@ -121,7 +121,7 @@ class Report:
         labels: ArrayLike | None = None,
         hidden: bool = False,
     ) -> None:
-        self.folder, self.hidden = Path(folder), bool(hidden)
+        self.folder, self.hidden = as_folder(folder, "folder"), bool(hidden)
         stored = self.folder / LABELS
         self._new_labels = labels is not None
         if labels is None and stored.exists():

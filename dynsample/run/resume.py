@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from dynsample.disk import checkpoint
 from dynsample.disk.checkpoint import StateError, Tensors
+from dynsample.disk.files import as_folder
 from dynsample.groups.agreement import check_agreement
 from dynsample.kernels.checks import integer
 from dynsample.plan.plan import Plan
@@ -70,6 +70,7 @@ class _Read(NamedTuple):
 
 def save(run: Run, path: str | os.PathLike[str], consumed: int | None) -> None:
     """Write table, log, policy and position as one generation, a part of it on every rank."""
+    folder = as_folder(path)
     epoch, group, table = planned(run), run.group, run.table
     what = f"the save to {path}"
     run.observations.ring.drain(everything=True)
@@ -110,7 +111,7 @@ def save(run: Run, path: str | os.PathLike[str], consumed: int | None) -> None:
         state["version"] = OPEN_PLANS_VERSION
     facts = {"state": state, "identity": identity(run, epoch.number)}
     part = [first, last, len(observed["index"]), len(observed["outstanding/index"])]
-    run.generation = checkpoint.save(Path(path), files, facts, part, group)
+    run.generation = checkpoint.save(folder, files, facts, part, group)
 
 
 def _opened(epoch: Epoch, used: Mask, group: Group, what: str) -> tuple[OpenPlan, ...] | None:
@@ -335,7 +336,7 @@ def _plan_of_state(
 
 def _read(run: Run, path: str | os.PathLike[str], allow: frozenset[str]) -> _Read:
     """Read this rank's rows and share of the observations, of whatever ranks wrote them."""
-    saved = checkpoint.Saved(Path(path))
+    saved = checkpoint.Saved(as_folder(path))
     facts = checked_facts(saved, path)
     state = checked_state(facts["state"], os.fspath(path))
     here = identity(run, state["epoch"])

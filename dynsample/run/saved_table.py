@@ -6,13 +6,13 @@ import ast
 import os
 from collections.abc import Callable, Mapping
 from itertools import pairwise
-from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dynsample.disk.checkpoint import Saved, StateError, Tensors
+from dynsample.disk.files import as_folder
 from dynsample.kernels.checks import choice
 from dynsample.kernels.convert import fingerprint, host
 from dynsample.kernels.keys import Keys, as_keys
@@ -85,7 +85,7 @@ def read(
     ValueError
         For another subset than the state is of.
     """
-    saved = Saved(Path(path))
+    saved = Saved(as_folder(path))
     facts = checked_facts(saved, path)
     state = checked_state(facts["state"], os.fspath(path))
     count = facts["identity"]["num_samples"]

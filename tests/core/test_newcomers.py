@@ -95,6 +95,31 @@ def test_a_loader_and_its_hidden_pass_say_where_they_are() -> None:
     assert "0 of 70 positions handed out" in repr(sampler)
 
 
+@pytest.mark.parametrize(
+    ("name", "call"),
+    [
+        ("path", lambda: ds.Sampler(N, ds.Uniform()).save("")),
+        ("path", lambda: ds.Sampler(N, ds.Uniform()).load("")),
+        ("folder", lambda: ds.Sampler(N, ds.Uniform(), report="")),
+        ("path", lambda: ds.payload.Writer("", ds.payload.Facts(4, num_classes=3, crops=False))),
+    ],
+)
+def test_a_folder_without_a_name_is_not_the_current_one(
+    name: str, call: Callable[[], object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match=f"{name} must name a folder, got ''; '.' is the current"):
+        call()
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_file_is_no_state(tmp_path: Path) -> None:
+    (tmp_path / "state.pt").write_bytes(b"mine")
+    with pytest.raises(OSError, match=r"state.pt failed: it is a file, and a state is a folder"):
+        ds.Sampler(N, ds.Uniform()).save(tmp_path / "state.pt")
+    assert (tmp_path / "state.pt").read_bytes() == b"mine"
+
+
 class Newest(ds.Policy):
     """Hides the lowest fifth of a signal of its own, as help(ds.Policy) says, and no more."""
 
