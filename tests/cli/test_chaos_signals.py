@@ -86,6 +86,15 @@ def test_a_signal_waits_for_the_end_of_what_is_held_and_acts_once(tmp_path: Path
     assert acted == [True]
 
 
+def test_a_signal_after_the_run_ends_nothing(tmp_path: Path) -> None:
+    signals = Signals(OwnPage(orders_in(tmp_path).page(0)))
+    signals.catch()
+    signals.ignore()
+    for number in CAUGHT:
+        signal.raise_signal(number)
+    assert not signals.came
+
+
 def run_life(folder: Path, number: int, line: int | None, *, group: str | None = "torch") -> int:
     """Run one life on this process; a signal comes before a line of the loop, by their count."""
     orders = orders_in(folder, number, group=group)

@@ -57,6 +57,11 @@ class Signals:
         for number in CAUGHT:
             signal.signal(number, self._handle)
 
+    def ignore(self) -> None:
+        """Ignore both from now on: at its end the interpreter would give them back to the system."""
+        for number in CAUGHT:
+            signal.signal(number, signal.SIG_IGN)
+
     def _handle(self, number: int, frame: object) -> None:
         if self.came:
             return

@@ -80,6 +80,7 @@ def main() -> int:
         print(f"{type(error).__name__}: {error}", file=sys.stderr, flush=True)
         # At once: threads of gloo that still wait for the lost rank abort a process that unwinds.
         os._exit(LOST_A_RANK if isinstance(error, GroupError) else CANNOT_LOAD)
+    signals.ignore()
     return 0
 
 
