@@ -97,7 +97,6 @@ def test_a_missing_launcher_is_named(
     ("group", "kills", "more"),
     [
         ("mpi", 6, ["--ranks", "1..3", "--policy", "kakurenbo"]),
-        ("mpi", 6, [*EXTERNAL, "--ranks", "1..3", "--policy", "kakurenbo"]),
         ("mpi", 6, [*EXTERNAL, "--ranks", "1..3", "--policy", "kakurenbo", "--late", "3"]),
         pytest.param("mpi", 20, [], marks=pytest.mark.whole),
         pytest.param("mpi", 20, [*EXTERNAL], marks=pytest.mark.whole),

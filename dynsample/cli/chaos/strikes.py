@@ -58,7 +58,7 @@ class Signals:
             signal.signal(number, self._handle)
 
     def ignore(self) -> None:
-        """Ignore both from now on: at its end the interpreter would give them back to the system."""
+        """Ignore both from now on: the interpreter gives them back to the system as it ends."""
         for number in CAUGHT:
             signal.signal(number, signal.SIG_IGN)
 
