@@ -17,7 +17,6 @@ namespace dynsample {
 namespace {
 
 constexpr std::size_t kBatch = 1024;
-constexpr std::size_t kThreadRows = std::size_t{1} << 17;  // not worth another thread
 
 }  // namespace
 
@@ -48,7 +47,7 @@ void power(std::span<const float> values, double exponent, std::span<float> out)
     std::size_t row;
     float value = 0;
   };
-  const Chunks chunks(values.size(), kThreadRows);
+  const Chunks chunks(values.size(), Chunks::kMadeRows);
   std::vector<std::optional<Negative>> found(chunks.count());
   chunks.run([&](std::size_t chunk, std::size_t begin, std::size_t end) {
     std::array<double, kBatch> batch, powers;
@@ -76,13 +75,14 @@ void power(std::span<const float> values, double exponent, std::span<float> out)
 }
 
 void exponentials(std::span<const float> values, std::span<float> out) {
-  Chunks(values.size(), kThreadRows).run([&](std::size_t, std::size_t first, std::size_t last) {
-    kernels().draw.exp(values.data() + first, last - first, out.data() + first);
-  });
+  Chunks(values.size(), Chunks::kMadeRows)
+      .run([&](std::size_t, std::size_t first, std::size_t last) {
+        kernels().draw.exp(values.data() + first, last - first, out.data() + first);
+      });
 }
 
 CdfCounts cdf_counts(const CdfPart& part) {
-  const Chunks chunks(part.values.size(), kThreadRows);
+  const Chunks chunks(part.values.size(), Chunks::kMadeRows);
   std::vector<std::array<std::uint32_t, kCdfBins + 1>> counts(chunks.count());
   chunks.run([&](std::size_t chunk, std::size_t begin, std::size_t end) {
     std::array<std::uint32_t, kBatch> bins;
@@ -106,7 +106,7 @@ void cdf_keep(const CdfPart& part, const CdfCounts& counts, double beta, std::ui
   std::ranges::copy(cdf_thresholds(counts, beta), keep_below.begin());
   keep_below[kCdfBins] = std::uint64_t{1} << 32;  // takes no part: kept
   const std::size_t size = part.values.size();
-  Chunks(size, kThreadRows, kBatch).run([&](std::size_t, std::size_t begin, std::size_t end) {
+  Chunks(size, Chunks::kMadeRows, kBatch).run([&](std::size_t, std::size_t begin, std::size_t end) {
     std::array<std::uint32_t, kBatch> words, bins;
     for (std::size_t at = begin; at < end; at += kBatch) {
       const std::size_t here = std::min(kBatch, end - at);

@@ -17,8 +17,7 @@
 namespace dynsample {
 namespace {
 
-constexpr std::size_t kThreadRows = std::size_t{1} << 17;  // some 0.3 ms of one thread
-constexpr std::size_t kThreadBlocks = kThreadRows / Rates::kBlock;
+constexpr std::size_t kThreadBlocks = Chunks::kMadeRows / Rates::kBlock;
 
 // The rates are worked out anew in each pass: they add up to the same total, or another thread
 // writes to the probabilities.
@@ -77,7 +76,7 @@ void append_systematic(const Rates& rates, const Pointers& pointers, std::uint32
 }
 
 void append_counted(std::span<const std::uint32_t> counts, std::uint32_t* ids) {
-  const Chunks chunks(counts.size(), kThreadRows);
+  const Chunks chunks(counts.size(), Chunks::kMadeRows);
   std::vector<std::size_t> places(chunks.count() + 1);
   chunks.run([&](std::size_t chunk, std::size_t first, std::size_t last) {
     const auto here = counts.subspan(first, last - first);
@@ -106,7 +105,7 @@ Probabilities check_probabilities(std::span<const float> probabilities) {
 }
 
 ExponentSums exponent_sums(std::span<const float> probabilities, float substitute) {
-  const Chunks chunks(probabilities.size(), kThreadRows);
+  const Chunks chunks(probabilities.size(), Chunks::kMadeRows);
   // Neighbours often share their exponent: one after the other would wait for its sum.
   constexpr std::size_t kApart = 4;
   std::vector<std::array<ExponentSums, kApart>> parts(chunks.count());

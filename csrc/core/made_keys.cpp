@@ -32,11 +32,12 @@ Split MadeKeys::split(std::size_t begin, std::size_t end, std::uint32_t low, std
 
 KeyBuffer MadeKeys::stored() const {
   KeyBuffer keys = key_buffer(size_);
-  Chunks(size_, kThreadRows, kUnit).run([&](std::size_t, std::size_t first, std::size_t last) {
-    for (std::size_t at = first; at < last; at += kBatch) {
-      make(at, {keys.data() + at, std::min(kBatch, last - at)});
-    }
-  });
+  Chunks(size_, Chunks::kMadeRows, kUnit)
+      .run([&](std::size_t, std::size_t first, std::size_t last) {
+        for (std::size_t at = first; at < last; at += kBatch) {
+          make(at, {keys.data() + at, std::min(kBatch, last - at)});
+        }
+      });
   return keys;
 }
 

@@ -12,9 +12,8 @@ namespace dynsample {
 
 class MadeKeys {
  public:
-  static constexpr std::size_t kBatch = 1024;                       // rows that are made together
-  static constexpr std::size_t kUnit = 64;                          // where ranges may begin
-  static constexpr std::size_t kThreadRows = std::size_t{1} << 17;  // not worth another thread
+  static constexpr std::size_t kBatch = 1024;  // rows that are made together
+  static constexpr std::size_t kUnit = 64;     // where ranges may begin
 
   explicit MadeKeys(std::size_t size) : size_(size) {}
   virtual ~MadeKeys() = default;

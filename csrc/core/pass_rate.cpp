@@ -9,8 +9,7 @@ namespace dynsample {
 
 PassRateCounts informative(std::span<const float> rates, const PassRateCurve& curve,
                            std::span<float> out) {
-  constexpr std::size_t kThreadRows = std::size_t{1} << 17;  // not worth another thread
-  const Chunks chunks(rates.size(), kThreadRows);
+  const Chunks chunks(rates.size(), Chunks::kMadeRows);
   std::vector<PassRateCounts> parts(chunks.count());
   chunks.run([&](std::size_t chunk, std::size_t first, std::size_t last) {
     parts[chunk] =

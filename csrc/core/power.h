@@ -1,5 +1,5 @@
 // A power with the same bits on every machine, those of + - * / of double; on the CPU and the GPU.
-// GPU. Without branches, and with choices by bits, so that the compiler can run it in vectors.
+// Without branches, and with choices by bits, so that the compiler can run it in vectors.
 #pragma once
 
 #include <cstdint>

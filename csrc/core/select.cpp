@@ -70,7 +70,7 @@ class Selection {
         rows_{nullptr, nullptr, false, made.size()},
         k_(k),
         hidden_(hidden),
-        chunks_(made.size(), MadeKeys::kThreadRows, MadeKeys::kUnit),
+        chunks_(made.size(), Chunks::kMadeRows, MadeKeys::kUnit),
         expected_(made.size()) {}
 
   void run() {

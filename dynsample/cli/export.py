@@ -6,19 +6,12 @@ import argparse
 import sys
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from dynsample.cli.needs import check_installed
 from dynsample.cli.printing import reason, say
 from dynsample.coreset import files as coreset_files
 from dynsample.disk.files import refuse_overwrite
 from dynsample.run import saved_table
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from dynsample.kernels.keys import Keys
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -45,7 +38,7 @@ def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
         parser.error(f"--output must end in {', '.join(coreset_files.COLUMNS)}, got {output}")
     try:
         refuse_overwrite(output, args.force)
-        subset = None if args.subset is None else partial(_subset, args.subset)
+        subset = None if args.subset is None else partial(coreset_files.load, args.subset)
         table, keys, state, plan, unknown = saved_table.read(args.state, subset, planned=True)
         facts = {name: state[name] for name in ("epoch", "seed", "digest", "num_samples")}
         schema = arrow.schema_of(table, keys, plan, facts)
@@ -56,7 +49,3 @@ def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
         say(f"{parser.prog}: hidden and weight are left out: {unknown}", sys.stderr)
     say(f"{output}: {count} samples, {', '.join(schema.names)}")
     return 0
-
-
-def _subset(path: Path, num_samples: int, keys: Keys | None) -> NDArray[np.int64]:
-    return coreset_files.load(path, num_samples, keys=keys)

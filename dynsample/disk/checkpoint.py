@@ -226,9 +226,8 @@ class Saved:
         """
 
         def is_meant(tensor: str) -> bool:
-            here = tensor.startswith(prefix)
-            here = here and tensor.startswith("outstanding/") == bool(prefix)
-            return here and tensors(tensor)
+            here = tensor.startswith("outstanding/") == bool(prefix)
+            return here and tensor.startswith(prefix) and tensors(tensor)
 
         pieces: dict[str, list[NDArray[Any]]] = {}
         first, last = wanted

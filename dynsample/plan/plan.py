@@ -248,11 +248,12 @@ class EpochPlan(WholePlan):
     @cached_property
     def hidden_rows(self) -> NDArray[np.uint32]:
         """Rows that are left out, uint32[H], ascending."""
-        if not self.num_hidden:
-            return np.empty(0, np.uint32)
-        left_out = np.ones(self.num_rows, np.bool_)
-        left_out[self.members] = False
-        return _core.mask_ids(left_out, False)
+        return _core.mask_ids(self._drawn(), True) if self.num_hidden else np.empty(0, np.uint32)
+
+    def _drawn(self) -> NDArray[np.bool_]:
+        mask = np.zeros(self.num_rows, np.bool_)
+        mask[self.members] = True
+        return mask
 
     def weights_at(self, rows: NDArray[np.int64]) -> NDArray[np.float32] | None:
         """Loss weights of rows; None where all are 1."""
@@ -269,11 +270,8 @@ class EpochPlan(WholePlan):
 
     def allowed(self) -> NDArray[np.bool_] | None:
         """Rows that this epoch issues at all; None when it issues every row."""
-        if not self.repeated and (self.refresh or not self.num_hidden):
-            return None
-        mask = np.zeros(self.num_rows, np.bool_)
-        mask[self.members] = True
-        return mask
+        every = not self.repeated and (self.refresh or not self.num_hidden)
+        return None if every else self._drawn()
 
     def issued(self, start: int, stop: int) -> Iterator[NDArray[np.int64]]:
         """Yield the rows at positions [start, stop), in any order."""

@@ -96,6 +96,7 @@ def close_epoch(run: Run, epoch: Epoch) -> Folded:
             "batches that did not come from this sampler); they were left out of the table"
             f"{': ' if detail else ''}{detail}. Calling set_epoch again goes on without them"
         )
+    _warn_of_surplus(run, epoch, settled.surplus)
     seconds = time.perf_counter() - begin
     return Folded(non_finite, settled.surplus, settled.late, settled.ignored, seconds)
 
@@ -163,6 +164,18 @@ def warn_unobserved(run: Run, plan: Plan) -> None:
         f"{', '.join(run.config.signals)}: call sampler.observe in every step. To look "
         "at batches use peek(), to go over all samples use all()",
     )
+
+
+def _warn_of_surplus(run: Run, epoch: Epoch, surplus: int) -> None:
+    """Warn when more observations were dropped than padding at the end of an order explains."""
+    positions = sum(each.stop for each in epoch.passes)
+    if 0 < positions <= surplus:
+        run.warn_once(
+            "surplus",
+            f"{surplus} observations of epoch {epoch.number} were dropped, and its plan has "
+            f"{positions} positions: each takes one observation, the first. Of a sample that was "
+            "computed several times, such as rollouts of a prompt, observe the mean, once",
+        )
 
 
 def _warn_of_nan(run: Run, plan: Plan, non_finite: int) -> None:

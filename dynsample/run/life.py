@@ -62,7 +62,6 @@ def set_epoch(run: Run, number: int, *, restart: bool, named: bool) -> None:
             _check_backwards(run, current, number)
         _warn_of_loaded(run, current, number)
         folded = boundary.close_epoch(run, current)
-        _warn_of_surplus(run, current, folded.surplus)
     boundary.begin_epoch(run, number, folded, named=named, restart=restart)
     run.table.changed_by_hand = False
 
@@ -121,18 +120,6 @@ def _check_backwards(run: Run, epoch: Epoch, number: int) -> None:
         "observed so far, also of later ones, and a length that was asked before is that of epoch "
         f"{epoch.number}",
     )
-
-
-def _warn_of_surplus(run: Run, epoch: Epoch, surplus: int) -> None:
-    """Warn when more observations were dropped than padding at the end of an order explains."""
-    positions = sum(each.stop for each in epoch.passes)
-    if 0 < positions <= surplus:
-        run.warn_once(
-            "surplus",
-            f"{surplus} observations of epoch {epoch.number} were dropped, and its plan has "
-            f"{positions} positions: each takes one observation, the first. Of a sample that was "
-            "computed several times, such as rollouts of a prompt, observe the mean, once",
-        )
 
 
 def _warn_of_loaded(run: Run, epoch: Epoch, number: int) -> None:

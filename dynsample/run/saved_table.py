@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import ast
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from itertools import pairwise
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,12 +30,18 @@ from dynsample.table.table import ScoreTable
 
 _BLOCKS = 16  # of rows, whose observations are folded one after the other
 _KINDS: dict[str, type[Column]] = {kind.__name__: kind for kind in KINDS} | {"Issued": Issued}
-SubsetOf: TypeAlias = "Callable[[int, Keys | None], NDArray[np.int64]]"
 _CLASSES = {made.__qualname__: made for made in POLICIES.values()}
 
 
 class UnknownPlan(ValueError):
     """Why a saved state does not say what its epoch hides."""
+
+
+class SubsetOf(Protocol):
+    """What gives the ids of a subset, by the size of the data set and its keys."""
+
+    def __call__(self, num_samples: int, *, keys: Keys | None) -> NDArray[np.int64]:
+        """Return the ids, int64[M], ascending."""
 
 
 class SavedTable(NamedTuple):
@@ -74,7 +80,7 @@ def read(
     ----------
     path : path
         What `Sampler.save` wrote.
-    subset : callable(num_samples, keys) -> int64[M], optional
+    subset : callable(num_samples, keys=) -> int64[M], optional
         Gives the ids that the sampler was made with, of which a state has the identity only.
     planned : bool
 
@@ -125,7 +131,7 @@ def _index(
         raise ValueError(
             f"{path} is of a run on a subset, whose ids it does not hold: export it with --subset"
         )
-    index = subset(identity["num_samples"], keys)
+    index = subset(identity["num_samples"], keys=keys)
     if fingerprint(index) != identity["subset"]:
         raise ValueError(f"--subset must be the one of {path}, got {len(index)} ids, and others")
     return index
