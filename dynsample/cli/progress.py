@@ -64,8 +64,10 @@ class _Lines(Progress):
         if self.total is None:
             say(f"{name}{self.done} {self.unit} so far, {lasting(spent)}", sys.stderr)
             return
-        left = spent * (self.total - self.done) / self.done if self.done else None
-        still = "" if left is None else f", about {lasting(left)} left"
+        still = ""
+        if 0 < self.done <= self.total:  # more is done where the total was a least
+            left = spent * (self.total - self.done) / self.done
+            still = f", about {lasting(left)} left"
         say(f"{name}{self.done} of {self.total} {self.unit}{still}", sys.stderr)
 
 

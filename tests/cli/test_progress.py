@@ -72,6 +72,18 @@ def test_the_number_may_not_be_known(clock: Clock, capsys: pytest.CaptureFixture
     ]
 
 
+def test_more_than_the_total_has_no_time_left(
+    clock: Clock, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with progress("", "kills", 2) as shown:
+        for _ in range(3):
+            clock.now += 20
+            shown.advance()
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == "1 of 2 kills, about 20 s left"
+    assert lines[-1] == "3 of 2 kills"
+
+
 def test_a_terminal_has_a_bar(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
